@@ -1,0 +1,91 @@
+"""What the decoder's curve leaves unexplained."""
+
+from typing import Any
+
+import numpy as np
+
+from rankaae_stream.spectrum import Floats
+
+__all__ = ["reconstruction_residual"]
+
+
+def reconstruction_residual(
+    flat: Floats,
+    reconstruction: Floats,
+    energy: Floats,
+    start: float,
+    max_shift: float = 1.0,
+) -> tuple[Floats, Floats]:
+    """Fit height, slope and a small shift of the reconstruction, and say what is left.
+
+    The three are nuisances of a measurement (normalisation, background, axis),
+    so a spectrum is not strange for having them. The shift is found from the
+    derivative, cut at `max_shift`, and then applied by interpolation; height and
+    slope are fitted again with it.
+
+    Parameters
+    ----------
+    flat, reconstruction : (..., g) arrays
+        Measured, and what the decoder made of its latents.
+    energy : (g,) array
+        The model's grid, eV from the tabulated edge.
+    start : float
+        Only energies from here on are fitted and judged, eV: below, nothing was
+        simulated.
+    max_shift : float
+        Largest shift, eV; 0 fits height and slope alone.
+
+    Returns
+    -------
+    fitted : (..., g) array
+        The reconstruction with the three applied, on the whole grid.
+    rms : (...) array
+        Root mean square of ``flat - fitted`` from `start` on.
+
+    Examples
+    --------
+    >>> energy = np.linspace(-10.0, 60.0, 141)
+    >>> curve = 1.0 / (1.0 + np.exp(-energy)) + 0.3 * np.exp(-0.1 * (energy - 9.0) ** 2)
+    >>> _, rms = reconstruction_residual(1.05 * curve, curve, energy, start=5.0)
+    >>> bool(rms < 1e-6)
+    True
+    """
+    judged = energy >= start
+    moved = reconstruction
+    if max_shift > 0.0:
+        # R(E - s) = R - s R' + ..., so s is the derivative's coefficient over the height's.
+        derivative = np.gradient(reconstruction, energy, axis=-1)
+        columns = np.stack([*_height_and_slope(reconstruction, energy), derivative], axis=-1)
+        found = _least_squares(columns, flat, judged)
+        height = np.where(np.abs(found[..., 0]) > 0.1, found[..., 0], 1.0)
+        moved = _shift(
+            energy, reconstruction, np.clip(-found[..., 2] / height, -max_shift, max_shift)
+        )
+    columns = np.stack(_height_and_slope(moved, energy), axis=-1)
+    fitted = np.einsum("...gc,...c->...g", columns, _least_squares(columns, flat, judged))
+    rms = np.sqrt(np.mean((flat - fitted)[..., judged] ** 2, axis=-1))
+    return fitted, rms
+
+
+def _height_and_slope(curve: Floats, energy: Floats) -> list[Floats]:
+    return [curve, curve * np.maximum(energy, 0.0) / 50.0]
+
+
+def _least_squares(columns: Floats, wanted: Floats, judged: np.ndarray[Any, Any]) -> Floats:
+    """Coefficients (..., c) of columns (..., g, c) over the judged points, by normal equations."""
+    design = columns[..., judged, :]
+    normal = np.einsum("...gi,...gj->...ij", design, design)
+    # The trace's rounding keeps a constant curve, whose derivative vanishes, solvable.
+    tiny = 1e-10 * np.trace(normal, axis1=-2, axis2=-1)[..., None, None]
+    right = np.einsum("...gi,...g->...i", design, wanted[..., judged])
+    return np.linalg.solve(normal + tiny * np.eye(design.shape[-1]), right[..., None])[..., 0]
+
+
+def _shift(energy: Floats, curves: Floats, shift: Floats) -> Floats:
+    """Move each curve by its own shift; the last value holds beyond the ends."""
+    flat_curves = curves.reshape(-1, energy.size)
+    moved = [
+        np.interp(energy - one, energy, curve)
+        for one, curve in zip(np.ravel(shift), flat_curves, strict=True)
+    ]
+    return np.array(moved).reshape(curves.shape)

@@ -1,0 +1,1 @@
+"""Training of RankAAE models: run from a checkout, not part of the wheel."""

@@ -1,0 +1,141 @@
+"""From a configuration to a model folder: the way through, on one page."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rankaae_stream.card import ModelCard
+from training import dataset, evaluate, export, select, standards, train
+from training.config import Config
+from training.ensemble import Ensemble
+
+__all__ = ["Built", "build"]
+
+
+@dataclass(frozen=True, eq=False)
+class Built:
+    """A written model: its card and what evaluation.json holds."""
+
+    card: ModelCard
+    evaluation: dict[str, Any]
+
+
+def build(
+    config: Config,
+    *,
+    models: Path = export.MODELS,
+    runs: Path = train.RUNS,
+    data: Path = dataset.DATA,
+    progress: Callable[[int], train.Progress] | None = None,
+) -> Built:
+    """Read, split, train what is not trained yet, select, calibrate, evaluate, export.
+
+    Parameters
+    ----------
+    config : Config
+    models : Path
+        Where the model folder and the index go.
+    runs : Path
+        Where finished trials are kept.
+    data : Path
+        Where the simulated spectra lie.
+    progress : callable, optional
+        See `training.train.fit_all`.
+    """
+    simulated = dataset.read(config.element, config.data, config.grid, data)
+    split = dataset.split(simulated, config.data)
+    trials = train.fit_all(config, simulated, split, runs, progress)
+    scores = select.score_trials(config, simulated, split.validation, trials)
+    kept = select.select(scores, config.fit.keep)
+    ensemble = Ensemble([trials[i] for i in kept])
+
+    maps = evaluate.fit_maps(config, simulated, split, ensemble)
+    errors = evaluate.simulated_errors(config, simulated, split.validation, ensemble, maps)
+    measured = standards.load(config.element, config.grid.energy_grid())
+    theory = evaluate.evaluate_standards(config, measured, ensemble, maps)
+    on_validation = evaluate.domain_threshold(config, simulated, split.validation, ensemble)
+    threshold = evaluate.widened_threshold(on_validation, theory.measured)
+
+    level = config.calibration.level
+    outputs = [
+        export.output_entry(name, k, maps[k], level, errors[name], theory.errors[name])
+        for k, name in enumerate(config.network.descriptors)
+    ]
+    evaluation = {
+        "validation": evaluate.evaluate_simulated(
+            config, simulated, split.validation, ensemble, maps
+        ),
+        "test": evaluate.evaluate_simulated(config, simulated, split.test, ensemble, maps),
+        "trials": [asdict(score) for score in scores],
+        "kept": list(ensemble.seeds),
+        "standards": evaluate.by_compound(theory),
+        "files": evaluate.by_file(theory),
+        "domain": {
+            "threshold_on_validation": on_validation,
+            "threshold": threshold,
+            "auroc_score": evaluate.domain_score(theory.measured),
+        },
+    }
+    card = export.write_model(
+        config,
+        ensemble,
+        outputs,
+        theory_shift={**asdict(theory.fit), "compression": config.data.compression},
+        domain={"start": config.calibration.start, "threshold": threshold},
+        evaluation=evaluation,
+        notes=_notes(config, simulated, split, evaluation),
+        golden=select.clean_spectra(config, simulated, split.test[:8]),
+        models=models,
+    )
+    return Built(card, evaluation)
+
+
+def _notes(
+    config: Config,
+    simulated: dataset.Simulated,
+    split: dataset.Split,
+    evaluation: dict[str, Any],
+) -> dict[str, Any]:
+    """What a person asks of a model and the runtime does not need."""
+    return {
+        "data": {
+            "files": {name: digest for name, digest in simulated.sources},
+            "origin": "FEFF10 simulations of oxide sites, see training/data/README.md",
+            "spectra": {
+                "train": split.train.size,
+                "validation": split.validation.size,
+                "test": split.test.size,
+            },
+            "split": "by host formula, stratified by valence, "
+            f"seed {config.data.split_seed}",
+            "normalization": "simulated spectra keep FEFF's own normalisation (mu0 = 1 at about "
+            "+50 eV) as their flat; augmentation in height and slope covers the difference",
+        },
+        "tail": {
+            "function": "training.dataset.lorentzian_tail",
+            "form": "0.5 + arctan(2 (E - E_c) / width) / pi through the first simulated point",
+            "width": config.data.core_hole_width,
+        },
+        "intervals": {
+            "simulated_error": "conformal quantile of the absolute error on validation compounds, "
+            "augmented without energy shift",
+            "standards_error": "normal quantile of the level times the rms over measured "
+            "compounds: the valence left out one compound at a time, the coordination number at "
+            "the theory shift; 0 where standards carry no label",
+        },
+        "domain_rule": "residual of the mean reconstruction after height, slope and a shift of at "
+        "most 1 eV; " + evaluate.THRESHOLD_RULE,
+        "theory_shift_rule": f"{config.calibration.residual_weight:g} of the residual's optimum, "
+        "the rest of the valence error's, over standards averaged by compound",
+        "scores": {"test": evaluation["test"], "domain": evaluation["domain"]},
+        "training": {
+            "config": config.model_dump(mode="json"),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "licence": "BSD-3-Clause",
+    }

@@ -1,0 +1,120 @@
+"""What a structure says about its absorber: pure functions of one cluster.
+
+A cluster is what the simulated files hold: symbols with the absorber first,
+and coordinates in Å relative to it. A descriptor that a cluster cannot define
+is NaN, and the losses mask it.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.core.molecule_structure_comparator import CovalentRadius
+
+__all__ = [
+    "DESCRIPTORS",
+    "FIRST_SHELL",
+    "bond_length_spread",
+    "coordination_number",
+    "describe",
+    "ligand_coordination",
+    "min_ligand_distance",
+]
+
+Floats = NDArray[np.float64]
+
+FIRST_SHELL = 2.6
+"""Radius of the first shell, Å: beyond the longest Jahn-Teller bond, below the second shell."""
+
+BOND_TOLERANCE = 1.25
+"""A cation binds an oxygen within this multiple of the sum of their covalent radii."""
+
+ANIONS = frozenset({"O", "S", "Se", "Te", "N", "F", "Cl", "Br", "I"})
+
+DESCRIPTORS = {
+    "oxidation_state": "e",
+    "coordination_number": "1",
+    "ligand_coordination": "1",
+    "bond_length_spread": "Å",
+    "min_ligand_distance": "Å",
+}
+"""Name and unit of every descriptor, in the order of the tied latents."""
+
+
+def describe(symbols: Sequence[str], xyz: Floats, oxidation_state: float) -> Floats:
+    """All descriptors of one cluster, in the order of `DESCRIPTORS`.
+
+    Parameters
+    ----------
+    symbols : sequence of n str
+        Absorber first.
+    xyz : (n, 3) array
+        Å, absorber at the origin.
+    oxidation_state : float
+        Formal valence, which a geometry alone does not tell.
+
+    Returns
+    -------
+    (5,) array
+    """
+    return np.array(
+        [
+            oxidation_state,
+            coordination_number(symbols, xyz),
+            ligand_coordination(symbols, xyz),
+            bond_length_spread(symbols, xyz),
+            min_ligand_distance(symbols, xyz),
+        ]
+    )
+
+
+def coordination_number(symbols: Sequence[str], xyz: Floats) -> float:
+    """Number of oxygens within `FIRST_SHELL` of the absorber."""
+    return float(_shell(symbols, xyz).size)
+
+
+def ligand_coordination(symbols: Sequence[str], xyz: Floats) -> float:
+    """Mean number of cations, of any kind, bound to a first-shell oxygen.
+
+    A cation is bound when it lies within `BOND_TOLERANCE` times the sum of the
+    covalent radii of B. Cordero et al., Dalton Trans. 2832 (2008); the absorber
+    itself counts once. NaN without first-shell oxygens.
+    """
+    shell = _shell(symbols, xyz)
+    if not shell.size:
+        return float("nan")
+    cations = np.array([i for i, symbol in enumerate(symbols) if i and symbol not in ANIONS])
+    if not cations.size:
+        return 1.0
+    reach = np.array([_reach(symbols[i]) for i in cations])
+    distance = np.linalg.norm(xyz[shell][:, None] - xyz[cations][None], axis=2)  # (oxygens, cations)
+    return float(1.0 + np.mean(np.sum(distance < reach, axis=1)))
+
+
+def bond_length_spread(symbols: Sequence[str], xyz: Floats) -> float:
+    """Population standard deviation of absorber-oxygen distances, Å; NaN below two bonds."""
+    shell = _shell(symbols, xyz)
+    if shell.size < 2:
+        return float("nan")
+    return float(np.std(np.linalg.norm(xyz[shell], axis=1)))
+
+
+def min_ligand_distance(symbols: Sequence[str], xyz: Floats) -> float:
+    """Shortest distance between two first-shell oxygens, Å; NaN below two."""
+    shell = xyz[_shell(symbols, xyz)]
+    if len(shell) < 2:
+        return float("nan")
+    distance = np.linalg.norm(shell[:, None] - shell[None], axis=2)
+    return float(distance[np.triu_indices(len(shell), 1)].min())
+
+
+def _shell(symbols: Sequence[str], xyz: Floats) -> NDArray[np.intp]:
+    oxygen = np.array([symbol == "O" for symbol in symbols])
+    oxygen[0] = False
+    return np.flatnonzero(oxygen & (np.linalg.norm(xyz, axis=1) <= FIRST_SHELL))
+
+
+@cache
+def _reach(symbol: str) -> float:
+    return BOND_TOLERANCE * (CovalentRadius.radius[symbol] + CovalentRadius.radius["O"])

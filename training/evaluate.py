@@ -1,0 +1,289 @@
+"""Maps, intervals, theory shift and scores of an ensemble, from data it did not learn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import mannwhitneyu
+
+from rankaae_stream.calibration import (
+    ShiftFit,
+    ShiftScan,
+    absolute_quantile,
+    apply_map,
+    fit_monotone,
+    fit_theory_shift,
+    leave_one_compound_out,
+)
+from rankaae_stream.card import MonotoneMap
+from rankaae_stream.latent import reconstruction_residual
+from training.augment import Batch, augment
+from training.config import Config
+from training.dataset import Simulated, Split
+from training.ensemble import Ensemble
+from training.select import clean_spectra, rank_correlation
+from training.standards import Standard
+from training.train import labels_of
+
+__all__ = [
+    "Figures",
+    "Measured",
+    "Theory",
+    "domain_threshold",
+    "evaluate_simulated",
+    "evaluate_standards",
+    "fit_maps",
+    "simulated_errors",
+]
+
+Floats = NDArray[np.float64]
+Maps = tuple[tuple[MonotoneMap, ...], ...]
+"""One tuple a descriptor, in it one map a member."""
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What the ensemble says of one measured file at the theory shift."""
+
+    standard: Standard
+    estimates: Figures
+    distance: float
+
+
+@dataclass(frozen=True, eq=False)
+class Theory:
+    """Theory shift and what the standards say with it.
+
+    `errors` holds, by descriptor, the interval half-width that the standards'
+    leave-one-compound-out errors call for; `left_out` those of the valence by compound.
+    """
+
+    fit: ShiftFit
+    errors: Figures
+    left_out: Figures
+    measured: tuple[Measured, ...]
+
+
+def fit_maps(config: Config, simulated: Simulated, split: Split, ensemble: Ensemble) -> Maps:
+    """Monotone maps from the training part, augmented as in training, mixtures included.
+
+    The energy shift is left out: its effect on an estimate is added where a
+    spectrum's own shift is known.
+    """
+    seen = _augmented(config, simulated, split.train, mixtures=True)
+    latent = ensemble.encode(seen.flat)
+    return tuple(
+        tuple(fit_monotone(member[:, k], seen.labels[:, k]) for member in latent)
+        for k in range(seen.labels.shape[1])
+    )
+
+
+def estimate(maps: Maps, latent: Floats) -> Floats:
+    """Latents (m, n, l) to estimates (n, k), averaged over the members."""
+    columns = [
+        np.mean([apply_map(one, latent[m, :, k]) for m, one in enumerate(members)], axis=0)
+        for k, members in enumerate(maps)
+    ]
+    return np.stack(columns, axis=1)
+
+
+def simulated_errors(
+    config: Config, simulated: Simulated, rows: NDArray[np.intp], ensemble: Ensemble, maps: Maps
+) -> Figures:
+    """Quantile of the absolute error on compounds that no map has seen, by descriptor."""
+    seen = _augmented(config, simulated, rows, mixtures=False)
+    residual = estimate(maps, ensemble.encode(seen.flat)) - seen.labels
+    return {
+        name: absolute_quantile(residual[:, k], config.calibration.level)
+        for k, name in enumerate(config.network.descriptors)
+    }
+
+
+def domain_threshold(
+    config: Config, simulated: Simulated, rows: NDArray[np.intp], ensemble: Ensemble
+) -> float:
+    """Residual that 5 % of unseen simulated, fully augmented spectra exceed."""
+    seen = _augmented(config, simulated, rows, mixtures=True, shift=True)
+    return float(np.quantile(_distance(config, ensemble, seen.flat), 0.95))
+
+
+def evaluate_simulated(
+    config: Config, simulated: Simulated, rows: NDArray[np.intp], ensemble: Ensemble, maps: Maps
+) -> dict[str, Figures | float]:
+    """Scores on simulated compounds at ordinary resolution: rho, MAE and coverage by descriptor."""
+    flat = clean_spectra(config, simulated, rows)
+    labels = labels_of(config, simulated)[rows]
+    latent = ensemble.encode(flat)
+    values = estimate(maps, latent)
+    judged = config.grid.energy_grid().relative() >= simulated.first[rows][:, None]
+    output = ensemble.decode(latent).mean(axis=0)
+    misfit = np.sqrt(((output - flat) ** 2 * judged).sum(1) / judged.sum(1))
+    scores: dict[str, Figures | float] = {"reconstruction_rms_loss": float(misfit.mean())}
+    for k, name in enumerate(config.network.descriptors):
+        scores[name] = {
+            "spearman_score": rank_correlation(values[:, k], labels[:, k]),
+            "mean_absolute_error_loss": float(np.nanmean(np.abs(values[:, k] - labels[:, k]))),
+        }
+    return scores
+
+
+def evaluate_standards(
+    config: Config, standards: Sequence[Standard], ensemble: Ensemble, maps: Maps
+) -> Theory:
+    """Find the theory shift on the standards, and judge every measured file with it.
+
+    Only files of role standard take part in the fit, averaged by compound; the
+    others are reported with the shift that results. With as few compounds as
+    there are, the half-width is the normal quantile of the level times the root
+    mean square of the leave-one-compound-out error.
+    """
+    used = [standard for standard in standards if standard.role == "standard"]
+    compounds = sorted({standard.compound for standard in used})
+    low, high = config.calibration.shift_range
+    shifts = np.arange(low, high + 0.125, 0.25)
+    residual = np.empty((shifts.size, len(compounds)))
+    values = np.empty((shifts.size, len(compounds), len(maps)))
+    for i, shift in enumerate(shifts):
+        distance, estimates = _judge(config, used, ensemble, maps, float(shift), max_shift=0.0)
+        for j, compound in enumerate(compounds):
+            same = np.array([standard.compound == compound for standard in used])
+            residual[i, j] = distance[same].mean()
+            values[i, j] = estimates[same].mean(axis=0)
+
+    def of(name: str) -> Floats:
+        by_compound = {standard.compound: getattr(standard, name) for standard in used}
+        return np.array([by_compound[compound] for compound in compounds])
+
+    calibrated = np.array([all(s.foil for s in used if s.compound == c) for c in compounds])
+    scan = ShiftScan(shifts, residual, values[:, :, 0], of("oxidation_state"), calibrated)
+    weight = config.calibration.residual_weight
+    found = fit_theory_shift(scan, weight)
+    left_out = leave_one_compound_out(scan, weight)
+    normal = NormalDist().inv_cdf(0.5 + config.calibration.level / 2)
+    errors = dict.fromkeys(config.network.descriptors, 0.0)
+    errors["oxidation_state"] = normal * float(np.sqrt(np.mean(left_out**2)))
+    if "coordination_number" in errors:
+        k = config.network.descriptors.index("coordination_number")
+        at = np.array([np.interp(found.value, shifts, column) for column in values[:, :, k].T])
+        off = at - of("coordination_number")
+        errors["coordination_number"] = normal * float(np.sqrt(np.mean(off**2)))
+
+    distance, estimates = _judge(config, standards, ensemble, maps, found.value, max_shift=1.0)
+    measured = tuple(
+        Measured(
+            standard,
+            dict(zip(config.network.descriptors, map(float, estimates[i]), strict=True)),
+            float(distance[i]),
+        )
+        for i, standard in enumerate(standards)
+    )
+    return Theory(
+        found, errors, dict(zip(compounds, map(float, left_out), strict=True)), measured
+    )
+
+
+def domain_score(measured: Sequence[Measured]) -> float:
+    """AUROC of telling foils and other compounds from standards by their distance.
+
+    NaN where one of the two kinds is missing.
+    """
+    inside = [one.distance for one in measured if one.standard.role == "standard"]
+    outside = [one.distance for one in measured if one.standard.role in ("foil", "other")]
+    if not inside or not outside:
+        return float("nan")
+    return float(mannwhitneyu(outside, inside).statistic) / (len(inside) * len(outside))
+
+
+def _judge(
+    config: Config,
+    standards: Sequence[Standard],
+    ensemble: Ensemble,
+    maps: Maps,
+    shift: float,
+    max_shift: float,
+) -> tuple[Floats, Floats]:
+    grid = config.grid.energy_grid()
+    flat = np.stack([standard.on_grid(grid, config.e0, shift) for standard in standards])
+    return _distance(config, ensemble, flat, max_shift), estimate(maps, ensemble.encode(flat))
+
+
+def _distance(config: Config, ensemble: Ensemble, flat: Floats, max_shift: float = 1.0) -> Floats:
+    grid = config.grid.energy_grid().relative()
+    output = ensemble.decode(ensemble.encode(flat)).mean(axis=0)
+    return reconstruction_residual(flat, output, grid, config.calibration.start, max_shift)[1]
+
+
+def _augmented(
+    config: Config,
+    simulated: Simulated,
+    rows: NDArray[np.intp],
+    *,
+    mixtures: bool,
+    shift: bool = False,
+) -> Batch:
+    rows = np.repeat(rows, config.calibration.copies)
+    settings = config.augment.model_copy(
+        update={
+            "mixture_share": config.augment.mixture_share if mixtures else 0.0,
+            "shift": config.augment.shift if shift else 0.0,
+        }
+    )
+    return augment(
+        simulated.energy,
+        simulated.mu[rows],
+        simulated.first[rows],
+        labels_of(config, simulated)[rows],
+        config.grid.energy_grid().relative(),
+        settings,
+        np.random.default_rng(config.data.split_seed + 1),
+    )
+
+
+THRESHOLD_RULE = (
+    "threshold: the larger of the 95 % quantile on augmented validation spectra and that on the "
+    "measured standards, whose misfit is mostly the theory's own"
+)
+
+
+def widened_threshold(on_validation: float, measured: Sequence[Measured]) -> float:
+    """Threshold by `THRESHOLD_RULE`."""
+    inside = [one.distance for one in measured if one.standard.role == "standard"]
+    return max(on_validation, float(np.quantile(inside, 0.95))) if inside else on_validation
+
+
+def by_compound(theory: Theory) -> dict[str, Figures]:
+    """Truth, mean estimate and left-out error of every compound among the standards."""
+    table: dict[str, Figures] = {}
+    for compound, error in theory.left_out.items():
+        same = [
+            one
+            for one in theory.measured
+            if one.standard.compound == compound and one.standard.role == "standard"
+        ]
+        table[compound] = {
+            "files": len(same),
+            "oxidation_state": same[0].standard.oxidation_state,
+            "estimate": float(np.mean([one.estimates["oxidation_state"] for one in same])),
+            "left_out_error": error,
+            "distance": float(np.mean([one.distance for one in same])),
+        }
+    return table
+
+
+def by_file(theory: Theory) -> dict[str, dict[str, float | str]]:
+    """Every measured file, whatever its role."""
+    return {
+        one.standard.file: {
+            "role": one.standard.role,
+            "foil": one.standard.foil,
+            "foil_shift": one.standard.shift,
+            "true_oxidation_state": one.standard.oxidation_state,
+            "true_coordination_number": one.standard.coordination_number,
+            "distance": one.distance,
+            **one.estimates,
+        }
+        for one in theory.measured
+    }

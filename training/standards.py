@@ -1,0 +1,117 @@
+"""Measured spectra of known compounds, calibrated and normalised as in live use."""
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from rankaae_stream.energy import FoilLibrary, calibrate
+from rankaae_stream.files.xdi import read_xdi
+from rankaae_stream.normalize import normalize
+from rankaae_stream.quality import coverage
+from rankaae_stream.regrid import regrid
+from rankaae_stream.resources import folder
+from rankaae_stream.spectrum import K_EDGES, Edge, EnergyGrid, Floats, NormalizationRanges
+
+__all__ = ["STANDARDS", "Standard", "foil_shift", "load"]
+
+STANDARDS = Path(__file__).resolve().parent / "data" / "standards"
+
+
+@dataclass(frozen=True, eq=False)
+class Standard:
+    """One measured file.
+
+    Attributes
+    ----------
+    file, compound, role : str
+        As in labels.csv; role is standard, foil, suspect or other.
+    oxidation_state, coordination_number : float
+        Formal.
+    energy, flat : (n,) arrays
+        eV, moved by the foil where there is one; normalised at the card's ranges.
+    foil : str
+        File whose foil calibrated the axis; empty where none did.
+    shift : float
+        What the foil added, eV.
+    """
+
+    file: str
+    compound: str
+    role: str
+    oxidation_state: float
+    coordination_number: float
+    energy: Floats
+    flat: Floats
+    foil: str
+    shift: float
+
+    def on_grid(self, grid: EnergyGrid, e0: float, theory_shift: float) -> Floats:
+        """Flat on the model's grid after the theory shift, (grid.points,)."""
+        return regrid(self.energy + theory_shift, self.flat, grid, e0)
+
+
+def load(element: str, grid: EnergyGrid) -> tuple[Standard, ...]:
+    """Every labelled file of an element.
+
+    Parameters
+    ----------
+    element : str
+    grid : EnergyGrid
+        The model's; it has a part in how a short scan is normalised.
+    """
+    e0 = K_EDGES[element]
+    with (STANDARDS / "labels.csv").open(encoding="utf-8", newline="") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["element"] == element]
+    found: list[Standard] = []
+    for row in rows:
+        energy, mu = _columns(row["file"])
+        foil = row["file"] if row["role"] == "foil" else row["foil"]
+        shift = foil_shift(foil, element) if foil else 0.0
+        energy = energy + shift
+        ranges = coverage(energy, e0, NormalizationRanges(), grid, 0.0, complete=True).ranges
+        found.append(
+            Standard(
+                file=row["file"],
+                compound=row["compound"],
+                role=row["role"],
+                oxidation_state=float(row["oxidation_state"]),
+                coordination_number=float(row["coordination_number"]),
+                energy=energy,
+                flat=normalize(energy, mu, e0, ranges).flat,
+                foil=foil,
+                shift=shift,
+            )
+        )
+    return tuple(found)
+
+
+def foil_shift(file: str, element: str) -> float:
+    """What a foil file adds to the axis of its session, eV, as a live scan's reference channel."""
+    energy, mu = _columns(file)
+    return calibrate(energy, mu, _library(element)).value
+
+
+@cache
+def _library(element: str) -> FoilLibrary:
+    edge = Edge(element, "K", K_EDGES[element])
+    return FoilLibrary.from_measured(edge, *_columns(f"foils/{element}.xdi"))
+
+
+def _columns(file: str) -> tuple[Floats, Floats]:
+    xdi = read_xdi(_path(file))
+    return _sorted(xdi.energy(), xdi.mu())
+
+
+def _path(file: str) -> Path:
+    shipped = folder("profiles/spectra") / file
+    return shipped if shipped.is_file() else STANDARDS / file
+
+
+def _sorted(energy: Floats, mu: Floats) -> tuple[Floats, Floats]:
+    """Ascending energies, duplicates averaged, points that are no numbers left out."""
+    good = np.isfinite(energy) & np.isfinite(mu)
+    points, where, count = np.unique(energy[good], return_inverse=True, return_counts=True)
+    return points, np.bincount(where, mu[good]) / count
