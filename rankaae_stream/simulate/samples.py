@@ -1,0 +1,170 @@
+"""What is in the simulated beam: measured samples, and the foils behind them."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.files.xdi import read_xdi
+from rankaae_stream.resources import folder
+from rankaae_stream.spectrum import K_EDGES, Edge, Floats
+
+__all__ = ["SERIES", "Curves", "Sample", "curves", "series"]
+
+BACKGROUND = 0.4
+"""Absorption that is left at a played spectrum's lowest point: matrix, tape, air."""
+SAMPLE_STEP, FOIL_STEP = 1.0, 1.5
+"""Edge steps that a well-made sample and a foil of a few µm have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample and the foil of the third ion chamber.
+
+    Attributes
+    ----------
+    name, element, formula : str
+    spectrum, foil : str
+        XDI files under ``profiles/spectra``; each plays on its own energy axis,
+        as measured. Where the foil is of the sample's own session, its position
+        tells where the sample's axis stands.
+    oxidation_state, coordination_number : float
+        What is known of the compound: mean over the sites of the element.
+    role : {"standard", "foil"}
+        A foil as a sample is a metal: outside what oxides teach.
+    note : str
+        Where the foil is not of the sample's session.
+    """
+
+    name: str
+    element: str
+    formula: str
+    spectrum: str
+    foil: str
+    oxidation_state: float
+    coordination_number: float
+    role: Literal["standard", "foil"] = "standard"
+    note: str = ""
+
+    @property
+    def edge(self) -> Edge:
+        """The K edge that its scan crosses."""
+        return Edge(self.element, "K", K_EDGES[self.element])
+
+
+_OTHER_LABORATORY = (
+    "the foil was measured in another laboratory: it says nothing of the sample's axis"
+)
+
+
+def _iron(name: str, state: float, neighbours: float, foil: str) -> Sample:
+    return Sample(name, "Fe", name, f"Fe/{name}_rt_01.xdi", f"Fe/{foil}.xdi", state, neighbours)
+
+
+def _vanadium(name: str, state: float, neighbours: float) -> Sample:
+    return Sample(name, "V", name, f"V/{name}.xdi", "V/V_foil.xdi", state, neighbours)
+
+
+def _manganese(name: str, state: float) -> Sample:
+    file = f"Mn/mn_{name.lower()}.xdi"
+    return Sample(name, "Mn", name, file, "foils/Mn.xdi", state, 6.0, note=_OTHER_LABORATORY)
+
+
+SERIES: tuple[Sample, ...] = (
+    _iron("FeO", 2.0, 6.0, "Fe_metal_rt_02"),
+    _iron("Fe3O4", 8 / 3, 16 / 3, "Fe_metal_rt_01"),
+    _iron("Fe2O3", 3.0, 6.0, "Fe_metal_rt_02"),
+    _vanadium("V2O3", 3.0, 6.0),
+    _vanadium("VO2", 4.0, 6.0),
+    _vanadium("V2O5", 5.0, 5.0),
+    _manganese("MnO", 2.0),
+    _manganese("Mn2O3", 3.0),
+    _manganese("MnO2", 4.0),
+    Sample(
+        "Fe foil",
+        "Fe",
+        "Fe",
+        "Fe/Fe_metal_rt_02.xdi",
+        "Fe/Fe_metal_rt_02.xdi",
+        0.0,
+        8.0,
+        role="foil",
+    ),
+)
+"""Samples in the order of a demonstration; within an element by oxidation state."""
+
+
+def series(element: str | None = None) -> tuple[Sample, ...]:
+    """Samples of one element, or all.
+
+    Raises
+    ------
+    ConfigurationError
+        For an element without samples.
+    """
+    found = tuple(sample for sample in SERIES if element in (None, sample.element))
+    if not found:
+        known = ", ".join(dict.fromkeys(sample.element for sample in SERIES))
+        raise ConfigurationError(f"no sample of {element} is shipped; there are {known}")
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curves:
+    """Absorption in the beam, ready to be interpolated.
+
+    Attributes
+    ----------
+    energy, mu : (n,) arrays
+        The sample's file, eV, with mu scaled to an absorption that transmits.
+    foil_energy, foil_mu : (m,) arrays
+        The foil's, on its own file's axis.
+    """
+
+    energy: Floats
+    mu: Floats
+    foil_energy: Floats
+    foil_mu: Floats
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Energies that the sample's file covers, eV."""
+        return float(self.energy[0]), float(self.energy[-1])
+
+    def at(self, energy: float) -> tuple[float, float]:
+        """Absorption of sample and foil at one energy; end values outside a file's range."""
+        return (
+            float(np.interp(energy, self.energy, self.mu)),
+            float(np.interp(energy, self.foil_energy, self.foil_mu)),
+        )
+
+
+@lru_cache(maxsize=32)
+def curves(sample: Sample) -> Curves:
+    """Read a sample's and its foil's files.
+
+    mu as published has any height and offset: a transmission file omits the
+    detectors' gains, and some tables are scaled. What is played is linear in
+    it, with a usual edge step above a background that lets the beam through.
+
+    Raises
+    ------
+    Refused
+        When a file cannot be read as XDI.
+    """
+    energy, mu = _played(sample.spectrum, sample.edge.e0, SAMPLE_STEP)
+    foil_energy, foil_mu = _played(sample.foil, sample.edge.e0, FOIL_STEP)
+    return Curves(energy, mu, foil_energy, foil_mu)
+
+
+def _played(file: str, e0: float, step: float) -> tuple[Floats, Floats]:
+    xdi = read_xdi(folder("profiles/spectra") / file)
+    order = np.argsort(xdi.energy(), kind="stable")
+    energy, mu = xdi.energy()[order], xdi.mu()[order]
+    before = mu[(energy > e0 - 60) & (energy < e0 - 20)].mean()
+    after = mu[(energy > e0 + 40) & (energy < e0 + 160)].mean()
+    near = np.abs(energy - e0) < 200  # the EXAFS part is never scanned here
+    scaled = (mu - mu[near].min()) * step / (after - before) + BACKGROUND
+    return energy, scaled
