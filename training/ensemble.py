@@ -10,7 +10,10 @@ from torch.nn import functional as F
 
 from training.train import Trial
 
-__all__ = ["Ensemble", "Stacked", "stack"]
+__all__ = ["OPSET", "Ensemble", "Stacked", "stack"]
+
+OPSET = 20
+"""ONNX operator set of the exported graphs."""
 
 
 class Stacked(nn.Module):
@@ -44,8 +47,21 @@ class Stacked(nn.Module):
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = torch.matmul(x, weight) + bias
             if i < len(self.slopes):
-                x = torch.where(x > 0, x, self.slopes[i] * x)
+                x = _prelu(x, self.slopes[i])
         return F.softplus(x, beta=self.softplus) if self.softplus else x
+
+
+def _prelu(x: Tensor, slope: Tensor) -> Tensor:
+    """PReLU with a slope a member and unit, which torch's own PReLU does not broadcast.
+
+    ONNX has it as one operator; written out it would be three, and a third of
+    the time of one spectrum.
+    """
+    if torch.onnx.is_in_onnx_export():
+        return torch.onnx.ops.symbolic(
+            "PRelu", (x, slope), dtype=x.dtype, shape=x.shape, version=OPSET
+        )
+    return torch.where(x > 0, x, slope * x)
 
 
 def stack(networks: Sequence[nn.Sequential]) -> Stacked:

@@ -18,7 +18,7 @@ from rankaae_stream.card import CARD_SCHEMA, ModelCard
 from rankaae_stream.spectrum import Edge, NormalizationRanges
 from training.config import Config
 from training.descriptors import DESCRIPTORS
-from training.ensemble import Ensemble, Stacked
+from training.ensemble import OPSET, Ensemble, Stacked
 
 __all__ = ["MODELS", "RANGES", "TOLERANCE", "to_onnx", "write_model"]
 
@@ -139,6 +139,7 @@ def to_onnx(
             output_names=[result],
             dynamic_shapes=({batch: torch.export.Dim("n", min=1)},),
             dynamo=True,
+            opset_version=OPSET,
             external_data=False,
             verbose=False,
         )

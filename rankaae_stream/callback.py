@@ -1,0 +1,274 @@
+"""``RE.subscribe(DescriptorStream("sim"))``: live descriptors in a session."""
+
+import atexit
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rankaae_stream import resources
+from rankaae_stream.energy import FoilLibrary
+from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.files.xdi import read_xdi
+from rankaae_stream.model import Model, duplicate_runtime, load_model, shipped_models
+from rankaae_stream.pipeline import Pipeline
+from rankaae_stream.profile import Profile, load_profile, lookup
+from rankaae_stream.publish import CallableSink, Publisher, Spool, TiledSink, compose
+from rankaae_stream.receive import Inbox
+from rankaae_stream.report import Report, Result
+from rankaae_stream.spectrum import K_EDGES, Edge
+
+__all__ = ["DescriptorStream", "Status", "build_pipeline"]
+
+logger = logging.getLogger(__name__)
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the stream is doing; print it.
+
+    `waiting` documents are taken and not handled, `dropped` were lost to the
+    inbox's bound, `unsent` final results are in the spool, `failing` says why.
+    """
+
+    enabled: bool
+    open_runs: int
+    waiting: int
+    dropped: int
+    answered: int
+    refused: int
+    unsent: int
+    failing: str
+    last_error: str
+    spool: str
+
+    def __str__(self) -> str:
+        lines = [f"rankaae-stream is {'on' if self.enabled else 'off'}"]
+        lines += [
+            f"  {name}: {value}"
+            for name, value in asdict(self).items()
+            if name != "enabled" and value not in ("", None)
+        ]
+        return "\n".join(lines)
+
+
+class DescriptorStream:
+    """A Bluesky callback that publishes oxidation state and coordination.
+
+    Parameters
+    ----------
+    profile : str, Path or Profile
+        A shipped profile's name, a TOML file, or a resolved profile.
+    sinks : sequence of callables, optional
+        Each receives (name, document) of every result, beside Tiled.
+    to_tiled : bool
+        False to publish to `sinks` only.
+    clock : callable
+        Monotonic seconds.
+    **overrides
+        Settings that stand above the profile, such as ``spool="results"``.
+
+    Raises
+    ------
+    ConfigurationError
+        At once, when the profile, a model or the Tiled key is wrong.
+
+    Notes
+    -----
+    Calling it appends to a bounded queue and returns; it never raises and never
+    waits. Tiled need not be there: results are kept in the spool until it is.
+    """
+
+    def __init__(
+        self,
+        profile: str | Path | Profile = "sim",
+        *,
+        sinks: Sequence[Callable[[str, dict[str, Any]], Any]] = (),
+        to_tiled: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+        **overrides: Any,
+    ) -> None:
+        if not isinstance(profile, Profile):
+            profile = load_profile(profile, **overrides)
+        elif overrides:
+            raise ConfigurationError(
+                f"settings {', '.join(overrides)} come beside a resolved profile; pass its name "
+                "or path instead, or resolve it with load_profile(name, **settings)"
+            )
+        self.profile = profile
+        self.enabled = True
+        self.last: Report | None = None
+        self._answered = self._refused = 0
+        self._published = profile.published()
+        self._clock = clock
+        chosen: list[Any] = [CallableSink(sink) for sink in sinks]
+        if to_tiled:
+            chosen.insert(0, TiledSink(profile.tiled.uri, profile.tiled.node, profile.api_key()))
+        self._pipeline = build_pipeline(profile, self._emit)
+        if to_tiled:
+            # Imported here and not in the publisher's thread: an import holds the
+            # interpreter for hundreds of milliseconds, which a scan would feel.
+            import bluesky_tiled_plugins  # noqa: F401
+            import tiled.client  # noqa: F401
+        self.publishers = [Publisher(sink, _spool(profile, sink.name)) for sink in chosen]
+        self._inbox = Inbox(
+            lambda name, doc, dropped: self._pipeline.feed(name, doc, clock(), dropped),
+            self._pipeline.tick,
+            max_bytes=profile.inbox_megabytes * 1024 * 1024,
+            clock=clock,
+            name="rankaae-stream",
+        )
+        self._closed = False
+        atexit.register(self.close, 5.0)
+
+    def __call__(self, name: str, doc: Document) -> None:
+        """Take a document; a run that begins while `enabled` is False is ignored."""
+        if self.enabled or name != "start":
+            self._inbox(name, doc)
+
+    def status(self) -> Status:
+        """How it is doing."""
+        return Status(
+            enabled=self.enabled,
+            open_runs=self._pipeline.open_runs,
+            waiting=self._inbox.waiting,
+            dropped=self._inbox.dropped,
+            answered=self._answered,
+            refused=self._refused,
+            unsent=sum(publisher.waiting for publisher in self.publishers),
+            failing="; ".join(p.failing for p in self.publishers if p.failing),
+            last_error=self._inbox.last_error,
+            spool=str(self.profile.spool.expanduser()),
+        )
+
+    def wait_idle(self, timeout: float = 30.0) -> bool:
+        """Wait until all that was taken is answered and published; False on time-out."""
+        deadline = self._clock() + timeout
+        return self._inbox.wait_idle(timeout) and all(
+            publisher.wait_idle(max(deadline - self._clock(), 0.0))
+            for publisher in self.publishers
+        )
+
+    def close(self, timeout: float = 10.0) -> int:
+        """Answer what is open, publish or spool it, and end the threads.
+
+        Returns
+        -------
+        int
+            How many final results stay in the spool, to be sent next time.
+        """
+        if self._closed:
+            return 0
+        self._closed = True
+        atexit.unregister(self.close)
+        deadline = self._clock() + timeout
+        if self._inbox.close(timeout):
+            self._pipeline.finish()
+        left = sum(
+            publisher.close(max(deadline - self._clock(), 0.0)) for publisher in self.publishers
+        )
+        if left:
+            logger.warning(
+                "%d results could not be sent and stay in %s; they are sent by the next session "
+                "with this profile",
+                left,
+                self.profile.spool.expanduser(),
+            )
+        return left
+
+    def __enter__(self) -> "DescriptorStream":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _emit(self, result: Result) -> None:
+        report = result.report
+        self.last = report
+        run = compose(result, self._published, self.profile.copied_keys())
+        for publisher in self.publishers:
+            if report.complete:
+                publisher.final(run)
+            else:
+                publisher.provisional(run)
+        if report.complete:
+            self._answered += report.refusal is None
+            self._refused += report.refusal is not None
+
+
+def build_pipeline(profile: Profile, emit: Callable[[Result], None]) -> Pipeline:
+    """Load models and foils and string the stations together.
+
+    Raises
+    ------
+    ConfigurationError
+        When a model is damaged or unknown, or the profile's normalisation is not
+        the model's.
+    """
+    advice = duplicate_runtime()
+    if advice:
+        logger.warning(advice)
+    return Pipeline(
+        profile.layout.build(),
+        _models(profile),
+        _foils(),
+        lambda start: lookup(start, profile.run.element),
+        emit,
+        analysis_hash=profile.analysis_hash(),
+        code_version=resources.code_version(),
+        provisional_interval=profile.provisional_interval,
+        stop_deadline=profile.stop_deadline,
+    )
+
+
+def _models(profile: Profile) -> dict[str, Model]:
+    root = resources.folder("models")
+    # Versions are dates, so the last of an edge in alphabetical order is the newest.
+    newest = {key.split("/")[0]: (root / key, digest) for key, digest in sorted(
+        shipped_models().items())}
+    loaded = [load_model(path, digest, profile.device) for path, digest in newest.values()]
+    models = {str(model.card.edge): model for model in loaded}
+    for edge, choice in profile.models.items():
+        model = load_model(Path(choice.path).expanduser(), choice.id, profile.device)
+        if str(model.card.edge) != edge:
+            raise ConfigurationError(
+                f"profile {profile.name!r} gives a model of {model.card.edge} for {edge!r}; "
+                f"name the table [models.\"{model.card.edge}\"]"
+            )
+        models[edge] = model
+    stated = profile.normalization
+    for edge, model in models.items():
+        needed = asdict(model.card.normalization)
+        if stated is not None and stated.model_dump() != needed:
+            wrong = {k: v for k, v in stated.model_dump().items() if v != needed[k]}
+            raise ConfigurationError(
+                f"profile {profile.name!r} normalises with {wrong}, the model of {edge} was made "
+                f"for {({k: needed[k] for k in wrong})}; take [normalization] out of the profile"
+            )
+    return models
+
+
+def _foils() -> dict[str, FoilLibrary]:
+    folder = resources.folder("profiles/spectra") / "foils"
+    foils: dict[str, FoilLibrary] = {}
+    for element, e0 in K_EDGES.items():
+        edge = Edge(element, "K", e0)
+        foil = read_xdi(folder / f"{element}.xdi")
+        foils[str(edge)] = FoilLibrary.from_measured(edge, foil.energy(), foil.mu())
+    return foils
+
+
+def _spool(profile: Profile, sink: str) -> Spool:
+    folder = profile.spool.expanduser() / sink
+    try:
+        return Spool(folder)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot write the spool {folder} ({error.strerror}); set spool in profile "
+            f"{profile.name!r} to a folder that can be written"
+        ) from error
+

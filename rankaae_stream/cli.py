@@ -1,0 +1,106 @@
+"""The command line: ``rankaae-stream --help``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from rankaae_stream import resources
+from rankaae_stream.errors import ConfigurationError
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Oxidation state and coordination from XANES while the scan runs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+console = Console()
+errors = Console(stderr=True)
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    """Oxidation state and coordination from XANES while the scan runs."""
+    if version:
+        console.print(resources.code_version(), highlight=False)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    element: Annotated[
+        str | None, typer.Option(help="Only this element's series: Fe, V or Mn.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One series, short dwell, wide steps: a few seconds.")
+    ] = False,
+    directory: Annotated[
+        Path | None,
+        typer.Option(help="Folder for Tiled's files; a new temporary one by default. It stays."),
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the Tiled server up until Ctrl-C.")
+    ] = False,
+) -> None:
+    """Scan measured spectra on a simulated beamline and publish their oxidation states.
+
+    Starts a Tiled server on this machine, runs ordinary bluesky scans with the
+    plugin subscribed, and prints what a client then reads from Tiled.
+    """
+    from rankaae_stream.demo import run_demo
+
+    with _told_plainly():
+        run_demo(
+            console,
+            element=element.capitalize() if element else None,
+            quick=quick,
+            directory=directory,
+            keep=keep,
+        )
+
+
+@app.command()
+def models() -> None:
+    """List the shipped models: edge, version, accuracy, and the id that results carry."""
+    from rankaae_stream.model import load_model, shipped_models
+
+    table = Table(title="Shipped models", title_justify="left")
+    for name in ("edge", "version", "oxidation state to", "coordination to", "theory shift", "id"):
+        table.add_column(name)
+    with _told_plainly():
+        root = resources.folder("models")
+        for key, digest in sorted(shipped_models().items()):
+            card = load_model(root / key, digest, "cpu").card
+            errors_by_name = {
+                output.name: (output.simulated_error**2 + output.standards_error**2) ** 0.5
+                for output in card.outputs
+            }
+            shift = card.theory_shift
+            table.add_row(
+                str(card.edge),
+                card.version,
+                f"± {errors_by_name['oxidation_state']:.2f}",
+                f"± {errors_by_name['coordination_number']:.2f}",
+                f"{shift.value:+.2f} ± {shift.uncertainty:.2f} eV",
+                card.id[:12],
+            )
+    console.print(table)
+    console.print("± is the half-width of a 90 % interval at full coverage.", style="dim")
+
+
+class _told_plainly:  # noqa: N801 - reads as a phrase where it is used
+    """Print a configuration error as one sentence and end with status 1."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ConfigurationError):
+            errors.print(f"error: {error}", style="red", markup=False, highlight=False)
+            raise typer.Exit(1) from error

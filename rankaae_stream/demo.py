@@ -1,0 +1,217 @@
+"""The whole way through on one machine: a simulated beamline, live answers, Tiled.
+
+Measured spectra are played by an ordinary RunEngine; nothing knows that this is
+a demonstration. The table at the end is read back from Tiled, not from memory.
+"""
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bluesky.run_engine import RunEngine
+from bluesky_tiled_plugins import TiledWriter
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from tiled.queries import Key
+
+from rankaae_stream.callback import DescriptorStream
+from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.receive import Inbox
+from rankaae_stream.server import EmbeddedServer
+from rankaae_stream.simulate import Beamline, Sample, scan, scan_energies, series
+
+__all__ = ["run_demo"]
+
+PATIENCE = 120.0
+"""Seconds to wait for the last results; then the demo has failed and says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One scan of the table: what was played, and what Tiled says of it."""
+
+    sample: Sample
+    summary: Mapping[str, Any]
+    latency: float
+
+
+def run_demo(
+    console: Console,
+    *,
+    element: str | None = None,
+    quick: bool = False,
+    directory: Path | None = None,
+    keep: bool = False,
+) -> list[Row]:
+    """Scan the series, show progress, then the table.
+
+    Parameters
+    ----------
+    console : Console
+    element : str, optional
+        Only this element's series.
+    quick : bool
+        One series, short dwell, wide steps.
+    directory : Path, optional
+        For Tiled's files and the spool; a new temporary one by default. It stays.
+    keep : bool
+        Leave the server up until Ctrl-C.
+
+    Returns
+    -------
+    list of Row
+
+    Raises
+    ------
+    ConfigurationError
+        When the server does not start or the results do not get there.
+    """
+    samples = series(element or ("Fe" if quick else None))
+    folder = (directory or Path(tempfile.mkdtemp(prefix="rankaae-stream-demo-"))).resolve()
+    with console.status("starting the Tiled server"):
+        server = EmbeddedServer(folder).start()
+    try:
+        rows = _scan(console, server, samples, folder / "spool", quick)
+        console.print(_table(rows))
+        _say_where(console, server, folder, keep)
+        if keep:
+            _wait_for_interrupt(console)
+    finally:
+        server.stop()
+    return rows
+
+
+def _scan(
+    console: Console, server: EmbeddedServer, samples: tuple[Sample, ...], spool: Path, quick: bool
+) -> list[Row]:
+    engine = RunEngine({})
+    # The raw data's writer stands behind an Inbox too: it takes tens of
+    # milliseconds an event, which the scan would otherwise pay.
+    writer = TiledWriter(server.client("raw"), batch_size=100)
+    raw = Inbox(lambda name, doc, _: writer(name, dict(doc)), name="raw")
+    stream = DescriptorStream(
+        "sim",
+        tiled={"uri": server.uri, "node": "processed"},
+        tiled_api_key=server.api_key,
+        spool=spool,
+    )
+    beamline = Beamline(dwell=0.005 if quick else 0.02)
+    stopped: dict[str, float] = {}
+    done: list[tuple[Sample, str, float]] = []
+    with stream, _progress(console) as progress:
+        task = progress.add_task("", total=sum(scan_energies(s, quick=quick).size for s in samples))
+        engine.subscribe(raw)
+        engine.subscribe(stream)
+        engine.subscribe(lambda *_: progress.advance(task), "event")
+        engine.subscribe(
+            lambda _, doc: stopped.__setitem__(doc["run_start"], time.monotonic()), "stop"
+        )
+        for sample in samples:
+            progress.update(task, description=f"{sample.name} ({sample.element} K)")
+            (uid,) = engine(scan(beamline, sample, quick=quick))
+            if not stream.wait_idle(PATIENCE):
+                raise ConfigurationError(
+                    f"the result of {sample.name} did not reach Tiled within {PATIENCE:.0f} s: "
+                    f"{stream.status()}"
+                )
+            done.append((sample, uid, time.monotonic() - stopped[uid]))
+        progress.update(task, description="writing the last raw run")
+        raw.close(PATIENCE)
+    results = server.client("processed")
+    return [Row(sample, _summary(results, uid), latency) for sample, uid, latency in done]
+
+
+def _summary(results: Any, raw_uid: str) -> Mapping[str, Any]:
+    """The stop document's summary of one scan's result, as any client finds it."""
+    found = results.search(Key("start.original_run_uid") == raw_uid).values().first()
+    return found.metadata["stop"]["summary"]
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("points"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table(title="Measured spectra, scanned and answered", title_justify="left")
+    for name, justify in (
+        ("sample", "left"),
+        ("true state", "right"),
+        ("oxidation state", "right"),
+        ("90 % interval", "left"),
+        ("true CN", "right"),
+        ("coordination", "right"),
+        ("flags", "left"),
+        ("stop to result", "right"),
+    ):
+        table.add_column(name, justify=justify)
+    previous = rows[0].sample.element if rows else ""
+    for row in rows:
+        if row.sample.element != previous:
+            table.add_section()
+            previous = row.sample.element
+        table.add_row(*_cells(row))
+    return table
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    sample, summary = row.sample, row.summary
+    estimates = summary["estimates"]
+    state, number = estimates.get("oxidation_state"), estimates.get("coordination_number")
+    words = [
+        f"[{'bold red' if flag['severity'] == 'warning' else 'dim'}]{escape(name)}[/]"
+        for name, flag in summary["flags"].items()
+    ]
+    if summary["refusal"]:
+        words.insert(0, f"[bold]refused: {escape(summary['refusal']['name'])}[/]")
+    return (
+        sample.name,
+        f"{sample.oxidation_state:+.2f}",
+        f"{state['value']:+.2f}" if state else "-",
+        f"{state['low']:+.2f} to {state['high']:+.2f}" if state else "-",
+        f"{sample.coordination_number:.1f}",
+        f"{number['value']:.1f} ({number['low']:.1f} to {number['high']:.1f})" if number else "-",
+        ", ".join(words),
+        f"{row.latency * 1e3:.0f} ms",
+    )
+
+
+def _say_where(console: Console, server: EmbeddedServer, folder: Path, keep: bool) -> None:
+    console.print(f"\nThe results are runs in Tiled, kept in [bold]{escape(str(folder))}[/]")
+    console.print("(raw scans in the tree raw, results in the tree processed). Read them with:\n")
+    read = '.values().last().metadata["stop"]["summary"]["estimates"]["oxidation_state"]'
+    if keep:
+        lines = (
+            "from tiled.client import from_uri",
+            f'print(from_uri("{server.uri}")["processed"]{read})',
+        )
+    else:
+        lines = (
+            "from rankaae_stream.server import EmbeddedServer",
+            f'with EmbeddedServer("{folder}") as server: '
+            f'print(server.client("processed"){read})',
+        )
+    for line in lines:
+        console.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
+    if not keep:
+        console.print("\n--keep leaves the server up, for a browser too.", style="dim")
+
+
+def _wait_for_interrupt(console: Console) -> None:
+    console.print("\nThe server stays up; Ctrl-C ends it.")
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        console.print("stopping the server")

@@ -1,0 +1,35 @@
+"""Everything that is raised on purpose.
+
+Two families, because two different people read them. A `ConfigurationError` is
+for whoever starts the program and is raised at start-up. A `Refused` is about
+one spectrum: a station raises it, the pipeline turns it into a published
+refusal, and the next scan goes on.
+"""
+
+__all__ = ["ConfigurationError", "ModelError", "Refused"]
+
+
+class ConfigurationError(Exception):
+    """A setting, file or key is wrong; the message names the fix."""
+
+
+class ModelError(ConfigurationError):
+    """A model folder is incomplete, altered, or unknown to this version."""
+
+
+class Refused(Exception):  # noqa: N818 - a verdict on data, not an error of the program
+    """A spectrum gets no number, and this is why.
+
+    Parameters
+    ----------
+    name : str
+        The rule, a short identifier such as ``coverage``; it stays the same
+        from version to version so that people can search for it.
+    message : str
+        One sentence with the numbers and units that led to the refusal.
+    """
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+        self.message = message

@@ -1,0 +1,120 @@
+"""XDI files: ASCII columns under a header of ``# Namespace.tag: value`` lines.
+
+Reads the published standard (B. Ravel and M. Newville, J. Phys.: Conf. Ser.
+712, 012148 (2016)) and the older dialects of the public XAS library, whose
+columns are documented as ``energy eV || PV`` and whose headers end without
+``///``.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rankaae_stream.errors import Refused
+from rankaae_stream.spectrum import Floats
+
+__all__ = ["Xdi", "read_xdi"]
+
+MAX_BYTES = 64 * 1024 * 1024
+"""No measured XANES spectrum comes near this; a larger file is something else."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Xdi:
+    """Columns by lower-case name, each (n,), in file order, and the header fields."""
+
+    columns: Mapping[str, Floats]
+    fields: Mapping[str, str]
+
+    def energy(self) -> Floats:
+        """Energy column, eV, (n,).
+
+        Raises
+        ------
+        Refused
+            ``file`` when there is none.
+        """
+        if "energy" not in self.columns:
+            raise Refused("file", f"no energy column among {', '.join(self.columns) or 'none'}")
+        return self.columns["energy"]
+
+    def mu(self) -> Floats:
+        """Absorption of the sample, (n,): as written, else ln(i0/itrans), else ifluor/i0.
+
+        Raises
+        ------
+        Refused
+            ``file`` when no such columns are there.
+        """
+        return self._absorption(
+            ("mutrans", "xmu", "mu", "norm"), ("i0", "itrans"), ("mufluor", ("ifluor", "i0"))
+        )
+
+    def reference(self) -> Floats | None:
+        """Absorption of the reference channel, (n,), or None where there is none."""
+        try:
+            return self._absorption(("murefer",), ("itrans", "irefer"), None)
+        except Refused:
+            return None
+
+    def _absorption(
+        self,
+        written: tuple[str, ...],
+        currents: tuple[str, str],
+        fluorescence: tuple[str, tuple[str, str]] | None,
+    ) -> Floats:
+        for name in written:
+            if name in self.columns:
+                return self.columns[name]
+        before, after = currents
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if before in self.columns and after in self.columns:
+                return np.log(self.columns[before] / self.columns[after])
+            if fluorescence is not None:
+                name, (signal, monitor) = fluorescence
+                if name in self.columns:
+                    return self.columns[name]
+                if signal in self.columns and monitor in self.columns:
+                    return self.columns[signal] / self.columns[monitor]
+        raise Refused("file", f"no absorption among the columns {', '.join(self.columns)}")
+
+
+def read_xdi(path: Path) -> Xdi:
+    """Read an XDI file.
+
+    Raises
+    ------
+    Refused
+        ``file`` when it is too large, is not text, or holds no table of numbers.
+    """
+    if path.stat().st_size > MAX_BYTES:
+        raise Refused("file", f"{path.name} has {path.stat().st_size} bytes, over {MAX_BYTES}")
+    text = path.read_text(encoding="utf-8", errors="replace")
+    header = [line[1:].strip() for line in text.splitlines() if line.startswith("#")]
+    rows = [line.split() for line in text.splitlines() if line.strip() and line[0] not in "#\0"]
+    fields = dict(
+        (match[1].lower(), match[2].split("||")[0].strip())
+        for match in (re.match(r"([\w.]+):\s*(.*)", line) for line in header)
+        if match
+    )
+    try:
+        table = np.array(rows, dtype=float)
+    except ValueError as error:
+        raise Refused("file", f"{path.name}: not a table of numbers ({error})") from error
+    if table.ndim != 2 or table.shape[0] == 0:
+        raise Refused("file", f"{path.name} holds no table of numbers")
+    names = _names(fields, header, table.shape[1])
+    return Xdi({name: table[:, i] for i, name in enumerate(names)}, fields)
+
+
+def _names(fields: Mapping[str, str], header: list[str], width: int) -> list[str]:
+    """Column names from ``Column.N`` fields, else from the last header line."""
+    last = header[-1].split() if header else []
+    fallback = last if len(last) == width else [f"column{i + 1}" for i in range(width)]
+    named = [fields.get(f"column.{i + 1}", "").split() for i in range(width)]
+    return [
+        (name[0] if name else fallback[i]).lower() for i, name in enumerate(named)
+    ]

@@ -1,0 +1,440 @@
+"""The way through, on one page: documents in, reports out.
+
+`Pipeline.feed` and `Pipeline.tick` are synchronous and take the time as an
+argument, so live, replay and tests run the same code; `Pipeline.process` is
+the one entry from a spectrum to a report.
+"""
+
+import heapq
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rankaae_stream import quality
+from rankaae_stream.assemble import FRAGMENT, Sweep, Sweeps, check_order, to_spectrum
+from rankaae_stream.describe import describe
+from rankaae_stream.energy import NO_FOIL, FoilLibrary, FoilShift, calibrate
+from rankaae_stream.errors import Refused
+from rankaae_stream.latent import reconstruction_residual
+from rankaae_stream.layouts.base import Layout, Reader
+from rankaae_stream.model import Model
+from rankaae_stream.normalize import normalize
+from rankaae_stream.regrid import regrid
+from rankaae_stream.report import Curves, Domain, Flag, Refusal, Report, Result, Shifts
+from rankaae_stream.spectrum import Channel, Edge, Spectrum, edge_of
+
+__all__ = ["Pipeline", "result_uid"]
+
+logger = logging.getLogger(__name__)
+
+Document = Mapping[str, Any]
+
+
+def result_uid(raw_uid: str, channel: str, sweep: int, model_id: str, analysis_hash: str) -> str:
+    """Uid of a result run: the same question to the same model has one answer."""
+    parts = "\n".join((raw_uid, channel, str(sweep), model_id, analysis_hash))
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"rankaae-stream:{parts}"))
+
+
+@dataclass(slots=True)
+class _Run:
+    """What is known of one raw run while its documents arrive."""
+
+    start: Document
+    reader: Reader
+    heard: float
+    sweeps: Sweeps = field(default_factory=Sweeps)
+    refused: Refused | None = None
+    answered: int = 0
+    shown: float = float("-inf")
+    news: bool = False
+    time: float = 0.0
+
+
+class Pipeline:
+    """Stations strung together for one beamline.
+
+    Parameters
+    ----------
+    layout : Layout
+        Documents to readings.
+    models : mapping
+        By edge, ``"Fe K"``.
+    foils : mapping
+        Library foils by edge.
+    element_of : callable
+        Start document to the element it states, or None.
+    emit : callable
+        Receives every `Result`, in the calling thread.
+    analysis_hash : str
+        Of the settings that can change a number.
+    code_version : str
+    provisional_interval, stop_deadline : float
+        Seconds.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        models: Mapping[str, Model],
+        foils: Mapping[str, FoilLibrary],
+        element_of: Callable[[Document], str | None],
+        emit: Callable[[Result], None],
+        *,
+        analysis_hash: str = "",
+        code_version: str = "",
+        provisional_interval: float = 0.5,
+        stop_deadline: float = 900.0,
+    ) -> None:
+        self._layout = layout
+        self._models = models
+        self._foils = foils
+        self._element_of = element_of
+        self._emit = emit
+        self._analysis_hash = analysis_hash
+        self._code_version = code_version
+        self._provisional_interval = provisional_interval
+        self._stop_deadline = stop_deadline
+        self._runs: dict[str, _Run] = {}
+        self._owner: dict[str, str] = {}
+        self._deadlines: list[tuple[float, str]] = []
+
+    @property
+    def open_runs(self) -> int:
+        """Runs that have begun and not ended."""
+        return len(self._runs)
+
+    # ---- documents ---------------------------------------------------------------
+
+    def feed(self, name: str, doc: Document, now: float, dropped: int = 0) -> None:
+        """Take one document; `dropped` is how many of its run were lost before it."""
+        if name == "start":
+            self._begin(doc, now)
+            return
+        run = self._run_of(name, doc)
+        if run is None:
+            return
+        run.heard = now
+        if name == "stop":
+            run.time = float(doc.get("time", run.time))
+            self._end(run, _end_flags(doc), dropped)
+            return
+        if run.refused is None:
+            try:
+                reading = run.reader.feed(name, doc)
+            except Refused as refused:
+                run.refused = refused
+                return
+            if reading is not None:
+                run.sweeps.add(reading.energy, reading.mu)
+                run.time, run.news = reading.time, True
+                self._answer_finished_sweeps(run)
+                self._answer_provisionally(run, now)
+
+    def tick(self, now: float) -> None:
+        """Answer what has waited, and end runs that have gone silent."""
+        for run in tuple(self._runs.values()):
+            self._answer_provisionally(run, now)
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, uid = heapq.heappop(self._deadlines)
+            run = self._runs.get(uid)
+            if run is None:
+                continue
+            if run.heard + self._stop_deadline > now:
+                heapq.heappush(self._deadlines, (run.heard + self._stop_deadline, uid))
+            else:
+                self._end(run, [_no_stop(f"nothing was heard for {self._stop_deadline:.0f} s")])
+
+    def finish(self) -> None:
+        """End every open run as one without a stop document."""
+        for run in tuple(self._runs.values()):
+            self._end(run, [_no_stop("the session ended before the run did")])
+
+    def _begin(self, doc: Document, now: float) -> None:
+        # A run derived from another is an analysis, ours or somebody's.
+        if "original_run_uid" in doc or doc["uid"] in self._runs:
+            return
+        self._runs[doc["uid"]] = _Run(
+            doc, self._layout.open(doc), now, time=float(doc.get("time", 0.0))
+        )
+        heapq.heappush(self._deadlines, (now + self._stop_deadline, doc["uid"]))
+
+    def _run_of(self, name: str, doc: Document) -> _Run | None:
+        if "run_start" in doc:
+            uid = doc["run_start"]
+            if name != "stop" and uid in self._runs:
+                self._owner[doc["uid"]] = uid
+        else:
+            parent = doc.get("descriptor") or doc.get("resource") or doc.get("stream_resource", "")
+            uid = self._owner.get(parent, "")
+        return self._runs.get(uid)
+
+    # ---- when to answer ------------------------------------------------------------
+
+    def _answer_provisionally(self, run: _Run, now: float) -> None:
+        if not run.news or now - run.shown < self._provisional_interval:
+            return
+        run.news, run.shown = False, now
+        if run.sweeps.items:
+            self._answer(run, run.sweeps.items[-1], complete=False)
+
+    def _answer_finished_sweeps(self, run: _Run) -> None:
+        """A sweep is over when the next one has got going."""
+        sweeps = run.sweeps.items
+        while run.answered + 1 < len(sweeps) and len(sweeps[run.answered + 1].energy) >= FRAGMENT:
+            if len(sweeps[run.answered].energy) < FRAGMENT:
+                return
+            self._answer(run, sweeps[run.answered])
+            run.answered += 1
+
+    def _end(self, run: _Run, flags: list[Flag], dropped: int = 0) -> None:
+        uid = run.start["uid"]
+        del self._runs[uid]
+        self._owner = {key: owner for key, owner in self._owner.items() if owner != uid}
+        remaining = run.sweeps.items[run.answered :]
+        try:
+            if dropped:
+                raise Refused(
+                    "overrun",
+                    f"{dropped} documents of this run came faster than they could be taken and "
+                    "were dropped; raise inbox_megabytes or run the analysis as a service",
+                )
+            if run.refused is not None:
+                raise run.refused
+            if not run.sweeps.items:
+                raise Refused("missing_fields", run.reader.missing())
+            check_order(remaining)
+        except Refused as refused:
+            self._refuse(run, refused, flags)
+            return
+        for sweep in remaining:
+            self._answer(run, sweep, flags if sweep is remaining[-1] else [])
+
+    # ---- answering -----------------------------------------------------------------
+
+    def _answer(
+        self, run: _Run, sweep: Sweep, flags: list[Flag] | None = None, *, complete: bool = True
+    ) -> None:
+        channels = [channel for channel in sweep.mu if channel != "reference"]
+        for channel in channels:
+            try:
+                report = self._report(run, sweep, channel, flags or [], complete)
+            except Exception as error:
+                logger.exception("a spectrum could not be analysed")
+                report = self._refusal(
+                    run,
+                    Refused("internal_error", f"{type(error).__name__}: {error}"),
+                    flags or [],
+                    sweep,
+                    channel,
+                    complete,
+                )
+            self._send(run, report)
+
+    def _report(
+        self, run: _Run, sweep: Sweep, channel: Channel, flags: list[Flag], complete: bool
+    ) -> Report:
+        energy, mu = sweep.channel(channel)
+        try:
+            edge = edge_of(self._element_of(run.start), energy[np.isfinite(energy)])
+            settings: dict[str, Any] = {
+                "source": run.start["uid"],
+                "sweep": sweep.index,
+                "complete": complete,
+            }
+            spectrum, bad = to_spectrum(energy, mu, edge, channel, **settings)
+            missing = quality.unusable_points(energy, bad)
+            reference = None
+            if "reference" in sweep.mu:
+                try:
+                    reference, _ = to_spectrum(
+                        *sweep.channel("reference"), edge, "reference", **settings
+                    )
+                except Refused:
+                    reference = None
+        except Refused as refused:
+            return self._refusal(run, refused, flags, sweep, channel, complete)
+        return self.process(spectrum, reference, [*flags, missing] if missing else flags)
+
+    def process(
+        self, spectrum: Spectrum, reference: Spectrum | None = None, flags: list[Flag] | None = None
+    ) -> Report:
+        """One spectrum to its report; live, files and replay all come through here.
+
+        Parameters
+        ----------
+        spectrum : Spectrum
+        reference : Spectrum, optional
+            The foil channel of the same scan, on the same axis.
+        flags : list of Flag, optional
+            What is already known of it.
+
+        Returns
+        -------
+        Report
+            With estimates, or with a refusal and its reason.
+        """
+        said = list(flags or [])
+        edge = spectrum.edge
+        model = self._models.get(str(edge))
+        common: dict[str, Any] = {
+            "source": spectrum.source,
+            "element": edge.element,
+            "edge": edge,
+            "channel": spectrum.channel,
+            "sweep": spectrum.sweep,
+            "points": spectrum.energy.size,
+            "energy_range": spectrum.span,
+            "complete": spectrum.complete,
+            "model": model.card.title if model else None,
+            "code_version": self._code_version,
+        }
+        try:
+            if model is None:
+                known = ", ".join(sorted(self._models)) or "none"
+                raise Refused("no_model", f"there is no model for {edge}; models here: {known}")
+            foil = self._calibrate(edge, reference, said)
+            return self._answer_spectrum(spectrum, model, foil, common, said)
+        except Refused as refused:
+            refusal = Refusal(refused.name, refused.message)
+            return Report(**common, flags=tuple(said), refusal=refusal)
+
+    def _calibrate(self, edge: Edge, reference: Spectrum | None, said: list[Flag]) -> FoilShift:
+        library = self._foils.get(str(edge))
+        if reference is None or library is None:
+            reason = "the scan has no reference channel"
+        else:
+            try:
+                return calibrate(reference.energy, reference.mu, library)
+            except Refused as refused:
+                reason = refused.message
+        said.append(quality.foil_flag(reason, NO_FOIL.uncertainty))
+        return NO_FOIL
+
+    def _answer_spectrum(
+        self,
+        spectrum: Spectrum,
+        model: Model,
+        foil: FoilShift,
+        common: dict[str, Any],
+        said: list[Flag],
+    ) -> Report:
+        card, e0 = model.card, spectrum.edge.e0
+        theory = card.theory_shift
+        energy = spectrum.energy + foil.value
+        cover = quality.coverage(
+            energy, e0, card.normalization, card.grid, theory.value, complete=spectrum.complete
+        )
+        if cover.flag is not None:
+            said.append(cover.flag)
+        normalized = normalize(energy, spectrum.mu, e0, cover.ranges)
+        flat = regrid(energy + theory.value, normalized.flat, card.grid, e0)
+
+        # One call of the encoder answers the spectrum and its perturbed copies:
+        # moved by one standard deviation of the axis, and of the edge step.
+        grid = e0 + card.grid.relative()
+        sigma = float(np.hypot(foil.uncertainty, theory.uncertainty))
+        moved = [
+            np.interp(grid + sign * sigma, energy + theory.value, normalized.flat)
+            for sign in (-1.0, 1.0)
+        ]
+        scaled = [flat * (1.0 + sign * cover.step_error) for sign in (-1.0, 1.0)]
+        latents = model.encode(np.stack([flat, *moved, *scaled]))
+        decoded = model.decode(latents[:, :1]).mean(axis=0)[0].astype(np.float64)
+        reconstruction, distance = reconstruction_residual(
+            flat, decoded, card.grid.relative(), card.domain.start
+        )
+        domain = Domain(float(distance), card.domain.threshold)
+        outside = quality.domain_flag(domain)
+        if outside is not None:
+            said.append(outside)
+        return Report(
+            **common,
+            edge_step=normalized.edge_step,
+            estimates=describe(latents, card, np.ones(2)),
+            flags=tuple(said),
+            domain=domain,
+            latent=tuple(float(value) for value in latents[:, 0].mean(axis=0)),
+            normalization=normalized.ranges,
+            shifts=Shifts(
+                foil.value, theory.value, spectrum.source if foil is not NO_FOIL else ""
+            ),
+            curves=Curves(grid, flat, reconstruction),
+        )
+
+    # ---- refusals and sending ------------------------------------------------------
+
+    def _refuse(self, run: _Run, refused: Refused, flags: list[Flag]) -> None:
+        sweeps = run.sweeps.items
+        self._send(
+            run, self._refusal(run, refused, flags, sweeps[-1] if sweeps else None, "transmission")
+        )
+
+    def _refusal(
+        self,
+        run: _Run,
+        refused: Refused,
+        flags: list[Flag],
+        sweep: Sweep | None,
+        channel: Channel,
+        complete: bool = True,
+    ) -> Report:
+        """A refusal of something that never became a Spectrum."""
+        energy = np.asarray(sweep.energy if sweep else [])
+        energy = energy[np.isfinite(energy)]
+        element = self._element_of(run.start)
+        try:
+            edge = edge_of(element, energy)
+        except Refused:
+            edge = None
+        model = self._models.get(str(edge))
+        return Report(
+            source=run.start["uid"],
+            element=edge.element if edge else element or "",
+            edge=edge,
+            channel=channel,
+            sweep=sweep.index if sweep else 0,
+            points=energy.size,
+            energy_range=(float(energy.min()), float(energy.max())) if energy.size else None,
+            complete=complete,
+            flags=tuple(flags),
+            refusal=Refusal(refused.name, refused.message),
+            model=model.card.title if model else None,
+            code_version=self._code_version,
+        )
+
+    def _send(self, run: _Run, report: Report) -> None:
+        model_id = report.model.id if report.model else ""
+        uid = result_uid(
+            run.start["uid"], report.channel, report.sweep, model_id, self._analysis_hash
+        )
+        model = self._models.get(str(report.edge))
+        outputs = tuple((item.name, item.unit) for item in model.card.outputs) if model else ()
+        grid = model.card.edge.e0 + model.card.grid.relative() if model else None
+        self._emit(Result(report, uid, run.start, run.time, outputs, grid))
+
+
+def _end_flags(stop: Document) -> list[Flag]:
+    status = stop.get("exit_status", "success")
+    if status == "success":
+        return []
+    reason = f": {stop['reason']}" if stop.get("reason") else ""
+    return [
+        Flag(
+            "scan_aborted",
+            "warning",
+            None,
+            "",
+            f"the run ended with exit status {status}{reason}; what it covers was judged",
+        )
+    ]
+
+
+def _no_stop(reason: str) -> Flag:
+    return Flag(
+        "no_stop", "warning", None, "", f"{reason}: the run has no stop document"
+    )

@@ -1,0 +1,281 @@
+"""One beamline's settings: the only reader of configuration.
+
+A profile is a TOML file. Order of precedence: what the program passes, the
+environment (``RANKAAE_STREAM_*``, nested keys with two underscores), the file,
+the defaults below. Misspelt keys are errors. Secrets come from the environment
+only and are never part of what is published.
+"""
+
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from rankaae_stream import resources
+from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.layouts.base import Document, Layout
+from rankaae_stream.layouts.step import StepLayout
+from rankaae_stream.spectrum import NormalizationRanges
+
+__all__ = ["Profile", "load_profile", "lookup"]
+
+API_KEY_VARIABLE = "RANKAAE_STREAM_TILED_API_KEY"
+
+STANDARD_COPY = (
+    "data_session",
+    "tiled_access_tags",
+    "proposal",
+    "cycle",
+    "scan_id",
+    "sample_name",
+    "sample_uid",
+    "scan_group_uid",
+    "scan_name",
+)
+"""Start keys that every result copies from its raw run, where they are there."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StepSettings(_Table):
+    """Fields of a step scan; see `layouts.step.StepLayout`."""
+
+    kind: Literal["step"] = "step"
+    stream: str = "primary"
+    energy: tuple[str, ...] = ()
+    i0: tuple[str, ...] = ()
+    it: tuple[str, ...] = ()
+    ir: tuple[str, ...] = ()
+    fluorescence: tuple[str, ...] = ()
+
+    def build(self) -> Layout:
+        """The layout these settings describe."""
+        return StepLayout(
+            self.stream, self.energy, self.i0, self.it, self.ir, self.fluorescence
+        )
+
+
+class RunSettings(_Table):
+    """What a run says about itself, and what its result repeats."""
+
+    element: tuple[str, ...] = ("element",)
+    copy_keys: Annotated[tuple[str, ...], Field(alias="copy")] = ()
+
+
+class TiledSettings(_Table):
+    """Where results go."""
+
+    uri: str = "http://127.0.0.1:8000"
+    node: str = "processed"
+
+
+class ModelSettings(_Table):
+    """A model other than the newest shipped one of its edge."""
+
+    path: str
+    id: str
+
+
+class NormalizationSettings(_Table):
+    """Normalisation ranges; they must equal the model card's."""
+
+    pre1: float = NormalizationRanges.pre1
+    pre2: float = NormalizationRanges.pre2
+    norm1: float = NormalizationRanges.norm1
+    norm2: float = NormalizationRanges.norm2
+    npre: int = NormalizationRanges.npre
+    nnorm: int = NormalizationRanges.nnorm
+
+
+class Profile(BaseSettings):
+    """One beamline's settings, frozen.
+
+    Attributes
+    ----------
+    name : str
+    layout : StepSettings
+        How documents become mu(E).
+    run : RunSettings
+    tiled : TiledSettings
+    models : dict of ModelSettings
+        By edge, ``{"Fe K": {path = ..., id = ...}}``: a model of your own, pinned
+        by the sha256 of its card.
+    normalization : NormalizationSettings or None
+        Stated for the record; a difference from a card is an error at start-up.
+    provisional_interval : float
+        Seconds between answers on a scan that is still growing.
+    stop_deadline : float
+        Seconds without a document after which a run counts as one without a stop.
+    spool : Path
+        Folder where every final result is written before it is published.
+    inbox_megabytes : int
+        Bound on the documents waiting.
+    device : {"auto", "cpu", "cuda"}
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="RANKAAE_STREAM_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+    )
+
+    name: str
+    layout: StepSettings
+    run: RunSettings = RunSettings()
+    tiled: TiledSettings = TiledSettings()
+    models: dict[str, ModelSettings] = {}
+    normalization: NormalizationSettings | None = None
+    provisional_interval: Annotated[float, Field(ge=0.5)] = 0.5
+    stop_deadline: Annotated[float, Field(gt=0)] = 900.0
+    spool: Path = Path("~/.local/state/rankaae-stream/spool")
+    inbox_megabytes: Annotated[int, Field(gt=0)] = 256
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    tiled_api_key: SecretStr | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What the program passes, then the environment, then the file."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    def api_key(self) -> str:
+        """The Tiled key.
+
+        Raises
+        ------
+        ConfigurationError
+            When the environment has none.
+        """
+        if self.tiled_api_key is None or not self.tiled_api_key.get_secret_value():
+            raise ConfigurationError(
+                f"no key for Tiled at {self.tiled.uri}; set it in the environment: "
+                f"export {API_KEY_VARIABLE}=..."
+            )
+        return self.tiled_api_key.get_secret_value()
+
+    def analysis(self) -> dict[str, Any]:
+        """The settings that can change a number, as plain data.
+
+        Sinks, folders, bounds and keys are not among them: the same run gives
+        the same result wherever it is sent.
+        """
+        return {
+            "layout": self.layout.model_dump(mode="json"),
+            "element": list(self.run.element),
+            "models": {edge: model.id for edge, model in sorted(self.models.items())},
+        }
+
+    def analysis_hash(self) -> str:
+        """sha256 of `analysis`, part of every result's uid."""
+        return hashlib.sha256(json.dumps(self.analysis(), sort_keys=True).encode()).hexdigest()
+
+    def published(self) -> dict[str, Any]:
+        """The resolved profile as a result names it, without the key."""
+        return self.model_dump(mode="json", by_alias=True, exclude={"tiled_api_key", "spool"})
+
+    def copied_keys(self) -> tuple[str, ...]:
+        """Start keys that go from the raw run into the result."""
+        return tuple(dict.fromkeys((*STANDARD_COPY, *self.run.copy_keys)))
+
+
+def load_profile(name_or_path: str | Path, **overrides: Any) -> Profile:
+    """Read a profile.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A shipped profile's name, such as ``sim``, or the path of a TOML file.
+    **overrides
+        Settings that stand above environment and file.
+
+    Raises
+    ------
+    ConfigurationError
+        When it does not exist or a key is misspelt or has a wrong value.
+    """
+    path = _find(name_or_path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"cannot read profile {path}: {error}") from error
+    if "tiled_api_key" in values:
+        raise ConfigurationError(
+            f"{path} holds a key; take it out and set it in the environment: "
+            f"export {API_KEY_VARIABLE}=..."
+        )
+
+    class FromFile(Profile):
+        model_config = SettingsConfigDict(toml_file=path)
+
+    try:
+        return FromFile(**overrides)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'])}: {_advice(item)}"
+            for item in error.errors()
+        )
+        raise ConfigurationError(f"profile {path}: {problems}") from error
+
+
+def lookup(doc: Document, keys: tuple[str, ...]) -> str | None:
+    """First of several dotted keys that a document has, as text.
+
+    Values that are lists or tuples of one element (as XDI metadata are at BMM)
+    count as that element.
+
+    Examples
+    --------
+    >>> lookup({"XDI": {"Element": {"symbol": ("Fe",)}}}, ("element", "XDI.Element.symbol"))
+    'Fe'
+    """
+    for key in keys:
+        value: Any = doc
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if isinstance(value, (list, tuple)) and len(value) == 1:
+            value = value[0]
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+    return None
+
+
+def _find(name_or_path: str | Path) -> Path:
+    shipped = resources.folder("profiles")
+    names = sorted(path.stem for path in shipped.glob("*.toml"))
+    if isinstance(name_or_path, str) and name_or_path in names:
+        return shipped / f"{name_or_path}.toml"
+    path = Path(os.path.expanduser(name_or_path))
+    if path.is_file():
+        return path
+    raise ConfigurationError(
+        f"no profile {str(name_or_path)!r}: neither a file nor one of the shipped profiles "
+        f"({', '.join(names)})"
+    )
+
+
+def _advice(item: Any) -> str:
+    if item["type"] == "extra_forbidden":
+        return "no such setting; is it misspelt?"
+    return str(item["msg"])

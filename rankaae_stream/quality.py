@@ -1,0 +1,184 @@
+"""Named judgements on a spectrum: what is too little, and what is worth a flag."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rankaae_stream.errors import Refused
+from rankaae_stream.report import Domain, Flag
+from rankaae_stream.spectrum import EnergyGrid, Floats, NormalizationRanges
+
+__all__ = ["Coverage", "coverage", "domain_flag", "foil_flag", "unusable_points"]
+
+FULL = (-60.0, 150.0)
+"""Full confidence when these energies around the edge are covered, eV."""
+USABLE = (-40.0, 100.0)
+"""Below this a classical normalisation is not to be trusted on a growing scan, eV."""
+TOLERANCE = 0.5
+"""A scan planned to end at +100 eV may stop short by an encoder step, eV."""
+LARGEST_GAP = 6.0
+"""Points further apart than this within the model's grid leave it undetermined, eV."""
+UNUSABLE = 0.02
+"""Share of points without a finite mu that may be left out."""
+
+# Relative errors of the edge step measured on full-range oxide spectra cut
+# short (largest of Fe2O3, FeO, CuO at each end; larch, linear post-edge).
+_POST_END = np.array([50.0, 75.0, 100.0, 150.0])
+_POST_ERROR = np.array([0.27, 0.20, 0.11, 0.05])
+_PRE_START = np.array([-60.0, -40.0, -30.0, -20.0, -10.0])
+_PRE_ERROR = np.array([0.01, 0.02, 0.08, 0.19, 0.25])
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How a spectrum of this reach is normalised, and how much that costs.
+
+    `step_error` is the relative standard error of the edge step beyond that of
+    a fully covered spectrum, whose own error is part of the calibration.
+    """
+
+    ranges: NormalizationRanges
+    step_error: float
+    flag: Flag | None
+
+
+def coverage(
+    energy: Floats,
+    e0: float,
+    ranges: NormalizationRanges,
+    grid: EnergyGrid,
+    theory_shift: float,
+    *,
+    complete: bool,
+) -> Coverage:
+    """Decide from the energies alone, not from any exit status.
+
+    Parameters
+    ----------
+    energy : (n,) array
+        Calibrated energies, increasing, eV.
+    e0 : float
+        Tabulated edge, eV.
+    ranges : NormalizationRanges
+        The card's.
+    grid : EnergyGrid
+        The model's.
+    theory_shift : float
+        Added to `energy` before the grid is reached, eV.
+    complete : bool
+        False while the scan grows; then only the usable range will do, because
+        what is missing is still to come.
+
+    Returns
+    -------
+    Coverage
+
+    Raises
+    ------
+    Refused
+        ``coverage``, with what is there and what is needed.
+    """
+    first, last = float(energy[0]) - e0, float(energy[-1]) - e0
+    reach = f"the scan covers {first:+.1f} to {last:+.1f} eV around the edge"
+    usable = first <= USABLE[0] + TOLERANCE and last >= USABLE[1] - TOLERANCE
+    if not complete and not usable:
+        raise Refused(
+            "coverage",
+            f"{reach} so far; a growing scan is answered from {USABLE[0]:+.0f} to "
+            f"{USABLE[1]:+.0f} eV on",
+        )
+    wanted = grid.start - theory_shift, grid.stop - theory_shift
+    if first > wanted[0] + 1e-3 or last < wanted[1] - 1e-3:
+        raise Refused(
+            "coverage", f"{reach}; the model needs {wanted[0]:+.1f} to {wanted[1]:+.1f} eV"
+        )
+    _refuse_holes(energy, e0, wanted)
+
+    used = ranges
+    if last < USABLE[1] - TOLERANCE:
+        used = replace(used, nnorm=0)
+    if np.count_nonzero(energy - e0 <= ranges.pre2) < 2:
+        used = replace(used, npre=0, pre2=-10.0)
+    step_error = float(
+        np.hypot(
+            _excess(np.interp(last, _POST_END, _POST_ERROR), _POST_ERROR[-1]),
+            _excess(np.interp(first, _PRE_START, _PRE_ERROR), _PRE_ERROR[0]),
+        )
+    )
+    if first <= FULL[0] + TOLERANCE and last >= FULL[1] - TOLERANCE:
+        return Coverage(used, 0.0, None)
+    flag = Flag(
+        "coverage",
+        "info" if usable else "warning",
+        last - first,
+        "eV",
+        f"{reach}; {FULL[0]:+.0f} to {FULL[1]:+.0f} eV would be full coverage, so the edge step "
+        f"is uncertain by a further {step_error:.0%} and the intervals are wider",
+    )
+    return Coverage(used, step_error, flag)
+
+
+def _excess(error: float, at_full: float) -> float:
+    return float(np.sqrt(max(error**2 - at_full**2, 0.0)))
+
+
+def _refuse_holes(energy: Floats, e0: float, wanted: tuple[float, float]) -> None:
+    inside = energy[(energy >= e0 + wanted[0] - LARGEST_GAP) & (energy <= e0 + wanted[1])]
+    gaps = np.diff(inside)
+    if gaps.size == 0 or gaps.max() > LARGEST_GAP:
+        at = int(np.argmax(gaps)) if gaps.size else 0
+        hole = f"{inside[at]:.1f}-{inside[at + 1]:.1f} eV" if gaps.size else "the whole grid"
+        raise Refused(
+            "coverage",
+            f"no points in {hole}; within the model's grid they may be {LARGEST_GAP:.0f} eV apart",
+        )
+
+
+def unusable_points(energy: Floats, bad: int) -> Flag | None:
+    """Judge how many points had no finite absorption.
+
+    Parameters
+    ----------
+    energy : (n,) array
+        All measured energies of the sweep, eV.
+    bad : int
+        How many of them have a mu that is not finite: i0, it or the
+        fluorescence was zero, negative or NaN.
+
+    Raises
+    ------
+    Refused
+        ``bad_signal`` when they are more than a few.
+    """
+    if not bad:
+        return None
+    sentence = f"{bad} of {energy.size} points have a zero, negative or missing signal"
+    if bad > UNUSABLE * energy.size:
+        raise Refused("bad_signal", f"{sentence}; up to {UNUSABLE:.0%} may be left out")
+    return Flag("bad_signal", "warning", float(bad), "1", f"{sentence} and were left out")
+
+
+def foil_flag(reason: str, uncertainty: float) -> Flag:
+    """The axis stays as measured, and how much that widens the intervals."""
+    return Flag(
+        "no_foil",
+        "info",
+        uncertainty,
+        "eV",
+        f"{reason}; the energy axis is used as measured, uncertain by {uncertainty} eV",
+    )
+
+
+def domain_flag(domain: Domain) -> Flag | None:
+    """Set when the model's own reconstruction does not describe the spectrum."""
+    if domain.distance <= domain.threshold:
+        return None
+    return Flag(
+        "out_of_domain",
+        "warning",
+        domain.distance,
+        "1",
+        f"the reconstruction misses the spectrum by {domain.distance:.3f} rms, above "
+        f"{domain.threshold:.3f}: it is unlike the oxides the model was trained on, and its "
+        "numbers should not be used",
+    )

@@ -1,0 +1,251 @@
+"""What is said about one spectrum, and its one translation into plain data.
+
+`to_dict` is the only place where a Report becomes keys and values: the JSON
+line, the event's flat columns (`flatten`) and the stop document's searchable
+summary (`summarize`) are all made from what it returns.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from rankaae_stream.spectrum import Channel, Edge, Floats, NormalizationRanges
+
+__all__ = [
+    "SCHEMA",
+    "Curves",
+    "Domain",
+    "Estimate",
+    "Flag",
+    "ModelName",
+    "Refusal",
+    "Report",
+    "Result",
+    "Shifts",
+    "flatten",
+    "summarize",
+    "to_dict",
+]
+
+SCHEMA = 1
+"""Version of the dictionary that `to_dict` returns; raised when a key changes its meaning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One descriptor with the interval that holds it with probability `level`."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    level: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """Something worth knowing about a spectrum that got its number all the same."""
+
+    name: str
+    severity: Literal["info", "warning"]
+    value: float | None
+    unit: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why there is no number: the rule's name and one sentence."""
+
+    name: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """Distance from the training domain; beyond `threshold` the flag `out_of_domain` is set."""
+
+    distance: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelName:
+    """Which model spoke; `id` is the sha256 of its card.json."""
+
+    name: str
+    version: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shifts:
+    """What was added to the measured energy, eV.
+
+    `calibration` comes from the reference foil of run `calibration_run` (empty:
+    no foil, nothing added), `theory` from the model's card.
+    """
+
+    calibration: float = 0.0
+    theory: float = 0.0
+    calibration_run: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curves:
+    """What a person compares by eye, on the model's grid, each of shape (points,)."""
+
+    energy: Floats
+    flat: Floats
+    reconstruction: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Report:
+    """The answer to one spectrum; exactly one of `estimates` and `refusal` is empty."""
+
+    source: str
+    element: str
+    channel: Channel
+    sweep: int
+    points: int
+    energy_range: tuple[float, float] | None
+    complete: bool
+    edge: Edge | None = None
+    edge_step: float | None = None
+    estimates: tuple[Estimate, ...] = ()
+    flags: tuple[Flag, ...] = ()
+    refusal: Refusal | None = None
+    domain: Domain | None = None
+    latent: tuple[float, ...] = ()
+    model: ModelName | None = None
+    normalization: NormalizationRanges | None = None
+    shifts: Shifts = field(default_factory=Shifts)
+    code_version: str = ""
+    curves: Curves | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.estimates) == (self.refusal is not None):
+            raise ValueError("a report carries either estimates or a refusal")
+
+    def estimate(self, name: str) -> Estimate | None:
+        """The estimate of that name, or None where it was refused or is unknown."""
+        return next((item for item in self.estimates if item.name == name), None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """A report on its way out, with what its run needs.
+
+    Attributes
+    ----------
+    report : Report
+    uid : str
+        Of the result run; the same for every report on one sweep and channel,
+        live or replayed.
+    start : mapping
+        The raw run's start document.
+    time : float
+        Seconds since the epoch of the last raw document that took part, so that
+        a replay gives the same documents.
+    outputs : tuple of (name, unit)
+        What the model estimates, refused or not: the event's columns.
+    grid : (points,) array or None
+        Energies of the model's grid, eV, which the event's curves are on.
+    """
+
+    report: Report
+    uid: str
+    start: Mapping[str, Any]
+    time: float
+    outputs: tuple[tuple[str, str], ...] = ()
+    grid: Floats | None = None
+
+
+def to_dict(report: Report) -> dict[str, Any]:
+    """Plain data of a report: JSON types only, no arrays.
+
+    Returns
+    -------
+    dict
+        Keys as documented in the README's section on the result; energies in
+        eV; `edge` is the shell.
+    """
+    return {
+        "schema": SCHEMA,
+        "source": report.source,
+        "element": report.element,
+        "edge": report.edge.shell if report.edge else "",
+        "channel": report.channel,
+        "sweep": report.sweep,
+        "points": report.points,
+        "energy_range": list(report.energy_range) if report.energy_range else None,
+        "complete": report.complete,
+        "edge_step": report.edge_step,
+        "estimates": [asdict(item) for item in report.estimates],
+        "flags": [asdict(item) for item in report.flags],
+        "refusal": asdict(report.refusal) if report.refusal else None,
+        "out_of_domain": asdict(report.domain) if report.domain else None,
+        "latent": list(report.latent),
+        "model": asdict(report.model) if report.model else None,
+        "normalization": asdict(report.normalization) if report.normalization else None,
+        "energy_shift": asdict(report.shifts),
+        "code_version": report.code_version,
+    }
+
+
+def flatten(report: Report, outputs: Sequence[str]) -> dict[str, float | str | bool]:
+    """One row of a table: the columns an event carries, without the curves.
+
+    Parameters
+    ----------
+    report : Report
+    outputs : sequence of str
+        Names of the estimates to make columns for; NaN where it was refused.
+
+    Notes
+    -----
+    An event's columns have one type each, so a refusal is an empty string where
+    there is none, flags are one JSON string, and a missing number is NaN.
+    """
+    plain = to_dict(report)
+    row: dict[str, float | str | bool] = {
+        f"{name}{suffix}": float("nan") for name in outputs for suffix in ("", "_low", "_high")
+    }
+    for item in plain["estimates"]:
+        row[item["name"]] = item["value"]
+        row[f"{item['name']}_low"] = item["low"]
+        row[f"{item['name']}_high"] = item["high"]
+    domain = plain["out_of_domain"] or {"distance": float("nan"), "threshold": float("nan")}
+    low, high = plain["energy_range"] or (float("nan"), float("nan"))
+    row.update(
+        refusal=(plain["refusal"] or {"name": ""})["name"],
+        refusal_message=(plain["refusal"] or {"message": ""})["message"],
+        flags=json.dumps(plain["flags"]),
+        complete=plain["complete"],
+        points=float(plain["points"]),
+        energy_first=low,
+        energy_last=high,
+        edge_step=float("nan") if plain["edge_step"] is None else plain["edge_step"],
+        domain_distance=domain["distance"],
+        domain_threshold=domain["threshold"],
+        shift_calibration=plain["energy_shift"]["calibration"],
+        shift_theory=plain["energy_shift"]["theory"],
+    )
+    return row
+
+
+def summarize(report: Report) -> dict[str, Any]:
+    """The same, keyed by name, for the stop document, where a metadata query finds it.
+
+    Examples
+    --------
+    A Tiled query for iron above +2.5 is
+    ``Key("stop.summary.estimates.oxidation_state.value") > 2.5``.
+    """
+    plain = to_dict(report)
+    plain["estimates"] = {item.pop("name"): item for item in plain["estimates"]}
+    plain["flags"] = {item.pop("name"): item for item in plain["flags"]}
+    return plain

@@ -1,0 +1,202 @@
+"""The nouns that travel from documents to numbers.
+
+Energies are in eV, arrays are float64 and read-only once inside a noun.
+"""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankaae_stream.errors import Refused
+
+__all__ = [
+    "K_EDGES",
+    "Channel",
+    "Edge",
+    "EnergyGrid",
+    "Floats",
+    "NormalizationRanges",
+    "NormalizedSpectrum",
+    "Spectrum",
+    "edge_of",
+]
+
+Floats = NDArray[np.float64]
+Channel = Literal["transmission", "fluorescence", "pips", "reference"]
+
+K_EDGES = MappingProxyType(
+    {
+        "Ti": 4966.0,
+        "V": 5465.0,
+        "Cr": 5989.0,
+        "Mn": 6539.0,
+        "Fe": 7112.0,
+        "Co": 7709.0,
+        "Ni": 8333.0,
+        "Cu": 8979.0,
+    }
+)
+"""Tabulated K edges, eV: the first inflection of the metal foil (Bearden and
+Burr, Rev. Mod. Phys. 39, 125 (1967), as used in X-ray data booklets)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One absorption edge; `e0` is the tabulated one, never measured on a scan."""
+
+    element: str
+    shell: str
+    e0: float
+
+    def __str__(self) -> str:
+        return f"{self.element} {self.shell}"
+
+
+def edge_of(element: str | None, energy: Floats, shell: str = "K") -> Edge:
+    """Find the edge a scan measures.
+
+    Parameters
+    ----------
+    element : str or None
+        Element symbol as the run states it; None where it states none.
+    energy : (n,) array
+        Energies of the scan, eV, used when no element is stated: the scan then
+        has to span exactly one tabulated edge.
+    shell : str
+        Only ``K`` edges are tabulated here.
+
+    Raises
+    ------
+    Refused
+        ``unknown_element`` where there is no tabulated edge to compare with.
+
+    Examples
+    --------
+    >>> edge_of("Fe", np.empty(0))
+    Edge(element='Fe', shell='K', e0=7112.0)
+    >>> edge_of(None, np.array([5400.0, 5600.0])).element
+    'V'
+    """
+    known = ", ".join(K_EDGES)
+    if element is not None and element.strip():
+        symbol = element.strip().capitalize()
+        if shell != "K" or symbol not in K_EDGES:
+            raise Refused(
+                "unknown_element",
+                f"the run says {element.strip()} {shell}; edges known here are K of {known}",
+            )
+        return Edge(symbol, shell, K_EDGES[symbol])
+    if energy.size:
+        low, high = float(energy.min()), float(energy.max())
+        spanned = [symbol for symbol, e0 in K_EDGES.items() if low < e0 < high]
+        if len(spanned) == 1:
+            return Edge(spanned[0], "K", K_EDGES[spanned[0]])
+        found = f"{len(spanned)} K edges ({', '.join(spanned)})" if spanned else "no K edge"
+        span = f"{low:.1f}-{high:.1f} eV holds {found} of {known}"
+    else:
+        span = "the scan holds no points"
+    raise Refused("unknown_element", f"the run states no element and {span}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spectrum:
+    """One sweep's absorption, as measured.
+
+    Attributes
+    ----------
+    energy : (n,) array
+        Strictly increasing, eV.
+    mu : (n,) array
+        Absorption, arbitrary height and background.
+    edge : Edge
+    channel : Channel
+    source : str
+        The raw run's uid, or a file's path.
+    sweep : int
+        Which sweep of the run, counted from 0.
+    complete : bool
+        False while the scan is still growing.
+    sigma : (n,) array or None
+        Standard deviation of mu where it is known.
+    """
+
+    energy: Floats
+    mu: Floats
+    edge: Edge
+    channel: Channel = "transmission"
+    source: str = ""
+    sweep: int = 0
+    complete: bool = True
+    sigma: Floats | None = None
+
+    def __post_init__(self) -> None:
+        if self.energy.ndim != 1 or self.energy.shape != self.mu.shape:
+            raise ValueError(
+                f"energy {self.energy.shape} and mu {self.mu.shape} must be one-dimensional "
+                "and of equal length"
+            )
+        if np.any(np.diff(self.energy) <= 0):
+            raise ValueError("energy must increase strictly; sort it and average duplicates first")
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """First and last energy, eV."""
+        return float(self.energy[0]), float(self.energy[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class NormalizationRanges:
+    """Where the pre-edge and post-edge curves are fitted, eV from `edge.e0`.
+
+    `npre` is 1 for a straight line and 0 for a constant; `nnorm` is the degree
+    of the post-edge polynomial. Ranges are never guessed from a scan: a number
+    that changed with the scan's length would not be a property of the sample.
+    """
+
+    pre1: float = -150.0
+    pre2: float = -30.0
+    norm1: float = 50.0
+    norm2: float = 150.0
+    npre: int = 1
+    nnorm: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NormalizedSpectrum:
+    """A spectrum with edge step 1.
+
+    Attributes
+    ----------
+    energy, norm, flat : (n,) arrays
+        eV; pre-edge subtracted and divided by the step; the same with the slope
+        and curvature of the post-edge taken out. The model sees `flat`.
+    e0 : float
+        Where the step was evaluated, eV.
+    edge_step : float
+        Height of the step in units of mu.
+    ranges : NormalizationRanges
+        The ranges that were really used.
+    """
+
+    energy: Floats
+    norm: Floats
+    flat: Floats
+    e0: float
+    edge_step: float
+    ranges: NormalizationRanges
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyGrid:
+    """The model's energy axis: `points` equidistant energies, eV from `edge.e0`."""
+
+    start: float
+    stop: float
+    points: int
+
+    def relative(self) -> Floats:
+        """Energies from the tabulated edge, eV, shape (points,)."""
+        return np.linspace(self.start, self.stop, self.points)

@@ -1,0 +1,130 @@
+"""Each loss against its definition."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from training import losses
+from training.config import Network
+from training.model import Discriminator, reverse_gradient
+
+
+def pairwise_rank_loss(latent: Tensor, labels: Tensor, balanced: bool) -> Tensor:
+    """The definition, one ordered pair after the other."""
+    total = latent.new_zeros(())
+    n, tied = labels.shape
+    for k in range(tied):
+        terms, agreements = [], []
+        for i in range(n):
+            for j in range(n):
+                if i == j or torch.isnan(labels[i, k]) or torch.isnan(labels[j, k]):
+                    continue
+                sign = torch.sign(labels[i, k] - labels[j, k])
+                difference = latent[i, k] - latent[j, k]
+                terms.append(sign * difference)
+                agreements.append(float(sign * torch.sign(difference.detach())))
+        same = sum(a > 0 for a in agreements)
+        opposite = sum(a < 0 for a in agreements)
+        ratio = opposite / max(same, opposite, 1) if balanced else 1.0
+        weights = [ratio if a > 0 else 1.0 for a in agreements]
+        if terms:
+            total = total + sum(w * t for w, t in zip(weights, terms, strict=True)) / len(terms)
+    return -total / tied
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_rank_loss_is_its_pairwise_definition_in_value_and_gradient(balanced, seed):
+    generator = torch.Generator().manual_seed(seed)
+    latent = torch.randn(17, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    labels = torch.randint(2, 5, (17, 3), generator=generator).double()
+    labels[torch.rand(17, 3, generator=generator) < 0.2] = torch.nan
+    ours = losses.rank_loss(latent, labels, balanced)
+    (our_gradient,) = torch.autograd.grad(ours, latent)
+    theirs = pairwise_rank_loss(latent, labels, balanced)
+    (their_gradient,) = torch.autograd.grad(theirs, latent)
+    assert float(ours.detach()) == pytest.approx(float(theirs.detach()), abs=1e-6)
+    np.testing.assert_allclose(our_gradient, their_gradient, atol=1e-6)
+
+
+def test_a_masked_label_changes_nothing_for_the_other_rows():
+    latent = torch.tensor([[0.3], [1.0], [-2.0], [5.0]])
+    labels = torch.tensor([[2.0], [3.0], [4.0], [float("nan")]])
+    assert losses.rank_loss(latent, labels) == losses.rank_loss(latent[:3], labels[:3])
+
+
+def test_a_descriptor_without_any_label_gives_no_loss_and_no_gradient():
+    latent = torch.randn(5, 1, requires_grad=True)
+    loss = losses.rank_loss(latent, torch.full((5, 1), float("nan")))
+    loss.backward()
+    assert float(loss.detach()) == 0.0
+    assert latent.grad is not None
+    assert float(latent.grad.abs().max()) == 0.0
+
+
+def test_the_balanced_pull_fades_once_the_order_is_right():
+    latent = torch.arange(6.0)[:, None].requires_grad_()
+    losses.rank_loss(latent, torch.arange(6.0)[:, None]).backward()
+    assert latent.grad is not None
+    assert float(latent.grad.abs().max()) == 0.0
+
+
+@given(st.floats(0.75, 1.25))
+def test_reconstruction_forgives_height_but_for_its_small_price(height):
+    target = torch.rand(4, 30) + 0.5
+    weight = torch.ones_like(target)
+    loss = losses.reconstruction_loss(height * target, target, weight)
+    assert float(loss) == pytest.approx(0.1 * (height - 1.0) ** 2, abs=1e-6)
+
+
+def test_reconstruction_counts_only_where_simulation_exists():
+    target = torch.rand(4, 30)
+    weight = torch.ones_like(target)
+    weight[:, :10] = 0.0
+    wrong_below = target.clone()
+    wrong_below[:, :10] += 7.0
+    assert float(losses.reconstruction_loss(wrong_below, target, weight)) == 0.0
+
+
+def test_a_blind_discriminator_loses_one_bit_on_each_side():
+    class Blind(torch.nn.Module):
+        def forward(self, latent: Tensor) -> Tensor:
+            return 0.0 * latent[:, :1]
+
+    loss = losses.adversarial_loss(Blind(), torch.randn(9, 4), torch.randn(9, 4))
+    assert float(loss) == pytest.approx(2 * np.log(2), abs=1e-6)
+
+
+def test_the_reversed_gradient_points_the_other_way():
+    latent = torch.randn(8, 6, requires_grad=True)
+    discriminator = Discriminator(Network()).eval()
+    normal = torch.randn(8, 6)
+    (plain,) = torch.autograd.grad(
+        losses.adversarial_loss(discriminator, latent, normal), latent, retain_graph=True
+    )
+    (reversed_,) = torch.autograd.grad(
+        losses.adversarial_loss(discriminator, reverse_gradient(latent, 0.5), normal), latent
+    )
+    np.testing.assert_allclose(reversed_, -0.5 * plain, atol=1e-7)
+
+
+def test_adversarial_strength_rises_from_nothing():
+    strengths = [losses.adversarial_strength(t) for t in (0.0, 0.1, 0.5, 1.0)]
+    assert strengths[0] == 0.0
+    assert strengths == sorted(strengths)
+    assert strengths[-1] == pytest.approx(0.7172, abs=1e-4)
+
+
+def test_mutual_information_is_zero_for_an_exact_inverse():
+    identity = torch.nn.Identity()
+    assert float(losses.mutual_information_loss(identity, identity, torch.randn(5, 3))) == 0.0
+
+
+def test_a_straight_line_is_smooth_and_a_zigzag_is_not():
+    line = torch.linspace(0.0, 1.0, 64)[None]
+    zigzag = line + 0.1 * (-1.0) ** torch.arange(64)
+    assert float(losses.smoothness_loss(line)) == pytest.approx(0.0, abs=1e-10)
+    assert float(losses.smoothness_loss(zigzag)) == pytest.approx(0.01, rel=0.05)
