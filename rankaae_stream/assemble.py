@@ -75,9 +75,7 @@ class Sweeps:
         self.items.append(following)
         self._direction = -self._direction
         energies = following.energy
-        self._extreme = (
-            int(np.argmax(np.asarray(energies) * self._direction)) if energies else 0
-        )
+        self._extreme = int(np.argmax(np.asarray(energies) * self._direction)) if energies else 0
         return following
 
 

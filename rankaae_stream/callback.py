@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rankaae_stream import resources
+from rankaae_stream.analysis import Analysis
 from rankaae_stream.energy import FoilLibrary
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.files.xdi import read_xdi
@@ -149,8 +150,7 @@ class DescriptorStream:
         """Wait until all that was taken is answered and published; False on time-out."""
         deadline = self._clock() + timeout
         return self._inbox.wait_idle(timeout) and all(
-            publisher.wait_idle(max(deadline - self._clock(), 0.0))
-            for publisher in self.publishers
+            publisher.wait_idle(max(deadline - self._clock(), 0.0)) for publisher in self.publishers
         )
 
     def close(self, timeout: float = 10.0) -> int:
@@ -214,12 +214,10 @@ def build_pipeline(profile: Profile, emit: Callable[[Result], None]) -> Pipeline
         logger.warning(advice)
     return Pipeline(
         profile.layout.build(),
-        _models(profile),
-        _foils(),
+        Analysis(_models(profile), _foils(), resources.code_version()),
         lambda start: lookup(start, profile.run.element),
         emit,
         analysis_hash=profile.analysis_hash(),
-        code_version=resources.code_version(),
         provisional_interval=profile.provisional_interval,
         stop_deadline=profile.stop_deadline,
     )
@@ -228,8 +226,9 @@ def build_pipeline(profile: Profile, emit: Callable[[Result], None]) -> Pipeline
 def _models(profile: Profile) -> dict[str, Model]:
     root = resources.folder("models")
     # Versions are dates, so the last of an edge in alphabetical order is the newest.
-    newest = {key.split("/")[0]: (root / key, digest) for key, digest in sorted(
-        shipped_models().items())}
+    newest = {
+        key.split("/")[0]: (root / key, digest) for key, digest in sorted(shipped_models().items())
+    }
     loaded = [load_model(path, digest, profile.device) for path, digest in newest.values()]
     models = {str(model.card.edge): model for model in loaded}
     for edge, choice in profile.models.items():
@@ -237,7 +236,7 @@ def _models(profile: Profile) -> dict[str, Model]:
         if str(model.card.edge) != edge:
             raise ConfigurationError(
                 f"profile {profile.name!r} gives a model of {model.card.edge} for {edge!r}; "
-                f"name the table [models.\"{model.card.edge}\"]"
+                f'name the table [models."{model.card.edge}"]'
             )
         models[edge] = model
     stated = profile.normalization
@@ -247,7 +246,7 @@ def _models(profile: Profile) -> dict[str, Model]:
             wrong = {k: v for k, v in stated.model_dump().items() if v != needed[k]}
             raise ConfigurationError(
                 f"profile {profile.name!r} normalises with {wrong}, the model of {edge} was made "
-                f"for {({k: needed[k] for k in wrong})}; take [normalization] out of the profile"
+                f"for { ({k: needed[k] for k in wrong}) }; take [normalization] out of the profile"
             )
     return models
 
@@ -271,4 +270,3 @@ def _spool(profile: Profile, sink: str) -> Spool:
             f"cannot write the spool {folder} ({error.strerror}); set spool in profile "
             f"{profile.name!r} to a folder that can be written"
         ) from error
-

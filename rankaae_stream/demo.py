@@ -82,7 +82,7 @@ def run_demo(
         if keep:
             _wait_for_interrupt(console)
     finally:
-        server.stop()
+        server.close()
     return rows
 
 
@@ -199,8 +199,7 @@ def _say_where(console: Console, server: EmbeddedServer, folder: Path, keep: boo
     else:
         lines = (
             "from rankaae_stream.server import EmbeddedServer",
-            f'with EmbeddedServer("{folder}") as server: '
-            f'print(server.client("processed"){read})',
+            f'with EmbeddedServer("{folder}") as server: print(server.client("processed"){read})',
         )
     for line in lines:
         console.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)

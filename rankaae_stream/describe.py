@@ -3,7 +3,6 @@
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rankaae_stream.calibration import apply_map
 from rankaae_stream.card import ModelCard, Output
@@ -13,9 +12,7 @@ from rankaae_stream.spectrum import Floats
 __all__ = ["describe"]
 
 
-def describe(
-    latents: NDArray[np.floating], card: ModelCard, standard_deviations: Floats
-) -> tuple[Estimate, ...]:
+def describe(latents: Floats, card: ModelCard) -> tuple[Estimate, ...]:
     """Estimates from the latents of one spectrum and of its perturbed copies.
 
     Parameters
@@ -25,9 +22,6 @@ def describe(
         moved down and up by one standard deviation of nuisance i (energy shift,
         edge step).
     card : ModelCard
-    standard_deviations : (p,) array
-        How many standard deviations each pair really stands for: 1 as a rule, 0
-        to leave a pair out.
 
     Returns
     -------
@@ -42,12 +36,10 @@ def describe(
     level. The spread of the ensemble is no part of it: members agree on metals
     that none of them has seen.
     """
-    return tuple(_estimate(latents, output, standard_deviations) for output in card.outputs)
+    return tuple(_estimate(latents, output) for output in card.outputs)
 
 
-def _estimate(
-    latents: NDArray[np.floating], output: Output, standard_deviations: Floats
-) -> Estimate:
+def _estimate(latents: Floats, output: Output) -> Estimate:
     mapped = np.mean(
         [apply_map(one, latents[m, :, output.latent]) for m, one in enumerate(output.maps)], axis=0
     )
@@ -56,9 +48,7 @@ def _estimate(
     normal = NormalDist().inv_cdf(0.5 + output.level / 2)
     half = float(
         np.sqrt(
-            output.simulated_error**2
-            + output.standards_error**2
-            + np.sum((normal * standard_deviations * effects) ** 2)
+            output.simulated_error**2 + output.standards_error**2 + np.sum((normal * effects) ** 2)
         )
     )
     low, high = output.range

@@ -142,7 +142,9 @@ def _cuda_loads() -> bool:
 
     return (
         loads("libcuda.so.1", "nvcuda.dll")
-        and loads("libcublasLt.so.13", "libcublasLt.so.12", "cublasLt64_13.dll", "cublasLt64_12.dll")
+        and loads(
+            "libcublasLt.so.13", "libcublasLt.so.12", "cublasLt64_13.dll", "cublasLt64_12.dll"
+        )
         and loads("libcudnn.so.9", "cudnn64_9.dll")
     )
 

@@ -1,37 +1,30 @@
-"""The way through, on one page: documents in, reports out.
+"""The way through: documents in, reports out.
 
 `Pipeline.feed` and `Pipeline.tick` are synchronous and take the time as an
-argument, so live, replay and tests run the same code; `Pipeline.process` is
-the one entry from a spectrum to a report.
+argument, so live, replay and tests run the same code. What happens to one
+spectrum is on the page before: `analysis.Analysis.process`.
 """
 
 import heapq
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from rankaae_stream import quality
+from rankaae_stream.analysis import Analysis
 from rankaae_stream.assemble import FRAGMENT, Sweep, Sweeps, check_order, to_spectrum
-from rankaae_stream.describe import describe
-from rankaae_stream.energy import NO_FOIL, FoilLibrary, FoilShift, calibrate
 from rankaae_stream.errors import Refused
-from rankaae_stream.latent import reconstruction_residual
-from rankaae_stream.layouts.base import Layout, Reader
-from rankaae_stream.model import Model
-from rankaae_stream.normalize import normalize
-from rankaae_stream.regrid import regrid
-from rankaae_stream.report import Curves, Domain, Flag, Refusal, Report, Result, Shifts
-from rankaae_stream.spectrum import Channel, Edge, Spectrum, edge_of
+from rankaae_stream.layouts.base import Document, Layout, Reader
+from rankaae_stream.report import Flag, Refusal, Report, Result
+from rankaae_stream.spectrum import Channel, Spectrum, edge_of
 
 __all__ = ["Pipeline", "result_uid"]
 
 logger = logging.getLogger(__name__)
-
-Document = Mapping[str, Any]
 
 
 def result_uid(raw_uid: str, channel: str, sweep: int, model_id: str, analysis_hash: str) -> str:
@@ -62,17 +55,14 @@ class Pipeline:
     ----------
     layout : Layout
         Documents to readings.
-    models : mapping
-        By edge, ``"Fe K"``.
-    foils : mapping
-        Library foils by edge.
+    analysis : Analysis
+        Spectra to reports.
     element_of : callable
         Start document to the element it states, or None.
     emit : callable
         Receives every `Result`, in the calling thread.
     analysis_hash : str
         Of the settings that can change a number.
-    code_version : str
     provisional_interval, stop_deadline : float
         Seconds.
     """
@@ -80,23 +70,19 @@ class Pipeline:
     def __init__(
         self,
         layout: Layout,
-        models: Mapping[str, Model],
-        foils: Mapping[str, FoilLibrary],
+        analysis: Analysis,
         element_of: Callable[[Document], str | None],
         emit: Callable[[Result], None],
         *,
         analysis_hash: str = "",
-        code_version: str = "",
         provisional_interval: float = 0.5,
         stop_deadline: float = 900.0,
     ) -> None:
         self._layout = layout
-        self._models = models
-        self._foils = foils
+        self._analysis = analysis
         self._element_of = element_of
         self._emit = emit
         self._analysis_hash = analysis_hash
-        self._code_version = code_version
         self._provisional_interval = provisional_interval
         self._stop_deadline = stop_deadline
         self._runs: dict[str, _Run] = {}
@@ -219,8 +205,9 @@ class Pipeline:
     def _answer(
         self, run: _Run, sweep: Sweep, flags: list[Flag] | None = None, *, complete: bool = True
     ) -> None:
-        channels = [channel for channel in sweep.mu if channel != "reference"]
-        for channel in channels:
+        for channel in sweep.mu:
+            if channel == "reference":
+                continue
             try:
                 report = self._report(run, sweep, channel, flags or [], complete)
             except Exception as error:
@@ -261,110 +248,10 @@ class Pipeline:
         return self.process(spectrum, reference, [*flags, missing] if missing else flags)
 
     def process(
-        self, spectrum: Spectrum, reference: Spectrum | None = None, flags: list[Flag] | None = None
+        self, spectrum: Spectrum, reference: Spectrum | None = None, flags: Sequence[Flag] = ()
     ) -> Report:
-        """One spectrum to its report; live, files and replay all come through here.
-
-        Parameters
-        ----------
-        spectrum : Spectrum
-        reference : Spectrum, optional
-            The foil channel of the same scan, on the same axis.
-        flags : list of Flag, optional
-            What is already known of it.
-
-        Returns
-        -------
-        Report
-            With estimates, or with a refusal and its reason.
-        """
-        said = list(flags or [])
-        edge = spectrum.edge
-        model = self._models.get(str(edge))
-        common: dict[str, Any] = {
-            "source": spectrum.source,
-            "element": edge.element,
-            "edge": edge,
-            "channel": spectrum.channel,
-            "sweep": spectrum.sweep,
-            "points": spectrum.energy.size,
-            "energy_range": spectrum.span,
-            "complete": spectrum.complete,
-            "model": model.card.title if model else None,
-            "code_version": self._code_version,
-        }
-        try:
-            if model is None:
-                known = ", ".join(sorted(self._models)) or "none"
-                raise Refused("no_model", f"there is no model for {edge}; models here: {known}")
-            foil = self._calibrate(edge, reference, said)
-            return self._answer_spectrum(spectrum, model, foil, common, said)
-        except Refused as refused:
-            refusal = Refusal(refused.name, refused.message)
-            return Report(**common, flags=tuple(said), refusal=refusal)
-
-    def _calibrate(self, edge: Edge, reference: Spectrum | None, said: list[Flag]) -> FoilShift:
-        library = self._foils.get(str(edge))
-        if reference is None or library is None:
-            reason = "the scan has no reference channel"
-        else:
-            try:
-                return calibrate(reference.energy, reference.mu, library)
-            except Refused as refused:
-                reason = refused.message
-        said.append(quality.foil_flag(reason, NO_FOIL.uncertainty))
-        return NO_FOIL
-
-    def _answer_spectrum(
-        self,
-        spectrum: Spectrum,
-        model: Model,
-        foil: FoilShift,
-        common: dict[str, Any],
-        said: list[Flag],
-    ) -> Report:
-        card, e0 = model.card, spectrum.edge.e0
-        theory = card.theory_shift
-        energy = spectrum.energy + foil.value
-        cover = quality.coverage(
-            energy, e0, card.normalization, card.grid, theory.value, complete=spectrum.complete
-        )
-        if cover.flag is not None:
-            said.append(cover.flag)
-        normalized = normalize(energy, spectrum.mu, e0, cover.ranges)
-        flat = regrid(energy + theory.value, normalized.flat, card.grid, e0)
-
-        # One call of the encoder answers the spectrum and its perturbed copies:
-        # moved by one standard deviation of the axis, and of the edge step.
-        grid = e0 + card.grid.relative()
-        sigma = float(np.hypot(foil.uncertainty, theory.uncertainty))
-        moved = [
-            np.interp(grid + sign * sigma, energy + theory.value, normalized.flat)
-            for sign in (-1.0, 1.0)
-        ]
-        scaled = [flat * (1.0 + sign * cover.step_error) for sign in (-1.0, 1.0)]
-        latents = model.encode(np.stack([flat, *moved, *scaled]))
-        decoded = model.decode(latents[:, :1]).mean(axis=0)[0].astype(np.float64)
-        reconstruction, distance = reconstruction_residual(
-            flat, decoded, card.grid.relative(), card.domain.start
-        )
-        domain = Domain(float(distance), card.domain.threshold)
-        outside = quality.domain_flag(domain)
-        if outside is not None:
-            said.append(outside)
-        return Report(
-            **common,
-            edge_step=normalized.edge_step,
-            estimates=describe(latents, card, np.ones(2)),
-            flags=tuple(said),
-            domain=domain,
-            latent=tuple(float(value) for value in latents[:, 0].mean(axis=0)),
-            normalization=normalized.ranges,
-            shifts=Shifts(
-                foil.value, theory.value, spectrum.source if foil is not NO_FOIL else ""
-            ),
-            curves=Curves(grid, flat, reconstruction),
-        )
+        """One spectrum to its report; see `Analysis.process`."""
+        return self._analysis.process(spectrum, reference, flags)
 
     # ---- refusals and sending ------------------------------------------------------
 
@@ -391,7 +278,7 @@ class Pipeline:
             edge = edge_of(element, energy)
         except Refused:
             edge = None
-        model = self._models.get(str(edge))
+        model = self._analysis.models.get(str(edge))
         return Report(
             source=run.start["uid"],
             element=edge.element if edge else element or "",
@@ -404,7 +291,7 @@ class Pipeline:
             flags=tuple(flags),
             refusal=Refusal(refused.name, refused.message),
             model=model.card.title if model else None,
-            code_version=self._code_version,
+            code_version=self._analysis.code_version,
         )
 
     def _send(self, run: _Run, report: Report) -> None:
@@ -412,7 +299,7 @@ class Pipeline:
         uid = result_uid(
             run.start["uid"], report.channel, report.sweep, model_id, self._analysis_hash
         )
-        model = self._models.get(str(report.edge))
+        model = self._analysis.models.get(str(report.edge))
         outputs = tuple((item.name, item.unit) for item in model.card.outputs) if model else ()
         grid = model.card.edge.e0 + model.card.grid.relative() if model else None
         self._emit(Result(report, uid, run.start, run.time, outputs, grid))
@@ -435,6 +322,4 @@ def _end_flags(stop: Document) -> list[Flag]:
 
 
 def _no_stop(reason: str) -> Flag:
-    return Flag(
-        "no_stop", "warning", None, "", f"{reason}: the run has no stop document"
-    )
+    return Flag("no_stop", "warning", None, "", f"{reason}: the run has no stop document")

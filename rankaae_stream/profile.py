@@ -63,9 +63,7 @@ class StepSettings(_Table):
 
     def build(self) -> Layout:
         """The layout these settings describe."""
-        return StepLayout(
-            self.stream, self.energy, self.i0, self.it, self.ir, self.fluorescence
-        )
+        return StepLayout(self.stream, self.energy, self.i0, self.it, self.ir, self.fluorescence)
 
 
 class RunSettings(_Table):

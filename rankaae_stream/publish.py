@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 STREAM = "primary"
 CURVES = ("flat", "reconstruction", "residual")
+"""Rows of the event's array `curves`, each on the model's grid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,7 @@ class ResultRun:
         )
 
 
-def compose(
-    result: Result, profile: Mapping[str, Any], copied_keys: tuple[str, ...]
-) -> ResultRun:
+def compose(result: Result, profile: Mapping[str, Any], copied_keys: tuple[str, ...]) -> ResultRun:
     """A report as a run of its own, valid by event-model's schemas.
 
     Parameters
@@ -130,14 +129,15 @@ def compose(
     return ResultRun(start, descriptor, event, stop)
 
 
-def _curves(result: Result) -> dict[str, list[float]]:
+def _curves(result: Result) -> dict[str, list[list[float]]]:
+    """One array, because each array of an event costs the server as much as a whole table row."""
     if result.grid is None:
         return {}
     curves = result.report.curves
     if curves is None:
-        return {name: [float("nan")] * result.grid.size for name in CURVES}
-    values = curves.flat, curves.reconstruction, curves.flat - curves.reconstruction
-    return {name: value.tolist() for name, value in zip(CURVES, values, strict=True)}
+        return {"curves": [[float("nan")] * result.grid.size] * len(CURVES)}
+    rows = curves.flat, curves.reconstruction, curves.flat - curves.reconstruction
+    return {"curves": [row.tolist() for row in rows]}
 
 
 _UNITS = {
@@ -149,7 +149,7 @@ _UNITS = {
     "domain_threshold": "1",
     "shift_calibration": "eV",
     "shift_theory": "eV",
-    **dict.fromkeys(CURVES, "1"),
+    "curves": "1",
 }
 
 
@@ -160,7 +160,10 @@ def _descriptor(
     for name, unit in result.outputs:
         units.update({f"{name}{suffix}": unit for suffix in ("", "_low", "_high")})
     keys = {key: _data_key(value, units.get(key, "")) for key, value in data.items()}
-    grid = [] if result.grid is None else result.grid.tolist()
+    settings = {
+        "curve_rows": list(CURVES),
+        "energy_grid": [] if result.grid is None else result.grid.tolist(),
+    }
     return {
         "uid": str(uuid.uuid5(uid, "descriptor")),
         "run_start": result.uid,
@@ -171,9 +174,12 @@ def _descriptor(
         "hints": {"rankaae_stream": {"fields": [name for name, _ in result.outputs]}},
         "configuration": {
             "rankaae_stream": {
-                "data": {"energy_grid": grid},
-                "timestamps": {"energy_grid": started},
-                "data_keys": {"energy_grid": _data_key(grid, "eV")},
+                "data": settings,
+                "timestamps": dict.fromkeys(settings, started),
+                "data_keys": {
+                    "curve_rows": {**_data_key(settings["curve_rows"], ""), "dtype_numpy": "<U14"},
+                    "energy_grid": _data_key(settings["energy_grid"], "eV"),
+                },
             }
         },
     }
@@ -182,7 +188,8 @@ def _descriptor(
 def _data_key(value: Any, unit: str) -> dict[str, Any]:
     key: dict[str, Any] = {"source": "rankaae-stream", "shape": [], "units": unit}
     if isinstance(value, list):
-        return {**key, "dtype": "array", "shape": [len(value)], "dtype_numpy": "<f8"}
+        shape = list(np.shape(value))
+        return {**key, "dtype": "array", "shape": shape, "dtype_numpy": "<f8"}
     if isinstance(value, bool):
         return {**key, "dtype": "boolean", "dtype_numpy": "|b1"}
     if isinstance(value, str):
@@ -396,7 +403,8 @@ class TiledSink:
 
     def _container(self) -> Any:
         """The container's client; the connection is probed first, because the
-        client's own retries would hold the publisher for a minute."""
+        client's own retries would hold the publisher for a minute.
+        """
         parts = urlsplit(self.uri)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         socket.create_connection((parts.hostname or "", port), timeout=3).close()
@@ -453,7 +461,9 @@ class Publisher:
         try:
             self.spool.add(run)
         except OSError as error:
-            logger.error("cannot write to the spool %s (%s); kept in memory", self.spool.folder, error)
+            logger.error(
+                "cannot write to the spool %s (%s); kept in memory", self.spool.folder, error
+            )
             item = run
         with self._changed:
             self._provisional.pop(run.uid, None)
@@ -528,7 +538,10 @@ class Publisher:
         except (Rejected, ValueError, TypeError) as error:
             logger.error(
                 "%s does not take result %s (%s); it is in %s",
-                self.sink.name, uid, error, self.spool.folder / "rejected",
+                self.sink.name,
+                uid,
+                error,
+                self.spool.folder / "rejected",
             )
             self.spool.rejected(uid)
         with self._changed:
@@ -540,6 +553,8 @@ class Publisher:
             logger.warning(
                 "%s takes no results (%s); the scan is not affected, results are kept in %s and "
                 "sent when it returns",
-                self.sink.name, message, self.spool.folder,
+                self.sink.name,
+                message,
+                self.spool.folder,
             )
         self.failing = message

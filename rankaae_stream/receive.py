@@ -153,7 +153,7 @@ class Inbox:
     def _guarded(self, function: Callable[..., None], *arguments: Any) -> None:
         try:
             function(*arguments)
-        except BaseException as error:  # noqa: BLE001 - SystemExit would end the thread silently
+        except BaseException as error:
             self.errors += 1
             self.last_error = f"{type(error).__name__}: {error}"
             logger.exception("a document could not be handled; the scan is not affected")

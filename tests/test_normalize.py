@@ -71,7 +71,9 @@ def test_a_range_without_points_is_refused_with_the_numbers():
     assert e.value.name == "normalization"
 
 
-@pytest.mark.parametrize("mu", [np.full(400, 0.3), np.linspace(1.0, 0.5, 400)], ids=["flat", "line"])
+@pytest.mark.parametrize(
+    "mu", [np.full(400, 0.3), np.linspace(1.0, 0.5, 400)], ids=["flat", "line"]
+)
 def test_a_spectrum_without_an_edge_is_refused(mu):
     energy = np.linspace(E0 - 160, E0 + 160, 400)
     with pytest.raises(Refused) as e:

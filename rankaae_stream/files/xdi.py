@@ -95,11 +95,11 @@ def read_xdi(path: Path) -> Xdi:
     text = path.read_text(encoding="utf-8", errors="replace")
     header = [line[1:].strip() for line in text.splitlines() if line.startswith("#")]
     rows = [line.split() for line in text.splitlines() if line.strip() and line[0] not in "#\0"]
-    fields = dict(
-        (match[1].lower(), match[2].split("||")[0].strip())
+    fields = {
+        match[1].lower(): match[2].split("||")[0].strip()
         for match in (re.match(r"([\w.]+):\s*(.*)", line) for line in header)
         if match
-    )
+    }
     try:
         table = np.array(rows, dtype=float)
     except ValueError as error:
@@ -115,6 +115,4 @@ def _names(fields: Mapping[str, str], header: list[str], width: int) -> list[str
     last = header[-1].split() if header else []
     fallback = last if len(last) == width else [f"column{i + 1}" for i in range(width)]
     named = [fields.get(f"column.{i + 1}", "").split() for i in range(width)]
-    return [
-        (name[0] if name else fallback[i]).lower() for i, name in enumerate(named)
-    ]
+    return [(name[0] if name else fallback[i]).lower() for i, name in enumerate(named)]

@@ -1,0 +1,152 @@
+"""One spectrum to its report: the stations in the order of the data.
+
+Live, files and replay all come through `Analysis.process`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rankaae_stream import quality
+from rankaae_stream.describe import describe
+from rankaae_stream.energy import NO_FOIL, FoilLibrary, FoilShift, calibrate
+from rankaae_stream.errors import Refused
+from rankaae_stream.latent import reconstruction_residual
+from rankaae_stream.model import Model
+from rankaae_stream.normalize import normalize
+from rankaae_stream.regrid import regrid
+from rankaae_stream.report import Curves, Domain, Flag, Refusal, Report, Shifts
+from rankaae_stream.spectrum import Edge, Spectrum
+
+__all__ = ["Analysis"]
+
+
+class Analysis:
+    """Models and foils, and the way a spectrum takes through them.
+
+    Parameters
+    ----------
+    models : mapping of Model
+        By edge, ``"Fe K"``.
+    foils : mapping of FoilLibrary
+        By edge.
+    code_version : str
+        What reports say of this program.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        foils: Mapping[str, FoilLibrary],
+        code_version: str = "",
+    ) -> None:
+        self.models = models
+        self.code_version = code_version
+        self._foils = foils
+
+    def process(
+        self,
+        spectrum: Spectrum,
+        reference: Spectrum | None = None,
+        flags: Sequence[Flag] = (),
+    ) -> Report:
+        """Answer a spectrum, or refuse it with the reason.
+
+        Parameters
+        ----------
+        spectrum : Spectrum
+        reference : Spectrum, optional
+            The foil channel of the same scan, on the same axis.
+        flags : sequence of Flag, optional
+            What is already known of it.
+
+        Returns
+        -------
+        Report
+        """
+        edge, said = spectrum.edge, list(flags)
+        model = self.models.get(str(edge))
+        common: dict[str, Any] = {
+            "source": spectrum.source,
+            "element": edge.element,
+            "edge": edge,
+            "channel": spectrum.channel,
+            "sweep": spectrum.sweep,
+            "points": spectrum.energy.size,
+            "energy_range": spectrum.span,
+            "complete": spectrum.complete,
+            "model": model.card.title if model else None,
+            "code_version": self.code_version,
+        }
+        try:
+            if model is None:
+                known = ", ".join(sorted(self.models)) or "none"
+                raise Refused("no_model", f"there is no model for {edge}; models here: {known}")
+            return self._answer(
+                spectrum, model, self._calibrate(edge, reference, said), common, said
+            )
+        except Refused as refused:
+            refusal = Refusal(refused.name, refused.message)
+            return Report(**common, flags=tuple(said), refusal=refusal)
+
+    def _calibrate(self, edge: Edge, reference: Spectrum | None, said: list[Flag]) -> FoilShift:
+        """Shift from the foil channel; without one the axis stays, and that is said."""
+        library = self._foils.get(str(edge))
+        if reference is None or library is None:
+            reason = "the scan has no reference channel"
+        else:
+            try:
+                return calibrate(reference.energy, reference.mu, library)
+            except Refused as refused:
+                reason = refused.message
+        said.append(quality.foil_flag(reason, NO_FOIL.uncertainty))
+        return NO_FOIL
+
+    def _answer(
+        self,
+        spectrum: Spectrum,
+        model: Model,
+        foil: FoilShift,
+        common: dict[str, Any],
+        said: list[Flag],
+    ) -> Report:
+        card, e0 = model.card, spectrum.edge.e0
+        theory = card.theory_shift
+        energy = spectrum.energy + foil.value
+        cover = quality.coverage(
+            energy, e0, card.normalization, card.grid, theory.value, complete=spectrum.complete
+        )
+        if cover.flag is not None:
+            said.append(cover.flag)
+        normalized = normalize(energy, spectrum.mu, e0, cover.ranges)
+        on_theory = energy + theory.value
+        flat = regrid(on_theory, normalized.flat, card.grid, e0)
+
+        # One call of the encoder answers the spectrum and its perturbed copies:
+        # moved by one standard deviation of the axis, and of the edge step.
+        grid = e0 + card.grid.relative()
+        sigma = float(np.hypot(foil.uncertainty, theory.uncertainty))
+        moved = [np.interp(grid + way * sigma, on_theory, normalized.flat) for way in (-1.0, 1.0)]
+        scaled = [flat * (1.0 + way * cover.step_error) for way in (-1.0, 1.0)]
+        latents = model.encode(np.stack([flat, *moved, *scaled])).astype(np.float64)
+
+        decoded = model.decode(latents[:, :1]).mean(axis=0)[0].astype(np.float64)
+        reconstruction, distance = reconstruction_residual(
+            flat, decoded, card.grid.relative(), card.domain.start
+        )
+        domain = Domain(float(distance), card.domain.threshold)
+        outside = quality.domain_flag(domain)
+        if outside is not None:
+            said.append(outside)
+        return Report(
+            **common,
+            edge_step=normalized.edge_step,
+            estimates=describe(latents, card),
+            flags=tuple(said),
+            domain=domain,
+            latent=tuple(float(value) for value in latents[:, 0].mean(axis=0)),
+            normalization=normalized.ranges,
+            shifts=Shifts(foil.value, theory.value, spectrum.source if foil is not NO_FOIL else ""),
+            curves=Curves(grid, flat, reconstruction),
+        )

@@ -1,0 +1,53 @@
+"""Configurations are read to the last key."""
+
+import pytest
+
+from rankaae_stream.errors import ConfigurationError
+from training.config import load
+
+GOOD = """
+name = "x"
+version = "1"
+element = "Fe"
+[data]
+simulated = "fe-*.parquet"
+core_hole_width = 1.25
+"""
+
+
+def written(tmp_path, text):
+    path = tmp_path / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_defaults_fill_what_is_not_said(tmp_path):
+    config = load(written(tmp_path, GOOD))
+    assert config.grid.energy_grid().points == 256
+    assert config.network.latent == 6
+    assert config.folder == "fe-k/1"
+
+
+@pytest.mark.parametrize(
+    ("addition", "complaint"),
+    [
+        ("[fit]\nepochz = 3\n", "epochz"),
+        ("[losses]\nrank = -1.0\n", "rank"),
+        ("[fit]\ntrials = 2\nkeep = 3\n", "keep = 3 exceeds"),
+        ("[calibration]\nstart = 2.0\n", "below \\+5 eV"),
+        ("[fit\n", "config.toml"),
+    ],
+)
+def test_a_mistake_is_an_error_that_names_it(tmp_path, addition, complaint):
+    with pytest.raises(ConfigurationError, match=complaint):
+        load(written(tmp_path, GOOD + addition))
+
+
+def test_an_unknown_element_is_an_error(tmp_path):
+    with pytest.raises(ConfigurationError, match="'Xx'"):
+        load(written(tmp_path, GOOD.replace('"Fe"', '"Xx"')))
+
+
+def test_a_missing_file_is_an_error(tmp_path):
+    with pytest.raises(ConfigurationError, match="none.toml"):
+        load(tmp_path / "none.toml")

@@ -1,0 +1,132 @@
+"""One tiny epoch from configuration to a model folder that the runtime accepts."""
+
+import hashlib
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from rankaae_stream.card import ModelCard
+from rankaae_stream.spectrum import K_EDGES, EnergyGrid
+from training import config, dataset, ensemble, export, standards, train
+from training.build import build
+from training.model import RankAAE
+
+TINY = Path(config.__file__).resolve().parent / "configs" / "tiny.toml"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch|onnx")
+        result = build(config.load(TINY), models=folder / "models", runs=folder / "runs")
+    return result, folder
+
+
+def test_the_folder_is_a_model_whose_card_and_hashes_agree(built):
+    result, folder = built
+    where = folder / "models" / "fe-k" / "tiny"
+    card = ModelCard.from_bytes((where / "card.json").read_bytes())
+    assert card.id == result.card.id
+    assert {path.name for path in where.iterdir()} == {*card.files, "card.json"}
+    for name, digest in card.files.items():
+        assert hashlib.sha256((where / name).read_bytes()).hexdigest() == digest
+    index = json.loads((folder / "models" / "index.json").read_text(encoding="utf-8"))
+    assert index == {"fe-k/tiny": card.id}
+
+
+def test_the_graphs_have_a_member_axis_and_take_any_number_of_spectra(built):
+    result, folder = built
+    where = folder / "models" / "fe-k" / "tiny"
+    encoder = onnxruntime.InferenceSession(
+        where / "encoder.onnx", providers=["CPUExecutionProvider"]
+    )
+    decoder = onnxruntime.InferenceSession(
+        where / "decoder.onnx", providers=["CPUExecutionProvider"]
+    )
+    members, latent = result.card.members, result.card.latent
+    for n in (1, 7):
+        (z,) = encoder.run(None, {"flat": np.zeros((n, 256), dtype=np.float32)})
+        assert z.shape == (members, n, latent)
+        (flat,) = decoder.run(None, {"latent": z})
+        assert flat.shape == (members, n, 256)
+        assert flat.dtype == np.float32
+
+
+def test_the_card_says_what_a_number_depends_on(built):
+    raw = built[0].card.raw
+    assert raw["tail"]["function"] == "training.dataset.lorentzian_tail"
+    assert "FEFF's own normalisation" in raw["data"]["normalization"]
+    assert raw["training"]["config"]["network"]["width"] == 16
+    assert raw["data"]["files"]
+    for output in built[0].card.outputs:
+        assert output.simulated_error > 0
+
+
+def test_a_second_run_finds_its_trials_and_gives_the_same_card(built):
+    result, folder = built
+    trials = sorted(folder.glob("runs/**/*.pt"))
+    stamps = [path.stat().st_mtime_ns for path in trials]
+    assert len(trials) == 2
+    again = build(config.load(TINY), models=folder / "again", runs=folder / "runs")
+    assert [path.stat().st_mtime_ns for path in trials] == stamps
+    assert again.evaluation == result.evaluation
+    assert again.card.outputs[0].simulated_error == result.card.outputs[0].simulated_error
+
+
+def test_the_same_seed_trains_the_same_network():
+    tiny = config.load(TINY)
+    simulated = dataset.read(tiny.element, tiny.data, tiny.grid)
+    split = dataset.split(simulated, tiny.data)
+    one, two = (train.fit_trial(tiny, simulated, split, seed=3).state_dict() for _ in range(2))
+    for name, value in one.items():
+        assert torch.equal(value, two[name]), name
+
+
+def test_folding_batchnorm_changes_nothing():
+    torch.manual_seed(0)
+    network = config.Network()
+    models = [RankAAE(256, network) for _ in range(2)]
+    flat = torch.rand(64, 256)
+    for model in models:
+        for _ in range(5):  # so that the running statistics are not those of the start
+            model.decoder(model.encoder(flat))
+        model.eval()
+    stacked = ensemble.stack([model.encoder for model in models])
+    decoders = ensemble.stack([model.decoder for model in models])
+    with torch.no_grad():
+        latent = stacked(flat)
+        output = decoders(latent)
+        for m, model in enumerate(models):
+            np.testing.assert_allclose(latent[m], model.encoder(flat), atol=1e-5)
+            np.testing.assert_allclose(output[m], model.decoder(latent[m]), atol=1e-5)
+
+
+def test_an_export_that_computes_something_else_is_refused(monkeypatch):
+    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    stacked = ensemble.stack([RankAAE(256, config.Network()).eval().encoder])
+    with pytest.raises(ValueError, match="ONNX differs from torch"):
+        export.to_onnx(stacked, np.zeros((2, 256), dtype=np.float32), "flat", "latent", batch=0)
+
+
+@pytest.mark.parametrize("element", ["Fe", "Mn", "V"])
+def test_every_measured_file_is_read_calibrated_and_normalised(element):
+    found = standards.load(element, EnergyGrid(-12.0, 60.0, 256))
+    assert {one.role for one in found} >= {"standard", "foil"}
+    for one in found:
+        assert np.isfinite(one.flat).all()
+        assert abs(one.shift) < 2.5
+        beyond = np.abs(one.energy - K_EDGES[element] - 65.0) < 25.0
+        assert np.mean(one.flat[beyond]) == pytest.approx(1.0, abs=0.1)
+
+
+def test_every_configuration_that_is_shipped_can_be_read():
+    found = sorted(TINY.parent.glob("*.toml"))
+    assert {path.stem for path in found} >= {"fe-k", "mn-k", "v-k", "tiny"}
+    for path in found:
+        config.load(path)
