@@ -65,7 +65,7 @@ def fit_monotone(latent: Floats, value: Floats, weights: Floats | None = None) -
     points, where = np.unique(latent[known], return_inverse=True)
     if points.size < 2:
         raise ValueError(f"a monotone map needs two different latents, got {points.size}")
-    mass = np.bincount(where, weight[known])
+    mass: Floats = np.bincount(where, weight[known]).astype(np.float64)
     mean = np.bincount(where, weight[known] * value[known]) / mass
     blocks = _pool(mean, mass)
     knot = np.array([np.average(points[a:b], weights=mass[a:b]) for a, b in blocks])
@@ -124,7 +124,9 @@ class ShiftScan:
     shift : (s,) array
         eV, increasing, added to calibrated energies.
     residual : (s, c) array
-        Root mean square of the reconstruction residual where simulation exists.
+        Root mean square of the reconstruction residual where simulation exists,
+        positive; best with the compound's known valence held, because an encoder
+        answers a wrong shift with another valence.
     estimate : (s, c) array
         Estimated valence.
     truth : (c,) array
@@ -152,7 +154,8 @@ class ShiftScan:
 
     def estimates_at(self, shift: float) -> Floats:
         """Estimated valence of every compound, (c,), between trial shifts by interpolation."""
-        return np.array([np.interp(shift, self.shift, column) for column in self.estimate.T])
+        columns = range(self.truth.size)
+        return np.array([float(np.interp(shift, self.shift, self.estimate[:, i])) for i in columns])
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +171,9 @@ class ShiftFit:
 def fit_theory_shift(scan: ShiftScan, residual_weight: float = 0.5) -> ShiftFit:
     """One constant that carries measured energies to the simulation's axis.
 
-    `by_residual` minimises the residual, `by_valence` the valence error, each as
-    the root mean square over compounds. Neither is right alone: the simulation
+    `by_residual` minimises the residual (its geometric mean over compounds, so
+    that none outweighs the others by being badly simulated), `by_valence` the
+    root mean square of the valence error. Neither is right alone: the simulation
     misplaces single compounds by 1-2 eV, and the valence error also absorbs the
     training set's prior. The value is their mean, weighted by `residual_weight`.
 
@@ -217,7 +221,7 @@ def leave_one_compound_out(scan: ShiftScan, residual_weight: float = 0.5) -> Flo
 
 
 def _optima(scan: ShiftScan) -> tuple[float, float]:
-    residual = np.sqrt(np.mean(scan.residual**2, axis=1))
+    residual = np.mean(np.log(scan.residual), axis=1)
     valence = np.sqrt(np.mean((scan.estimate - scan.truth) ** 2, axis=1))
     return _lowest(scan.shift, residual), _lowest(scan.shift, valence)
 

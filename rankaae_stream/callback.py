@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,13 +16,13 @@ from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.files.xdi import read_xdi
 from rankaae_stream.model import Model, duplicate_runtime, load_model, shipped_models
 from rankaae_stream.pipeline import Pipeline
-from rankaae_stream.profile import Profile, load_profile, lookup
+from rankaae_stream.profile import API_KEY_VARIABLE, Profile, load_profile, lookup
 from rankaae_stream.publish import CallableSink, Publisher, Spool, TiledSink, compose
 from rankaae_stream.receive import Inbox
 from rankaae_stream.report import Report, Result
 from rankaae_stream.spectrum import K_EDGES, Edge
 
-__all__ = ["DescriptorStream", "Status", "build_pipeline"]
+__all__ = ["DescriptorStream", "Status", "build_pipeline", "load_analysis"]
 
 logger = logging.getLogger(__name__)
 
@@ -108,14 +109,16 @@ class DescriptorStream:
         self._clock = clock
         chosen: list[Any] = [CallableSink(sink) for sink in sinks]
         if to_tiled:
-            chosen.insert(0, TiledSink(profile.tiled.uri, profile.tiled.node, profile.api_key()))
+            server, key = profile.tiled, profile.api_key()
+            chosen.insert(0, TiledSink(server.uri, server.node, key, key_variable=API_KEY_VARIABLE))
         self._pipeline = build_pipeline(profile, self._emit)
         if to_tiled:
             # Imported here and not in the publisher's thread: an import holds the
             # interpreter for hundreds of milliseconds, which a scan would feel.
             import bluesky_tiled_plugins  # noqa: F401
             import tiled.client  # noqa: F401
-        self.publishers = [Publisher(sink, _spool(profile, sink.name)) for sink in chosen]
+        spools = [_spool(profile, folder) for folder in _folders(chosen)]
+        self.publishers = [Publisher(*pair) for pair in zip(chosen, spools, strict=True)]
         self._inbox = Inbox(
             lambda name, doc, dropped: self._pipeline.feed(name, doc, clock(), dropped),
             self._pipeline.tick,
@@ -168,6 +171,12 @@ class DescriptorStream:
         deadline = self._clock() + timeout
         if self._inbox.close(timeout):
             self._pipeline.finish()
+        else:
+            logger.warning(
+                "%d documents could not be analysed within %.0f s; replay their runs",
+                self._inbox.waiting,
+                timeout,
+            )
         left = sum(
             publisher.close(max(deadline - self._clock(), 0.0)) for publisher in self.publishers
         )
@@ -209,18 +218,30 @@ def build_pipeline(profile: Profile, emit: Callable[[Result], None]) -> Pipeline
         When a model is damaged or unknown, or the profile's normalisation is not
         the model's.
     """
-    advice = duplicate_runtime()
-    if advice:
-        logger.warning(advice)
     return Pipeline(
         profile.layout.build(),
-        Analysis(_models(profile), _foils(), resources.code_version()),
+        load_analysis(profile),
         lambda start: lookup(start, profile.run.element),
         emit,
         analysis_hash=profile.analysis_hash(),
         provisional_interval=profile.provisional_interval,
         stop_deadline=profile.stop_deadline,
     )
+
+
+def load_analysis(profile: Profile) -> Analysis:
+    """Load the models and foils that a profile asks for.
+
+    Raises
+    ------
+    ConfigurationError
+        When a model is damaged or unknown, or the profile's normalisation is not
+        the model's.
+    """
+    advice = duplicate_runtime()
+    if advice:
+        logger.warning(advice)
+    return Analysis(_models(profile), _foils(), resources.code_version())
 
 
 def _models(profile: Profile) -> dict[str, Model]:
@@ -261,8 +282,18 @@ def _foils() -> dict[str, FoilLibrary]:
     return foils
 
 
-def _spool(profile: Profile, sink: str) -> Spool:
-    folder = profile.spool.expanduser() / sink
+def _folders(sinks: Sequence[Any]) -> list[str]:
+    """A folder's name for each sink; two functions of one name must not share a spool."""
+    names: list[str] = []
+    for sink in sinks:
+        plain = re.sub(r"\W+", "-", sink.name).strip("-") or "sink"
+        same = sum(name == plain or name.startswith(f"{plain}.") for name in names)
+        names.append(f"{plain}.{same + 1}" if same else plain)
+    return names
+
+
+def _spool(profile: Profile, name: str) -> Spool:
+    folder = profile.spool.expanduser() / name
     try:
         return Spool(folder)
     except OSError as error:

@@ -83,14 +83,14 @@ def calibrate(energy: Floats, mu: Floats, library: FoilLibrary) -> FoilShift:
             "no_foil", f"the reference channel holds {x.size} points within {WINDOW} eV of the edge"
         )
     trials = np.arange(-REACH, REACH + 0.05, 0.1)
-    misfits = np.array([_misfit(x, y, library, shift)[0] for shift in trials])
+    misfits, _ = _misfit(x, y, library, trials)
     best = int(np.argmin(misfits))
     if best in (0, trials.size - 1):
         raise Refused("no_foil", f"the reference foil is off by more than {REACH} eV")
     left, middle, right = misfits[best - 1 : best + 2]
     curvature = left - 2 * middle + right
     value = float(trials[best] + 0.05 * (left - right) / curvature)
-    sum_of_squares, step = _misfit(x, y, library, value)
+    (sum_of_squares,), (step,) = _misfit(x, y, library, np.array([value]))
     residual = float(np.sqrt(sum_of_squares / x.size))
     if step <= 0 or residual > MISFIT * step:
         raise Refused(
@@ -129,11 +129,20 @@ def first_inflection(energy: Floats, mu: Floats, e0: float) -> float:
     return float(fine[i] + 0.025 * (left - right) / (left - 2 * middle + right))
 
 
-def _misfit(x: Floats, y: Floats, library: FoilLibrary, shift: float) -> tuple[float, float]:
-    """Sum of squared residuals, and the height, of the foil fitted with a sloping background."""
-    foil = np.interp(x + shift, library.energy, library.mu)
-    height = float(np.ptp(foil))
-    design = np.column_stack([foil / height, np.ones_like(x), (x - x.mean()) / WINDOW])
-    coefficients = np.linalg.lstsq(design, y, rcond=None)[0]
-    residual = y - design @ coefficients
-    return float(residual @ residual), float(coefficients[0])
+def _misfit(x: Floats, y: Floats, library: FoilLibrary, shifts: Floats) -> tuple[Floats, Floats]:
+    """Fit the moved foil and a sloping background at each shift.
+
+    Returns
+    -------
+    sum_of_squares, height : (s,) arrays
+        What is left, and the foil's height in units of y.
+    """
+    foils = np.stack([np.interp(x + shift, library.energy, library.mu) for shift in shifts])
+    heights = np.ptp(foils, axis=1)
+    # The background is the same at every shift, so it is projected out once and
+    # a single coefficient remains to be solved for each.
+    background, _ = np.linalg.qr(np.column_stack([np.ones_like(x), x - x.mean()]))
+    y = y - background @ (background.T @ y)
+    foils = foils - (foils @ background) @ background.T
+    overlap, norm = foils @ y, np.einsum("sn,sn->s", foils, foils)
+    return np.maximum(y @ y - overlap**2 / norm, 0.0), overlap / norm * heights

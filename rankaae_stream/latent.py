@@ -8,6 +8,9 @@ from rankaae_stream.spectrum import Floats
 
 __all__ = ["reconstruction_residual"]
 
+FLATTEST = 0.01
+"""Structure, in edge steps, below which a spectrum is nothing but its step."""
+
 
 def reconstruction_residual(
     flat: Floats,
@@ -39,15 +42,18 @@ def reconstruction_residual(
     -------
     fitted : (..., g) array
         The reconstruction with the three applied, on the whole grid.
-    rms : (...) array
-        Root mean square of ``flat - fitted`` from `start` on.
+    distance : (...) array
+        Root mean square of ``flat - fitted`` from `start` on, over the standard
+        deviation of `flat` there: the share of a spectrum's structure that stays
+        unexplained. A metal has little structure, so what is small on an oxide's
+        scale is much of it.
 
     Examples
     --------
     >>> energy = np.linspace(-10.0, 60.0, 141)
     >>> curve = 1.0 / (1.0 + np.exp(-energy)) + 0.3 * np.exp(-0.1 * (energy - 9.0) ** 2)
-    >>> _, rms = reconstruction_residual(1.05 * curve, curve, energy, start=5.0)
-    >>> bool(rms < 1e-6)
+    >>> _, distance = reconstruction_residual(1.05 * curve, curve, energy, start=5.0)
+    >>> bool(distance < 1e-6)
     True
     """
     judged = energy >= start
@@ -64,7 +70,7 @@ def reconstruction_residual(
     columns = np.stack(_height_and_slope(moved, energy), axis=-1)
     fitted = np.einsum("...gc,...c->...g", columns, _least_squares(columns, flat, judged))
     rms = np.sqrt(np.mean((flat - fitted)[..., judged] ** 2, axis=-1))
-    return fitted, rms
+    return fitted, rms / np.maximum(np.std(flat[..., judged], axis=-1), FLATTEST)
 
 
 def _height_and_slope(curve: Floats, energy: Floats) -> list[Floats]:

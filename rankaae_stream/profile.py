@@ -87,15 +87,18 @@ class ModelSettings(_Table):
     id: str
 
 
+_RANGES = NormalizationRanges()
+
+
 class NormalizationSettings(_Table):
     """Normalisation ranges; they must equal the model card's."""
 
-    pre1: float = NormalizationRanges.pre1
-    pre2: float = NormalizationRanges.pre2
-    norm1: float = NormalizationRanges.norm1
-    norm2: float = NormalizationRanges.norm2
-    npre: int = NormalizationRanges.npre
-    nnorm: int = NormalizationRanges.nnorm
+    pre1: float = _RANGES.pre1
+    pre2: float = _RANGES.pre2
+    norm1: float = _RANGES.norm1
+    norm2: float = _RANGES.norm2
+    npre: int = _RANGES.npre
+    nnorm: int = _RANGES.nnorm
 
 
 class Profile(BaseSettings):

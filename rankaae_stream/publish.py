@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import re
-import socket
 import threading
 import time
 import uuid
@@ -103,7 +102,7 @@ def compose(result: Result, profile: Mapping[str, Any], copied_keys: tuple[str, 
         "channel": report.channel,
         "sweep": report.sweep,
         "model": summary["model"],
-        "profile": dict(profile),
+        "profile": _plain(profile),
         "code_version": report.code_version,
     }
     data = {**flatten(report, [name for name, _ in result.outputs]), **_curves(result)}
@@ -244,6 +243,7 @@ class Spool:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        self._sync_folder()
 
     def waiting(self) -> list[str]:
         """Uids of results not yet sent, oldest first."""
@@ -275,6 +275,15 @@ class Spool:
         with contextlib.suppress(FileNotFoundError):
             path.replace(self.folder / to / path.name)
 
+    def _sync_folder(self) -> None:
+        """Bring the new name to the disk too; Windows has no such call."""
+        if fcntl is not None:
+            descriptor = os.open(self.folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
     def _lock(self) -> bool:
         """Whether this process may send what others left here."""
         if fcntl is None:
@@ -290,8 +299,15 @@ class Rejected(Exception):  # noqa: N818 - a verdict of the sink
     """The sink understood the documents and will never take them."""
 
 
+class Unavailable(Exception):  # noqa: N818 - a state of the sink, not an error of the program
+    """The sink takes nothing now; the message says why and what to do."""
+
+
 class Sink(Protocol):
-    """Where results go. Both methods may raise; the publisher then tries again."""
+    """Where results go. Both methods may raise; the publisher then tries again.
+
+    `Rejected` alone puts the result aside, so that the next one has its turn.
+    """
 
     name: str
 
@@ -336,53 +352,91 @@ class TiledSink:
     uri, node : str
         Server and container.
     api_key : str
+    key_variable : str
+        The environment variable that `api_key` came from, for messages.
+    timeout : float
+        Seconds that the server may take for one answer.
+
+    Notes
+    -----
+    Tiled's client repeats a failed request for 45 s (TILED_RETRY_TIMEOUT, which
+    holds for every client in the process), and a provisional result that is
+    caught in that would hold the finals back. The publisher tries again by
+    itself, so this client's first failure is its last: `_FirstFailureIsLast`.
     """
 
-    def __init__(self, uri: str, node: str, api_key: str) -> None:
+    def __init__(
+        self, uri: str, node: str, api_key: str, *, key_variable: str = "", timeout: float = 10.0
+    ) -> None:
         self.uri = uri
         self.node = node
         self.name = re.sub(r"\W+", "-", f"tiled {urlsplit(uri).netloc} {node}").strip("-")
         self._api_key = api_key
+        self._key_variable = key_variable
+        self._timeout = timeout
         self._client: Any = None
+        self._requests = _FirstFailureIsLast(uri)
         self._open: dict[str, tuple[Any, int]] = {}
 
     def provisional(self, run: ResultRun) -> None:
         """Append an event to the run, which is opened the first time."""
         writer, number = self._open.pop(run.uid, (None, 0))
         numbered = run.numbered(number + 1)
-        if writer is None:
-            self._discard_incomplete(run.uid)
-            writer = self._writer()
-            writer("start", dict(run.start))
-            writer("descriptor", dict(run.descriptor))
-        writer("event", numbered.event)
+        with self._told_plainly():
+            if writer is None:
+                if self._discard_incomplete(run.uid):
+                    return
+                writer = self._writer()
+                writer("start", dict(run.start))
+                writer("descriptor", dict(run.descriptor))
+            writer("event", numbered.event)
         # Only now: a run whose append failed is rewritten whole at the end.
         self._open[run.uid] = writer, number + 1
 
     def final(self, run: ResultRun) -> None:
         """Complete the open run, or write it whole where there is no complete one."""
-        from httpx import HTTPStatusError
-        from tiled.client.utils import ClientError
-
         writer, number = self._open.pop(run.uid, (None, 0))
         if writer is not None:
             try:
                 numbered = run.numbered(number + 1)
-                writer("event", numbered.event)
-                writer("stop", numbered.stop)
+                with self._told_plainly():
+                    writer("event", numbered.event)
+                    writer("stop", numbered.stop)
                 return
             except Exception as error:  # noqa: BLE001 - it is written whole from the spool instead
                 logger.info("result %s is written again: %s", run.uid, error)
-        try:
+        with self._told_plainly():
             if self._discard_incomplete(run.uid):
                 return
             writer = self._writer()
-            for name, doc in run.documents():
-                writer(name, dict(doc))
-        except (ClientError, HTTPStatusError) as error:
-            if error.response.status_code in (400, 413, 422):
+            try:
+                for name, doc in run.documents():
+                    writer(name, dict(doc))
+            except json.JSONDecodeError:
+                raise  # of an answer, say a proxy's page
+            except (ValueError, TypeError) as error:
+                raise Rejected(f"{type(error).__name__}: {error}") from error
+
+    @contextlib.contextmanager
+    def _told_plainly(self) -> Iterator[None]:
+        """What Tiled raises as a verdict on the result or a state of the server."""
+        from httpx import HTTPStatusError, TransportError
+
+        self._requests.begin()
+        try:
+            yield
+        except HTTPStatusError as error:
+            code = error.response.status_code
+            if code in (400, 413, 422):
                 raise Rejected(str(error)) from error
+            if code in (401, 403):
+                may = "does not know the key" if code == 401 else "does not let the key write"
+                fix = f"; set {self._key_variable} and start again" if self._key_variable else ""
+                raise Unavailable(f"Tiled at {self.uri} {may} (HTTP {code}){fix}") from error
             raise
+        except TransportError as error:
+            reason = str(error) or type(error).__name__
+            raise Unavailable(f"Tiled at {self.uri} does not answer: {reason}") from error
 
     def _writer(self) -> Any:
         from bluesky_tiled_plugins import TiledWriter
@@ -402,20 +456,67 @@ class TiledSink:
         return False
 
     def _container(self) -> Any:
-        """The container's client; the connection is probed first, because the
-        client's own retries would hold the publisher for a minute.
-        """
-        parts = urlsplit(self.uri)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname or "", port), timeout=3).close()
+        """The container's client, made when the server first answers."""
         if self._client is None:
+            import httpx
             from tiled.client import from_uri
 
+            parts = urlsplit(self.uri)
             # A proxy in the environment is not for a server on this machine.
             local = parts.hostname in ("127.0.0.1", "localhost", "::1")
-            client = from_uri(self.uri, api_key=self._api_key, trust_env=not local)
-            self._client = client[self.node]
+            timeout = httpx.Timeout(self._timeout, connect=min(self._timeout, 3.0))
+            # Asked before the client is made, which already repeats its requests.
+            self._requests.answered(httpx.get(self.uri, timeout=timeout, trust_env=not local))
+            client = from_uri(self.uri, api_key=self._api_key, timeout=timeout, trust_env=not local)
+            client.context.http_client.event_hooks = self._requests.hooks()
+            try:
+                self._client = client[self.node]
+            except KeyError as error:
+                known = ", ".join(client) or "nothing"
+                raise Unavailable(
+                    f"Tiled at {self.uri} has no container {self.node!r} that this key can see; "
+                    f"make it, or set node in [tiled] of the profile; there is {known}"
+                ) from error
         return self._client
+
+
+class _FirstFailureIsLast:
+    """Hooks for one httpx client that end Tiled's repeating of requests.
+
+    Only errors that are not httpx's own are not repeated. A server's error is
+    turned into one when it arrives; a request that got no answer when the next
+    one, its repetition, is about to be sent.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._asked = False
+
+    def hooks(self) -> dict[str, list[Callable[[Any], None]]]:
+        """For ``httpx.Client.event_hooks``."""
+        return {"request": [self.asked], "response": [self.answered]}
+
+    def begin(self) -> None:
+        """Forget an earlier operation's failure."""
+        self._asked = False
+
+    def asked(self, request: Any) -> None:
+        """Before a request."""
+        if self._asked:
+            self._asked = False
+            raise Unavailable(
+                f"Tiled at {self._uri} does not answer {request.method} {request.url.path}"
+            )
+        self._asked = True
+
+    def answered(self, response: Any) -> None:
+        """After its answer."""
+        self._asked = False
+        if response.status_code == 429 or response.status_code >= 500:
+            raise Unavailable(
+                f"Tiled at {self._uri} answers {response.request.method} "
+                f"{response.request.url.path} with HTTP {response.status_code}"
+            )
 
 
 class Publisher:
@@ -467,7 +568,9 @@ class Publisher:
             item = run
         with self._changed:
             self._provisional.pop(run.uid, None)
-            self._finals.append(item)
+            # One that waits already, say from an earlier session, was replaced on the disk.
+            if item not in self._finals:
+                self._finals.append(item)
             self._changed.notify_all()
 
     def wait_idle(self, timeout: float) -> bool:
@@ -485,6 +588,9 @@ class Publisher:
             self._changed.notify_all()
         self._thread.join(max(deadline - time.monotonic(), 0.0))
         self.spool.close()
+        lost = sum(not isinstance(item, str) for item in tuple(self._finals))
+        if lost:
+            logger.error("%d results were in memory only and are lost", lost)
         return self.waiting
 
     def _work(self) -> None:
@@ -508,7 +614,11 @@ class Publisher:
                     continue
                 if self._closing:
                     return
-                self._changed.wait_for(lambda: self._closing, delay)
+                # A final result that comes meanwhile is tried at once.
+                tried = kind == "final"
+                self._changed.wait_for(
+                    lambda tried=tried: self._closing or (self._finals and not tried), delay
+                )
                 delay = min(2 * delay, self._retry[1])
 
     def _deliver(self, kind: str, item: ResultRun | str) -> bool:
@@ -530,12 +640,12 @@ class Publisher:
     def _deliver_final(self, item: ResultRun | str) -> None:
         uid = item if isinstance(item, str) else item.uid
         try:
-            self.sink.final(self.spool.read(item) if isinstance(item, str) else item)
+            self.sink.final(self._read(item) if isinstance(item, str) else item)
             self.spool.sent(uid)
             self.sent += 1
-        except FileNotFoundError:
+        except _Disappeared:
             logger.error("result %s disappeared from the spool", uid)
-        except (Rejected, ValueError, TypeError) as error:
+        except Rejected as error:
             logger.error(
                 "%s does not take result %s (%s); it is in %s",
                 self.sink.name,
@@ -547,8 +657,17 @@ class Publisher:
         with self._changed:
             self._finals.popleft()
 
+    def _read(self, uid: str) -> ResultRun:
+        try:
+            return self.spool.read(uid)
+        except FileNotFoundError as error:
+            raise _Disappeared from error
+        except (ValueError, TypeError) as error:
+            raise Rejected(f"the file is damaged: {error}") from error
+
     def _say_failing(self, error: BaseException) -> None:
-        message = f"{type(error).__name__}: {error}"
+        known = isinstance(error, Unavailable)
+        message = str(error) if known else f"{type(error).__name__}: {error}"
         if not self.failing:
             logger.warning(
                 "%s takes no results (%s); the scan is not affected, results are kept in %s and "
@@ -558,3 +677,7 @@ class Publisher:
                 self.spool.folder,
             )
         self.failing = message
+
+
+class _Disappeared(Exception):  # noqa: N818 - somebody took the file away
+    """A result is no longer in the spool."""

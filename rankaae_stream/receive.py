@@ -18,6 +18,7 @@ __all__ = ["Inbox"]
 logger = logging.getLogger(__name__)
 
 _EVENTS = frozenset({"event", "event_page", "datum", "datum_page", "stream_datum"})
+_PARENTS = frozenset({"descriptor", "resource", "stream_resource"})
 _CLOSE = object()
 
 
@@ -81,8 +82,9 @@ class Inbox:
         """Take a document; returns at once and never raises."""
         try:
             self._take(name, doc)
-        except Exception:  # noqa: BLE001 - the RunEngine stops a scan on anything raised here
+        except Exception as error:  # noqa: BLE001 - the RunEngine stops a scan on anything raised here
             self.errors += 1
+            self.last_error = f"{type(error).__name__}: {error}"
 
     @property
     def waiting(self) -> int:
@@ -97,9 +99,9 @@ class Inbox:
     def close(self, timeout: float) -> bool:
         """Handle what is waiting, then end the worker; True when it ended in time."""
         with self._lock:
-            first, self._closed = not self._closed, True
-        if first:
-            self._queue.put(_CLOSE)
+            if not self._closed:
+                self._closed = True
+                self._queue.put(_CLOSE)
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -110,14 +112,16 @@ class Inbox:
             if self._closed:
                 return
             if name in _EVENTS:
-                run = self._run_of.get(doc.get("descriptor", ""), "")
+                run = self._run_of.get(doc.get("descriptor") or doc.get("resource", ""), "")
                 if run in self._dropped or self._bytes + size > self._max_bytes:
-                    # Once an event is lost the run's answer is: the rest of its
-                    # events would only take room from other runs.
-                    self._dropped[run] = self._dropped.get(run, 0) + 1
                     self.dropped += 1
+                    # Once an event is lost the run's answer is: the rest of its
+                    # events would only take room from other runs. What belongs to
+                    # no run we know of has no answer that could be lost.
+                    if run:
+                        self._dropped[run] = self._dropped.get(run, 0) + 1
                     return
-            elif name == "descriptor":
+            elif name in _PARENTS and "run_start" in doc:
                 self._run_of[doc["uid"]] = doc["run_start"]
             elif name == "stop":
                 run = doc["run_start"]
@@ -126,7 +130,8 @@ class Inbox:
                     del self._run_of[uid]
             self._waiting += 1
             self._bytes += size
-        self._queue.put((name, doc, dropped, size))
+            # Under the lock, so that nothing is taken after the end was announced.
+            self._queue.put((name, doc, dropped, size))
 
     def _work(self) -> None:
         next_tick = self._clock() + self._period

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -32,3 +33,102 @@ def server(tmp_path_factory):
 def root() -> Path:
     """Top level of the checkout."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def documents():
+    """A step scan's documents, (name, doc) in order, from plain arrays."""
+
+    def make(energy, i0, it, ir=None, *, uid="run", stop=True, exit_status="success", **start):
+        keys = {"mono-energy": energy, "ic-i0": i0, "ic-it": it}
+        if ir is not None:
+            keys["ic-ir"] = ir
+        data_key = {"source": "test", "dtype": "number", "shape": []}
+        yield "start", {"uid": uid, "time": 1000.0, "element": "Fe", **start}
+        yield (
+            "descriptor",
+            {
+                "uid": f"{uid}-d",
+                "run_start": uid,
+                "name": "primary",
+                "time": 1000.0,
+                "data_keys": dict.fromkeys(keys, data_key),
+            },
+        )
+        for i in range(len(energy)):
+            yield (
+                "event",
+                {
+                    "uid": f"{uid}-{i}",
+                    "descriptor": f"{uid}-d",
+                    "time": 1001.0 + i,
+                    "seq_num": i + 1,
+                    "data": {key: float(values[i]) for key, values in keys.items()},
+                    "timestamps": {},
+                },
+            )
+        if stop:
+            yield (
+                "stop",
+                {
+                    "uid": f"{uid}-s",
+                    "run_start": uid,
+                    "time": 2000.0,
+                    "exit_status": exit_status,
+                },
+            )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def measured():
+    """A measured spectrum of ``profiles/spectra`` as (energy, mu)."""
+    from rankaae_stream import resources
+    from rankaae_stream.files.xdi import read_xdi
+
+    def read(file):
+        spectrum = read_xdi(resources.folder("profiles/spectra") / file)
+        return spectrum.energy(), spectrum.mu()
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def hematite(measured):
+    """Fe2O3 and its session's foil as a scan's columns: energy, i0, it, ir."""
+    energy, mu = measured("Fe/Fe2O3_rt_01.xdi")
+    foil_energy, foil = measured("Fe/Fe_metal_rt_02.xdi")
+    keep = (energy > 7112 - 160) & (energy < 7112 + 200)
+    energy, mu = energy[keep], mu[keep]
+    i0 = np.full(energy.size, 1e6)
+    it = i0 * np.exp(-mu)
+    return energy, i0, it, it * np.exp(-np.interp(energy, foil_energy, foil))
+
+
+@pytest.fixture(scope="session")
+def analysis():
+    """The shipped models and foils, loaded once."""
+    from rankaae_stream.callback import load_analysis
+    from rankaae_stream.profile import load_profile
+
+    return load_analysis(load_profile("sim"))
+
+
+@pytest.fixture
+def pipeline(analysis):
+    """A pipeline of the simulated beamline that collects its results in `.results`."""
+    from rankaae_stream.pipeline import Pipeline
+    from rankaae_stream.profile import load_profile, lookup
+
+    profile = load_profile("sim")
+    results = []
+    made = Pipeline(
+        profile.layout.build(),
+        analysis,
+        lambda start: lookup(start, profile.run.element),
+        results.append,
+        analysis_hash=profile.analysis_hash(),
+    )
+    made.results = results
+    return made

@@ -1,5 +1,7 @@
 """Maps, intervals and the theory shift."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -22,7 +24,7 @@ def test_pooled_levels_are_those_of_scipy(value, random):
     # One knot a block, at the block's mean latent with its level.
     edges = wanted.blocks
     if edges.size > 2:
-        blocks = list(zip(edges[:-1], edges[1:], strict=True))
+        blocks = list(itertools.pairwise(edges))
         levels = [wanted.x[a] for a, _ in blocks]
         centres = [np.average(x[a:b], weights=weight[a:b]) for a, b in blocks]
         np.testing.assert_allclose(fitted.value, levels, atol=1e-12)
@@ -64,8 +66,7 @@ def test_a_map_of_one_latent_is_refused():
 def test_the_quantile_covers_new_residuals_at_its_level():
     rng = np.random.default_rng(0)
     covered = [
-        np.abs(rng.normal(size=200))
-        <= calibration.absolute_quantile(rng.normal(size=40), 0.9)
+        np.abs(rng.normal(size=200)) <= calibration.absolute_quantile(rng.normal(size=40), 0.9)
         for _ in range(200)
     ]
     assert np.mean(covered) == pytest.approx(0.9, abs=0.02)

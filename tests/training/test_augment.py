@@ -113,4 +113,4 @@ def test_the_target_counts_only_where_simulation_exists():
     quiet = Augment(mixture_share=0.0)
     first = np.array([0.0, 3.0])
     batch = augment.augment(AXIS, edges(2), first, np.ones((2, 5)), GRID, quiet, rng())
-    np.testing.assert_array_equal(batch.weight, (GRID >= first[:, None]).astype(float))
+    np.testing.assert_array_equal(batch.weight, (first[:, None] <= GRID).astype(float))

@@ -28,9 +28,7 @@ def test_every_site_has_a_spectrum_and_its_labels(iron):
 
 def test_no_compound_is_in_two_parts_of_the_split(iron):
     parts = dataset.split(iron, IRON)
-    compounds = [
-        set(iron.group[rows]) for rows in (parts.train, parts.validation, parts.test)
-    ]
+    compounds = [set(iron.group[rows]) for rows in (parts.train, parts.validation, parts.test)]
     assert not compounds[0] & compounds[1]
     assert not compounds[0] & compounds[2]
     assert not compounds[1] & compounds[2]
@@ -62,9 +60,7 @@ def test_undoing_the_compression_moves_valences_apart_about_their_mean(iron):
     np.testing.assert_allclose(moved, 2.0 * (valence - valence.mean()), atol=1e-9)
 
 
-@given(
-    joint=st.floats(-2.0, 8.0), height=st.floats(0.005, 0.2), width=st.floats(0.5, 3.0)
-)
+@given(joint=st.floats(-2.0, 8.0), height=st.floats(0.005, 0.2), width=st.floats(0.5, 3.0))
 def test_the_tail_joins_the_simulation_and_falls_away_from_it(joint, height, width):
     energy = np.linspace(joint - 30.0, joint, 200)
     tail = dataset.lorentzian_tail(energy, joint, height, width)

@@ -18,7 +18,9 @@ def cluster(structure: Structure, absorber: int, radius: float = 6.0):
 @pytest.fixture(scope="module")
 def manganosite():
     lattice = Lattice.cubic(4.446)
-    return cluster(Structure.from_spacegroup("Fm-3m", lattice, ["Mn", "O"], [[0] * 3, [0.5] * 3]), 0)
+    return cluster(
+        Structure.from_spacegroup("Fm-3m", lattice, ["Mn", "O"], [[0] * 3, [0.5] * 3]), 0
+    )
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,366 @@
+"""Runs to reports: what is answered, what is refused, and when."""
+
+import numpy as np
+import pytest
+
+from rankaae_stream.errors import Refused
+from rankaae_stream.pipeline import result_uid
+
+
+def play(pipeline, docs, seconds=1.0):
+    """Feed documents with a clock that moves `seconds` a document."""
+    now = 0.0
+    for name, doc in docs:
+        pipeline.feed(name, doc, now)
+        now += seconds
+    return now
+
+
+def only(pipeline):
+    """The one final report."""
+    finals = [r.report for r in pipeline.results if r.report.complete]
+    assert len(finals) == 1, [r.refusal for r in finals]
+    return finals[0]
+
+
+def test_a_measured_oxide_gets_its_oxidation_state_with_an_interval(pipeline, documents, hematite):
+    play(pipeline, documents(*hematite))
+    report = only(pipeline)
+    state = report.estimate("oxidation_state")
+    assert report.refusal is None
+    assert state.value == pytest.approx(3.0, abs=0.3)
+    assert state.low < 3.0 < state.high
+    assert state.level == 0.9
+    assert report.shifts.calibration == pytest.approx(0.38, abs=0.15)
+    assert report.shifts.calibration_run == "run"
+    assert [flag.name for flag in report.flags] == []
+
+
+def test_direction_of_the_scan_does_not_change_the_answer(pipeline, documents, hematite):
+    play(pipeline, documents(*hematite, uid="up"))
+    play(pipeline, documents(*(column[::-1] for column in hematite), uid="down"))
+    up, down = (r.report for r in pipeline.results if r.report.complete)
+    assert up.estimates == down.estimates
+    assert up.latent == down.latent
+
+
+@pytest.mark.parametrize("falling", [False, True], ids=["rising", "falling"])
+def test_growing_scan_is_refused_until_the_usable_range_is_there(
+    pipeline, documents, hematite, falling
+):
+    columns = [column[::-1] if falling else column for column in hematite]
+    play(pipeline, documents(*columns))
+    provisional = [r.report for r in pipeline.results if not r.report.complete]
+    answered = [r.refusal is None for r in provisional]
+    assert True in answered
+    assert False in answered
+    assert answered == sorted(answered), "once answered, always answered"
+    for report in provisional:
+        first, last = report.energy_range
+        if report.refusal is None:
+            assert first <= 7112 - 40 + 1
+            assert last >= 7112 + 100 - 1
+        elif first < last:
+            assert report.refusal.name in ("coverage", "bad_signal")
+    assert len({r.uid for r in pipeline.results}) == 1
+    assert pipeline.results[-1].report.complete
+
+
+def test_provisional_answers_are_bounded_in_rate(pipeline, documents, hematite):
+    seconds = 0.01
+    end = play(pipeline, documents(*hematite), seconds)
+    provisional = [r for r in pipeline.results if not r.report.complete]
+    assert 1 <= len(provisional) <= end / 0.5 + 1
+
+
+def test_a_tick_shows_what_came_after_the_last_answer(pipeline, documents, hematite):
+    docs = list(documents(*hematite, stop=False))
+    for name, doc in docs[:-1]:
+        pipeline.feed(name, doc, 0.0)
+    pipeline.feed(*docs[-1], 0.1)
+    before = len(pipeline.results)
+    pipeline.tick(0.2)
+    assert len(pipeline.results) == before
+    pipeline.tick(0.6)
+    assert len(pipeline.results) == before + 1
+    assert pipeline.results[-1].report.points == hematite[0].size
+    pipeline.tick(5.0)
+    assert len(pipeline.results) == before + 1, "nothing new, nothing said"
+
+
+def cut(columns, low, high):
+    keep = (columns[0] >= 7112 + low) & (columns[0] <= 7112 + high)
+    return [column[keep] for column in columns]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "severity"),
+    [(-150, 190, None), (-45, 120, "info"), (-45, 90, "warning"), (-19, 120, "warning")],
+)
+def test_less_coverage_is_flagged_and_widens_the_interval(
+    pipeline, documents, hematite, low, high, severity
+):
+    play(pipeline, documents(*hematite, uid="full"))
+    play(pipeline, documents(*cut(hematite, low, high), uid="cut"))
+    full, short = (r.report for r in pipeline.results if r.report.complete)
+    assert short.refusal is None
+    assert [f.severity for f in short.flags if f.name == "coverage"] == (
+        [severity] if severity else []
+    )
+    widths = [
+        e.high - e.low for e in (r.estimate("oxidation_state") for r in (full, short))
+    ]
+    if severity:
+        assert widths[1] > widths[0]
+    else:
+        assert full.estimate("oxidation_state").value == pytest.approx(
+            short.estimate("oxidation_state").value, abs=0.02
+        )
+
+
+def test_only_the_grid_makes_constant_post_and_pre_edges(pipeline, documents, hematite):
+    play(pipeline, documents(*cut(hematite, -19, 90)))
+    used = only(pipeline).normalization
+    assert (used.nnorm, used.npre, used.pre2) == (0, 0, -10.0)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-150, 40), (0, 190), (-5, 5)])
+def test_less_than_the_models_grid_is_refused(pipeline, documents, hematite, low, high):
+    play(pipeline, documents(*cut(hematite, low, high)))
+    report = only(pipeline)
+    assert report.refusal.name == "coverage"
+    assert "eV" in report.refusal.message
+    assert report.estimates == ()
+
+
+def test_a_hole_in_the_edge_is_refused(pipeline, documents, hematite):
+    keep = (hematite[0] < 7112 + 3) | (hematite[0] > 7112 + 20)
+    play(pipeline, documents(*(column[keep] for column in hematite)))
+    assert only(pipeline).refusal.name == "coverage"
+    assert "no points in" in only(pipeline).refusal.message
+
+
+def test_without_a_foil_the_interval_is_wider_and_it_is_said(pipeline, documents, hematite):
+    play(pipeline, documents(*hematite, uid="foil"))
+    play(pipeline, documents(*hematite[:3], uid="none"))
+    foil, none = (r.report for r in pipeline.results if r.report.complete)
+    assert [flag.name for flag in none.flags] == ["no_foil"]
+    assert none.shifts.calibration == 0.0
+    widths = [e.high - e.low for e in (r.estimate("oxidation_state") for r in (foil, none))]
+    assert widths[1] > widths[0]
+
+
+def test_a_reference_that_is_not_the_metal_is_no_foil(pipeline, documents, hematite):
+    energy, i0, it, _ = hematite
+    play(pipeline, documents(energy, i0, it, it * np.exp(-np.log(i0 / it))))
+    assert [flag.name for flag in only(pipeline).flags] == ["no_foil"]
+    assert "not Fe metal" in only(pipeline).flags[0].message
+
+
+def with_(columns, which, value, where):
+    """A copy of the columns with one of them changed at some points."""
+    changed = [column.copy() for column in columns]
+    changed[which][where] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("make", "rule"),
+    [
+        (lambda c: with_(c, 1, 0.0, slice(None)), "bad_signal"),
+        (lambda c: with_(c, 1, np.nan, slice(0, 60)), "bad_signal"),
+        (lambda c: with_(c, 2, -1.0, slice(30, 90)), "bad_signal"),
+        (lambda c: [c[0], c[1], c[1] * 0.5, c[1] * 0.2], "no_edge"),
+        (lambda c: [np.full_like(c[0], 7112.0), *c[1:]], "bad_signal"),
+        (
+            lambda c: [col[np.random.default_rng(1).permutation(col.size)] for col in c],
+            "energy_order",
+        ),
+    ],
+    ids=["zero i0", "NaN i0", "negative it", "constant mu", "one energy", "to and fro"],
+)
+def test_bad_data_become_a_refusal_and_the_next_scan_works(
+    pipeline, documents, hematite, make, rule
+):
+    play(pipeline, documents(*make(hematite), uid="bad"))
+    bad = only(pipeline)
+    assert bad.refusal.name == rule
+    assert any(character.isdigit() for character in bad.refusal.message)
+    assert bad.estimates == ()
+    pipeline.results.clear()
+    play(pipeline, documents(*hematite, uid="good"))
+    assert only(pipeline).refusal is None
+
+
+def test_a_few_bad_points_are_left_out_and_said(pipeline, documents, hematite):
+    play(pipeline, documents(*with_(hematite, 1, 0.0, [3, 50])))
+    report = only(pipeline)
+    assert report.refusal is None
+    assert [(f.name, f.value) for f in report.flags] == [("bad_signal", 2.0)]
+    assert report.points == hematite[0].size - 2
+
+
+@pytest.mark.parametrize(
+    ("start", "rule"),
+    [({"element": "Zn"}, "unknown_element"), ({"element": "Cu"}, "no_model")],
+)
+def test_an_element_without_a_model_is_refused_by_name(
+    pipeline, documents, hematite, start, rule, analysis
+):
+    if rule == "no_model" and "Cu K" in analysis.models:
+        pytest.skip("there is a model for Cu now")
+    play(pipeline, documents(*hematite, **start))
+    assert only(pipeline).refusal.name == rule
+    assert only(pipeline).element == start["element"]
+
+
+def test_the_wrong_element_in_the_start_document_is_refused(pipeline, documents, hematite):
+    play(pipeline, documents(*hematite, element="Mn"))
+    assert only(pipeline).refusal.name == "coverage"
+    assert "the model needs" in only(pipeline).refusal.message
+
+
+def test_without_a_stated_element_the_energies_tell(pipeline, documents, hematite):
+    play(pipeline, documents(*hematite, element=""))
+    assert only(pipeline).element == "Fe"
+    assert only(pipeline).refusal is None
+
+
+def test_a_run_without_the_fields_is_refused_with_what_it_has(pipeline):
+    key = {"source": "x", "dtype": "number", "shape": []}
+    pipeline.feed("start", {"uid": "r", "time": 1.0}, 0.0)
+    descriptor = {"uid": "d", "run_start": "r", "name": "primary", "data_keys": {"motor": key}}
+    pipeline.feed("descriptor", descriptor, 0.0)
+    pipeline.feed("event", {"descriptor": "d", "time": 2.0, "data": {"motor": 1.0}}, 0.0)
+    pipeline.feed("stop", {"uid": "s", "run_start": "r", "time": 3.0}, 0.0)
+    refusal = only(pipeline).refusal
+    assert refusal.name == "missing_fields"
+    assert "motor" in refusal.message
+    assert "mono-energy" in refusal.message
+
+
+def test_a_run_without_the_stream_is_refused_too(pipeline):
+    pipeline.feed("start", {"uid": "r", "time": 1.0}, 0.0)
+    pipeline.feed("stop", {"uid": "s", "run_start": "r", "time": 3.0}, 0.0)
+    assert only(pipeline).refusal.name == "missing_fields"
+    assert "primary" in only(pipeline).refusal.message
+
+
+def test_an_aborted_run_is_judged_by_what_it_covers(pipeline, documents, hematite):
+    play(pipeline, documents(*hematite, uid="late", exit_status="abort"))
+    play(pipeline, documents(*cut(hematite, -150, 40), uid="early", exit_status="abort"))
+    late, early = (r.report for r in pipeline.results if r.report.complete)
+    assert late.refusal is None
+    assert [flag.name for flag in late.flags] == ["scan_aborted"]
+    assert early.refusal.name == "coverage"
+    assert [flag.name for flag in early.flags] == ["scan_aborted"]
+
+
+def test_a_run_without_a_stop_is_answered_after_its_deadline(pipeline, documents, hematite):
+    now = play(pipeline, documents(*hematite, stop=False))
+    pipeline.tick(now + 100.0)
+    assert pipeline.open_runs == 1
+    pipeline.tick(now + 901.0)
+    assert [flag.name for flag in only(pipeline).flags] == ["no_stop"]
+    assert only(pipeline).refusal is None
+    assert pipeline.open_runs == 0
+
+
+def test_the_end_of_the_session_answers_what_is_open(pipeline, documents, hematite):
+    play(pipeline, documents(*hematite, stop=False))
+    pipeline.finish()
+    assert [flag.name for flag in only(pipeline).flags] == ["no_stop"]
+
+
+def test_each_sweep_of_a_run_gets_its_own_report(pipeline, documents, hematite):
+    up = [np.asarray(column) for column in hematite]
+    there_and_back = [np.concatenate([c, c[::-1][1:], c[1:]]) for c in up]
+    play(pipeline, documents(*there_and_back))
+    finals = [r for r in pipeline.results if r.report.complete]
+    assert [r.report.sweep for r in finals] == [0, 1, 2]
+    assert len({r.uid for r in finals}) == 3
+    assert all(r.report.refusal is None for r in finals)
+    values = [r.report.estimate("oxidation_state").value for r in finals]
+    assert max(values) - min(values) < 0.02
+
+
+def test_repeated_energies_are_averaged(pipeline, documents, hematite):
+    play(pipeline, documents(*(np.repeat(column, 2) for column in hematite)))
+    assert only(pipeline).points == hematite[0].size
+    assert only(pipeline).refusal is None
+
+
+def test_interleaved_runs_do_not_mix(pipeline, documents, hematite):
+    one = documents(*hematite, uid="one")
+    two = documents(*(column[::-1] for column in hematite), uid="two")
+    for pair in zip(one, two, strict=True):
+        for name, doc in pair:
+            pipeline.feed(name, doc, 0.0)
+    finals = {r.report.source: r.report for r in pipeline.results if r.report.complete}
+    assert finals["one"].estimates == finals["two"].estimates
+
+
+def test_an_overrun_run_is_refused_with_the_count(pipeline, documents, hematite):
+    *docs, stop = documents(*hematite)
+    play(pipeline, docs)
+    pipeline.feed(*stop, 0.0, dropped=17)
+    assert only(pipeline).refusal.name == "overrun"
+    assert "17 documents" in only(pipeline).refusal.message
+
+
+def test_derived_runs_are_left_alone(pipeline, documents, hematite):
+    play(pipeline, documents(*hematite, original_run_uid="raw"))
+    assert pipeline.results == []
+
+
+def test_an_error_of_ours_becomes_a_refusal_not_a_silence(
+    pipeline, documents, hematite, monkeypatch, caplog
+):
+    def broken(*_):
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr("rankaae_stream.analysis.normalize", broken)
+    play(pipeline, documents(*hematite))
+    assert only(pipeline).refusal.name == "internal_error"
+    assert "ZeroDivisionError" in only(pipeline).refusal.message
+    assert "could not be analysed" in caplog.text
+
+
+def test_documents_are_left_as_they_came(pipeline, documents, hematite):
+    import copy
+
+    docs = list(documents(*hematite))
+    before = copy.deepcopy(docs)
+    play(pipeline, docs)
+    assert docs == before
+
+
+def test_the_result_of_a_run_has_the_uid_of_its_question():
+    same = result_uid("raw", "transmission", 0, "model", "hash")
+    assert same == result_uid("raw", "transmission", 0, "model", "hash")
+    others = {
+        result_uid("raw2", "transmission", 0, "model", "hash"),
+        result_uid("raw", "fluorescence", 0, "model", "hash"),
+        result_uid("raw", "transmission", 1, "model", "hash"),
+        result_uid("raw", "transmission", 0, "model2", "hash"),
+        result_uid("raw", "transmission", 0, "model", "hash2"),
+    }
+    assert len(others | {same}) == 6
+
+
+def test_a_metal_is_answered_with_a_warning(pipeline, documents, measured):
+    energy, mu = measured("Fe/Fe_metal_rt_02.xdi")
+    keep = (energy > 7112 - 160) & (energy < 7112 + 200)
+    energy, mu = energy[keep], mu[keep]
+    i0 = np.full(energy.size, 1e6)
+    it = i0 * np.exp(-mu)
+    play(pipeline, documents(energy, i0, it, it * np.exp(-mu)))
+    report = only(pipeline)
+    assert "out_of_domain" in [f.name for f in report.flags if f.severity == "warning"]
+    assert report.domain.distance > report.domain.threshold
+
+
+def test_refused_is_an_exception_with_a_name():
+    with pytest.raises(Refused, match="because") as caught:
+        raise Refused("rule", "because")
+    assert caught.value.name == "rule"

@@ -1,0 +1,86 @@
+"""Step scans: which fields are read, and from which documents."""
+
+import numpy as np
+import pytest
+
+from rankaae_stream.errors import Refused
+from rankaae_stream.layouts.step import StepLayout
+
+LAYOUT = StepLayout(
+    "primary", ("mono", "dcm"), ("I0",), ("It",), ("Ir",), fluorescence=("Fe1", "Fe2")
+)
+
+
+def descriptor(*keys, name="primary"):
+    return {"uid": "d", "name": name, "data_keys": dict.fromkeys(keys, {})}
+
+
+def event(**data):
+    return {"descriptor": "d", "time": 5.0, "data": data}
+
+
+def test_absorption_is_formed_from_the_currents():
+    reader = LAYOUT.open({})
+    reader.feed("descriptor", descriptor("mono", "I0", "It", "Ir", "Fe1", "Fe2"))
+    reading = reader.feed("event", event(mono=7112, I0=100.0, It=50.0, Ir=25.0, Fe1=1, Fe2=2))
+    assert reading.energy.tolist() == [7112.0]
+    assert reading.energy.dtype == np.float64
+    assert reading.mu["transmission"] == pytest.approx(np.log(2))
+    assert reading.mu["reference"] == pytest.approx(np.log(2))
+    assert reading.mu["fluorescence"] == pytest.approx(0.03)
+    assert reading.time == 5.0
+
+
+def test_the_first_field_that_the_run_has_is_used():
+    reader = LAYOUT.open({})
+    reader.feed("descriptor", descriptor("dcm", "I0", "It"))
+    reading = reader.feed("event", event(dcm=7000.0, I0=1.0, It=1.0))
+    assert reading.energy.tolist() == [7000.0]
+    assert set(reading.mu) == {"transmission"}
+
+
+def test_the_scans_own_dimension_stands_in_for_the_energy():
+    start = {"hints": {"dimensions": [[["energy_readback"], "primary"]]}}
+    reader = LAYOUT.open(start)
+    reader.feed("descriptor", descriptor("energy_readback", "I0", "It"))
+    assert reader.feed("event", event(energy_readback=1.0, I0=1.0, It=1.0)).energy == [1.0]
+
+
+def test_an_event_page_is_as_many_events():
+    reader = LAYOUT.open({})
+    reader.feed("descriptor", descriptor("mono", "I0", "It"))
+    page = {
+        "descriptor": "d",
+        "time": [1.0, 2.0],
+        "data": {"mono": [7000, 7001], "I0": [1.0, 2.0], "It": [1.0, 1.0]},
+    }
+    reading = reader.feed("event_page", page)
+    assert reading.energy.tolist() == [7000.0, 7001.0]
+    np.testing.assert_allclose(reading.mu["transmission"], [0.0, np.log(2)])
+    assert reading.time == 2.0
+
+
+def test_other_streams_are_not_the_scan():
+    reader = LAYOUT.open({})
+    assert reader.feed("descriptor", descriptor("ring_current", name="baseline")) is None
+    assert reader.feed("event", event(ring_current=400.0)) is None
+    assert "baseline" in reader.missing()
+
+
+@pytest.mark.parametrize(
+    ("keys", "what"),
+    [(("I0", "It"), "energy"), (("mono", "It"), "i0"), (("mono", "I0", "Fe1"), "fluorescence")],
+)
+def test_missing_fields_are_named_with_what_there_is(keys, what):
+    with pytest.raises(Refused, match=what) as caught:
+        LAYOUT.open({}).feed("descriptor", descriptor(*keys))
+    assert caught.value.name == "missing_fields"
+    assert all(key in caught.value.message for key in keys)
+
+
+@pytest.mark.parametrize(("i0", "it"), [(0.0, 1.0), (1.0, 0.0), (-1.0, 1.0), (np.nan, 1.0)])
+def test_a_dead_signal_is_not_finite_and_warns_nobody(i0, it):
+    reader = LAYOUT.open({})
+    reader.feed("descriptor", descriptor("mono", "I0", "It"))
+    reading = reader.feed("event", event(mono=1.0, I0=i0, It=it))
+    assert not np.isfinite(reading.mu["transmission"]).any()
