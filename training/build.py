@@ -56,9 +56,10 @@ def build(
     maps = evaluate.fit_maps(config, simulated, split, ensemble)
     errors = evaluate.simulated_errors(config, simulated, split.validation, ensemble, maps)
     measured = standards.load(config.element, config.grid.energy_grid())
-    theory = evaluate.evaluate_standards(config, measured, ensemble, maps)
-    on_validation = evaluate.domain_threshold(config, simulated, split.validation, ensemble)
-    threshold = evaluate.widened_threshold(on_validation, theory.measured)
+    start = evaluate.domain_start(simulated, split.train)
+    theory = evaluate.evaluate_standards(config, measured, ensemble, maps, start)
+    unseen = evaluate.domain_distances(config, simulated, split.validation, ensemble, start)
+    threshold = evaluate.domain_threshold(unseen, theory.measured)
 
     level = config.calibration.level
     outputs = [
@@ -75,8 +76,9 @@ def build(
         "standards": evaluate.by_compound(theory),
         "files": evaluate.by_file(theory),
         "domain": {
-            "threshold_on_validation": on_validation,
+            "start": start,
             "threshold": threshold,
+            "false_alarms_on_validation": float((unseen > threshold).mean()),
             "auroc_score": evaluate.domain_score(theory.measured),
         },
     }
@@ -85,7 +87,7 @@ def build(
         ensemble,
         outputs,
         theory_shift={**asdict(theory.fit), "compression": config.data.compression},
-        domain={"start": config.calibration.start, "threshold": threshold},
+        domain={"start": start, "threshold": threshold},
         evaluation=evaluation,
         notes=_notes(config, simulated, split, evaluation),
         golden=select.clean_spectra(config, simulated, split.test[:8]),
@@ -103,15 +105,14 @@ def _notes(
     """What a person asks of a model and the runtime does not need."""
     return {
         "data": {
-            "files": {name: digest for name, digest in simulated.sources},
+            "files": dict(simulated.sources),
             "origin": "FEFF10 simulations of oxide sites, see training/data/README.md",
             "spectra": {
                 "train": split.train.size,
                 "validation": split.validation.size,
                 "test": split.test.size,
             },
-            "split": "by host formula, stratified by valence, "
-            f"seed {config.data.split_seed}",
+            "split": f"by host formula, stratified by valence, seed {config.data.split_seed}",
             "normalization": "simulated spectra keep FEFF's own normalisation (mu0 = 1 at about "
             "+50 eV) as their flat; augmentation in height and slope covers the difference",
         },
@@ -127,10 +128,12 @@ def _notes(
             "compounds: the valence left out one compound at a time, the coordination number at "
             "the theory shift; 0 where standards carry no label",
         },
-        "domain_rule": "residual of the mean reconstruction after height, slope and a shift of at "
-        "most 1 eV; " + evaluate.THRESHOLD_RULE,
-        "theory_shift_rule": f"{config.calibration.residual_weight:g} of the residual's optimum, "
-        "the rest of the valence error's, over standards averaged by compound",
+        "domain_rule": "rms residual of the mean reconstruction after height, slope and a shift of "
+        "at most 1 eV, over the standard deviation of the spectrum, both from start on; "
+        + evaluate.THRESHOLD_RULE,
+        "theory_shift_rule": f"{config.calibration.residual_weight:g} of the residual's optimum "
+        f"(valence held at its known value, from {config.calibration.start:+g} eV on), the rest of "
+        "the valence error's, over standards averaged by compound",
         "scores": {"test": evaluation["test"], "domain": evaluation["domain"]},
         "training": {
             "config": config.model_dump(mode="json"),

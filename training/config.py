@@ -35,7 +35,9 @@ class Data(_Section):
     """Which simulated spectra, and how they are split by compound."""
 
     simulated: str = Field(description="glob below training/data; batches are appended as files")
-    compression: float = Field(0.0, description="eV per unit valence added to simulated energies")
+    compression: float = Field(
+        default=0.0, description="eV per unit valence added to simulated energies"
+    )
     core_hole_width: float = Field(description="full width of the Lorentzian tail, eV")
     validation: Fraction = 0.15
     test: Fraction = 0.15
@@ -68,14 +70,20 @@ class Network(_Section):
 class Augment(_Section):
     """Strengths of the augmentation; energies in eV."""
 
-    shift: NotNegative = Field(0.7, description="standard deviation of the energy shift")
-    broadening: tuple[float, float] = Field((0.3, 1.6), description="range of Gaussian sigmas")
-    noise: NotNegative = Field(0.015, description="largest standard deviation of point noise")
-    height: NotNegative = Field(0.04, description="standard deviation of log height")
-    slope: NotNegative = Field(0.03, description="standard deviation, per 50 eV")
-    over_absorption: Fraction = Field(0.15, description="largest damping")
+    shift: NotNegative = Field(default=0.7, description="standard deviation of the energy shift")
+    broadening: tuple[float, float] = Field(
+        default=(0.3, 1.6), description="range of Gaussian sigmas"
+    )
+    noise: NotNegative = Field(
+        default=0.015, description="largest standard deviation of point noise"
+    )
+    height: NotNegative = Field(default=0.04, description="standard deviation of log height")
+    slope: NotNegative = Field(default=0.03, description="standard deviation, per 50 eV")
+    over_absorption: Fraction = Field(default=0.15, description="largest damping")
     over_absorption_share: Fraction = 0.4
-    mixture_share: Fraction = Field(0.3, description="share of spectra mixed with another one")
+    mixture_share: Fraction = Field(
+        default=0.3, description="share of spectra mixed with another one"
+    )
 
 
 class Losses(_Section):
@@ -83,6 +91,9 @@ class Losses(_Section):
 
     rank: NotNegative = 1.0
     reconstruction: NotNegative = 30.0
+    tail: NotNegative = Field(
+        default=1.0, description="keeps the decoder tame below the simulation"
+    )
     adversarial: NotNegative = 1.0
     mutual_information: NotNegative = 0.1
     smoothness: NotNegative = 1.0
@@ -93,7 +104,7 @@ class Fit(_Section):
 
     epochs: int = 500
     batch: int = 128
-    rate: float = Field(4e-3, description="peak of the one-cycle learning rate")
+    rate: float = Field(default=4e-3, description="peak of the one-cycle learning rate")
     weight_decay: float = 0.01
     trials: int = 6
     keep: int = 3
@@ -106,9 +117,10 @@ class Calibration(_Section):
     level: Fraction = 0.9
     copies: int = 8
     shift_range: tuple[float, float] = (-5.0, 6.0)
-    start: float = Field(5.0, description="residuals count from here, eV; never below +5")
+    start: float = Field(default=5.0, description="residuals count from here, eV; never below +5")
     residual_weight: Fraction = Field(
-        0.5, description="share of the residual's optimum in the shift; the rest is the valence's"
+        default=0.5,
+        description="share of the residual's optimum in the shift; the rest is the valence's",
     )
 
 

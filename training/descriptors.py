@@ -88,7 +88,9 @@ def ligand_coordination(symbols: Sequence[str], xyz: Floats) -> float:
     if not cations.size:
         return 1.0
     reach = np.array([_reach(symbols[i]) for i in cations])
-    distance = np.linalg.norm(xyz[shell][:, None] - xyz[cations][None], axis=2)  # (oxygens, cations)
+    distance = np.linalg.norm(
+        xyz[shell][:, None] - xyz[cations][None], axis=2
+    )  # (oxygens, cations)
     return float(1.0 + np.mean(np.sum(distance < reach, axis=1)))
 
 

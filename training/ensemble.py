@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import softplus
 
 from training.train import Trial
 
@@ -48,7 +48,7 @@ class Stacked(nn.Module):
             x = torch.matmul(x, weight) + bias
             if i < len(self.slopes):
                 x = _prelu(x, self.slopes[i])
-        return F.softplus(x, beta=self.softplus) if self.softplus else x
+        return softplus(x, beta=self.softplus) if self.softplus else x
 
 
 def _prelu(x: Tensor, slope: Tensor) -> Tensor:
@@ -79,7 +79,9 @@ def stack(networks: Sequence[nn.Sequential]) -> Stacked:
         torch.stack([one[1][i][None] for one in folded]).float() for i in range(len(folded[0][1]))
     ]
     last = networks[0][-1]
-    return Stacked(weights, biases, slopes, float(last.beta) if isinstance(last, nn.Softplus) else 0)
+    return Stacked(
+        weights, biases, slopes, float(last.beta) if isinstance(last, nn.Softplus) else 0
+    )
 
 
 def _fold(network: nn.Sequential) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:

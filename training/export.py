@@ -174,6 +174,4 @@ def output_entry(
 
 
 def _json(value: Any) -> bytes:
-    return (
-        json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    ).encode("utf-8")
+    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")

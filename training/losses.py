@@ -7,7 +7,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import binary_cross_entropy_with_logits, conv1d, mse_loss
 
 __all__ = [
     "adversarial_loss",
@@ -55,21 +55,21 @@ def rank_loss(latent: Tensor, labels: Tensor, balanced: bool = True) -> Tensor:
 
 
 def reconstruction_loss(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Squared error where simulation exists, free in height between 0.7 and 1.3.
+    """Squared error where `weight` is 1, each spectrum counting the same.
 
-    ``0.1 mean((r - 1)^2) + MSE(x', clip(r, 0.7, 1.3) x)`` with r the ratio of the
-    mean heights.
+    The original leaves the height free between 0.7 and 1.3, at a small price.
+    There the network gains by shrinking what it cannot explain: its curves came
+    out 15 % low. Here height is augmented in the input and the target keeps its
+    own, so nothing has to be forgiven.
 
     Parameters
     ----------
     output, target, weight : (n, g) tensors
-        `weight` is 1 where the target was simulated and 0 elsewhere.
+        `weight` is 1 where the target was simulated and 0 elsewhere; its
+        complement gives the loss of the tail.
     """
-    total = weight.sum(1).clamp_min(1.0)
-    ratio = (output * weight).sum(1).abs() / (target * weight).sum(1).abs().clamp_min(1e-6)
-    scaled = ratio.clamp(0.7, 1.3)[:, None] * target
-    squared = ((output - scaled) ** 2 * weight).sum(1) / total
-    return 0.1 * ((ratio - 1.0) ** 2).mean() + squared.mean()
+    squared = ((output - target) ** 2 * weight).sum(1)
+    return (squared / weight.sum(1).clamp_min(1.0)).mean()
 
 
 def adversarial_loss(discriminator: nn.Module, latent: Tensor, normal: Tensor) -> Tensor:
@@ -78,9 +78,9 @@ def adversarial_loss(discriminator: nn.Module, latent: Tensor, normal: Tensor) -
     The encoder is trained against it through a reversed gradient of `latent`.
     """
     real, encoded = discriminator(normal), discriminator(latent)
-    return F.binary_cross_entropy_with_logits(
+    return binary_cross_entropy_with_logits(
         real, torch.ones_like(real)
-    ) + F.binary_cross_entropy_with_logits(encoded, torch.zeros_like(encoded))
+    ) + binary_cross_entropy_with_logits(encoded, torch.zeros_like(encoded))
 
 
 def adversarial_strength(progress: float) -> float:
@@ -90,7 +90,7 @@ def adversarial_strength(progress: float) -> float:
 
 def mutual_information_loss(encoder: nn.Module, decoder: nn.Module, normal: Tensor) -> Tensor:
     """Squared error of normal draws (n, l) that went through decoder and encoder."""
-    return F.mse_loss(encoder(decoder(normal)), normal)
+    return mse_loss(encoder(decoder(normal)), normal)
 
 
 def smoothness_loss(output: Tensor, sigma: float = 3.0, taps: int = 17) -> Tensor:
@@ -102,4 +102,4 @@ def smoothness_loss(output: Tensor, sigma: float = 3.0, taps: int = 17) -> Tenso
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
     kernel = (kernel / kernel.sum())[None, None]
     half = taps // 2
-    return F.mse_loss(output[:, half:-half], F.conv1d(output[:, None], kernel)[:, 0])
+    return mse_loss(output[:, half:-half], conv1d(output[:, None], kernel)[:, 0])

@@ -48,7 +48,7 @@ def rank_correlation(a: Floats, b: Floats) -> float:
     known = np.isfinite(a) & np.isfinite(b)
     if known.sum() < 3 or np.ptp(a[known]) == 0 or np.ptp(b[known]) == 0:
         return 0.0
-    return float(spearmanr(a[known], b[known])[0])
+    return float(np.asarray(spearmanr(a[known], b[known]))[0])
 
 
 def score_trials(

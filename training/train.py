@@ -15,9 +15,10 @@ from training import losses
 from training.augment import augment
 from training.config import Config
 from training.dataset import Simulated, Split
+from training.descriptors import DESCRIPTORS
 from training.model import RankAAE, reverse_gradient
 
-__all__ = ["RUNS", "Trial", "fingerprint", "fit_all", "fit_trial", "tensor"]
+__all__ = ["RUNS", "Trial", "fingerprint", "fit_all", "fit_trial", "labels_of", "tensor"]
 
 RUNS = Path(__file__).resolve().parent / "runs"
 
@@ -120,8 +121,9 @@ def fit_trial(
                 tensor(seen.labels),
                 strength,
             )
-            total = sum(getattr(config.losses, name) * value for name, value in terms.items())
-            assert isinstance(total, Tensor)
+            total = torch.stack(
+                [getattr(config.losses, name) * value for name, value in terms.items()]
+            ).sum()
             optimizer.zero_grad()
             total.backward()
             optimizer.step()
@@ -142,6 +144,9 @@ def _losses(
     return {
         "rank": losses.rank_loss(latent[:, : labels.shape[1]], labels),
         "reconstruction": losses.reconstruction_loss(output, target, weight),
+        # No part of any score: without it the decoder drew anything below the
+        # simulation, and the mutual information was taken on such curves.
+        "tail": losses.reconstruction_loss(output, target, 1.0 - weight),
         "adversarial": losses.adversarial_loss(
             model.discriminator, reverse_gradient(latent, strength), normal
         ),
@@ -152,8 +157,6 @@ def _losses(
 
 def labels_of(config: Config, simulated: Simulated) -> NDArray[np.float64]:
     """Labels (n, k) of the configured descriptors, in the order of their latents."""
-    from training.descriptors import DESCRIPTORS
-
     names = list(DESCRIPTORS)
     return simulated.labels[:, [names.index(name) for name in config.network.descriptors]]
 
