@@ -84,8 +84,8 @@ class TheoryShift:
 
 @dataclass(frozen=True, slots=True)
 class DomainRule:
-    """Out-of-domain: rms of the reconstruction residual above `start`, after the
-    fit of height, slope and a small shift, beyond `threshold`.
+    """Out of domain: a share of the spectrum's structure beyond `threshold` that the
+    reconstruction leaves unexplained above `start` (see `latent.reconstruction_residual`).
 
     `start` is relative to the tabulated edge, eV: below it nothing was simulated.
     """

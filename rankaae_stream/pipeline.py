@@ -165,8 +165,10 @@ class Pipeline:
         if not run.news or now - run.shown < self._provisional_interval:
             return
         run.news, run.shown = False, now
-        if run.sweeps.items:
-            self._answer(run, run.sweeps.items[-1], complete=False)
+        sweep = run.sweeps.items[-1] if run.sweeps.items else None
+        # The first points of a sweep say nothing yet, not even what is wrong.
+        if sweep is not None and len(sweep.energy) >= FRAGMENT:
+            self._answer(run, sweep, complete=False)
 
     def _answer_finished_sweeps(self, run: _Run) -> None:
         """A sweep is over when the next one has got going."""

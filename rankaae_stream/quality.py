@@ -178,7 +178,7 @@ def domain_flag(domain: Domain) -> Flag | None:
         "warning",
         domain.distance,
         "1",
-        f"the reconstruction misses the spectrum by {domain.distance:.3f} rms, above "
-        f"{domain.threshold:.3f}: it is unlike the oxides the model was trained on, and its "
-        "numbers should not be used",
+        f"the model's reconstruction leaves {domain.distance:.0%} of the spectrum's structure "
+        f"unexplained, above {domain.threshold:.0%}: it is unlike the oxides the model was trained "
+        "on, and its numbers should not be used",
     )

@@ -65,7 +65,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """Distance from the training domain; beyond `threshold` the flag `out_of_domain` is set."""
+    """Share of the spectrum's structure that the reconstruction leaves unexplained.
+
+    Beyond `threshold` the flag `out_of_domain` is set.
+    """
 
     distance: float
     threshold: float
