@@ -4,7 +4,6 @@ import ctypes
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +168,3 @@ def _read(path: Path) -> bytes:
             "a model folder that exists"
         ) from error
 
-
-Models = Mapping[str, Model]
-"""Models by edge, ``"Fe K"``."""

@@ -68,7 +68,7 @@ def test_regridding_onto_the_same_grid_is_the_identity(values):
 def test_regridding_never_extrapolates():
     grid = EnergyGrid(-12.0, 60.0, 256)
     for energy in (np.linspace(7101, 7200, 99), np.linspace(7000, 7171, 99)):
-        with pytest.raises(Refused, match="the model needs 7100.0-7172.0 eV"):
+        with pytest.raises(Refused, match=r"the model needs 7100\.0-7172\.0 eV"):
             regrid(energy, energy, grid, IRON.e0)
 
 

@@ -32,7 +32,8 @@ def built(root, tmp_path_factory):
 
 
 def test_the_wheel_carries_models_profiles_and_spectra_but_no_training(built):
-    names = zipfile.ZipFile(built[0]).namelist()
+    with zipfile.ZipFile(built[0]) as archive:
+        names = archive.namelist()
     data = "rankaae_stream/_data"
     assert f"{data}/profiles/sim.toml" in names
     assert f"{data}/profiles/spectra/foils/Fe.xdi" in names
@@ -42,7 +43,8 @@ def test_the_wheel_carries_models_profiles_and_spectra_but_no_training(built):
 
 
 def test_the_sdist_carries_what_a_checkout_needs(built):
-    names = [name.split("/", 1)[-1] for name in tarfile.open(built[1]).getnames()]
+    with tarfile.open(built[1]) as archive:
+        names = [name.split("/", 1)[-1] for name in archive.getnames()]
     for name in ("models/index.json", "profiles/sim.toml", "training/train.py", "LICENSE"):
         assert name in names
 
@@ -92,7 +94,12 @@ def test_the_live_side_never_imports_training_or_its_libraries():
 
 
 def test_no_module_breaks_the_rules_of_the_house(root):
-    run(sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()", cwd=root)
+    run(
+        sys.executable,
+        "-c",
+        "from importlinter.cli import lint_imports_command as c; c()",
+        cwd=root,
+    )
 
 
 def test_help_teaches():

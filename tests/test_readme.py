@@ -42,7 +42,8 @@ def test_the_examples_run_as_they_stand(readme, server, tmp_path, monkeypatch, c
         assert stream.wait_idle(60)
     finally:
         assert stream.close() == 0
-    exec(reading.replace("http://127.0.0.1:8000", server.uri), {})
+    exec(reading.replace("http://127.0.0.1:8000", server.uri), names)
+    names["results"].context.http_client.close()
     printed = capsys.readouterr().out
     assert "'value': " in printed
     assert str(stream.last.estimate("oxidation_state").value)[:6] in printed

@@ -12,7 +12,7 @@ LAYOUT = StepLayout(
 
 
 def descriptor(*keys, name="primary"):
-    return {"uid": "d", "name": name, "data_keys": dict.fromkeys(keys, {})}
+    return {"uid": "d", "name": name, "data_keys": {key: {} for key in keys}}
 
 
 def event(**data):

@@ -1,5 +1,7 @@
 """XDI files: the standard, old dialects, and files that are something else."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -37,13 +39,15 @@ def test_every_shipped_spectrum_crosses_its_edge_upwards(path):
 
 
 def test_columns_are_named_by_the_header(xdi):
-    found = xdi("# XDI/1.0\n# Column.1: energy eV\n# Column.2: i0\n# Column.3: itrans\n1 2 1\n2 4 1\n")
+    head = "# XDI/1.0\n# Column.1: energy eV\n# Column.2: i0\n# Column.3: itrans\n"
+    found = xdi(f"{head}1 2 1\n2 4 1\n")
     np.testing.assert_allclose(found.mu(), np.log([2.0, 4.0]))
     assert found.reference() is None
 
 
 def test_old_dialects_document_columns_with_their_pv(xdi):
-    found = xdi("#XDI/1.1 Epics\n# Column.1: energy eV || 13BMA:E:Energy.VAL\n# Column.2: mutrans\n1 2\n")
+    head = "#XDI/1.1 Epics\n# Column.1: energy eV || 13BMA:E:Energy.VAL\n# Column.2: mutrans\n"
+    found = xdi(f"{head}1 2\n")
     assert set(found.columns) == {"energy", "mutrans"}
     assert found.fields["column.1"] == "energy eV"
 
@@ -87,7 +91,5 @@ def test_what_is_missing_is_named(xdi):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_refused(xdi, content):
-    try:
-        xdi(content)
-    except Refused as refused:
-        assert refused.name == "file"
+    with contextlib.suppress(Refused):
+        assert xdi(content).columns
