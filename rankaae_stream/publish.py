@@ -319,6 +319,10 @@ class Sink(Protocol):
         """Bring a complete result; doing it twice must change nothing."""
         ...
 
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
 
 class CallableSink:
     """Any callable on (name, document)."""
@@ -343,6 +347,9 @@ class CallableSink:
             if not opened or name in ("event", "stop"):
                 self._function(name, doc)
 
+    def close(self) -> None:
+        """Nothing to let go of."""
+
 
 class TiledSink:
     """A container of bluesky runs on a Tiled server, reached when first needed.
@@ -361,8 +368,9 @@ class TiledSink:
     -----
     Tiled's client repeats a failed request for 45 s (TILED_RETRY_TIMEOUT, which
     holds for every client in the process), and a provisional result that is
-    caught in that would hold the finals back. The publisher tries again by
-    itself, so this client's first failure is its last: `_FirstFailureIsLast`.
+    caught in that would hold the finals back, with "Retrying" printed into the
+    session. The publisher tries again by itself, so each request of this client
+    is sent once: `_only_once`.
     """
 
     def __init__(
@@ -375,7 +383,6 @@ class TiledSink:
         self._key_variable = key_variable
         self._timeout = timeout
         self._client: Any = None
-        self._requests = _FirstFailureIsLast(uri)
         self._open: dict[str, tuple[Any, int]] = {}
 
     def provisional(self, run: ResultRun) -> None:
@@ -417,12 +424,17 @@ class TiledSink:
             except (ValueError, TypeError) as error:
                 raise Rejected(f"{type(error).__name__}: {error}") from error
 
+    def close(self) -> None:
+        """Close the connection; it is made again when it is needed."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.context.close()
+
     @contextlib.contextmanager
     def _told_plainly(self) -> Iterator[None]:
         """What Tiled raises as a verdict on the result or a state of the server."""
-        from httpx import HTTPStatusError, TransportError
+        from httpx import HTTPStatusError
 
-        self._requests.begin()
         try:
             yield
         except HTTPStatusError as error:
@@ -434,9 +446,6 @@ class TiledSink:
                 fix = f"; set {self._key_variable} and start again" if self._key_variable else ""
                 raise Unavailable(f"Tiled at {self.uri} {may} (HTTP {code}){fix}") from error
             raise
-        except TransportError as error:
-            reason = str(error) or type(error).__name__
-            raise Unavailable(f"Tiled at {self.uri} does not answer: {reason}") from error
 
     def _writer(self) -> Any:
         from bluesky_tiled_plugins import TiledWriter
@@ -459,64 +468,52 @@ class TiledSink:
         """The container's client, made when the server first answers."""
         if self._client is None:
             import httpx
-            from tiled.client import from_uri
+            from tiled.client.constructors import from_context
+            from tiled.client.context import Context
 
-            parts = urlsplit(self.uri)
             # A proxy in the environment is not for a server on this machine.
-            local = parts.hostname in ("127.0.0.1", "localhost", "::1")
+            local = urlsplit(self.uri).hostname in ("127.0.0.1", "localhost", "::1")
             timeout = httpx.Timeout(self._timeout, connect=min(self._timeout, 3.0))
             # Asked before the client is made, which already repeats its requests.
-            self._requests.answered(httpx.get(self.uri, timeout=timeout, trust_env=not local))
-            client = from_uri(self.uri, api_key=self._api_key, timeout=timeout, trust_env=not local)
-            client.context.http_client.event_hooks = self._requests.hooks()
+            _only_once(httpx.get, self.uri)(self.uri, timeout=timeout, trust_env=not local)
+            context, path = Context.from_any_uri(
+                self.uri, api_key=self._api_key, timeout=timeout, trust_env=not local
+            )
+            context.http_client.send = _only_once(context.http_client.send, self.uri)
             try:
-                self._client = client[self.node]
-            except KeyError as error:
-                known = ", ".join(client) or "nothing"
-                raise Unavailable(
-                    f"Tiled at {self.uri} has no container {self.node!r} that this key can see; "
-                    f"make it, or set node in [tiled] of the profile; there is {known}"
-                ) from error
+                self._client = self._find(from_context(context, node_path_parts=path))
+            except BaseException:
+                context.close()
+                raise
         return self._client
 
-
-class _FirstFailureIsLast:
-    """Hooks for one httpx client that end Tiled's repeating of requests.
-
-    Only errors that are not httpx's own are not repeated. A server's error is
-    turned into one when it arrives; a request that got no answer when the next
-    one, its repetition, is about to be sent.
-    """
-
-    def __init__(self, uri: str) -> None:
-        self._uri = uri
-        self._asked = False
-
-    def hooks(self) -> dict[str, list[Callable[[Any], None]]]:
-        """For ``httpx.Client.event_hooks``."""
-        return {"request": [self.asked], "response": [self.answered]}
-
-    def begin(self) -> None:
-        """Forget an earlier operation's failure."""
-        self._asked = False
-
-    def asked(self, request: Any) -> None:
-        """Before a request."""
-        if self._asked:
-            self._asked = False
+    def _find(self, root: Any) -> Any:
+        try:
+            return root[self.node]
+        except KeyError as error:
+            known = ", ".join(root) or "none"
             raise Unavailable(
-                f"Tiled at {self._uri} does not answer {request.method} {request.url.path}"
-            )
-        self._asked = True
+                f"Tiled at {self.uri} has no container {self.node!r} that the key may see; make "
+                f"it, or set node in [tiled] of the profile; containers there: {known}"
+            ) from error
 
-    def answered(self, response: Any) -> None:
-        """After its answer."""
-        self._asked = False
+
+def _only_once(send: Callable[..., Any], uri: str) -> Callable[..., Any]:
+    """An httpx call whose failure Tiled does not repeat: it repeats httpx's errors only."""
+    from httpx import TransportError
+
+    def sent(*args: Any, **settings: Any) -> Any:
+        try:
+            response = send(*args, **settings)
+        except TransportError as error:
+            reason = str(error) or type(error).__name__
+            raise Unavailable(f"Tiled at {uri} does not answer: {reason}") from error
         if response.status_code == 429 or response.status_code >= 500:
-            raise Unavailable(
-                f"Tiled at {self._uri} answers {response.request.method} "
-                f"{response.request.url.path} with HTTP {response.status_code}"
-            )
+            asked = f"{response.request.method} {response.request.url.path}"
+            raise Unavailable(f"Tiled at {uri} answers {asked} with HTTP {response.status_code}")
+        return response
+
+    return sent
 
 
 class Publisher:
@@ -587,6 +584,8 @@ class Publisher:
             self._closing = True
             self._changed.notify_all()
         self._thread.join(max(deadline - time.monotonic(), 0.0))
+        if not self._thread.is_alive():
+            self.sink.close()
         self.spool.close()
         lost = sum(not isinstance(item, str) for item in tuple(self._finals))
         if lost:
