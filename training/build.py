@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from rankaae_stream.card import ModelCard
-from training import dataset, evaluate, export, select, standards, train
+from training import dataset, evaluate, export, select, standards, theory, train
 from training.config import Config
 from training.ensemble import Ensemble
 
@@ -57,13 +57,13 @@ def build(
     errors = evaluate.simulated_errors(config, simulated, split.validation, ensemble, maps)
     measured = standards.load(config.element, config.grid.energy_grid())
     start = evaluate.domain_start(simulated, split.train)
-    theory = evaluate.evaluate_standards(config, measured, ensemble, maps, start)
+    judged = theory.evaluate_standards(config, measured, ensemble, maps, start)
     unseen = evaluate.domain_distances(config, simulated, split.validation, ensemble, start)
-    threshold = evaluate.domain_threshold(unseen, theory.measured)
+    threshold = theory.domain_threshold(unseen, judged.measured)
 
     level = config.calibration.level
     outputs = [
-        export.output_entry(name, k, maps[k], level, errors[name], theory.errors[name])
+        export.output_entry(name, k, maps[k], level, errors[name], judged.errors[name])
         for k, name in enumerate(config.network.descriptors)
     ]
     evaluation = {
@@ -73,20 +73,20 @@ def build(
         "test": evaluate.evaluate_simulated(config, simulated, split.test, ensemble, maps),
         "trials": [asdict(score) for score in scores],
         "kept": list(ensemble.seeds),
-        "standards": evaluate.by_compound(theory),
-        "files": evaluate.by_file(theory),
+        "standards": theory.by_compound(judged),
+        "files": theory.by_file(judged),
         "domain": {
             "start": start,
             "threshold": threshold,
             "false_alarms_on_validation": float((unseen > threshold).mean()),
-            "auroc_score": evaluate.domain_score(theory.measured),
+            "auroc_score": theory.domain_score(judged.measured),
         },
     }
     card = export.write_model(
         config,
         ensemble,
         outputs,
-        theory_shift={**asdict(theory.fit), "compression": config.data.compression},
+        theory_shift={**asdict(judged.fit), "compression": config.data.compression},
         domain={"start": start, "threshold": threshold},
         evaluation=evaluation,
         notes=_notes(config, simulated, split, evaluation),
@@ -130,7 +130,7 @@ def _notes(
         },
         "domain_rule": "rms residual of the mean reconstruction after height, slope and a shift of "
         "at most 1 eV, over the standard deviation of the spectrum, both from start on; "
-        + evaluate.THRESHOLD_RULE,
+        + theory.THRESHOLD_RULE,
         "theory_shift_rule": f"{config.calibration.residual_weight:g} of the residual's optimum "
         f"(valence held at its known value, from {config.calibration.start:+g} eV on), the rest of "
         "the valence error's, over standards averaged by compound",

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,15 @@ from training.dataset import Simulated, Split
 from training.descriptors import DESCRIPTORS
 from training.model import RankAAE, reverse_gradient
 
-__all__ = ["RUNS", "Trial", "fingerprint", "fit_all", "fit_trial", "labels_of", "tensor"]
+__all__ = [
+    "RUNS",
+    "Trial",
+    "fingerprint",
+    "fit_all",
+    "fit_trial",
+    "labels_of",
+    "tensor",
+]
 
 RUNS = Path(__file__).resolve().parent / "runs"
 
@@ -136,7 +143,12 @@ def fit_trial(
 
 
 def _losses(
-    model: RankAAE, flat: Tensor, target: Tensor, weight: Tensor, labels: Tensor, strength: float
+    model: RankAAE,
+    flat: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    strength: float,
 ) -> dict[str, Tensor]:
     latent = model.encoder(flat)  # (n, latent)
     output = model.decoder(latent)  # (n, g)
@@ -162,8 +174,10 @@ def labels_of(config: Config, simulated: Simulated) -> NDArray[np.float64]:
 
 
 def fingerprint(config: Config, simulated: Simulated) -> str:
-    """What a trial depends on besides its seed, as sixteen hexadecimal digits."""
-    parts: Any = [
+    """What a trial depends on besides its seed: settings, data and code, 16 hexadecimal digits."""
+    code = ("augment", "dataset", "descriptors", "losses", "model", "train")
+    parts = [
+        *((Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8") for name in code),
         config.element,
         config.data.model_dump_json(),
         config.grid.model_dump_json(),
