@@ -17,7 +17,7 @@ def reconstruction_residual(
     reconstruction: Floats,
     energy: Floats,
     start: float,
-    max_shift: float = 1.0,
+    max_shift: float = 0.5,
 ) -> tuple[Floats, Floats]:
     """Fit height, slope and a small shift of the reconstruction, and say what is left.
 

@@ -129,7 +129,7 @@ def _notes(
             "the theory shift; 0 where standards carry no label",
         },
         "domain_rule": "rms residual of the mean reconstruction after height, slope and a shift of "
-        "at most 1 eV, over the standard deviation of the spectrum, both from start on; "
+        "at most 0.5 eV, over the standard deviation of the spectrum, both from start on; "
         + theory.THRESHOLD_RULE,
         "theory_shift_rule": f"{config.calibration.residual_weight:g} of the residual's optimum "
         f"(valence held at its known value, from {config.calibration.start:+g} eV on), the rest of "

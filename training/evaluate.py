@@ -95,8 +95,12 @@ def evaluate_simulated(
 
 
 def domain_start(simulated: Simulated, rows: NDArray[np.intp]) -> float:
-    """Energy from which on 99 % of the rows were simulated, on the next half eV."""
-    return float(np.ceil(2.0 * np.quantile(simulated.first[rows], 0.99)) / 2.0)
+    """Energy from which on most rows were simulated, on the next half eV.
+
+    The foot of the edge tells a metal from an oxide; waiting for the last
+    spectrum to begin would leave it out.
+    """
+    return float(np.ceil(2.0 * np.median(simulated.first[rows])) / 2.0)
 
 
 def domain_distances(

@@ -90,10 +90,13 @@ def score_trials(
 def select(scores: Sequence[TrialScore], keep: int) -> list[int]:
     """Positions of the best `keep` trials, best first.
 
-    The z-scores across trials of each rank correlation are added and those of
-    the entanglement subtracted.
+    The z-scores across trials of each rank correlation are added, those of the
+    entanglement and of the reconstruction loss subtracted: on the curves hang
+    the theory shift and the verdict on the domain.
     """
-    table = np.array([[*score.correlations, -score.entanglement] for score in scores])
+    table = np.array(
+        [[*score.correlations, -score.entanglement, -score.reconstruction_loss] for score in scores]
+    )
     spread = table.std(axis=0)
     z = (table - table.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     return [int(i) for i in np.argsort(-z.sum(axis=1), kind="stable")[:keep]]

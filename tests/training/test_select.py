@@ -6,8 +6,10 @@ import pytest
 from training.select import TrialScore, rank_correlation, select
 
 
-def score(seed: int, correlations: tuple[float, ...], entanglement: float = 0.3) -> TrialScore:
-    return TrialScore(seed, correlations, entanglement, 0.1)
+def score(
+    seed: int, correlations: tuple[float, ...], entanglement: float = 0.3, loss: float = 0.1
+) -> TrialScore:
+    return TrialScore(seed, correlations, entanglement, loss)
 
 
 def test_better_ranks_win():
@@ -18,6 +20,10 @@ def test_better_ranks_win():
 def test_of_equal_ranks_the_less_entangled_wins():
     scores = [score(0, (0.9,), 0.8), score(1, (0.9,), 0.2)]
     assert select(scores, 1) == [1]
+
+
+def test_of_equal_ranks_the_better_curves_win():
+    assert select([score(0, (0.9,), loss=0.13), score(1, (0.9,), loss=0.08)], 1) == [1]
 
 
 def test_one_trial_alone_is_kept():
