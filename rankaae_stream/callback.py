@@ -106,7 +106,6 @@ class DescriptorStream:
         self.last: Report | None = None
         self._answered = self._refused = 0
         self._published = profile.published()
-        self._clock = clock
         chosen: list[Any] = [CallableSink(sink) for sink in sinks]
         if to_tiled:
             server, key = profile.tiled, profile.api_key()
@@ -151,9 +150,10 @@ class DescriptorStream:
 
     def wait_idle(self, timeout: float = 30.0) -> bool:
         """Wait until all that was taken is answered and published; False on time-out."""
-        deadline = self._clock() + timeout
+        deadline = time.monotonic() + timeout
         return self._inbox.wait_idle(timeout) and all(
-            publisher.wait_idle(max(deadline - self._clock(), 0.0)) for publisher in self.publishers
+            publisher.wait_idle(max(deadline - time.monotonic(), 0.0))
+            for publisher in self.publishers
         )
 
     def close(self, timeout: float = 10.0) -> int:
@@ -168,7 +168,7 @@ class DescriptorStream:
             return 0
         self._closed = True
         atexit.unregister(self.close)
-        deadline = self._clock() + timeout
+        deadline = time.monotonic() + timeout
         if self._inbox.close(timeout):
             self._pipeline.finish()
         else:
@@ -178,7 +178,7 @@ class DescriptorStream:
                 timeout,
             )
         left = sum(
-            publisher.close(max(deadline - self._clock(), 0.0)) for publisher in self.publishers
+            publisher.close(max(deadline - time.monotonic(), 0.0)) for publisher in self.publishers
         )
         if left:
             logger.warning(

@@ -433,7 +433,7 @@ class TiledSink:
     @contextlib.contextmanager
     def _told_plainly(self) -> Iterator[None]:
         """What Tiled raises as a verdict on the result or a state of the server."""
-        from httpx import HTTPStatusError
+        from httpx import HTTPStatusError, TransportError
 
         try:
             yield
@@ -446,6 +446,8 @@ class TiledSink:
                 fix = f"; set {self._key_variable} and start again" if self._key_variable else ""
                 raise Unavailable(f"Tiled at {self.uri} {may} (HTTP {code}){fix}") from error
             raise
+        except TransportError as error:
+            raise _silent(self.uri, error) from error
 
     def _writer(self) -> Any:
         from bluesky_tiled_plugins import TiledWriter
@@ -506,14 +508,17 @@ def _only_once(send: Callable[..., Any], uri: str) -> Callable[..., Any]:
         try:
             response = send(*args, **settings)
         except TransportError as error:
-            reason = str(error) or type(error).__name__
-            raise Unavailable(f"Tiled at {uri} does not answer: {reason}") from error
+            raise _silent(uri, error) from error
         if response.status_code == 429 or response.status_code >= 500:
             asked = f"{response.request.method} {response.request.url.path}"
             raise Unavailable(f"Tiled at {uri} answers {asked} with HTTP {response.status_code}")
         return response
 
     return sent
+
+
+def _silent(uri: str, error: Exception) -> Unavailable:
+    return Unavailable(f"Tiled at {uri} does not answer: {str(error) or type(error).__name__}")
 
 
 class Publisher:
