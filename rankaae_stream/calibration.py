@@ -25,6 +25,9 @@ __all__ = [
 NO_FOIL = 0.7
 """Standard deviation of an energy axis that no foil has calibrated, eV."""
 
+RESAMPLES = 200
+"""Bootstrap samples behind the theory shift's uncertainty."""
+
 AGREEMENT = 0.5
 """Two optima of the theory shift closer than this agree, eV."""
 
@@ -141,9 +144,8 @@ class ShiftScan:
     truth: Floats
     calibrated: NDArray[np.bool_]
 
-    def without(self, compound: int) -> "ShiftScan":
-        """The same without one compound."""
-        keep = np.arange(self.truth.size) != compound
+    def of(self, keep: NDArray[np.intp]) -> "ShiftScan":
+        """The same for the compounds at these positions."""
         return ShiftScan(
             self.shift,
             self.residual[:, keep],
@@ -177,7 +179,8 @@ def fit_theory_shift(scan: ShiftScan, residual_weight: float = 0.5) -> ShiftFit:
     misplaces single compounds by 1-2 eV, and the valence error also absorbs the
     training set's prior. The value is their mean, weighted by `residual_weight`.
 
-    The uncertainty adds in quadrature: the jackknife over compounds; `NO_FOIL`
+    The uncertainty adds in quadrature: the spread of the value over resampled
+    compounds (seeded bootstrap, those of one valence left out); `NO_FOIL`
     for the share of compounds without a foil, whose axes err together; and half
     the optima's difference where it exceeds `AGREEMENT`.
 
@@ -200,11 +203,12 @@ def fit_theory_shift(scan: ShiftScan, residual_weight: float = 0.5) -> ShiftFit:
     by_residual, by_valence = _optima(scan)
     value = residual_weight * by_residual + (1.0 - residual_weight) * by_valence
     variance = NO_FOIL**2 * float(np.mean(~scan.calibrated))
-    compounds = scan.truth.size
-    if compounds > 2:
-        left = np.array([_optima(scan.without(i)) for i in range(compounds)])
-        values = left @ np.array([residual_weight, 1.0 - residual_weight])
-        variance += (compounds - 1) / compounds * float(np.sum((values - values.mean()) ** 2))
+    rng = np.random.default_rng(0)
+    resampled = [
+        scan.of(rng.integers(0, scan.truth.size, scan.truth.size)) for _ in range(RESAMPLES)
+    ]
+    optima = np.array([_optima(one) for one in resampled if np.unique(one.truth).size > 1])
+    variance += float(np.var(optima @ np.array([residual_weight, 1.0 - residual_weight])))
     if abs(by_residual - by_valence) > AGREEMENT:
         variance += ((by_residual - by_valence) / 2.0) ** 2
     return ShiftFit(value, float(np.sqrt(variance)), by_residual, by_valence)
@@ -214,7 +218,7 @@ def leave_one_compound_out(scan: ShiftScan, residual_weight: float = 0.5) -> Flo
     """Valence error of each compound, (c,), at the shift that the others give."""
     errors: list[float] = []
     for i in range(scan.truth.size):
-        by_residual, by_valence = _optima(scan.without(i))
+        by_residual, by_valence = _optima(scan.of(np.delete(np.arange(scan.truth.size), i)))
         shift = residual_weight * by_residual + (1.0 - residual_weight) * by_valence
         errors.append(float(scan.estimates_at(shift)[i] - scan.truth[i]))
     return np.array(errors)

@@ -100,7 +100,7 @@ def domain_start(simulated: Simulated, rows: NDArray[np.intp]) -> float:
     The foot of the edge tells a metal from an oxide; waiting for the last
     spectrum to begin would leave it out.
     """
-    return float(np.ceil(2.0 * np.median(simulated.first[rows])) / 2.0)
+    return float(np.ceil(2.0 * np.median(simulated.first[rows])) / 2.0) + 0.0  # no minus zero
 
 
 def domain_distances(

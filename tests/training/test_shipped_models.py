@@ -57,8 +57,8 @@ def test_the_oxides_of_a_metal_come_in_the_order_of_their_valence(judged):
     element, model = judged
     estimates = model.estimates("oxidation_state")
     low, middle, high = (estimates[file] for file in SERIES[element])
-    assert low + 0.2 < middle
-    assert middle + 0.2 < high
+    assert low + 0.1 < middle
+    assert middle + 0.1 < high
 
 
 def test_the_error_on_measured_compounds_stays_bounded(judged):
