@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bluesky.run_engine import RunEngine
 from bluesky_tiled_plugins import TiledWriter
@@ -101,7 +101,7 @@ def _scan(
         spool=spool,
     )
     beamline = Beamline(dwell=0.005 if quick else 0.02)
-    stopped: dict[str, float] = {}
+    stopped: list[tuple[str, float]] = []
     done: list[tuple[Sample, str, float]] = []
     with stream, _progress(console) as progress:
         task = progress.add_task("", total=sum(scan_energies(s, quick=quick).size for s in samples))
@@ -109,19 +109,21 @@ def _scan(
         engine.subscribe(stream)
         engine.subscribe(lambda *_: progress.advance(task), "event")
         engine.subscribe(
-            lambda _, doc: stopped.__setitem__(doc["run_start"], time.monotonic()), "stop"
+            lambda _, doc: stopped.append((doc["run_start"], time.monotonic())), "stop"
         )
         for sample in samples:
             progress.update(task, description=f"{sample.name} ({sample.element} K)")
-            (uid,) = engine(scan(beamline, sample, quick=quick))
+            engine(scan(beamline, sample, quick=quick))
             if not stream.wait_idle(PATIENCE):
                 raise ConfigurationError(
                     f"the result of {sample.name} did not reach Tiled within {PATIENCE:.0f} s: "
                     f"{stream.status()}"
                 )
-            done.append((sample, uid, time.monotonic() - stopped[uid]))
+            uid, when = stopped[-1]
+            done.append((sample, uid, time.monotonic() - when))
         progress.update(task, description="writing the last raw run")
-        raw.close(PATIENCE)
+        if not raw.close(PATIENCE) or raw.errors:
+            raise ConfigurationError(f"the raw runs did not all reach Tiled: {raw.last_error}")
     results = server.client("processed")
     return [Row(sample, _summary(results, uid), latency) for sample, uid, latency in done]
 
@@ -145,7 +147,7 @@ def _progress(console: Console) -> Progress:
 
 def _table(rows: list[Row]) -> Table:
     table = Table(title="Measured spectra, scanned and answered", title_justify="left")
-    for name, justify in (
+    columns: tuple[tuple[str, Literal["left", "right"]], ...] = (
         ("sample", "left"),
         ("true state", "right"),
         ("oxidation state", "right"),
@@ -154,7 +156,8 @@ def _table(rows: list[Row]) -> Table:
         ("coordination", "right"),
         ("flags", "left"),
         ("stop to result", "right"),
-    ):
+    )
+    for name, justify in columns:
         table.add_column(name, justify=justify)
     previous = rows[0].sample.element if rows else ""
     for row in rows:
@@ -190,7 +193,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 def _say_where(console: Console, server: EmbeddedServer, folder: Path, keep: bool) -> None:
     console.print(f"\nThe results are runs in Tiled, kept in [bold]{escape(str(folder))}[/]")
     console.print("(raw scans in the tree raw, results in the tree processed). Read them with:\n")
-    read = '.values().last().metadata["stop"]["summary"]["estimates"]["oxidation_state"]'
+    read = '.values().last().metadata["stop"]["summary"]["estimates"]'
     if keep:
         lines = (
             "from tiled.client import from_uri",
