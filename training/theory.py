@@ -33,6 +33,9 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
+FEWEST = 5
+"""Compounds below which quartiles say nothing."""
+
 
 @dataclass(frozen=True, eq=False)
 class Measured:
@@ -134,7 +137,7 @@ def domain_threshold(on_validation: Floats, measured: Sequence[Measured]) -> flo
         if one.standard.role == "standard":
             compounds.setdefault(one.standard.compound, []).append(one.distance)
     simulated = float(np.quantile(on_validation, 0.95))
-    if len(compounds) < 3:
+    if len(compounds) < FEWEST:
         return simulated
     lower, upper = np.quantile([np.mean(d) for d in compounds.values()], [0.25, 0.75])
     return min(simulated, float(upper + 1.5 * (upper - lower)))
@@ -142,7 +145,7 @@ def domain_threshold(on_validation: Floats, measured: Sequence[Measured]) -> flo
 
 THRESHOLD_RULE = (
     "threshold: 5 % false alarms on augmented validation spectra, or Tukey's fence (upper quartile "
-    "plus 1.5 interquartile ranges) of the measured standards by compound where that is lower: "
+    "plus 1.5 interquartile ranges) of five or more measured compounds where that is lower: "
     "simulated spectra are sharper than measured ones, and harder to reconstruct"
 )
 

@@ -15,20 +15,24 @@ def measured(compound: str, distance: float, role: str = "standard") -> Measured
 
 
 def test_the_fence_of_the_standards_is_the_threshold_where_simulations_are_harder():
-    standards = [measured(name, d) for name, d in zip("abcd", (0.1, 0.12, 0.14, 0.16), strict=True)]
+    standards = [
+        measured(name, d) for name, d in zip("abcde", (0.10, 0.12, 0.13, 0.14, 0.16), strict=True)
+    ]
     found = domain_threshold(np.linspace(0.1, 0.9, 100), standards)
-    assert found == pytest.approx(0.145 + 1.5 * 0.03)
+    assert found == pytest.approx(0.14 + 1.5 * 0.02)
 
 
 def test_validation_is_the_threshold_where_it_is_stricter_or_alone():
     simulated = np.linspace(0.0, 0.1, 101)
-    standards = [measured(name, d) for name, d in zip("abc", (0.1, 0.3, 0.5), strict=True)]
+    standards = [
+        measured(name, d) for name, d in zip("abcde", (0.1, 0.2, 0.3, 0.4, 0.5), strict=True)
+    ]
     assert domain_threshold(simulated, standards) == pytest.approx(0.095)
-    assert domain_threshold(simulated, standards[:2]) == pytest.approx(0.095)
+    assert domain_threshold(simulated, standards[:4]) == pytest.approx(0.095)
 
 
 def test_suspects_and_foils_do_not_move_the_threshold():
-    standards = [measured(name, 0.1) for name in "abc"]
+    standards = [measured(name, 0.1) for name in "abcde"]
     others = [measured("x", 9.0, "suspect"), measured("y", 9.0, "foil")]
     simulated = np.full(10, 5.0)
     assert domain_threshold(simulated, [*standards, *others]) == pytest.approx(0.1)
