@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,7 @@ TINY = Path(config.__file__).resolve().parent / "configs" / "tiny.toml"
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch|onnx")
-        result = build(config.load(TINY), models=folder / "models", runs=folder / "runs")
+    result = build(config.load(TINY), models=folder / "models", runs=folder / "runs")
     return result, folder
 
 
