@@ -55,6 +55,15 @@ def test_the_graphs_have_a_member_axis_and_take_any_number_of_spectra(built):
         assert flat.dtype == np.float32
 
 
+def test_no_file_tells_where_it_was_made(built):
+    where = built[1] / "models" / "fe-k" / "tiny"
+    checkout = str(Path(config.__file__).resolve().parents[1]).encode()
+    for path in where.iterdir():
+        content = path.read_bytes()
+        assert checkout not in content, path.name
+        assert b".py" not in content, path.name
+
+
 def test_the_card_says_what_a_number_depends_on(built):
     raw = built[0].card.raw
     assert raw["tail"]["function"] == "training.dataset.lorentzian_tail"
