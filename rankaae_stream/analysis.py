@@ -135,6 +135,8 @@ class Analysis:
         reconstruction, distance = reconstruction_residual(
             flat, decoded, card.grid.relative(), card.domain.start
         )
+        # Below the simulation the decoder was never told what to draw.
+        reconstruction[card.grid.relative() < card.domain.start] = np.nan
         domain = Domain(float(distance), card.domain.threshold)
         outside = quality.domain_flag(domain)
         if outside is not None:

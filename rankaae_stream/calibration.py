@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankaae_stream.card import MonotoneMap
-from rankaae_stream.spectrum import Floats
+from rankaae_stream.spectrum import AXIS_UNCERTAINTY, Floats
 
 __all__ = [
     "ShiftFit",
@@ -21,9 +21,6 @@ __all__ = [
     "fit_theory_shift",
     "leave_one_compound_out",
 ]
-
-NO_FOIL = 0.7
-"""Standard deviation of an energy axis that no foil has calibrated, eV."""
 
 RESAMPLES = 200
 """Bootstrap samples behind the theory shift's uncertainty."""
@@ -180,7 +177,7 @@ def fit_theory_shift(scan: ShiftScan, residual_weight: float = 0.5) -> ShiftFit:
     training set's prior. The value is their mean, weighted by `residual_weight`.
 
     The uncertainty adds in quadrature: the spread of the value over resampled
-    compounds (seeded bootstrap, those of one valence left out); `NO_FOIL`
+    compounds (seeded bootstrap, those of one valence left out); `AXIS_UNCERTAINTY`
     for the share of compounds without a foil, whose axes err together; and half
     the optima's difference where it exceeds `AGREEMENT`.
 
@@ -202,7 +199,7 @@ def fit_theory_shift(scan: ShiftScan, residual_weight: float = 0.5) -> ShiftFit:
         )
     by_residual, by_valence = _optima(scan)
     value = residual_weight * by_residual + (1.0 - residual_weight) * by_valence
-    variance = NO_FOIL**2 * float(np.mean(~scan.calibrated))
+    variance = AXIS_UNCERTAINTY**2 * float(np.mean(~scan.calibrated))
     rng = np.random.default_rng(0)
     resampled = [
         scan.of(rng.integers(0, scan.truth.size, scan.truth.size)) for _ in range(RESAMPLES)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rankaae_stream.errors import Refused
-from rankaae_stream.spectrum import Edge, Floats
+from rankaae_stream.spectrum import AXIS_UNCERTAINTY, Edge, Floats
 
 __all__ = ["NO_FOIL", "FoilLibrary", "FoilShift", "calibrate"]
 
@@ -32,8 +32,8 @@ class FoilShift:
     uncertainty: float
 
 
-NO_FOIL = FoilShift(0.0, 0.7)
-"""Without a foil the axis stays as it is; laboratories scatter by 0.7 eV."""
+NO_FOIL = FoilShift(0.0, AXIS_UNCERTAINTY)
+"""Without a foil the axis stays as it is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

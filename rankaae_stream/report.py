@@ -98,7 +98,10 @@ class Shifts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curves:
-    """What a person compares by eye, on the model's grid, each of shape (points,)."""
+    """What a person compares by eye, on the model's grid, each of shape (points,).
+
+    `reconstruction` is NaN below the energy where the simulation begins.
+    """
 
     energy: Floats
     flat: Floats

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rankaae_stream.errors import Refused
 
 __all__ = [
+    "AXIS_UNCERTAINTY",
     "K_EDGES",
     "Channel",
     "Edge",
@@ -41,6 +42,11 @@ K_EDGES = MappingProxyType(
 )
 """Tabulated K edges, eV: the first inflection of the metal foil (Bearden and
 Burr, Rev. Mod. Phys. 39, 125 (1967), as used in X-ray data booklets)."""
+
+
+AXIS_UNCERTAINTY = 0.7
+"""Standard deviation of an energy axis that no foil has calibrated, eV: how far
+the axes of laboratories lie apart."""
 
 
 @dataclass(frozen=True, slots=True)
