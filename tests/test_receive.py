@@ -204,6 +204,22 @@ def test_overflow_drops_events_of_the_run_that_overflows_and_of_no_other(make, r
     assert all(dropped == 0 for name, _, dropped in recorder.got if name != "stop")
 
 
+def test_a_run_that_lost_an_event_takes_no_more_room_from_others(make, recorder):
+    inbox = make(max_bytes=5_000)
+    recorder.go.clear()
+    feed(inbox, run("a", 50, stop=False))
+    recorder.go.set()
+    assert inbox.wait_idle(PATIENCE)
+    kept = recorder.names().count("event")
+    assert 0 < kept < 50
+    for _, event in list(run("a", 50))[2:12]:  # there is room again, but the answer is lost
+        inbox("event", event)
+    inbox("stop", {"uid": "a-s", "run_start": "a"})
+    assert inbox.wait_idle(PATIENCE)
+    assert recorder.names().count("event") == kept
+    assert recorder.got[-1][2] == 60 - kept == inbox.dropped
+
+
 def test_start_descriptor_and_stop_are_taken_however_full_it_is(make, recorder):
     inbox = make(max_bytes=1)
     recorder.go.clear()
