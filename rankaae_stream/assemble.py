@@ -20,7 +20,7 @@ FRAGMENT = 10
 """A sweep of fewer points is a fragment."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Sweep:
     """One motion over the edge, in time order, growing."""
 

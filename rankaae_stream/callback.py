@@ -4,29 +4,25 @@ import atexit
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rankaae_stream import resources
-from rankaae_stream.analysis import Analysis
-from rankaae_stream.energy import FoilLibrary
+from rankaae_stream.compose import compose
 from rankaae_stream.errors import ConfigurationError
-from rankaae_stream.files.xdi import read_xdi
-from rankaae_stream.model import Model, duplicate_runtime, load_model, shipped_models
-from rankaae_stream.pipeline import Pipeline
-from rankaae_stream.profile import API_KEY_VARIABLE, Profile, load_profile, lookup
-from rankaae_stream.publish import CallableSink, Publisher, Spool, TiledSink, compose
+from rankaae_stream.layouts.base import Document
+from rankaae_stream.loading import build_pipeline
+from rankaae_stream.profile import API_KEY_VARIABLE, Profile, load_profile
+from rankaae_stream.publish import Publisher
 from rankaae_stream.receive import Inbox
 from rankaae_stream.report import Report, Result
-from rankaae_stream.spectrum import K_EDGES, Edge
+from rankaae_stream.sinks import CallableSink, TiledSink
+from rankaae_stream.spool import Spool
 
-__all__ = ["DescriptorStream", "Status", "build_pipeline", "load_analysis"]
+__all__ = ["DescriptorStream", "Status"]
 
 logger = logging.getLogger(__name__)
-
-Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,79 +203,6 @@ class DescriptorStream:
         if report.complete:
             self._answered += report.refusal is None
             self._refused += report.refusal is not None
-
-
-def build_pipeline(profile: Profile, emit: Callable[[Result], None]) -> Pipeline:
-    """Load models and foils and string the stations together.
-
-    Raises
-    ------
-    ConfigurationError
-        When a model is damaged or unknown, or the profile's normalisation is not
-        the model's.
-    """
-    return Pipeline(
-        profile.layout.build(),
-        load_analysis(profile),
-        lambda start: lookup(start, profile.run.element),
-        emit,
-        analysis_hash=profile.analysis_hash(),
-        provisional_interval=profile.provisional_interval,
-        stop_deadline=profile.stop_deadline,
-    )
-
-
-def load_analysis(profile: Profile) -> Analysis:
-    """Load the models and foils that a profile asks for.
-
-    Raises
-    ------
-    ConfigurationError
-        When a model is damaged or unknown, or the profile's normalisation is not
-        the model's.
-    """
-    advice = duplicate_runtime()
-    if advice:
-        logger.warning(advice)
-    return Analysis(_models(profile), _foils(), resources.code_version())
-
-
-def _models(profile: Profile) -> dict[str, Model]:
-    root = resources.folder("models")
-    # Versions are dates, so the last of an edge in alphabetical order is the newest.
-    newest = {
-        key.split("/")[0]: (root / key, digest) for key, digest in sorted(shipped_models().items())
-    }
-    loaded = [load_model(path, digest, profile.device) for path, digest in newest.values()]
-    models = {str(model.card.edge): model for model in loaded}
-    for edge, choice in profile.models.items():
-        model = load_model(Path(choice.path).expanduser(), choice.id, profile.device)
-        if str(model.card.edge) != edge:
-            raise ConfigurationError(
-                f"profile {profile.name!r} gives a model of {model.card.edge} for {edge!r}; "
-                f'name the table [models."{model.card.edge}"]'
-            )
-        models[edge] = model
-    stated = profile.normalization
-    for edge, model in models.items():
-        needed = asdict(model.card.normalization)
-        if stated is not None and stated.model_dump() != needed:
-            wrong = {k: v for k, v in stated.model_dump().items() if v != needed[k]}
-            raise ConfigurationError(
-                f"profile {profile.name!r} normalises with {wrong}, the model of {edge} was made "
-                f"for { ({k: needed[k] for k in wrong}) }; take [normalization] out of the profile"
-            )
-    return models
-
-
-def _foils() -> dict[str, FoilLibrary]:
-    folder = resources.folder("profiles/spectra") / "foils"
-    foils: dict[str, FoilLibrary] = {}
-    for element, e0 in K_EDGES.items():
-        edge = Edge(element, "K", e0)
-        foil = read_xdi(folder / f"{element}.xdi")
-        foils[str(edge)] = FoilLibrary.from_measured(edge, foil.energy(), foil.mu())
-    return foils
 
 
 def _folders(sinks: Sequence[Any]) -> list[str]:

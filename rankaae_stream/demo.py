@@ -4,15 +4,17 @@ Measured spectra are played by an ordinary RunEngine; nothing knows that this is
 a demonstration. The table at the end is read back from Tiled, not from memory.
 """
 
+import math
 import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bluesky.run_engine import RunEngine
 from bluesky_tiled_plugins import TiledWriter
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -146,25 +148,23 @@ def _progress(console: Console) -> Progress:
 
 
 def _table(rows: list[Row]) -> Table:
-    table = Table(title="Measured spectra, scanned and answered", title_justify="left")
-    columns: tuple[tuple[str, Literal["left", "right"]], ...] = (
-        ("sample", "left"),
-        ("true state", "right"),
-        ("oxidation state", "right"),
-        ("90 % interval", "left"),
-        ("true CN", "right"),
-        ("coordination", "right"),
-        ("flags", "left"),
-        ("stop to result", "right"),
-    )
-    for name, justify in columns:
-        table.add_column(name, justify=justify)
+    """Fits a terminal of 80 columns."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table.add_column("sample")
+    for name in ("true", "found", "90 % interval", "CN (true)"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("flags")
+    table.add_column("latency", justify="right", no_wrap=True)
     previous = rows[0].sample.element if rows else ""
     for row in rows:
         if row.sample.element != previous:
             table.add_section()
             previous = row.sample.element
         table.add_row(*_cells(row))
+    table.title = "Oxidation states of measured spectra, as read from Tiled"
+    table.title_justify = "left"
+    table.caption = "CN: coordination number. Latency: from the scan's stop to the result in Tiled."
+    table.caption_justify = "left"
     return table
 
 
@@ -181,10 +181,9 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         sample.name,
         f"{sample.oxidation_state:+.2f}",
-        f"{state['value']:+.2f}" if state else "-",
+        f"[bold]{state['value']:+.2f}[/]" if state else "-",
         f"{state['low']:+.2f} to {state['high']:+.2f}" if state else "-",
-        f"{sample.coordination_number:.1f}",
-        f"{number['value']:.1f} ({number['low']:.1f} to {number['high']:.1f})" if number else "-",
+        f"{number['value'] if number else math.nan:.1f} ({sample.coordination_number:.1f})",
         ", ".join(words),
         f"{row.latency * 1e3:.0f} ms",
     )

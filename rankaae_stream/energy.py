@@ -137,7 +137,9 @@ def _misfit(x: Floats, y: Floats, library: FoilLibrary, shifts: Floats) -> tuple
     sum_of_squares, height : (s,) arrays
         What is left, and the foil's height in units of y.
     """
-    foils = np.stack([np.interp(x + shift, library.energy, library.mu) for shift in shifts])
+    foils = np.empty((shifts.size, x.size))
+    for i in range(shifts.size):
+        foils[i] = np.interp(x + shifts[i], library.energy, library.mu)
     heights = np.ptp(foils, axis=1)
     # The background is the same at every shift, so it is projected out once and
     # a single coefficient remains to be solved for each.

@@ -167,4 +167,3 @@ def _read(path: Path) -> bytes:
             f"cannot read {path} ({error.strerror}); reinstall rankaae-stream or give the profile "
             "a model folder that exists"
         ) from error
-

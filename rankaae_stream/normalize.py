@@ -90,8 +90,14 @@ def _nearest(energy: Floats, value: float) -> int:
 
 def _fit(x: Floats, y: Floats, window: slice, degree: int) -> Floats:
     """Least-squares polynomial over `window`, evaluated on all of `x`."""
+    mean = y[window].mean()
     if degree == 0:
-        return np.full(x.shape, y[window].mean())
+        return np.full(x.shape, mean)
+    if degree == 1:
+        # By far the most frequent case: closed, it takes half the time of a solver.
+        middle = x[window].mean()
+        off = x[window] - middle
+        return mean + (off @ (y[window] - mean)) / (off @ off) * (x - middle)
     design = np.vander(x[window], degree + 1)
     return np.vander(x, degree + 1) @ np.linalg.lstsq(design, y[window], rcond=None)[0]
 

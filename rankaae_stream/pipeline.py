@@ -45,6 +45,9 @@ class _Run:
     answered: int = 0
     shown: float = float("-inf")
     news: bool = False
+    begun: list[tuple[Sweep | None, Channel]] = field(
+        default_factory=list[tuple[Sweep | None, Channel]]
+    )
     time: float = 0.0
 
 
@@ -164,11 +167,15 @@ class Pipeline:
     def _answer_provisionally(self, run: _Run, now: float) -> None:
         if not run.news or now - run.shown < self._provisional_interval:
             return
-        run.news, run.shown = False, now
-        sweep = run.sweeps.items[-1] if run.sweeps.items else None
         # The first points of a sweep say nothing yet, not even what is wrong.
-        if sweep is not None and len(sweep.energy) >= FRAGMENT:
-            self._answer(run, sweep, complete=False)
+        if not run.sweeps.items or len(run.sweeps.items[-1].energy) < FRAGMENT:
+            return
+        run.news, run.shown = False, now
+        sweep = run.sweeps.items[-1]
+        for channel in sweep.mu:
+            if channel != "reference" and (sweep, channel) not in run.begun:
+                run.begun.append((sweep, channel))
+        self._answer(run, sweep, complete=False)
 
     def _answer_finished_sweeps(self, run: _Run) -> None:
         """A sweep is over when the next one has got going."""
@@ -176,7 +183,9 @@ class Pipeline:
         while run.answered + 1 < len(sweeps) and len(sweeps[run.answered + 1].energy) >= FRAGMENT:
             if len(sweeps[run.answered].energy) < FRAGMENT:
                 return
-            self._answer(run, sweeps[run.answered])
+            done = sweeps[run.answered]
+            self._answer(run, done)
+            run.begun = [(sweep, channel) for sweep, channel in run.begun if sweep is not done]
             run.answered += 1
 
     def _end(self, run: _Run, flags: list[Flag], dropped: int = 0) -> None:
@@ -258,10 +267,10 @@ class Pipeline:
     # ---- refusals and sending ------------------------------------------------------
 
     def _refuse(self, run: _Run, refused: Refused, flags: list[Flag]) -> None:
+        """Refuse a run as a whole: once, or once for each answer that it has begun to show."""
         sweeps = run.sweeps.items
-        self._send(
-            run, self._refusal(run, refused, flags, sweeps[-1] if sweeps else None, "transmission")
-        )
+        for sweep, channel in run.begun or [(sweeps[-1] if sweeps else None, "transmission")]:
+            self._send(run, self._refusal(run, refused, flags, sweep, channel))
 
     def _refusal(
         self,

@@ -109,7 +109,7 @@ def hematite(measured):
 @pytest.fixture(scope="session")
 def analysis():
     """The shipped models and foils, loaded once."""
-    from rankaae_stream.callback import load_analysis
+    from rankaae_stream.loading import load_analysis
     from rankaae_stream.profile import load_profile
 
     return load_analysis(load_profile("sim"))

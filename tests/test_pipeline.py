@@ -306,6 +306,23 @@ def test_an_overrun_run_is_refused_with_the_count(pipeline, documents, hematite)
     assert "17 documents" in only(pipeline).refusal.message
 
 
+def test_every_answer_that_was_begun_is_ended_when_the_run_is_refused(
+    pipeline, documents, hematite
+):
+    short = [column[:40] for column in hematite]
+    twice = [np.concatenate([column, column[::-1][1:15]]) for column in short]
+    *docs, stop = documents(*twice)
+    play(pipeline, docs)
+    begun = {r.uid for r in pipeline.results if not r.report.complete}
+    pipeline.feed(*stop, 0.0, dropped=1)
+    ended = {r.uid for r in pipeline.results if r.report.complete}
+    assert begun <= ended
+    assert {r.report.refusal.name for r in pipeline.results if r.report.complete} <= {
+        "overrun",
+        "coverage",
+    }
+
+
 def test_derived_runs_are_left_alone(pipeline, documents, hematite):
     play(pipeline, documents(*hematite, original_run_uid="raw"))
     assert pipeline.results == []

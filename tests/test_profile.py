@@ -3,8 +3,8 @@
 import pytest
 
 from rankaae_stream import resources
-from rankaae_stream.callback import load_analysis
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.loading import load_analysis
 from rankaae_stream.profile import load_profile, lookup
 
 

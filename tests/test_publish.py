@@ -18,16 +18,8 @@ from event_model import DocumentNames, schema_validators
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankaae_stream.publish import (
-    CallableSink,
-    Publisher,
-    Rejected,
-    ResultRun,
-    Spool,
-    TiledSink,
-    Unavailable,
-    compose,
-)
+from rankaae_stream.compose import ResultRun, compose
+from rankaae_stream.publish import Publisher
 from rankaae_stream.report import (
     Curves,
     Domain,
@@ -40,7 +32,9 @@ from rankaae_stream.report import (
     Shifts,
 )
 from rankaae_stream.server import EmbeddedServer
+from rankaae_stream.sinks import CallableSink, Rejected, TiledSink, Unavailable
 from rankaae_stream.spectrum import Edge, NormalizationRanges
+from rankaae_stream.spool import Spool
 
 PATIENCE = 30.0
 RETRY = (0.01, 0.02)
@@ -350,7 +344,7 @@ def test_a_result_of_a_process_that_was_killed_is_sent_by_the_next(tmp_path):
     program = (
         "import os, sys, pickle\n"
         "from pathlib import Path\n"
-        "from rankaae_stream.publish import Spool\n"
+        "from rankaae_stream.spool import Spool\n"
         f"spool = Spool(Path({str(tmp_path)!r}))\n"
         "spool.add(pickle.load(sys.stdin.buffer))\n"
         "os.kill(os.getpid(), 9)\n"

@@ -69,7 +69,7 @@ def test_the_reference_and_fluorescence_are_formed_from_currents(xdi):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "no table"),
+        ("", "the file is empty"),
         ("# XDI/1.0\n", "no table"),
         ("<html><body>404</body></html>", "not a table"),
         ("# Column.1: energy\n1 2\n3\n", "not a table"),

@@ -14,12 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from rankaae_stream.errors import Refused
+from rankaae_stream.files.base import Measured, read_bounded
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["Xdi", "read_xdi"]
-
-MAX_BYTES = 64 * 1024 * 1024
-"""No measured XANES spectrum comes near this; a larger file is something else."""
+__all__ = ["Xdi", "is_xdi", "parse_xdi", "read_xdi"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +58,24 @@ class Xdi:
         except Refused:
             return None
 
+    def measured(self) -> Measured:
+        """The file's spectrum.
+
+        Raises
+        ------
+        Refused
+            ``file`` when it has no energy or no absorption.
+        """
+        fluorescence = not {"mutrans", "xmu", "mu", "norm", "itrans"} & self.columns.keys()
+        return Measured(
+            self.energy(),
+            self.mu(),
+            self.reference(),
+            element=self.fields.get("element.symbol") or None,
+            shell=self.fields.get("element.edge", "K").upper() or None,
+            channel="fluorescence" if fluorescence else "transmission",
+        )
+
     def _absorption(
         self,
         written: tuple[str, ...],
@@ -90,9 +106,17 @@ def read_xdi(path: Path) -> Xdi:
     Refused
         ``file`` when it is too large, is not text, or holds no table of numbers.
     """
-    if path.stat().st_size > MAX_BYTES:
-        raise Refused("file", f"{path.name} has {path.stat().st_size} bytes, over {MAX_BYTES}")
-    text = path.read_text(encoding="utf-8", errors="replace")
+    return parse_xdi(read_bounded(path))
+
+
+def is_xdi(content: bytes) -> bool:
+    """Whether a file's content calls itself XDI."""
+    return bool(re.match(rb"#\s*XDI/", content))
+
+
+def parse_xdi(content: bytes) -> Xdi:
+    """Read the content of an XDI file; see `read_xdi`."""
+    text = content.decode("utf-8", errors="replace")
     header = [line[1:].strip() for line in text.splitlines() if line.startswith("#")]
     rows = [line.split() for line in text.splitlines() if line.strip() and line[0] not in "#\0"]
     fields = {
@@ -103,9 +127,9 @@ def read_xdi(path: Path) -> Xdi:
     try:
         table = np.array(rows, dtype=float)
     except ValueError as error:
-        raise Refused("file", f"{path.name}: not a table of numbers ({error})") from error
+        raise Refused("file", f"not a table of numbers ({error})") from error
     if table.ndim != 2 or table.shape[0] == 0:
-        raise Refused("file", f"{path.name} holds no table of numbers")
+        raise Refused("file", "no table of numbers")
     names = _names(fields, header, table.shape[1])
     return Xdi({name: table[:, i] for i, name in enumerate(names)}, fields)
 

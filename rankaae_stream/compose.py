@@ -1,0 +1,190 @@
+"""Reports to bluesky runs: the documents of a result.
+
+All uids and times follow from the raw run and the question asked of it, so that
+whoever composes a result, live or in a replay, composes the same one.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from rankaae_stream.report import Result, flatten, summarize
+
+__all__ = ["CURVES", "ResultRun", "compose"]
+
+STREAM = "primary"
+CURVES = ("flat", "reconstruction", "residual")
+"""Rows of the event's array `curves`, each on the model's grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRun:
+    """The documents of one result: start, descriptor, one event, stop."""
+
+    start: dict[str, Any]
+    descriptor: dict[str, Any]
+    event: dict[str, Any]
+    stop: dict[str, Any]
+
+    @property
+    def uid(self) -> str:
+        """Of the run."""
+        return self.start["uid"]
+
+    def documents(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """(name, document) in order."""
+        yield "start", self.start
+        yield "descriptor", self.descriptor
+        yield "event", self.event
+        yield "stop", self.stop
+
+    def numbered(self, number: int) -> "ResultRun":
+        """The same run with its event as the `number`-th of the stream."""
+        uid = str(uuid.uuid5(uuid.UUID(self.uid), f"event {number}"))
+        return replace(
+            self,
+            event={**self.event, "uid": uid, "seq_num": number},
+            stop={**self.stop, "num_events": {STREAM: number}},
+        )
+
+
+def compose(result: Result, profile: Mapping[str, Any], copied_keys: tuple[str, ...]) -> ResultRun:
+    """A report as a run of its own, valid by event-model's schemas.
+
+    Parameters
+    ----------
+    result : Result
+    profile : mapping
+        The resolved profile as plain data.
+    copied_keys : tuple of str
+        Start keys to repeat from the raw run where it has them.
+
+    Returns
+    -------
+    ResultRun
+        All uids and times follow from the raw run, so that a replay composes
+        the same documents.
+    """
+    report, uid = result.report, uuid.UUID(result.uid)
+    started = float(result.start.get("time", result.time))
+    copied = {key: _plain(result.start[key]) for key in copied_keys if key in result.start}
+    summary = summarize(report)
+    start = {
+        **copied,
+        "uid": result.uid,
+        "time": started,
+        "original_run_uid": result.start["uid"],
+        "purpose": "descriptors from XANES by rankaae-stream",
+        "element": report.element,
+        "edge": summary["edge"],
+        "channel": report.channel,
+        "sweep": report.sweep,
+        "model": summary["model"],
+        "profile": _plain(profile),
+        "code_version": report.code_version,
+    }
+    data = {**flatten(report, [name for name, _ in result.outputs]), **_curves(result)}
+    descriptor = _descriptor(result, uid, started, data)
+    event = {
+        "uid": str(uuid.uuid5(uid, "event 1")),
+        "descriptor": descriptor["uid"],
+        "time": result.time,
+        "seq_num": 1,
+        "data": data,
+        "timestamps": dict.fromkeys(data, result.time),
+        "filled": {},
+    }
+    stop = {
+        "uid": str(uuid.uuid5(uid, "stop")),
+        "run_start": result.uid,
+        "time": result.time,
+        "exit_status": "success",
+        "reason": report.refusal.message if report.refusal else "",
+        "num_events": {STREAM: 1},
+        "summary": _plain(summary),
+    }
+    return ResultRun(start, descriptor, event, stop)
+
+
+def _curves(result: Result) -> dict[str, list[list[float]]]:
+    """One array, because each array of an event costs the server as much as a whole table row."""
+    if result.grid is None:
+        return {}
+    curves = result.report.curves
+    if curves is None:
+        return {"curves": [[float("nan")] * result.grid.size] * len(CURVES)}
+    rows = curves.flat, curves.reconstruction, curves.flat - curves.reconstruction
+    return {"curves": [row.tolist() for row in rows]}
+
+
+_UNITS = {
+    "points": "1",
+    "energy_first": "eV",
+    "energy_last": "eV",
+    "edge_step": "1",
+    "domain_distance": "1",
+    "domain_threshold": "1",
+    "shift_calibration": "eV",
+    "shift_theory": "eV",
+    "curves": "1",
+}
+
+
+def _descriptor(
+    result: Result, uid: uuid.UUID, started: float, data: Mapping[str, Any]
+) -> dict[str, Any]:
+    units = dict(_UNITS)
+    for name, unit in result.outputs:
+        units.update({f"{name}{suffix}": unit for suffix in ("", "_low", "_high")})
+    keys = {key: _data_key(value, units.get(key, "")) for key, value in data.items()}
+    settings = {
+        "curve_rows": list(CURVES),
+        "energy_grid": [] if result.grid is None else result.grid.tolist(),
+    }
+    return {
+        "uid": str(uuid.uuid5(uid, "descriptor")),
+        "run_start": result.uid,
+        "time": started,
+        "name": STREAM,
+        "data_keys": keys,
+        "object_keys": {"rankaae_stream": list(keys)},
+        "hints": {"rankaae_stream": {"fields": [name for name, _ in result.outputs]}},
+        "configuration": {
+            "rankaae_stream": {
+                "data": settings,
+                "timestamps": dict.fromkeys(settings, started),
+                "data_keys": {
+                    "curve_rows": {**_data_key(settings["curve_rows"], ""), "dtype_numpy": "<U14"},
+                    "energy_grid": _data_key(settings["energy_grid"], "eV"),
+                },
+            }
+        },
+    }
+
+
+def _data_key(value: Any, unit: str) -> dict[str, Any]:
+    key: dict[str, Any] = {"source": "rankaae-stream", "shape": [], "units": unit}
+    if isinstance(value, list):
+        shape = list(np.shape(value))
+        return {**key, "dtype": "array", "shape": shape, "dtype_numpy": "<f8"}
+    if isinstance(value, bool):
+        return {**key, "dtype": "boolean", "dtype_numpy": "|b1"}
+    if isinstance(value, str):
+        return {**key, "dtype": "string"}
+    return {**key, "dtype": "number", "dtype_numpy": "<f8"}
+
+
+def _plain(value: Any) -> Any:
+    """JSON-native copy: numpy to lists, numbers that are not finite to None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)

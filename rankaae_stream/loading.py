@@ -1,0 +1,110 @@
+"""What has to be loaded before the first spectrum: models and library foils.
+
+Loading takes a second and can fail, so it happens at start-up, where a person
+reads what is wrong, and never while a scan runs.
+"""
+
+import functools
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from rankaae_stream import resources
+from rankaae_stream.analysis import Analysis
+from rankaae_stream.energy import FoilLibrary
+from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.files.xdi import read_xdi
+from rankaae_stream.model import Model, duplicate_runtime, load_model, shipped_models
+from rankaae_stream.pipeline import Pipeline
+from rankaae_stream.profile import Profile, lookup
+from rankaae_stream.report import Result
+from rankaae_stream.spectrum import K_EDGES, Edge
+
+__all__ = ["build_pipeline", "default_analysis", "load_analysis"]
+
+logger = logging.getLogger(__name__)
+
+
+def build_pipeline(profile: Profile, emit: Callable[[Result], None]) -> Pipeline:
+    """Load models and foils and string the stations together.
+
+    Raises
+    ------
+    ConfigurationError
+        When a model is damaged or unknown, or the profile's normalisation is not
+        the model's.
+    """
+    return Pipeline(
+        profile.layout.build(),
+        load_analysis(profile),
+        lambda start: lookup(start, profile.run.element),
+        emit,
+        analysis_hash=profile.analysis_hash(),
+        provisional_interval=profile.provisional_interval,
+        stop_deadline=profile.stop_deadline,
+    )
+
+
+def load_analysis(profile: Profile) -> Analysis:
+    """Load the models and foils that a profile asks for.
+
+    Raises
+    ------
+    ConfigurationError
+        When a model is damaged or unknown, or the profile's normalisation is not
+        the model's.
+    """
+    advice = duplicate_runtime()
+    if advice:
+        logger.warning(advice)
+    return Analysis(_models(profile), _foils(), resources.code_version())
+
+
+@functools.cache
+def default_analysis() -> Analysis:
+    """The shipped models and foils, for spectra that come from no beamline; loaded once."""
+    return Analysis(_newest("auto"), _foils(), resources.code_version())
+
+
+def _models(profile: Profile) -> dict[str, Model]:
+    models = _newest(profile.device)
+    for edge, choice in profile.models.items():
+        model = load_model(Path(choice.path).expanduser(), choice.id, profile.device)
+        if str(model.card.edge) != edge:
+            raise ConfigurationError(
+                f"profile {profile.name!r} gives a model of {model.card.edge} for {edge!r}; "
+                f'name the table [models."{model.card.edge}"]'
+            )
+        models[edge] = model
+    stated = profile.normalization
+    for edge, model in models.items():
+        needed = asdict(model.card.normalization)
+        if stated is not None and stated.model_dump() != needed:
+            wrong = {k: v for k, v in stated.model_dump().items() if v != needed[k]}
+            raise ConfigurationError(
+                f"profile {profile.name!r} normalises with {wrong}, the model of {edge} was made "
+                f"for { ({k: needed[k] for k in wrong}) }; take [normalization] out of the profile"
+            )
+    return models
+
+
+def _newest(device: str) -> dict[str, Model]:
+    """The newest shipped model of every edge."""
+    root = resources.folder("models")
+    # Versions are dates, so the last of an edge in alphabetical order is the newest.
+    newest = {
+        key.split("/")[0]: (root / key, digest) for key, digest in sorted(shipped_models().items())
+    }
+    loaded = [load_model(path, digest, device) for path, digest in newest.values()]
+    return {str(model.card.edge): model for model in loaded}
+
+
+def _foils() -> dict[str, FoilLibrary]:
+    folder = resources.folder("profiles/spectra") / "foils"
+    foils: dict[str, FoilLibrary] = {}
+    for element, e0 in K_EDGES.items():
+        edge = Edge(element, "K", e0)
+        foil = read_xdi(folder / f"{element}.xdi")
+        foils[str(edge)] = FoilLibrary.from_measured(edge, foil.energy(), foil.mu())
+    return foils

@@ -1,0 +1,101 @@
+"""The spool: every final result, complete and on the disk before a sink sees it."""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+from rankaae_stream.compose import ResultRun
+
+try:
+    import fcntl
+except ImportError:  # Windows: leftovers are then taken up without a lock
+    fcntl = None
+
+__all__ = ["Spool"]
+
+
+class Spool:
+    """A folder of final results: waiting, sent, and those a sink will not take.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when it does not exist, readable by its owner only.
+    keep : int
+        How many sent results stay for a look.
+
+    Raises
+    ------
+    OSError
+        When the folder cannot be made or written.
+    """
+
+    def __init__(self, folder: Path, keep: int = 1000) -> None:
+        self.folder = folder
+        self._keep = keep
+        for path in (folder, folder / "sent", folder / "rejected"):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock_file = (folder / "lock").open("a")
+        self.owner = self._lock()
+
+    def add(self, run: ResultRun) -> None:
+        """Write a result complete, and on the disk, before anyone is told."""
+        path = self.folder / f"{run.uid}.jsonl"
+        temporary = path.with_suffix(".part")
+        with temporary.open("w", encoding="utf-8") as file:
+            for item in run.documents():
+                file.write(json.dumps(item) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        self._sync_folder()
+
+    def waiting(self) -> list[str]:
+        """Uids of results not yet sent, oldest first."""
+        found = [(path.stat().st_mtime_ns, path.stem) for path in self.folder.glob("*.jsonl")]
+        return [uid for _, uid in sorted(found)]
+
+    def read(self, uid: str) -> ResultRun:
+        """A result as it was written."""
+        text = (self.folder / f"{uid}.jsonl").read_text(encoding="utf-8")
+        return ResultRun(**dict(json.loads(line) for line in text.splitlines()))
+
+    def sent(self, uid: str) -> None:
+        """Mark a result as sent."""
+        self._move(uid, "sent")
+        kept = sorted((self.folder / "sent").glob("*.jsonl"), key=lambda p: p.stat().st_mtime_ns)
+        for path in kept[: -self._keep]:
+            path.unlink(missing_ok=True)
+
+    def rejected(self, uid: str) -> None:
+        """Put aside a result that the sink will not take, for a person to look at."""
+        self._move(uid, "rejected")
+
+    def close(self) -> None:
+        """Give up the folder."""
+        self._lock_file.close()
+
+    def _move(self, uid: str, to: str) -> None:
+        path = self.folder / f"{uid}.jsonl"
+        with contextlib.suppress(FileNotFoundError):
+            path.replace(self.folder / to / path.name)
+
+    def _sync_folder(self) -> None:
+        """Bring the new name to the disk too; Windows has no such call."""
+        if fcntl is not None:
+            descriptor = os.open(self.folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def _lock(self) -> bool:
+        """Whether this process may send what others left here."""
+        if fcntl is None:
+            return True
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
