@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rankaae_stream.callback import DescriptorStream
+    from rankaae_stream.inference import infer, infer_series
 
-__all__ = ["DescriptorStream"]
+__all__ = ["DescriptorStream", "infer", "infer_series"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,6 +18,10 @@ def __getattr__(name: str) -> Any:
         from rankaae_stream.callback import DescriptorStream
 
         return DescriptorStream
+    if name in ("infer", "infer_series"):
+        import rankaae_stream.inference as module
+
+        return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -83,31 +83,34 @@ class Analysis:
             if model is None:
                 known = ", ".join(sorted(self.models)) or "none"
                 raise Refused("no_model", f"there is no model for {edge}; models here: {known}")
-            return self._answer(
-                spectrum, model, self._calibrate(edge, reference, said), common, said
-            )
+            foil = self._calibrate(edge, reference, said)
+            source = reference.source if reference is not None and foil is not NO_FOIL else ""
+            return self._answer(spectrum, model, foil, source, common, said)
         except Refused as refused:
             refusal = Refusal(refused.name, refused.message)
             return Report(**common, flags=tuple(said), refusal=refusal)
 
     def _calibrate(self, edge: Edge, reference: Spectrum | None, said: list[Flag]) -> FoilShift:
         """Shift from the foil channel; without one the axis stays, and that is said."""
-        library = self._foils.get(str(edge))
-        if reference is None or library is None:
-            reason = "the scan has no reference channel"
-        else:
+        reason = "the scan has no reference channel"
+        if reference is not None and str(edge) in self._foils:
             try:
-                return calibrate(reference.energy, reference.mu, library)
+                return self.foil_shift(reference)
             except Refused as refused:
                 reason = refused.message
         said.append(quality.foil_flag(reason, NO_FOIL.uncertainty))
         return NO_FOIL
+
+    def foil_shift(self, reference: Spectrum) -> FoilShift:
+        """What a foil's spectrum adds to the energy axis; see `energy.calibrate`."""
+        return calibrate(reference.energy, reference.mu, self._foils[str(reference.edge)])
 
     def _answer(
         self,
         spectrum: Spectrum,
         model: Model,
         foil: FoilShift,
+        foil_source: str,
         common: dict[str, Any],
         said: list[Flag],
     ) -> Report:
@@ -149,6 +152,6 @@ class Analysis:
             domain=domain,
             latent=tuple(float(value) for value in latents[:, 0].mean(axis=0)),
             normalization=normalized.ranges,
-            shifts=Shifts(foil.value, theory.value, spectrum.source if foil is not NO_FOIL else ""),
+            shifts=Shifts(foil.value, theory.value, foil_source),
             curves=Curves(grid, flat, reconstruction),
         )

@@ -66,6 +66,59 @@ def demo(
 
 
 @app.command()
+def infer(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            help="XDI files, Athena projects (project.prj::group for one group), columns of "
+            "numbers; folders and quoted patterns too.",
+            metavar="FILE...",
+        ),
+    ],
+    element: Annotated[
+        str | None, typer.Option(help="Absorbing element; else the header or the energies tell.")
+    ] = None,
+    edge: Annotated[str | None, typer.Option(help="Shell of the edge; K.")] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            help="Which column is what, by name or number: energy=1,mu=2 or "
+            "energy=1,i0=2,it=3,ir=4 (or iff for fluorescence)."
+        ),
+    ] = None,
+    foil: Annotated[
+        Path | None,
+        typer.Option(help="A metal foil of the same session, to calibrate the energy axis."),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Draw each spectrum with its answer: .pdf (a page each), .png, .svg."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line instead of the table.")
+    ] = False,
+) -> None:
+    """Oxidation state and coordination of spectra in files, exactly as in a live scan.
+
+    Exit status 1 when a file could not be read or a spectrum was refused.
+    """
+    from rankaae_stream.batch import run_infer
+
+    with _told_plainly():
+        good = run_infer(
+            console,
+            files,
+            element=element,
+            shell=edge,
+            columns=columns,
+            foil=foil,
+            plot=plot,
+            as_json=as_json,
+        )
+    raise typer.Exit(0 if good else 1)
+
+
+@app.command()
 def models() -> None:
     """List the shipped models: edge, version, accuracy, and the id that results carry."""
     from rankaae_stream.model import load_model, shipped_models

@@ -47,3 +47,10 @@ def test_the_examples_run_as_they_stand(readme, server, tmp_path, monkeypatch, c
     printed = capsys.readouterr().out
     assert "'value': " in printed
     assert str(stream.last.estimate("oxidation_state").value)[:6] in printed
+
+
+def test_the_example_for_arrays_runs_as_it_stands(readme, root, monkeypatch, capsys):
+    monkeypatch.chdir(root)
+    (example,) = [block for block in blocks(readme, "python") if "import infer" in block]
+    exec(example, {})
+    assert "Estimate(name='oxidation_state', value=2." in capsys.readouterr().out

@@ -1,4 +1,7 @@
-"""Write larch_normalize.json: larch's norm and flat at our ranges.
+"""Write what larch computes and reads, to compare with.
+
+`larch_normalize.json` holds norm and flat at our ranges, `../data/athena.prj` a
+project that larch wrote, `larch_athena.json` what larch reads from it.
 
 Run in an environment with the `peers` extra, from the root of the checkout:
 
@@ -11,6 +14,7 @@ from pathlib import Path
 
 import larch
 from larch import Group
+from larch.io import create_athena, read_athena
 from larch.xafs import pre_edge
 
 from rankaae_stream.files.xdi import read_xdi
@@ -30,6 +34,36 @@ CASES = (
 
 
 def main() -> None:
+    """All goldens."""
+    normalization()
+    athena()
+
+
+def athena() -> None:
+    """A project of two groups, as larch writes it and reads it back."""
+    path = HERE.parent / "data" / "athena.prj"
+    path.unlink(missing_ok=True)  # larch would read it first
+    project = create_athena(str(path))
+    for file, label in (("Fe/FeO_rt_01", "FeO_rt_01"), ("V/V2O5", "V2O5 RT")):
+        spectrum = read_xdi(SPECTRA / f"{file}.xdi")
+        group = Group(energy=spectrum.energy(), mu=spectrum.mu(), label=label, filename=label)
+        pre_edge(group)
+        project.add_group(group)
+    project.save()
+    read = read_athena(str(path), do_preedge=False, do_bkg=False, do_fft=False)
+    groups = [
+        {
+            "label": str(group.label),
+            "energy": [float(value) for value in group.energy],
+            "mu": [float(value) for value in group.mu],
+        }
+        for group in read.groups.values()
+    ]
+    out = {"larch": larch.version.__version__, "groups": groups}
+    (HERE / "larch_athena.json").write_text(json.dumps(out) + "\n", encoding="utf-8")
+
+
+def normalization() -> None:
     """Every case's norm, flat and step."""
     cases = []
     for file, element, ranges in CASES:

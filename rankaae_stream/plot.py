@@ -1,0 +1,157 @@
+"""A report as a picture: spectrum, reconstruction, residual, estimates, flags.
+
+The only importer of matplotlib, and without pyplot: a figure here belongs to
+nobody's session and needs no screen.
+"""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_pdf import PdfPages
+from matplotlib.figure import Figure
+
+from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.report import Estimate, Report
+
+__all__ = ["draw", "save"]
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+MEASURED, MODEL, RESIDUAL, QUIET, ALARM = "#000000", "#0072B2", "#D55E00", "#777777", "#D55E00"
+
+TITLES = {
+    "oxidation_state": "oxidation state",
+    "coordination_number": "coordination number",
+    "ligand_coordination": "oxygen's cation neighbours",
+    "bond_length_spread": "bond length spread",
+    "min_ligand_distance": "shortest O-O distance",
+}
+
+
+def save(reports: Sequence[Report], path: Path, ranges: dict[str, tuple[float, float]]) -> None:
+    """Write one page a report to a PDF, or one report to a PNG or SVG.
+
+    Parameters
+    ----------
+    reports : sequence of Report
+    path : Path
+        Its ending decides. Several reports into a PNG or SVG get a number each.
+    ranges : dict
+        Descriptor to the values it can have, for the axes.
+
+    Raises
+    ------
+    ConfigurationError
+        For another ending, or where the file cannot be written.
+    """
+    ending = path.suffix.lower()
+    if ending not in (".pdf", ".png", ".svg"):
+        raise ConfigurationError(f"cannot draw into {path}; give a name with .pdf, .png or .svg")
+    try:
+        if ending == ".pdf":
+            with PdfPages(path) as pages:
+                for report in reports:
+                    pages.savefig(draw(report, ranges))
+            return
+        for i, report in enumerate(reports):
+            one = path if len(reports) == 1 else path.with_stem(f"{path.stem}-{i + 1}")
+            draw(report, ranges).savefig(one, dpi=160)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
+
+
+def draw(report: Report, ranges: dict[str, tuple[float, float]]) -> Figure:
+    """One report on one page, 16:9 for a slide."""
+    figure = Figure(figsize=(10.0, 5.6), layout="constrained")
+    panels: Any = figure.subfigures(1, 2, width_ratios=(3, 2))
+    left, right = panels
+    _spectrum(left, report)
+    _answers(right, report, ranges)
+    what = f"{report.element} {report.edge.shell}" if report.edge else report.element or "?"
+    figure.suptitle(
+        f"{Path(report.source).name or 'spectrum'}    {what} edge, {report.channel}",
+        fontsize=12,
+        x=0.01,
+        ha="left",
+        parse_math=False,
+    )
+    return figure
+
+
+def _spectrum(panel: Any, report: Report) -> None:
+    above, below = panel.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    curves = report.curves
+    if curves is None:
+        above.text(0.5, 0.5, "no spectrum on the model's grid", ha="center", color=QUIET)
+        for axes in (above, below):
+            axes.set_axis_off()
+        return
+    energy = curves.energy
+    above.plot(energy, curves.flat, color=MEASURED, lw=1.6, label="measured, flattened")
+    above.plot(energy, curves.reconstruction, color=MODEL, lw=1.4, ls="--", label="reconstruction")
+    above.axhline(1.0, color=QUIET, lw=0.5)
+    above.set_ylabel("normalised absorption")
+    above.legend(frameon=False, loc="lower right")
+    below.axhline(0.0, color=QUIET, lw=0.5)
+    below.fill_between(energy, curves.flat - curves.reconstruction, color=RESIDUAL, alpha=0.6, lw=0)
+    below.set_ylabel("residual")
+    below.set_xlabel("energy (eV)")
+    below.set_xlim(energy[0], energy[-1])
+    for axes in (above, below):
+        axes.spines[["top", "right"]].set_visible(False)
+
+
+def _answers(panel: Any, report: Report, ranges: dict[str, tuple[float, float]]) -> None:
+    if report.refusal is not None:
+        axes = panel.subplots()
+        axes.set_axis_off()
+        axes.text(0, 1, f"refused: {report.refusal.name}", color=ALARM, weight="bold", va="top")
+        axes.text(0, 0.92, _wrapped(report.refusal.message), va="top", fontsize=9)
+        return
+    *rows, words = panel.subplots(
+        len(report.estimates) + 1, 1, height_ratios=[1] * len(report.estimates) + [3.4]
+    )
+    # Greyed, never hidden: an answer out of domain is shown as what it is.
+    outside = any(flag.name == "out_of_domain" for flag in report.flags)
+    for axes, estimate in zip(rows, report.estimates, strict=True):
+        _interval(axes, estimate, ranges.get(estimate.name), QUIET if outside else MODEL)
+    words.set_axis_off()
+    words.text(0, 1, _flags(report), va="top", fontsize=8, parse_math=False)
+
+
+def _interval(axes: Any, estimate: Estimate, span: tuple[float, float] | None, color: str) -> None:
+    low, high = span or (estimate.low, estimate.high)
+    axes.plot([estimate.low, estimate.high], [0, 0], color=color, lw=5, alpha=0.35)
+    axes.plot(estimate.value, 0, "o", color=color)
+    margin = 0.05 * (high - low) or 1.0
+    axes.set_xlim(min(low, estimate.low) - margin, max(high, estimate.high) + margin)
+    axes.set_yticks([])
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(labelsize=7)
+    unit = "" if estimate.unit in ("1", "e") else f" {estimate.unit}"
+    digits = 1 if estimate.name.endswith("coordination") or "number" in estimate.name else 2
+    axes.set_title(
+        f"{TITLES.get(estimate.name, estimate.name)}:  {estimate.value:.{digits}f}{unit}  "
+        f"({estimate.low:.{digits}f} to {estimate.high:.{digits}f})",
+        fontsize=9,
+        loc="left",
+        color=color,
+    )
+
+
+def _flags(report: Report) -> str:
+    lines = [_wrapped(f"{flag.name}: {flag.message}") for flag in report.flags]
+    shifts = report.shifts
+    lines.append(
+        f"axis moved by {shifts.calibration:+.2f} eV (foil) and {shifts.theory:+.2f} eV (theory)"
+    )
+    if report.model is not None:
+        lines.append(f"{report.model.name} {report.model.version}, {report.model.id[:12]}")
+    level = report.estimates[0].level
+    lines.append(f"intervals hold the true value with probability {level:.0%}")
+    return "\n".join(lines)
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, 66))

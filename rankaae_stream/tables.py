@@ -1,0 +1,56 @@
+"""Reports as a table in a terminal."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from rankaae_stream.report import Report
+
+__all__ = ["report_table"]
+
+
+def report_table(reports: Sequence[Report], names: Sequence[str], title: str = "") -> Table:
+    """One row a report: what it is of, the two main estimates, flags or the refusal in words.
+
+    Parameters
+    ----------
+    reports : sequence of Report
+    names : sequence of str
+        What to call each: a file, a sample.
+    title : str
+    """
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, title=title or None)
+    table.title_justify = "left"
+    table.add_column("spectrum", overflow="fold")
+    table.add_column("edge", no_wrap=True)
+    table.add_column("state", justify="right", no_wrap=True)
+    table.add_column("90 % interval", no_wrap=True)
+    table.add_column("CN", justify="right", no_wrap=True)
+    table.add_column("flags, or why there is no number")
+    for report, name in zip(reports, names, strict=True):
+        table.add_row(escape(name), *_cells(report))
+    return table
+
+
+def _cells(report: Report) -> tuple[str, ...]:
+    edge = f"{report.element} {report.edge.shell}" if report.edge else report.element or "?"
+    state = report.estimate("oxidation_state")
+    number = report.estimate("coordination_number")
+    words = [
+        f"[{'bold red' if flag.severity == 'warning' else 'dim'}]{escape(flag.name)}[/]"
+        for flag in report.flags
+    ]
+    if report.refusal is not None:
+        refused = f"[bold]{escape(report.refusal.name)}[/]: {escape(report.refusal.message)}"
+        words.insert(0, refused)
+    # Greyed, never hidden: a number out of domain is shown as what it is.
+    style = "dim" if any(flag.name == "out_of_domain" for flag in report.flags) else "bold"
+    return (
+        edge,
+        f"[{style}]{state.value:+.2f}[/]" if state else "-",
+        f"{state.low:+.2f} to {state.high:+.2f}" if state else "-",
+        f"{number.value:.1f}" if number else "-",
+        ", ".join(words),
+    )

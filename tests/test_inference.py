@@ -1,0 +1,225 @@
+"""Arrays and files to reports, and the command that shows them."""
+
+import json
+import math
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator
+from typer.testing import CliRunner
+
+import rankaae_stream
+from rankaae_stream import resources
+from rankaae_stream.cli import app
+from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.files import read_file
+from rankaae_stream.inference import find_files, infer, infer_file, infer_series, read_foil
+
+HERE = Path(__file__).parent
+SPECTRA = resources.folder("profiles/spectra")
+HEMATITE, FOIL = SPECTRA / "Fe" / "Fe2O3_rt_01.xdi", SPECTRA / "Fe" / "Fe_metal_rt_02.xdi"
+SCHEMA = json.loads(files("rankaae_stream").joinpath("schemas", "report-1.json").read_text())
+MEASURED = sorted(
+    path
+    for folder in (
+        SPECTRA,
+        HERE / "data" / "experimental",
+        HERE.parent / "training" / "data" / "standards",
+    )
+    for path in folder.rglob("*")
+    if path.suffix in (".xdi", ".xd")
+)
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Run the command line; returns its result."""
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setattr("rankaae_stream.cli.console.width", 160)
+
+    def run(*arguments):
+        return CliRunner().invoke(app, ["infer", *map(str, arguments)])
+
+    return run
+
+
+# ---- arrays --------------------------------------------------------------------------
+
+
+def test_a_spectrum_in_memory_gives_the_live_answer(pipeline, documents, hematite):
+    energy, i0, it, ir = hematite
+    for name, doc in documents(*hematite):
+        pipeline.feed(name, doc, 0.0)
+    live = pipeline.results[-1].report
+    report = infer(energy, -np.log(it / i0), "Fe", reference=-np.log(ir / it))
+    assert report.estimates == live.estimates
+    assert report.latent == live.latent
+    assert report.shifts.calibration == live.shifts.calibration
+
+
+def test_the_public_function_is_the_one_of_the_readme():
+    energy, mu = read_file(HEMATITE)[0].energy, read_file(HEMATITE)[0].mu
+    report = rankaae_stream.infer(energy, mu, element="Fe")
+    assert report.estimate("oxidation_state").value == pytest.approx(3, abs=0.4)
+
+
+def test_a_series_gives_one_report_a_spectrum():
+    energy, mu = read_file(HEMATITE)[0].energy, read_file(HEMATITE)[0].mu
+    one, two = infer_series(energy, np.stack([mu, 2 * mu + 1]), "Fe")
+    assert one.estimate("oxidation_state").value == pytest.approx(
+        two.estimate("oxidation_state").value, abs=1e-4
+    )
+    with pytest.raises(ValueError, match="one spectrum a row"):
+        infer_series(energy, mu, "Fe")
+
+
+@pytest.mark.parametrize(
+    ("energy", "mu", "says"),
+    [([1, 2], [1], "mu has 1 points"), ([[1, 2]], [[1, 2]], "one dimension")],
+)
+def test_arrays_that_do_not_fit_are_a_mistake_of_the_program(energy, mu, says):
+    with pytest.raises(ValueError, match=says):
+        infer(energy, mu)
+
+
+def test_a_shell_without_a_model_is_refused():
+    assert infer([1.0, 2.0], [1.0, 2.0], "Fe", shell="L3").refusal.name == "unknown_element"
+
+
+# ---- files ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", MEASURED, ids=lambda path: path.stem)
+def test_every_measured_file_gives_an_answer_or_a_reason(path):
+    ((report, _),) = infer_file(path)
+    assert report.element
+    if report.refusal is None:
+        state = report.estimate("oxidation_state")
+        assert state.low <= state.value <= state.high
+        assert all(math.isfinite(e.value) for e in report.estimates)
+    else:
+        assert report.refusal.name == "no_model", report.refusal
+
+
+def test_a_foil_of_the_session_moves_the_axis():
+    ((without, _),) = infer_file(HEMATITE)
+    ((with_foil, _),) = infer_file(HEMATITE, foil=read_foil(FOIL))
+    assert [flag.name for flag in without.flags] == ["no_foil"]
+    assert with_foil.flags == ()
+    assert with_foil.shifts.calibration == pytest.approx(0.38, abs=0.05)
+    assert with_foil.shifts.calibration_run == str(FOIL)
+    assert abs(with_foil.estimate("oxidation_state").value - 3) < 0.1
+
+
+def test_a_foil_that_is_none_is_an_error_not_a_silent_guess():
+    with pytest.raises(ConfigurationError, match="is not Fe metal"):
+        read_foil(HEMATITE)
+
+
+def test_a_group_of_a_project_is_chosen_by_its_name():
+    project = HERE / "data" / "athena.prj"
+    assert [r.element for r, _ in infer_file(project)] == ["Fe", "V"]
+    ((one, _),) = infer_file(f"{project}::V2O5 RT")
+    assert one.source.endswith("athena.prj::V2O5 RT")
+    ((none, _),) = infer_file(f"{project}::nosuch")
+    assert none.refusal.message == "no group 'nosuch'; groups: FeO_rt_01, V2O5 RT"
+
+
+def test_folders_and_patterns_become_files(tmp_path):
+    for name in ("b.xdi", "a.dat", "notes.md"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "c.prj").write_text("x")
+    names = [Path(name).name for name in find_files([str(tmp_path)])]
+    assert names == ["a.dat", "b.xdi", "c.prj"]
+    assert [Path(n).name for n in find_files([f"{tmp_path}/*.xdi"])] == ["b.xdi"]
+    assert list(find_files(["nosuch.xdi"])) == ["nosuch.xdi"]
+
+
+# ---- the command ---------------------------------------------------------------------
+
+
+def test_the_table_says_what_each_file_is_and_a_bad_one_does_not_stop_it(command, tmp_path):
+    bad = tmp_path / "page.dat"
+    bad.write_text("<html>")
+    result = command(bad, HEMATITE, tmp_path / "nosuch.xdi")
+    assert result.exit_code == 1
+    assert "Fe K" in result.output
+    assert "web page" in result.output
+    assert "No such file" in result.output
+    assert "no_foil" in result.output
+    assert command(HEMATITE).exit_code == 0
+
+
+def test_json_lines_are_of_the_documented_schema(command, tmp_path):
+    empty = tmp_path / "empty.xdi"
+    empty.write_text("")
+    copper = HERE / "data" / "experimental" / "Cu" / "CuO_tenorite_13K_01.xdi"
+    metal = SPECTRA / "V" / "V_foil.xdi"
+    result = command(HEMATITE, empty, copper, metal, HERE / "data" / "athena.prj", "--json")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(lines) == 6
+    Draft202012Validator.check_schema(SCHEMA)
+    for line in lines:
+        Draft202012Validator(SCHEMA).validate(line)
+    answered, refused, *_ = lines
+    assert answered["refusal"] is None
+    assert answered["source"] == str(HEMATITE)
+    assert refused["estimates"] == []
+    assert refused["refusal"] == {"name": "file", "message": "the file is empty"}
+    assert "out_of_domain" in [flag["name"] for flag in lines[3]["flags"]]
+
+
+def test_the_schema_can_refuse():
+    for broken in ({}, {"schema": 2}, {"schema": 1, "estimates": "none"}):
+        assert list(Draft202012Validator(SCHEMA).iter_errors(broken))
+
+
+def test_options_reach_the_reader(command, tmp_path):
+    measured = read_file(HEMATITE)[0]
+    path = tmp_path / "columns.txt"
+    table = np.column_stack([measured.mu, np.ones_like(measured.mu), measured.energy / 1000])
+    np.savetxt(path, table)
+    result = command(path, "--columns", "energy=3,mu=1", "--element", "Fe", "--foil", FOIL)
+    assert result.exit_code == 0, result.output
+    assert "+2.9" in result.output
+    assert "taken for keV" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--columns", "energy"], "write energy=1,mu=2"),
+        (["--foil", str(HEMATITE)], "give a foil of the scans' element"),
+        (["--plot", "picture.gif"], "give a name with .pdf, .png or .svg"),
+        (["--plot", "/nosuch/picture.png"], "cannot write"),
+    ],
+)
+def test_a_wrong_option_ends_with_the_fix(command, arguments, says):
+    result = command(HEMATITE, *arguments)
+    assert result.exit_code == 1
+    assert says in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
+def test_a_picture_is_drawn_of_answers_and_refusals(command, tmp_path, ending):
+    path = tmp_path / f"picture.{ending}"
+    copper = HERE / "data" / "experimental" / "Cu" / "CuO_tenorite_13K_01.xdi"
+    command(HEMATITE, copper, "--plot", path)
+    drawn = sorted(tmp_path.iterdir())
+    assert len(drawn) == (1 if ending == "pdf" else 2)
+    assert all(one.stat().st_size > 5000 for one in drawn)
+
+
+def test_a_reader_of_numbers_does_not_wait_for_matplotlib():
+    code = (
+        "import sys; from rankaae_stream.cli import app; from typer.testing import CliRunner;"
+        f"CliRunner().invoke(app, ['infer', {str(HEMATITE)!r}]);"
+        "print([m for m in ('matplotlib', 'bluesky', 'tiled') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
