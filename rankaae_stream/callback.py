@@ -2,23 +2,19 @@
 
 import atexit
 import logging
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rankaae_stream.compose import compose
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.base import Document
 from rankaae_stream.loading import build_pipeline
-from rankaae_stream.profile import API_KEY_VARIABLE, Profile, load_profile
-from rankaae_stream.publish import Publisher
+from rankaae_stream.outlet import Outlet
+from rankaae_stream.profile import Profile, load_profile
 from rankaae_stream.receive import Inbox
 from rankaae_stream.report import Report, Result
-from rankaae_stream.sinks import CallableSink, TiledSink
-from rankaae_stream.spool import Spool
 
 __all__ = ["DescriptorStream", "Status"]
 
@@ -101,19 +97,11 @@ class DescriptorStream:
         self.enabled = True
         self.last: Report | None = None
         self._answered = self._refused = 0
-        self._published = profile.published()
-        chosen: list[Any] = [CallableSink(sink) for sink in sinks]
         if to_tiled:
-            server, key = profile.tiled, profile.api_key()
-            chosen.insert(0, TiledSink(server.uri, server.node, key, key_variable=API_KEY_VARIABLE))
+            profile.api_key()  # told before the models are loaded, which takes a second
         self._pipeline = build_pipeline(profile, self._emit)
-        if to_tiled:
-            # Imported here and not in the publisher's thread: an import holds the
-            # interpreter for hundreds of milliseconds, which a scan would feel.
-            import bluesky_tiled_plugins  # noqa: F401
-            import tiled.client  # noqa: F401
-        spools = [_spool(profile, folder) for folder in _folders(chosen)]
-        self.publishers = [Publisher(*pair) for pair in zip(chosen, spools, strict=True)]
+        self._outlet = Outlet(profile, sinks, to_tiled=to_tiled)
+        self.publishers = self._outlet.publishers
         self._inbox = Inbox(
             lambda name, doc, dropped: self._pipeline.feed(name, doc, clock(), dropped),
             self._pipeline.tick,
@@ -138,8 +126,8 @@ class DescriptorStream:
             dropped=self._inbox.dropped,
             answered=self._answered,
             refused=self._refused,
-            unsent=sum(publisher.waiting for publisher in self.publishers),
-            failing="; ".join(p.failing for p in self.publishers if p.failing),
+            unsent=self._outlet.waiting,
+            failing=self._outlet.failing,
             last_error=self._inbox.last_error,
             spool=str(self.profile.spool.expanduser()),
         )
@@ -147,9 +135,8 @@ class DescriptorStream:
     def wait_idle(self, timeout: float = 30.0) -> bool:
         """Wait until all that was taken is answered and published; False on time-out."""
         deadline = time.monotonic() + timeout
-        return self._inbox.wait_idle(timeout) and all(
-            publisher.wait_idle(max(deadline - time.monotonic(), 0.0))
-            for publisher in self.publishers
+        return self._inbox.wait_idle(timeout) and self._outlet.wait_idle(
+            max(deadline - time.monotonic(), 0.0)
         )
 
     def close(self, timeout: float = 10.0) -> int:
@@ -173,9 +160,7 @@ class DescriptorStream:
                 self._inbox.waiting,
                 timeout,
             )
-        left = sum(
-            publisher.close(max(deadline - time.monotonic(), 0.0)) for publisher in self.publishers
-        )
+        left = self._outlet.close(max(deadline - time.monotonic(), 0.0))
         if left:
             logger.warning(
                 "%d results could not be sent and stay in %s; they are sent by the next session "
@@ -194,33 +179,7 @@ class DescriptorStream:
     def _emit(self, result: Result) -> None:
         report = result.report
         self.last = report
-        run = compose(result, self._published, self.profile.copied_keys())
-        for publisher in self.publishers:
-            if report.complete:
-                publisher.final(run)
-            else:
-                publisher.provisional(run)
+        self._outlet(result)
         if report.complete:
             self._answered += report.refusal is None
             self._refused += report.refusal is not None
-
-
-def _folders(sinks: Sequence[Any]) -> list[str]:
-    """A folder's name for each sink; two functions of one name must not share a spool."""
-    names: list[str] = []
-    for sink in sinks:
-        plain = re.sub(r"\W+", "-", sink.name).strip("-") or "sink"
-        same = sum(name == plain or name.startswith(f"{plain}.") for name in names)
-        names.append(f"{plain}.{same + 1}" if same else plain)
-    return names
-
-
-def _spool(profile: Profile, name: str) -> Spool:
-    folder = profile.spool.expanduser() / name
-    try:
-        return Spool(folder)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot write the spool {folder} ({error.strerror}); set spool in profile "
-            f"{profile.name!r} to a folder that can be written"
-        ) from error

@@ -119,6 +119,48 @@ def infer(
 
 
 @app.command()
+def replay(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A Tiled catalog, http://127.0.0.1:8000#raw or the address that Tiled shows for "
+            "it; or a file or folder of documents, *.jsonl or *.msgpack."
+        ),
+    ],
+    profile: Annotated[str, typer.Option(help="Shipped profile or TOML file.")] = "sim",
+    uid: Annotated[
+        list[str] | None, typer.Option(help="Only this run, by the beginning of its uid; repeat.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only runs that began then or later, 2026-11-22T14:30.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Only runs that began before; a date includes its day.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Only runs whose start document says so, element=Fe; repeat for and."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Answer and show, publish nothing.")
+    ] = False,
+) -> None:
+    """Answer stored runs as the live scans were, and publish the answers as they would have.
+
+    Replaying twice changes nothing. Results go where the profile says, with the key in
+    RANKAAE_STREAM_TILED_API_KEY; another server's key for reading comes from
+    TILED_API_KEY. Exit status 1 when a run could not be read or a result not published.
+    """
+    from rankaae_stream.archives import Selection
+    from rankaae_stream.replay_command import run_replay
+
+    with _told_plainly():
+        selection = Selection.parse(uid or (), since, until, where or ())
+        good = run_replay(console, source, profile=profile, selection=selection, dry_run=dry_run)
+    raise typer.Exit(0 if good else 1)
+
+
+@app.command()
 def models() -> None:
     """List the shipped models: edge, version, accuracy, and the id that results carry."""
     from rankaae_stream.model import load_model, shipped_models

@@ -26,8 +26,10 @@ __all__ = ["build_pipeline", "default_analysis", "load_analysis"]
 logger = logging.getLogger(__name__)
 
 
-def build_pipeline(profile: Profile, emit: Callable[[Result], None]) -> Pipeline:
-    """Load models and foils and string the stations together.
+def build_pipeline(
+    profile: Profile, emit: Callable[[Result], None], analysis: Analysis | None = None
+) -> Pipeline:
+    """Load models and foils, unless they are given, and string the stations together.
 
     Raises
     ------
@@ -37,7 +39,7 @@ def build_pipeline(profile: Profile, emit: Callable[[Result], None]) -> Pipeline
     """
     return Pipeline(
         profile.layout.build(),
-        load_analysis(profile),
+        analysis or load_analysis(profile),
         lambda start: lookup(start, profile.run.element),
         emit,
         analysis_hash=profile.analysis_hash(),

@@ -138,10 +138,10 @@ class Pipeline:
             else:
                 self._end(run, [_no_stop(f"nothing was heard for {self._stop_deadline:.0f} s")])
 
-    def finish(self) -> None:
+    def finish(self, reason: str = "the session ended before the run did") -> None:
         """End every open run as one without a stop document."""
         for run in tuple(self._runs.values()):
-            self._end(run, [_no_stop("the session ended before the run did")])
+            self._end(run, [_no_stop(reason)])
 
     def _begin(self, doc: Document, now: float) -> None:
         # A run derived from another is an analysis, ours or somebody's.

@@ -39,7 +39,7 @@ class Publisher:
         self._provisional: dict[str, ResultRun] = {}
         self._busy = False
         self._closing = False
-        self.sent = 0
+        self.sent = self.rejected = 0
         self.failing = ""
         self._thread = threading.Thread(target=self._work, name=f"publish {sink.name}", daemon=True)
         self._thread.start()
@@ -155,6 +155,7 @@ class Publisher:
                 self.spool.folder / "rejected",
             )
             self.spool.rejected(uid)
+            self.rejected += 1
         with self._changed:
             self._finals.popleft()
 

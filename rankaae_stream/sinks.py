@@ -14,7 +14,15 @@ from urllib.parse import urlsplit
 
 from rankaae_stream.compose import ResultRun
 
-__all__ = ["CallableSink", "Rejected", "Sink", "TiledSink", "Unavailable"]
+__all__ = [
+    "CallableSink",
+    "Rejected",
+    "Sink",
+    "TiledSink",
+    "Unavailable",
+    "Unreachable",
+    "open_context",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +33,10 @@ class Rejected(Exception):  # noqa: N818 - a verdict of the sink
 
 class Unavailable(Exception):  # noqa: N818 - a state of the sink, not an error of the program
     """The sink takes nothing now; the message says why and what to do."""
+
+
+class Unreachable(Unavailable):
+    """Nothing answers there."""
 
 
 class Sink(Protocol):
@@ -193,19 +205,9 @@ class TiledSink:
     def _container(self) -> Any:
         """The container's client, made when the server first answers."""
         if self._client is None:
-            import httpx
             from tiled.client.constructors import from_context
-            from tiled.client.context import Context
 
-            # A proxy in the environment is not for a server on this machine.
-            local = urlsplit(self.uri).hostname in ("127.0.0.1", "localhost", "::1")
-            timeout = httpx.Timeout(self._timeout, connect=min(self._timeout, 3.0))
-            # Asked before the client is made, which already repeats its requests.
-            _only_once(httpx.get, self.uri)(self.uri, timeout=timeout, trust_env=not local)
-            context, path = Context.from_any_uri(
-                self.uri, api_key=self._api_key, timeout=timeout, trust_env=not local
-            )
-            context.http_client.send = _only_once(context.http_client.send, self.uri)
+            context, path = open_context(self.uri, self._api_key, self._timeout)
             try:
                 self._client = self._find(from_context(context, node_path_parts=path))
             except BaseException:
@@ -222,6 +224,41 @@ class TiledSink:
                 f"Tiled at {self.uri} has no container {self.node!r} that the key may see; make "
                 f"it, or set node in [tiled] of the profile; containers there: {known}"
             ) from error
+
+
+def open_context(uri: str, api_key: str | None, timeout: float) -> tuple[Any, list[str]]:
+    """Connect to a Tiled server; each request is sent once, see `TiledSink`.
+
+    Parameters
+    ----------
+    uri : str
+        Server, or a node by its address in the interface, ``.../api/v1/metadata/a/b``.
+    api_key : str or None
+        None for what TILED_API_KEY holds, if anything.
+    timeout : float
+        Seconds that the server may take for one answer.
+
+    Returns
+    -------
+    context : tiled.client.context.Context
+    path : list of str
+        The node's.
+
+    Raises
+    ------
+    Unreachable, Unavailable
+    """
+    import httpx
+    from tiled.client.context import Context
+
+    # A proxy in the environment is not for a server on this machine.
+    local = urlsplit(uri).hostname in ("127.0.0.1", "localhost", "::1")
+    limits = httpx.Timeout(timeout, connect=min(timeout, 3.0))
+    # Asked before the client is made, which already repeats its requests.
+    _only_once(httpx.get, uri)(uri, timeout=limits, trust_env=not local)
+    context, path = Context.from_any_uri(uri, api_key=api_key, timeout=limits, trust_env=not local)
+    context.http_client.send = _only_once(context.http_client.send, uri)
+    return context, path
 
 
 def _only_once(send: Callable[..., Any], uri: str) -> Callable[..., Any]:
@@ -241,5 +278,5 @@ def _only_once(send: Callable[..., Any], uri: str) -> Callable[..., Any]:
     return sent
 
 
-def _silent(uri: str, error: Exception) -> Unavailable:
-    return Unavailable(f"Tiled at {uri} does not answer: {str(error) or type(error).__name__}")
+def _silent(uri: str, error: Exception) -> Unreachable:
+    return Unreachable(f"Tiled at {uri} does not answer: {str(error) or type(error).__name__}")

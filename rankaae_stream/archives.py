@@ -1,0 +1,271 @@
+"""Where stored runs lie: a Tiled catalog, or files of documents.
+
+An archive is opened by its name, a Tiled address or a path, and yields runs that
+have `start` and `documents()`. A `Selection` chooses among them by their start
+documents; a Tiled server is asked for those only.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.sinks import Unavailable, open_context
+from rankaae_stream.stored import ENDINGS, read_runs
+
+__all__ = ["Archive", "Selection", "open_archive"]
+
+KEY_VARIABLE = "TILED_API_KEY"
+READ_TIMEOUT = 60.0
+"""Seconds that a server may take to put one run's documents together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which runs; all by default.
+
+    Attributes
+    ----------
+    uids : tuple of str
+        Beginnings of uids; a run with any of them is taken.
+    since, until : float or None
+        Seconds since the epoch; start times from the first up to the second.
+    where : tuple of (key, text)
+        What the start document must hold; dots go into nested keys.
+    """
+
+    uids: tuple[str, ...] = ()
+    since: float | None = None
+    until: float | None = None
+    where: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(
+        cls,
+        uids: Iterable[str] = (),
+        since: str | None = None,
+        until: str | None = None,
+        where: Iterable[str] = (),
+    ) -> Self:
+        """From what a person types: ISO dates and times, ``key=value``.
+
+        Raises
+        ------
+        ConfigurationError
+            When a date or a condition cannot be read.
+
+        Examples
+        --------
+        >>> Selection.parse(where=["sample_name=Fe2O3"]).where
+        (('sample_name', 'Fe2O3'),)
+        """
+        conditions: list[tuple[str, str]] = []
+        for text in where:
+            key, equals, value = text.partition("=")
+            if not (key.strip() and equals):
+                raise ConfigurationError(f"--where {text!r}: write key=value, say element=Fe")
+            conditions.append((key.strip(), value.strip()))
+        for uid in uids:
+            if not uid or not all(char.isalnum() or char == "-" for char in uid):
+                raise ConfigurationError(f"--uid {uid!r}: a uid holds letters, digits and hyphens")
+        return cls(
+            tuple(uids),
+            _seconds("--since", since) if since else None,
+            _seconds("--until", until, last=True) if until else None,
+            tuple(conditions),
+        )
+
+    def takes(self, start: Mapping[str, Any]) -> bool:
+        """Whether a run with this start document is among them."""
+        uid, time = str(start.get("uid", "")), float(start.get("time", 0.0))
+        return (
+            (not self.uids or any(uid.startswith(beginning) for beginning in self.uids))
+            and (self.since is None or time >= self.since)
+            and (self.until is None or time < self.until)
+            and all(_meant(text, _value(start, key)) for key, text in self.where)
+        )
+
+
+class Archive:
+    """Stored runs under one name; a context manager.
+
+    Attributes
+    ----------
+    name : str
+    runs : iterable
+        Each with `start` and `documents()`.
+    total : int
+        About how many there are; files count as one run each.
+    """
+
+    def __init__(self, name: str, runs: Iterable[Any], total: int, context: Any = None) -> None:
+        self.name = name
+        self.runs = runs
+        self.total = total
+        self._context = context
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._context is not None:
+            self._context.close()
+
+
+def open_archive(source: str, selection: Selection, own: tuple[str, str | None]) -> Archive:
+    """Open an archive by its name.
+
+    Parameters
+    ----------
+    source : str
+        ``http(s)://server#container`` or the node's address as Tiled's interface
+        or its web page show it; or a file or folder of documents
+        (``*.jsonl``, ``*.msgpack``).
+    selection : Selection
+        A Tiled server is asked for these only; files are all read.
+    own : (uri, key)
+        The server of the results and its key, which is for no other server.
+
+    Raises
+    ------
+    ConfigurationError
+        When there is no such archive, or it does not let us in.
+    """
+    if source.startswith(("http://", "https://")):
+        return _open_tiled(source, selection, own)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        paths = sorted(item for ending in ENDINGS for item in path.rglob(f"*{ending}"))
+        if not paths:
+            raise ConfigurationError(f"{path} holds no {' or '.join(ENDINGS)} files")
+    elif path.suffix in ENDINGS and path.is_file():
+        paths = [path]
+    elif path.is_file():
+        raise ConfigurationError(f"{path} is no archive; its name must end in {_either(ENDINGS)}")
+    else:
+        raise ConfigurationError(
+            f"no archive {source!r}: neither a file or folder nor a Tiled address, "
+            "such as http://127.0.0.1:8000#raw"
+        )
+    return Archive(str(path), (run for item in paths for run in read_runs(item)), len(paths))
+
+
+# ---- Tiled ---------------------------------------------------------------------------
+
+
+def _open_tiled(source: str, selection: Selection, own: tuple[str, str | None]) -> Archive:
+    from tiled.client.constructors import from_context
+
+    parts = urlsplit(source)
+    if parts.query or "@" in parts.netloc:
+        raise ConfigurationError(
+            f"a Tiled address holds no key; take it out and set it in the environment: "
+            f"export {KEY_VARIABLE}=..."
+        )
+    path = parts.path.replace("/ui/browse", "/api/v1/metadata", 1)
+    address = parts._replace(path=path, fragment="").geturl()
+    same = parts.netloc == urlsplit(own[0]).netloc
+    context = None
+    try:
+        context, node = open_context(address, own[1] if same else None, READ_TIMEOUT)
+        if not context.authenticated and context.server_info.authentication.required:
+            raise ConfigurationError(
+                f"Tiled at {address} wants a key; set it in the environment: "
+                f"export {KEY_VARIABLE}=..."
+            )
+        node += [part for part in parts.fragment.split("/") if part]
+        catalog = _catalog(from_context(context), node, address)
+        if hasattr(catalog, "documents"):
+            return Archive(source, [catalog], 1, context)
+        found = _narrowed(catalog, selection)
+        runs = (run for one in found for run in one.values())
+        return Archive(source, runs, sum(len(one) for one in found), context)
+    except BaseException as error:
+        if context is not None:
+            context.close()
+        if isinstance(error, ConfigurationError) or not isinstance(error, Exception):
+            raise
+        said = str(error) if isinstance(error, Unavailable) else f"{type(error).__name__}: {error}"
+        raise ConfigurationError(f"cannot open {source}: {said}") from error
+
+
+def _catalog(root: Any, node: list[str], address: str) -> Any:
+    """The container of runs, or one run, that a path leads to."""
+    client = root
+    for part in node:
+        try:
+            client = client[part]
+        except (KeyError, ValueError) as error:
+            raise ConfigurationError(
+                f"Tiled at {address} has no {part!r} under /{'/'.join(node)} that the key may see"
+            ) from error
+    names = {spec.name for spec in getattr(client, "specs", ())}
+    if not names & {"CatalogOfBlueskyRuns", "BlueskyRun"}:
+        inside = sorted(str(key) for key in client)[:10] if hasattr(client, "keys") else []
+        raise ConfigurationError(
+            f"/{'/'.join(node)} at {address} is no catalog of bluesky runs; it holds "
+            f"{', '.join(inside) or 'nothing'}; name the catalog after a #, such as "
+            f"{address.rstrip('/')}#{'/'.join([*node, 'raw'])}"
+        )
+    return client
+
+
+def _narrowed(catalog: Any, selection: Selection) -> list[Any]:
+    """Searches that together hold every run of the selection."""
+    from tiled.queries import Comparison, In, Like
+
+    if selection.since is not None:
+        catalog = catalog.search(Comparison("ge", "start.time", selection.since))
+    if selection.until is not None:
+        catalog = catalog.search(Comparison("lt", "start.time", selection.until))
+    for key, text in selection.where:
+        catalog = catalog.search(In(f"start.{key}", _meanings(text)))
+    if not selection.uids:
+        return [catalog]
+    return [catalog.search(Like("start.uid", f"{uid}%")) for uid in selection.uids]
+
+
+# ---- what a person means -------------------------------------------------------------
+
+
+def _seconds(option: str, text: str, *, last: bool = False) -> float:
+    """Local time unless it names a zone; as an end, a date without a time includes its day."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{option} {text!r} is no ISO date or time; write 2026-11-22 or 2026-11-22T14:30"
+        ) from error
+    if last and len(text) <= len("2026-11-22"):
+        when += timedelta(days=1)
+    return when.timestamp()
+
+
+def _meanings(text: str) -> list[Any]:
+    """``5`` is the number or the text; anything else is text."""
+    try:
+        number = json.loads(text)
+    except ValueError:
+        return [text]
+    return [text, number] if isinstance(number, (int, float)) else [text]
+
+
+def _meant(text: str, value: Any) -> bool:
+    return any(
+        value == meaning and type(value) is type(meaning) for meaning in _meanings(text)
+    ) or (isinstance(value, float) and value in _meanings(text))
+
+
+def _value(start: Mapping[str, Any], key: str) -> Any:
+    value: Any = start
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(names)

@@ -1,0 +1,252 @@
+"""Stored runs through the live pipeline: the same numbers, whenever they are asked for.
+
+A result's uid follows from the raw run, the model and the settings, and its
+times from the raw documents. So a replay composes what the live stream composed,
+and publishing it again changes nothing.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rankaae_stream.analysis import Analysis
+from rankaae_stream.archives import Selection
+from rankaae_stream.layouts.base import Document
+from rankaae_stream.loading import build_pipeline, load_analysis
+from rankaae_stream.outlet import Outlet
+from rankaae_stream.profile import Profile, load_profile
+from rankaae_stream.report import Report, Result
+from rankaae_stream.sinks import Unavailable, Unreachable
+from rankaae_stream.stored import Damaged
+
+__all__ = ["Outcome", "Replayed", "replay"]
+
+PATIENCE = 20.0
+"""Seconds without one result leaving after which the rest stays in the spool."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What became of one run.
+
+    Attributes
+    ----------
+    name : str
+        The run's uid, or the file where that could not be read.
+    start : mapping
+    reports : tuple of Report
+        One for each sweep and channel, without curves.
+    skipped : str
+        Why the run was left out on purpose, or empty.
+    problem : str
+        Why it could not be read, or empty.
+    """
+
+    name: str
+    start: Document
+    reports: tuple[Report, ...] = ()
+    skipped: str = ""
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What became of a replay.
+
+    Attributes
+    ----------
+    outcomes : list of Outcome
+        In the order of the archive.
+    lost : str
+        Why the archive could not be read to its end, or empty.
+    missing : tuple of str
+        Beginnings of uids that no run has.
+    unsent, rejected : int
+        Results that stay in the spool, and that a sink did not take.
+    failing : str
+        Why results stay.
+    """
+
+    outcomes: list[Outcome] = field(default_factory=list[Outcome])
+    lost: str = ""
+    missing: tuple[str, ...] = ()
+    unsent: int = 0
+    rejected: int = 0
+    failing: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything was not read or not published; a refusal is an answer."""
+        problems = any(outcome.problem for outcome in self.outcomes)
+        return bool(problems or self.lost or self.missing or self.unsent or self.rejected)
+
+
+def replay(
+    runs: Any,
+    profile: str | Path | Profile = "sim",
+    *,
+    sinks: Sequence[Callable[[str, dict[str, Any]], Any]] = (),
+    to_tiled: bool = True,
+    dry_run: bool = False,
+    selection: Selection | None = None,
+    told: Callable[[Outcome], object] | None = None,
+    clock: Callable[[], float] = time.time,
+    patience: float = PATIENCE,
+) -> Replayed:
+    """Answer stored runs and publish the answers.
+
+    Parameters
+    ----------
+    runs : catalog or iterable
+        A Tiled catalog of bluesky runs, its ``.v1`` or ``.v2``, or any runs with
+        ``documents()``, or streams of (name, document).
+    profile : str, Path or Profile
+    sinks : sequence of callables, optional
+        Each receives (name, document) of every result, beside Tiled.
+    to_tiled : bool
+        False to publish to `sinks` only.
+    dry_run : bool
+        Answer only; nothing is published or spooled, and no key is needed.
+    selection : Selection, optional
+    told : callable, optional
+        Receives each Outcome as soon as it is known.
+    clock : callable
+        Seconds since the epoch; only to tell a run that is still going on from
+        one that lost its end.
+    patience : float
+        Seconds without one result leaving after which the rest stays in the spool.
+
+    Returns
+    -------
+    Replayed
+
+    Raises
+    ------
+    ConfigurationError
+        At once, when the profile, a model or the Tiled key is wrong.
+    """
+    if not isinstance(profile, Profile):
+        profile = load_profile(profile)
+    wanted = selection or Selection()
+    analysis = load_analysis(profile)
+    outlet = None if dry_run else Outlet(profile, sinks, to_tiled=to_tiled)
+    done = Replayed()
+    seen: set[str] = set()
+    try:
+        for run in _each(runs, done):
+            start = _start_of(run)
+            if start and (not wanted.takes(start) or start.get("uid") in seen):
+                continue
+            try:
+                outcome, results = _answer(run, start, profile, analysis, clock())
+            except Exception as error:  # noqa: BLE001 - a damaged run must not end the others
+                if _gone(error):
+                    done.lost = _sentence(error)
+                    break
+                name = str(start.get("uid") or getattr(run, "source", "a run without a start"))
+                outcome, results = Outcome(name, start, problem=_sentence(error)), []
+            seen.add(outcome.name)
+            for result in results:
+                if outlet is not None:
+                    outlet(result)
+            done.outcomes.append(outcome)
+            if told is not None:
+                told(outcome)
+        done.missing = tuple(
+            uid for uid in wanted.uids if not any(name.startswith(uid) for name in seen)
+        )
+        if outlet is not None:
+            outlet.drain(patience)
+            done.failing = outlet.failing
+    finally:
+        if outlet is not None:
+            done.unsent = outlet.close(1.0)
+            done.rejected = outlet.rejected
+    return done
+
+
+def _answer(
+    run: Any, start: Document, profile: Profile, analysis: Analysis, now: float
+) -> tuple[Outcome, list[Result]]:
+    """Read a run whole, then feed it: what is damaged answers nothing."""
+    if "original_run_uid" in start:
+        return Outcome(start["uid"], start, skipped="an analysis of another run"), []
+    documents = [
+        (name, doc)
+        for name, doc in (run.documents() if hasattr(run, "documents") else run)
+        # Of a run without an end Tiled makes an empty stop document.
+        if name != "stop" or (doc and doc.get("run_start"))
+    ]
+    start = next((doc for name, doc in documents if name == "start"), start)
+    if not start.get("uid"):
+        raise Damaged("it has no start document")
+    name = str(start["uid"])
+    if "original_run_uid" in start:
+        return Outcome(name, start, skipped="an analysis of another run"), []
+    if all(kind != "stop" for kind, _ in documents):
+        quiet = now - _last_time(documents)
+        if quiet < profile.stop_deadline:
+            return Outcome(name, start, skipped="perhaps still running"), []
+    results: list[Result] = []
+    # A pipeline of its own: what a damaged run leaves open must not reach the next.
+    pipeline = build_pipeline(profile, results.append, analysis)
+    for kind, doc in documents:
+        # A clock that stands still: nothing but the documents decides an answer.
+        pipeline.feed(kind, doc, 0.0)
+    pipeline.finish("the archive holds no end of the run")
+    final = [result for result in results if result.report.complete]
+    reports = tuple(dataclasses.replace(result.report, curves=None) for result in final)
+    return Outcome(name, start, reports), final
+
+
+def _each(runs: Any, done: Replayed) -> Iterator[Any]:
+    """Runs of a catalog or an iterable, until it ends or disappears."""
+    if hasattr(runs, "values"):
+        runs = runs.values()
+    elif callable(runs):
+        runs = runs()  # databroker.v1: calling a Broker is searching it
+    iterator = iter(runs)
+    while True:
+        try:
+            run = next(iterator)
+        except StopIteration:
+            return
+        except Exception as error:  # noqa: BLE001 - whatever a foreign catalog raises
+            done.lost = _sentence(error)
+            return
+        yield run
+
+
+def _start_of(run: Any) -> Document:
+    """The start document where a run tells it without being read."""
+    start = getattr(run, "start", None)
+    if start is None and hasattr(run, "metadata"):
+        start = run.metadata.get("start")
+    return start if start and hasattr(start, "get") else {}
+
+
+def _last_time(documents: list[tuple[str, Document]]) -> float:
+    times = [doc.get("time", 0.0) for _, doc in documents[-1:] + documents[:1]]
+    return max(float(max(t)) if isinstance(t, list) else float(t) for t in times)
+
+
+def _gone(error: Exception) -> bool:
+    """Whether the whole archive is away, not one run damaged."""
+    from httpx import TransportError
+
+    return isinstance(error, (Unreachable, TransportError, ConnectionError))
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, (Damaged, Unavailable)):
+        return str(error)
+    text = " ".join(str(error).split())[:300]
+    if "406" in text:
+        return (
+            "Tiled does not hand out documents; its configuration needs, under media_types, "
+            "BlueskyRun: {application/json-seq: bluesky_tiled_plugins.exporters:json_seq_exporter}"
+        )
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

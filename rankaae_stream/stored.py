@@ -1,0 +1,161 @@
+"""Runs in files: suitcase JSON lines and msgpack, and bluesky's own JSON lines.
+
+Nothing in a file is evaluated. In particular numpy arrays in msgpack are read
+here and not by msgpack_numpy, which unpickles arrays of objects.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["ENDINGS", "Damaged", "StoredRun", "read_runs"]
+
+ENDINGS = (".jsonl", ".msgpack")
+
+Document = Mapping[str, Any]
+
+
+class Damaged(Exception):  # noqa: N818 - a state of the file, not an error of the program
+    """What was read is not a run, or not all of one; the message says where."""
+
+
+@dataclass(slots=True, eq=False)
+class StoredRun:
+    """One run of a file.
+
+    Attributes
+    ----------
+    source : str
+        The file.
+    start : mapping
+        Empty where the file holds no start document.
+    problem : str
+        Why its documents cannot all be read, or empty.
+    """
+
+    source: str
+    start: Document
+    held: list[tuple[str, Document]] = field(default_factory=list[tuple[str, Document]])
+    problem: str = ""
+
+    def documents(self) -> Iterator[tuple[str, Document]]:
+        """(name, document) in order.
+
+        Raises
+        ------
+        Damaged
+            At the end, when there should be more.
+        """
+        yield from self.held
+        if self.problem:
+            raise Damaged(self.problem)
+
+
+def read_runs(path: Path) -> list[StoredRun]:
+    """Read the runs of a file; a damaged one is among them, with its problem.
+
+    Runs that ended before the damage are whole.
+    """
+    runs: dict[str, StoredRun] = {}
+    owner: dict[str, str] = {}
+    problem = ""
+    try:
+        for name, doc in _documents(path):
+            run = _run_of(name, doc, runs, owner, path)
+            run.held.append((name, doc))
+    except (Damaged, OSError) as error:
+        problem = str(error) if isinstance(error, Damaged) else f"{path}: {error.strerror}"
+    if not runs:
+        return [StoredRun(str(path), {}, problem=problem or f"{path} is empty")]
+    if problem:
+        for run in runs.values():
+            if run.held[-1][0] != "stop":
+                run.problem = problem
+        if not any(run.problem for run in runs.values()):
+            return [*runs.values(), StoredRun(str(path), {}, problem=problem)]
+    return list(runs.values())
+
+
+def _run_of(
+    name: str, doc: Document, runs: dict[str, StoredRun], owner: dict[str, str], path: Path
+) -> StoredRun:
+    """The run that a document belongs to; writers may mix several in a file."""
+    if name == "start":
+        uid = str(doc.get("uid", ""))
+        if not uid:
+            raise Damaged(f"{path}: a start document has no uid")
+        return runs.setdefault(uid, StoredRun(str(path), doc))
+    parents = (doc.get(key) for key in ("run_start", "descriptor", "resource", "stream_resource"))
+    parent = next((str(value) for value in parents if value), "")
+    uid = parent if parent in runs else owner.get(parent, "")
+    if not uid and len(runs) == 1:
+        uid = next(iter(runs))
+    if uid not in runs:
+        raise Damaged(f"{path}: a {name} document belongs to no run of the file")
+    if "uid" in doc:
+        owner[str(doc["uid"])] = uid
+    return runs[uid]
+
+
+def _documents(path: Path) -> Iterator[tuple[str, Document]]:
+    items = _json_lines(path) if path.suffix == ".jsonl" else _msgpack(path)
+    for place, item in items:
+        if isinstance(item, dict) and {"name", "doc"} <= set(item):
+            name, doc = item["name"], item["doc"]
+        elif isinstance(item, list) and len(item) == 2:
+            name, doc = item
+        else:
+            name, doc = None, None
+        if not isinstance(name, str) or not isinstance(doc, dict):
+            raise Damaged(f"{path}, {place}: no bluesky document, which is a name with a mapping")
+        yield name, doc
+
+
+def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            place = f"line {number}"
+            try:
+                yield place, json.loads(line)
+            except (ValueError, RecursionError) as error:
+                what = "is not JSON" if line.endswith(b"\n") else "is cut short"
+                raise Damaged(f"{path}, {place}: it {what}") from error
+
+
+def _msgpack(path: Path) -> Iterator[tuple[str, Any]]:
+    import msgpack
+
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        # Nothing in a file can be longer than the file.
+        unpacker = msgpack.Unpacker(file, object_hook=_array, max_buffer_size=max(size, 1))
+        number = 0
+        while unpacker.tell() < size:
+            number += 1
+            place = f"document {number}"
+            try:
+                yield place, unpacker.unpack()
+            except msgpack.OutOfData as error:
+                raise Damaged(f"{path}, {place}: it is cut short") from error
+            except (ValueError, TypeError, KeyError, RecursionError, msgpack.UnpackException) as e:
+                raise Damaged(f"{path}, {place}: it is not msgpack of documents ({e})") from e
+
+
+def _array(item: dict[Any, Any]) -> Any:
+    """What msgpack_numpy wrote, but for arrays of objects, which it pickles."""
+    if b"nd" not in item:
+        return item
+    kind = np.dtype(item[b"type"] if isinstance(item[b"type"], str) else "V")
+    if kind.kind not in "biufcSU":
+        raise ValueError(f"an array of {item[b'type']!r} is not read")
+    array = np.frombuffer(item[b"data"], dtype=kind)
+    if item[b"nd"] is not True:
+        return array[0].item()
+    array = array.reshape(item[b"shape"])
+    return array.tolist() if array.ndim == 1 else array
