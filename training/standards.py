@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rankaae_stream.energy import FoilLibrary, calibrate
+from rankaae_stream.errors import Refused
 from rankaae_stream.files.xdi import read_xdi
 from rankaae_stream.normalize import normalize
 from rankaae_stream.quality import coverage
@@ -15,9 +16,12 @@ from rankaae_stream.regrid import regrid
 from rankaae_stream.resources import folder
 from rankaae_stream.spectrum import K_EDGES, Edge, EnergyGrid, Floats, NormalizationRanges
 
-__all__ = ["STANDARDS", "Standard", "foil_shift", "load"]
+__all__ = ["CHANNEL", "STANDARDS", "Standard", "channel_shift", "foil_shift", "load"]
 
 STANDARDS = Path(__file__).resolve().parent / "data" / "standards"
+
+CHANNEL = "channel"
+"""In the column `foil`: the metal lies in the file's own reference channel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +37,8 @@ class Standard:
     energy, flat : (n,) arrays
         eV, moved by the foil where there is one; normalised at the card's ranges.
     foil : str
-        File whose foil calibrated the axis; empty where none did.
+        File whose foil calibrated the axis, `CHANNEL` for the file's own
+        reference channel; empty where none did.
     shift : float
         What the foil added, eV.
     """
@@ -69,7 +74,7 @@ def load(element: str, grid: EnergyGrid) -> tuple[Standard, ...]:
     for row in rows:
         energy, mu = _columns(row["file"])
         foil = row["file"] if row["role"] == "foil" else row["foil"]
-        shift = foil_shift(foil, element) if foil else 0.0
+        shift = _axis_shift(row["file"], foil, element)
         energy = energy + shift
         ranges = coverage(energy, e0, NormalizationRanges(), grid, 0.0, complete=True).ranges
         found.append(
@@ -92,6 +97,27 @@ def foil_shift(file: str, element: str) -> float:
     """What a foil file adds to the axis of its session, eV, as a live scan's reference channel."""
     energy, mu = _columns(file)
     return calibrate(energy, mu, _library(element)).value
+
+
+def channel_shift(file: str, element: str) -> float:
+    """What a file's own reference channel adds to its axis, eV.
+
+    Raises
+    ------
+    Refused
+        ``file`` when it has no reference channel, ``no_foil`` when that is not the metal.
+    """
+    xdi = read_xdi(_path(file))
+    reference = xdi.reference()
+    if reference is None:
+        raise Refused("file", f"{file} has no reference channel")
+    return calibrate(*_sorted(xdi.energy(), reference), _library(element)).value
+
+
+def _axis_shift(file: str, foil: str, element: str) -> float:
+    if foil == CHANNEL:
+        return channel_shift(file, element)
+    return foil_shift(foil, element) if foil else 0.0
 
 
 @cache

@@ -1,5 +1,6 @@
 """One tiny epoch from configuration to a model folder that the runtime accepts."""
 
+import csv
 import hashlib
 import json
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from rankaae_stream.card import ModelCard
+from rankaae_stream.errors import Refused
 from rankaae_stream.spectrum import K_EDGES, EnergyGrid
 from training import config, dataset, ensemble, export, standards, train
 from training.build import build
@@ -120,15 +122,33 @@ def test_an_export_that_computes_something_else_is_refused(monkeypatch):
         export.to_onnx(stacked, np.zeros((2, 256), dtype=np.float32), "flat", "latent", batch=0)
 
 
-@pytest.mark.parametrize("element", ["Fe", "Mn", "V"])
+@pytest.mark.parametrize("element", ["Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu"])
 def test_every_measured_file_is_read_calibrated_and_normalised(element):
     found = standards.load(element, EnergyGrid(-12.0, 60.0, 256))
-    assert {one.role for one in found} >= {"standard", "foil"}
+    # No oxide of cobalt may be shipped.
+    assert {one.role for one in found} >= ({"foil"} if element == "Co" else {"standard", "foil"})
     for one in found:
         assert np.isfinite(one.flat).all()
         assert abs(one.shift) < 2.5
         beyond = np.abs(one.energy - K_EDGES[element] - 65.0) < 25.0
         assert np.mean(one.flat[beyond]) == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_foil_in_the_files_own_channel_moves_its_axis():
+    found = {one.file: one for one in standards.load("Cr", EnergyGrid(-12.0, 60.0, 256))}
+    one = found["Cr/cro2_rt_001.xdi"]
+    assert one.foil == standards.CHANNEL
+    assert one.shift == pytest.approx(-1.9, abs=0.3)
+    with pytest.raises(Refused, match="no reference channel"):
+        standards.channel_shift("extra/ni_nio.xdi", "Ni")
+
+
+def test_every_measured_file_has_a_label():
+    folder = standards.STANDARDS
+    with (folder / "labels.csv").open(encoding="utf-8", newline="") as handle:
+        labelled = {row["file"] for row in csv.DictReader(handle)}
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.xd*")}
+    assert files <= labelled
 
 
 def test_every_configuration_that_is_shipped_can_be_read():
