@@ -1,93 +1,24 @@
 """Where stored runs lie: a Tiled catalog, or files of documents.
 
 An archive is opened by its name, a Tiled address or a path, and yields runs that
-have `start` and `documents()`. A `Selection` chooses among them by their start
-documents; a Tiled server is asked for those only.
+have `start` and `documents()`.
 """
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.selection import Selection, meanings
 from rankaae_stream.sinks import Unavailable, open_context
 from rankaae_stream.stored import ENDINGS, read_runs
 
-__all__ = ["Archive", "Selection", "open_archive"]
+__all__ = ["Archive", "open_archive"]
 
 KEY_VARIABLE = "TILED_API_KEY"
 READ_TIMEOUT = 60.0
 """Seconds that a server may take to put one run's documents together."""
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which runs; all by default.
-
-    Attributes
-    ----------
-    uids : tuple of str
-        Beginnings of uids; a run with any of them is taken.
-    since, until : float or None
-        Seconds since the epoch; start times from the first up to the second.
-    where : tuple of (key, text)
-        What the start document must hold; dots go into nested keys.
-    """
-
-    uids: tuple[str, ...] = ()
-    since: float | None = None
-    until: float | None = None
-    where: tuple[tuple[str, str], ...] = ()
-
-    @classmethod
-    def parse(
-        cls,
-        uids: Iterable[str] = (),
-        since: str | None = None,
-        until: str | None = None,
-        where: Iterable[str] = (),
-    ) -> Self:
-        """From what a person types: ISO dates and times, ``key=value``.
-
-        Raises
-        ------
-        ConfigurationError
-            When a date or a condition cannot be read.
-
-        Examples
-        --------
-        >>> Selection.parse(where=["sample_name=Fe2O3"]).where
-        (('sample_name', 'Fe2O3'),)
-        """
-        conditions: list[tuple[str, str]] = []
-        for text in where:
-            key, equals, value = text.partition("=")
-            if not (key.strip() and equals):
-                raise ConfigurationError(f"--where {text!r}: write key=value, say element=Fe")
-            conditions.append((key.strip(), value.strip()))
-        for uid in uids:
-            if not uid or not all(char.isalnum() or char == "-" for char in uid):
-                raise ConfigurationError(f"--uid {uid!r}: a uid holds letters, digits and hyphens")
-        return cls(
-            tuple(uids),
-            _seconds("--since", since) if since else None,
-            _seconds("--until", until, last=True) if until else None,
-            tuple(conditions),
-        )
-
-    def takes(self, start: Mapping[str, Any]) -> bool:
-        """Whether a run with this start document is among them."""
-        uid, time = str(start.get("uid", "")), float(start.get("time", 0.0))
-        return (
-            (not self.uids or any(uid.startswith(beginning) for beginning in self.uids))
-            and (self.since is None or time >= self.since)
-            and (self.until is None or time < self.until)
-            and all(_meant(text, _value(start, key)) for key, text in self.where)
-        )
 
 
 class Archive:
@@ -223,48 +154,10 @@ def _narrowed(catalog: Any, selection: Selection) -> list[Any]:
     if selection.until is not None:
         catalog = catalog.search(Comparison("lt", "start.time", selection.until))
     for key, text in selection.where:
-        catalog = catalog.search(In(f"start.{key}", _meanings(text)))
+        catalog = catalog.search(In(f"start.{key}", meanings(text)))
     if not selection.uids:
         return [catalog]
     return [catalog.search(Like("start.uid", f"{uid}%")) for uid in selection.uids]
-
-
-# ---- what a person means -------------------------------------------------------------
-
-
-def _seconds(option: str, text: str, *, last: bool = False) -> float:
-    """Local time unless it names a zone; as an end, a date without a time includes its day."""
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"{option} {text!r} is no ISO date or time; write 2026-11-22 or 2026-11-22T14:30"
-        ) from error
-    if last and len(text) <= len("2026-11-22"):
-        when += timedelta(days=1)
-    return when.timestamp()
-
-
-def _meanings(text: str) -> list[Any]:
-    """``5`` is the number or the text; anything else is text."""
-    try:
-        number = json.loads(text)
-    except ValueError:
-        return [text]
-    return [text, number] if isinstance(number, (int, float)) else [text]
-
-
-def _meant(text: str, value: Any) -> bool:
-    return any(
-        value == meaning and type(value) is type(meaning) for meaning in _meanings(text)
-    ) or (isinstance(value, float) and value in _meanings(text))
-
-
-def _value(start: Mapping[str, Any], key: str) -> Any:
-    value: Any = start
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
 
 
 def _either(names: Iterable[str]) -> str:

@@ -151,8 +151,8 @@ def replay(
     RANKAAE_STREAM_TILED_API_KEY; another server's key for reading comes from
     TILED_API_KEY. Exit status 1 when a run could not be read or a result not published.
     """
-    from rankaae_stream.archives import Selection
     from rankaae_stream.replay_command import run_replay
+    from rankaae_stream.selection import Selection
 
     with _told_plainly():
         selection = Selection.parse(uid or (), since, until, where or ())

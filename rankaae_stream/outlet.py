@@ -88,13 +88,19 @@ class Outlet:
             for publisher in self.publishers
         )
 
-    def drain(self, patience: float) -> bool:
-        """Wait until everything is sent; False when none has left for `patience` seconds."""
-        left = self.waiting
-        while not self.wait_idle(patience):
-            if self.waiting >= left:
+    def drain(self, patience: float, told: Callable[[int], object] | None = None) -> bool:
+        """Wait until everything is sent; False when none has left for `patience` seconds.
+
+        `told` receives how many are waiting, a few times a second.
+        """
+        left, since = self.waiting, time.monotonic()
+        while not self.wait_idle(0.25):
+            if self.waiting < left:
+                left, since = self.waiting, time.monotonic()
+            elif time.monotonic() - since > patience:
                 return False
-            left = self.waiting
+            if told is not None:
+                told(left)
         return True
 
     def close(self, timeout: float) -> int:

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from rankaae_stream.analysis import Analysis
-from rankaae_stream.archives import Selection
 from rankaae_stream.layouts.base import Document
 from rankaae_stream.loading import build_pipeline, load_analysis
 from rankaae_stream.outlet import Outlet
 from rankaae_stream.profile import Profile, load_profile
 from rankaae_stream.report import Report, Result
+from rankaae_stream.selection import Selection
 from rankaae_stream.sinks import Unavailable, Unreachable
-from rankaae_stream.stored import Damaged
+from rankaae_stream.stored import Damaged, StoredRun
 
 __all__ = ["Outcome", "Replayed", "replay"]
 
@@ -93,6 +93,7 @@ def replay(
     dry_run: bool = False,
     selection: Selection | None = None,
     told: Callable[[Outcome], object] | None = None,
+    sending: Callable[[int], object] | None = None,
     clock: Callable[[], float] = time.time,
     patience: float = PATIENCE,
 ) -> Replayed:
@@ -113,6 +114,8 @@ def replay(
     selection : Selection, optional
     told : callable, optional
         Receives each Outcome as soon as it is known.
+    sending : callable, optional
+        Receives how many results wait to be sent, once all runs are read.
     clock : callable
         Seconds since the epoch; only to tell a run that is still going on from
         one that lost its end.
@@ -137,16 +140,23 @@ def replay(
     seen: set[str] = set()
     try:
         for run in _each(runs, done):
-            start = _start_of(run)
-            if start and (not wanted.takes(start) or start.get("uid") in seen):
-                continue
+            name = run.source if isinstance(run, StoredRun) else "a run without a start"
+            start: Document = {}
             try:
-                outcome, results = _answer(run, start, profile, analysis, clock())
+                start = _start_of(run)
+                if start and not _asked_for(start, wanted, seen):
+                    continue
+                documents = _documents(run)
+                start = start or _checked(next((d for n, d in documents if n == "start"), {}))
+                if not _asked_for(start, wanted, seen):
+                    continue
+                name = start["uid"]
+                outcome, results = _answer(start, documents, profile, analysis, clock())
             except Exception as error:  # noqa: BLE001 - a damaged run must not end the others
                 if _gone(error):
                     done.lost = _sentence(error)
                     break
-                name = str(start.get("uid") or getattr(run, "source", "a run without a start"))
+                name = start.get("uid", name)
                 outcome, results = Outcome(name, start, problem=_sentence(error)), []
             seen.add(outcome.name)
             for result in results:
@@ -159,7 +169,7 @@ def replay(
             uid for uid in wanted.uids if not any(name.startswith(uid) for name in seen)
         )
         if outlet is not None:
-            outlet.drain(patience)
+            outlet.drain(patience, sending)
             done.failing = outlet.failing
     finally:
         if outlet is not None:
@@ -169,21 +179,13 @@ def replay(
 
 
 def _answer(
-    run: Any, start: Document, profile: Profile, analysis: Analysis, now: float
+    start: Document,
+    documents: list[tuple[str, Document]],
+    profile: Profile,
+    analysis: Analysis,
+    now: float,
 ) -> tuple[Outcome, list[Result]]:
-    """Read a run whole, then feed it: what is damaged answers nothing."""
-    if "original_run_uid" in start:
-        return Outcome(start["uid"], start, skipped="an analysis of another run"), []
-    documents = [
-        (name, doc)
-        for name, doc in (run.documents() if hasattr(run, "documents") else run)
-        # Of a run without an end Tiled makes an empty stop document.
-        if name != "stop" or (doc and doc.get("run_start"))
-    ]
-    start = next((doc for name, doc in documents if name == "start"), start)
-    if not start.get("uid"):
-        raise Damaged("it has no start document")
-    name = str(start["uid"])
+    name = start["uid"]
     if "original_run_uid" in start:
         return Outcome(name, start, skipped="an analysis of another run"), []
     if all(kind != "stop" for kind, _ in documents):
@@ -200,6 +202,20 @@ def _answer(
     final = [result for result in results if result.report.complete]
     reports = tuple(dataclasses.replace(result.report, curves=None) for result in final)
     return Outcome(name, start, reports), final
+
+
+def _documents(run: Any) -> list[tuple[str, Document]]:
+    """Read whole before anything is fed: what is damaged answers nothing."""
+    return [
+        (name, doc)
+        for name, doc in (run.documents() if hasattr(run, "documents") else run)
+        # Of a run without an end Tiled makes an empty stop document.
+        if name != "stop" or (doc and doc.get("run_start"))
+    ]
+
+
+def _asked_for(start: Document, wanted: Selection, seen: set[str]) -> bool:
+    return wanted.takes(start) and start["uid"] not in seen
 
 
 def _each(runs: Any, done: Replayed) -> Iterator[Any]:
@@ -221,11 +237,18 @@ def _each(runs: Any, done: Replayed) -> Iterator[Any]:
 
 
 def _start_of(run: Any) -> Document:
-    """The start document where a run tells it without being read."""
+    """The start document where a run tells it without being read, else an empty one."""
     start = getattr(run, "start", None)
     if start is None and hasattr(run, "metadata"):
         start = run.metadata.get("start")
-    return start if start and hasattr(start, "get") else {}
+    return _checked(start) if start else {}
+
+
+def _checked(start: Document) -> Document:
+    uid, began = start.get("uid"), start.get("time")
+    if not (isinstance(uid, str) and uid and isinstance(began, (int, float))):
+        raise Damaged("it has no start document with a uid and a time")
+    return start
 
 
 def _last_time(documents: list[tuple[str, Document]]) -> float:

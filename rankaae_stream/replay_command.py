@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from rankaae_stream.archives import Selection, open_archive
+from rankaae_stream.archives import open_archive
 from rankaae_stream.profile import Profile, load_profile
 from rankaae_stream.replay import Outcome, Replayed, replay
+from rankaae_stream.selection import Selection
 from rankaae_stream.tables import report_table
 
 __all__ = ["run_replay"]
@@ -56,12 +57,14 @@ def run_replay(
     with archive, _progress(console) as progress:
         task = progress.add_task("replaying", total=archive.total)
 
-        def advance(_: Outcome) -> None:
-            progress.advance(task)
-            if progress.finished and not dry_run:
-                progress.update(task, description="publishing")
-
-        done = replay(archive.runs, settings, dry_run=dry_run, selection=wanted, told=advance)
+        done = replay(
+            archive.runs,
+            settings,
+            dry_run=dry_run,
+            selection=wanted,
+            told=lambda _: progress.advance(task),
+            sending=lambda left: progress.update(task, description=f"publishing, {left} left"),
+        )
         progress.update(task, description="replayed")
     _show(console, done, dry_run)
     for line in _lines(done, settings, source, dry_run):
