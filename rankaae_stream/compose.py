@@ -13,7 +13,7 @@ import numpy as np
 
 from rankaae_stream.report import Result, flatten, summarize
 
-__all__ = ["CURVES", "ResultRun", "compose"]
+__all__ = ["CURVES", "ResultRun", "compose", "is_partial"]
 
 STREAM = "primary"
 CURVES = ("flat", "reconstruction", "residual")
@@ -107,6 +107,17 @@ def compose(result: Result, profile: Mapping[str, Any], copied_keys: tuple[str, 
         "summary": _plain(summary),
     }
     return ResultRun(start, descriptor, event, stop)
+
+
+def is_partial(stop: Mapping[str, Any]) -> bool:
+    """Whether a result's stop document answers a run whose documents did not all arrive.
+
+    The one answer that a later one may replace: a session that ended before the
+    scan did, or an inbox that ran over, said what it could; a replay knows all.
+    """
+    summary = stop.get("summary") or {}
+    refusal = summary.get("refusal") or {}
+    return refusal.get("name") == "overrun" or "no_stop" in (summary.get("flags") or {})
 
 
 def _curves(result: Result) -> dict[str, list[list[float]]]:

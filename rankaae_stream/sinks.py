@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from rankaae_stream.compose import ResultRun
+from rankaae_stream.compose import ResultRun, is_partial
 
 __all__ = [
     "CallableSink",
@@ -127,7 +127,7 @@ class TiledSink:
         numbered = run.numbered(number + 1)
         with self._told_plainly():
             if writer is None:
-                if self._discard_incomplete(run.uid):
+                if self._is_there(run):
                     return
                 writer = self._writer()
                 writer("start", dict(run.start))
@@ -149,7 +149,7 @@ class TiledSink:
             except Exception as error:  # noqa: BLE001 - it is written whole from the spool instead
                 logger.info("result %s is written again: %s", run.uid, error)
         with self._told_plainly():
-            if self._discard_incomplete(run.uid):
+            if self._is_there(run):
                 return
             writer = self._writer()
             try:
@@ -190,16 +190,21 @@ class TiledSink:
 
         return TiledWriter(self._container(), normalizer=None, batch_size=1)
 
-    def _discard_incomplete(self, uid: str) -> bool:
-        """Whether a complete run of that uid is there; an incomplete one is deleted."""
+    def _is_there(self, run: ResultRun) -> bool:
+        """Whether a complete run of that uid is there.
+
+        One without a stop is deleted, to be written again, and so is a partial
+        answer where this one is whole.
+        """
         container = self._container()
         try:
-            found = container[uid]
+            found = container[run.uid]
         except KeyError:
             return False
-        if found.metadata.get("stop"):
+        stop = found.metadata.get("stop")
+        if stop and not (is_partial(stop) and not is_partial(run.stop)):
             return True
-        container.delete_contents([uid], recursive=True, external_only=False)
+        container.delete_contents([run.uid], recursive=True, external_only=False)
         return False
 
     def _container(self) -> Any:

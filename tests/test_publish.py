@@ -59,6 +59,7 @@ def result(
     state: float | None = 2.7,
     complete: bool = True,
     model: bool = True,
+    flags: tuple[Flag, ...] = (),
     **start: Any,
 ) -> Result:
     """A report with everything in it; without a `state` a refusal."""
@@ -80,7 +81,7 @@ def result(
         edge=FE if model else None,
         edge_step=0.98 if estimates else None,
         estimates=estimates,
-        flags=(Flag("small_edge_step", "warning", 0.05, "1", "the edge step is 0.05"),),
+        flags=(Flag("small_edge_step", "warning", 0.05, "1", "the edge step is 0.05"), *flags),
         refusal=refusal,
         domain=Domain(0.01, 0.05) if estimates else None,
         latent=(0.1, -0.2) if estimates else (),
@@ -725,6 +726,16 @@ def test_publishing_twice_changes_nothing(server, connect, tiled, uid):
     assert rows(after) == [2.0]
     assert after.metadata == before.metadata
     assert after.item["attributes"] == before.item["attributes"]
+
+
+def test_a_whole_answer_replaces_a_partial_one_and_never_the_other_way(server, tiled, uid):
+    no_stop = Flag("no_stop", "warning", None, "", "the session ended before the run did")
+    partial, whole = composed(uid, flags=(no_stop,)), composed(uid)
+    assert partial.uid == whole.uid
+    for run, missing in ((partial, True), (whole, False), (partial, False)):
+        tiled.final(run)
+        found = server.client("processed")[run.uid].stop["summary"]["flags"]
+        assert ("no_stop" in found) == missing
 
 
 def test_provisional_answers_and_the_final_one_are_events_of_one_run(server, tiled, uid):

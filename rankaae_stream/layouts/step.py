@@ -118,8 +118,7 @@ def _reading(fields: _Fields, doc: Document) -> Reading:
             mu["fluorescence"] = (
                 np.sum([_column(data, key) for key in fields.fluorescence], axis=0) / i0
             )
-    times = doc["time"]
-    return Reading(energy, mu, float(times[-1] if isinstance(times, list) else times))
+    return Reading(energy, mu, float(np.ravel(doc["time"])[-1]))
 
 
 def _column(data: Mapping[str, Any], key: str) -> Floats:
