@@ -2,26 +2,34 @@
 
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from rankaae_stream.card import ModelCard
+from rankaae_stream.errors import ConfigurationError
 from training import dataset, evaluate, export, select, standards, theory, train
 from training.config import Config
 from training.ensemble import Ensemble
+from training.sources import RULE
 
 __all__ = ["Built", "build"]
 
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """A written model: its card and what evaluation.json holds."""
+    """A written model: its card, what evaluation.json holds, and what was not learned from.
+
+    `bad` lists what could not be read, `dropped` counts unphysical sites by reason.
+    """
 
     card: ModelCard
     evaluation: dict[str, Any]
+    bad: tuple[str, ...] = ()
+    dropped: dict[str, int] = field(default_factory=dict[str, int])
 
 
 def build(
@@ -31,6 +39,7 @@ def build(
     runs: Path = train.RUNS,
     data: Path = dataset.DATA,
     progress: Callable[[int], train.Progress] | None = None,
+    skip_bad: bool = False,
 ) -> Built:
     """Read, split, train what is not trained yet, select, calibrate, evaluate, export.
 
@@ -45,8 +54,16 @@ def build(
         Where the simulated spectra lie.
     progress : callable, optional
         See `training.train.fit_all`.
+    skip_bad : bool
+        Go on after simulated sites that cannot be read; `Built.bad` lists them.
+
+    Raises
+    ------
+    ConfigurationError
+        When data cannot be read, or no site is labelled with a tied descriptor.
     """
-    simulated = dataset.read(config.element, config.data, config.grid, data)
+    simulated = dataset.read(config.element, config.data, config.grid, data, skip_bad=skip_bad)
+    _check_labels(config, simulated)
     split = dataset.split(simulated, config.data)
     trials = train.fit_all(config, simulated, split, runs, progress)
     scores = select.score_trials(config, simulated, split.validation, trials)
@@ -93,7 +110,23 @@ def build(
         golden=select.clean_spectra(config, simulated, split.test[:8]),
         models=models,
     )
-    return Built(card, evaluation)
+    return Built(card, evaluation, tuple(simulated.bad), dict(simulated.dropped))
+
+
+def _check_labels(config: Config, simulated: dataset.Simulated) -> None:
+    """A descriptor that no site is labelled with cannot order a latent."""
+    labels = train.labels_of(config, simulated)
+    missing = [
+        name
+        for k, name in enumerate(config.network.descriptors)
+        if not np.isfinite(labels[:, k]).any()
+    ]
+    if missing:
+        files = ", ".join(name for name, _ in simulated.sources)
+        raise ConfigurationError(
+            f"{files}: no site is labelled with {', '.join(missing)}; expected an AUX_ column or a "
+            "structure, for valences data.table, or network.descriptors without it"
+        )
 
 
 def _notes(
@@ -106,7 +139,9 @@ def _notes(
     return {
         "data": {
             "files": dict(simulated.sources),
-            "origin": "FEFF10 simulations of oxide sites, see training/data/README.md",
+            "origin": "FEFF simulations of oxide sites, see training/data/README.md",
+            "dropped": {"rule": RULE, "sites": dict(simulated.dropped)},
+            "skipped": list(simulated.bad),
             "spectra": {
                 "train": split.train.size,
                 "validation": split.validation.size,

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -34,7 +34,20 @@ class Grid(_Section):
 class Data(_Section):
     """Which simulated spectra, and how they are split by compound."""
 
-    simulated: str = Field(description="glob below training/data; batches are appended as files")
+    source: Literal["parquet", "csv", "feff"] = Field(
+        default="parquet",
+        description="what `simulated` matches: our files, the original authors' CSV, or folders "
+        "of one FEFF run each",
+    )
+    simulated: str = Field(
+        description="glob below the data folder, which is training/data unless `fit --data` names "
+        "another; batches are appended as files"
+    )
+    table: str | None = Field(
+        default=None,
+        description="CSV below the data folder with a column `id` (material of a CSV row, folder "
+        "of a FEFF run) and `oxidation_state`, `host_formula` or both",
+    )
     compression: float = Field(
         default=0.0, description="eV per unit valence added to simulated energies"
     )

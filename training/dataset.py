@@ -1,18 +1,16 @@
 """Simulated spectra of one element: read, labelled, continued below, split by compound."""
 
-import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.spectrum import K_EDGES
 from training.config import Data, Grid
 from training.descriptors import DESCRIPTORS, describe
+from training.sources import read_sites
 
 __all__ = ["DATA", "MARGIN", "STEP", "Simulated", "Split", "lorentzian_tail", "read", "split"]
 
@@ -46,6 +44,12 @@ class Simulated:
         Host formula: what the split keeps together.
     sources : tuple of (name, sha256)
         Files it came from.
+    native : (n,) array of bool
+        Relaxed geometries in hosts of their own metal.
+    dropped : dict
+        How many sites were unphysical, by reason.
+    bad : tuple of str
+        What could not be read and was skipped.
     """
 
     energy: Floats
@@ -55,6 +59,9 @@ class Simulated:
     labels: Floats
     group: NDArray[np.str_]
     sources: tuple[tuple[str, str], ...]
+    native: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
+    dropped: Mapping[str, int] = field(default_factory=dict[str, int])
+    bad: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +73,9 @@ class Split:
     test: Indices
 
 
-def read(element: str, data: Data, grid: Grid, folder: Path = DATA) -> Simulated:
+def read(
+    element: str, data: Data, grid: Grid, folder: Path = DATA, *, skip_bad: bool = False
+) -> Simulated:
     """Read every batch of an element's simulated spectra.
 
     Parameters
@@ -77,36 +86,45 @@ def read(element: str, data: Data, grid: Grid, folder: Path = DATA) -> Simulated
     grid : Grid
         The model's grid; the stored axis reaches `MARGIN` beyond it.
     folder : Path
+    skip_bad : bool
+        Go on after what cannot be read, and list it.
 
     Raises
     ------
     ConfigurationError
-        When no file matches, or none holds the element.
+        When no file matches, something cannot be read, or nothing of the element is left.
     """
-    paths = sorted(folder.glob(data.simulated))
-    if not paths:
-        raise ConfigurationError(f"no file matches {data.simulated} in {folder}")
-    table = pa.concat_tables([pq.read_table(path) for path in paths])
-    rows = [row for row in table.to_pylist() if row["element"] == element]
-    if not rows:
-        raise ConfigurationError(f"no {element} site in {', '.join(p.name for p in paths)}")
+    found = read_sites(element, data, folder, skip_bad=skip_bad)
+    sites = found.sites
     axis = np.arange(grid.start - MARGIN, grid.stop + MARGIN + STEP / 2, STEP)
-    valence = np.array([row["oxidation_state"] for row in rows], dtype=float)
-    moved = data.compression * (valence - valence.mean())
-    mu = np.empty((len(rows), axis.size))
-    first, last = np.empty(len(rows)), np.empty(len(rows))
-    labels = np.empty((len(rows), len(DESCRIPTORS)))
-    for i, row in enumerate(rows):
-        energy = np.asarray(row["energy"]) - K_EDGES[element] + moved[i]
-        mu[i] = np.interp(axis, energy, row["mu"])
+    valence = np.array([site.oxidation_state for site in sites])
+    known = np.isfinite(valence)
+    moved = np.zeros(len(sites))
+    if known.any():
+        moved[known] = data.compression * (valence[known] - valence[known].mean())
+    mu = np.empty((len(sites), axis.size))
+    first, last = np.empty(len(sites)), np.empty(len(sites))
+    labels = np.empty((len(sites), len(DESCRIPTORS)))
+    for i, site in enumerate(sites):
+        energy = site.energy - K_EDGES[element] + moved[i]
+        mu[i] = np.interp(axis, energy, site.mu)
         below = axis < energy[0]
-        mu[i, below] = lorentzian_tail(axis[below], energy[0], row["mu"][0], data.core_hole_width)
+        mu[i, below] = lorentzian_tail(axis[below], energy[0], site.mu[0], data.core_hole_width)
         first[i], last[i] = energy[0], energy[-1]
-        xyz = np.asarray(row["xyz"], dtype=float).reshape(-1, 3)
-        labels[i] = describe(row["symbols"], xyz, valence[i])
-    sources = tuple((p.name, hashlib.sha256(p.read_bytes()).hexdigest()) for p in paths)
-    group = np.array([row["host_formula"] for row in rows])
-    return Simulated(axis, mu, first, last, labels, group, sources)
+        labels[i] = describe(site.symbols, site.xyz, valence[i]) if site.symbols else site.labels
+        labels[i, 0] = valence[i]
+    return Simulated(
+        energy=axis,
+        mu=mu,
+        first=first,
+        last=last,
+        labels=labels,
+        group=np.array([site.group for site in sites]),
+        sources=found.sources,
+        native=np.array([site.native for site in sites]),
+        dropped=found.dropped,
+        bad=found.bad,
+    )
 
 
 def lorentzian_tail(energy: Floats, joint: float, height: float, width: float) -> Floats:
@@ -137,12 +155,13 @@ def split(simulated: Simulated, data: Data) -> Split:
     """Split by compound, seeded, each part with its share of every valence.
 
     Compounds are shuffled within the valence most of their sites have, and dealt
-    to the part that lacks most rows of that valence.
+    to the part that lacks most rows of that valence. Compounds of unknown valence
+    are dealt among themselves.
     """
     rng = np.random.default_rng(data.split_seed)
     shares = np.array([1.0 - data.validation - data.test, data.validation, data.test])
     names, member = np.unique(simulated.group, return_inverse=True)
-    valence = simulated.labels[:, 0]
+    valence = np.nan_to_num(simulated.labels[:, 0], nan=np.inf)  # NaN equals nothing
     common = np.array([_most_common(valence[member == i]) for i in range(names.size)])
     part = np.empty(names.size, dtype=int)
     for value in np.unique(common):

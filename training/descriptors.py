@@ -15,10 +15,12 @@ from pymatgen.core.molecule_structure_comparator import CovalentRadius
 __all__ = [
     "DESCRIPTORS",
     "FIRST_SHELL",
+    "angle_spread",
     "bond_length_spread",
     "coordination_number",
     "describe",
     "ligand_coordination",
+    "mean_bond_length",
     "min_ligand_distance",
 ]
 
@@ -38,8 +40,14 @@ DESCRIPTORS = {
     "ligand_coordination": "1",
     "bond_length_spread": "Å",
     "min_ligand_distance": "Å",
+    "mean_bond_length": "Å",
+    "angle_spread": "°",
 }
-"""Name and unit of every descriptor, in the order of the tied latents."""
+"""Name and unit of every descriptor, in the order of the labels; a configuration chooses.
+
+The first five are the original authors'; the others are candidates for a sixth
+dimension, which no shipped model has.
+"""
 
 
 def describe(symbols: Sequence[str], xyz: Floats, oxidation_state: float) -> Floats:
@@ -56,7 +64,7 @@ def describe(symbols: Sequence[str], xyz: Floats, oxidation_state: float) -> Flo
 
     Returns
     -------
-    (5,) array
+    (k,) array
     """
     return np.array(
         [
@@ -65,23 +73,30 @@ def describe(symbols: Sequence[str], xyz: Floats, oxidation_state: float) -> Flo
             ligand_coordination(symbols, xyz),
             bond_length_spread(symbols, xyz),
             min_ligand_distance(symbols, xyz),
+            mean_bond_length(symbols, xyz),
+            angle_spread(symbols, xyz),
         ]
     )
 
 
-def coordination_number(symbols: Sequence[str], xyz: Floats) -> float:
-    """Number of oxygens within `FIRST_SHELL` of the absorber."""
-    return float(_shell(symbols, xyz).size)
+def coordination_number(
+    symbols: Sequence[str], xyz: Floats, first_shell: float = FIRST_SHELL
+) -> float:
+    """Number of oxygens within `first_shell` (Å) of the absorber."""
+    return float(_shell(symbols, xyz, first_shell).size)
 
 
-def ligand_coordination(symbols: Sequence[str], xyz: Floats) -> float:
+def ligand_coordination(
+    symbols: Sequence[str], xyz: Floats, first_shell: float = FIRST_SHELL, wider: float = 0.0
+) -> float:
     """Mean number of cations, of any kind, bound to a first-shell oxygen.
 
     A cation is bound when it lies within `BOND_TOLERANCE` times the sum of the
     covalent radii of B. Cordero et al., Dalton Trans. 2832 (2008); the absorber
-    itself counts once. NaN without first-shell oxygens.
+    itself counts once. NaN without first-shell oxygens. `wider` (Å) is added to every
+    such reach: what a descriptor owes to its cutoff can be asked.
     """
-    shell = _shell(symbols, xyz)
+    shell = _shell(symbols, xyz, first_shell)
     if not shell.size:
         return float("nan")
     cations = np.array([i for i, symbol in enumerate(symbols) if i and symbol not in ANIONS])
@@ -91,7 +106,7 @@ def ligand_coordination(symbols: Sequence[str], xyz: Floats) -> float:
     distance = np.linalg.norm(
         xyz[shell][:, None] - xyz[cations][None], axis=2
     )  # (oxygens, cations)
-    return float(1.0 + np.mean(np.sum(distance < reach, axis=1)))
+    return float(1.0 + np.mean(np.sum(distance < reach + wider, axis=1)))
 
 
 def bond_length_spread(symbols: Sequence[str], xyz: Floats) -> float:
@@ -111,10 +126,35 @@ def min_ligand_distance(symbols: Sequence[str], xyz: Floats) -> float:
     return float(distance[np.triu_indices(len(shell), 1)].min())
 
 
-def _shell(symbols: Sequence[str], xyz: Floats) -> NDArray[np.intp]:
+def mean_bond_length(symbols: Sequence[str], xyz: Floats) -> float:
+    """Mean of the absorber-oxygen distances, Å; NaN without a bond."""
+    shell = _shell(symbols, xyz)
+    if not shell.size:
+        return float("nan")
+    return float(np.mean(np.linalg.norm(xyz[shell], axis=1)))
+
+
+def angle_spread(symbols: Sequence[str], xyz: Floats) -> float:
+    """Population standard deviation of all O-M-O angles of the first shell, °; NaN below three.
+
+    A regular tetrahedron has 0. A regular octahedron has 12 angles of 90° and 3 of
+    180°, which gives 36°: like bond_length_spread it measures how unlike the
+    bonds are, not how far from one ideal.
+    """
+    shell = xyz[_shell(symbols, xyz)]
+    if len(shell) < 3:
+        return float("nan")
+    unit = shell / np.linalg.norm(shell, axis=1, keepdims=True)
+    cosine = (unit @ unit.T)[np.triu_indices(len(unit), 1)]
+    return float(np.std(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))))
+
+
+def _shell(
+    symbols: Sequence[str], xyz: Floats, first_shell: float = FIRST_SHELL
+) -> NDArray[np.intp]:
     oxygen = np.array([symbol == "O" for symbol in symbols])
     oxygen[0] = False
-    return np.flatnonzero(oxygen & (np.linalg.norm(xyz, axis=1) <= FIRST_SHELL))
+    return np.flatnonzero(oxygen & (np.linalg.norm(xyz, axis=1) <= first_shell))
 
 
 @cache

@@ -175,9 +175,11 @@ def labels_of(config: Config, simulated: Simulated) -> NDArray[np.float64]:
 
 def fingerprint(config: Config, simulated: Simulated) -> str:
     """What a trial depends on besides its seed: settings, data and code, 16 hexadecimal digits."""
+    here = Path(__file__).parent
     code = ("augment", "dataset", "descriptors", "losses", "model", "train")
+    files = [*(here / f"{name}.py" for name in code), *sorted((here / "sources").glob("*.py"))]
     parts = [
-        *((Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8") for name in code),
+        *(path.read_text(encoding="utf-8") for path in files),
         config.element,
         config.data.model_dump_json(),
         config.grid.model_dump_json(),

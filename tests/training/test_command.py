@@ -1,13 +1,22 @@
 """``python -m training`` as a person uses it."""
 
+import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from training import config
 from training.__main__ import app
+from training.config import Data
+from training.dataset import DATA
+from training.descriptors import describe
+from training.sources import read_sites
+from training.sources.csv import AUX, Table, write_table
 
+RUNS = Path(__file__).resolve().parents[1] / "data" / "feff"
 TINY = Path(config.__file__).resolve().parent / "configs" / "tiny.toml"
 
 
@@ -41,3 +50,85 @@ def test_help_says_what_is_resumed(runner):
     result = runner.invoke(app, ["fit", "--help"])
     assert result.exit_code == 0
     assert "resumes where it stopped" in result.output
+
+
+def test_fit_takes_ones_own_csv_and_lists_what_it_skipped(runner, tmp_path):
+    sites = read_sites("Fe", Data(simulated="fe-*.parquet", core_hole_width=1.25), DATA).sites[:120]
+    energy = np.arange(7110.0, 7180.0, 0.5)
+    labels = np.stack([describe(s.symbols, s.xyz, s.oxidation_state) for s in sites])
+    table = Table(
+        index=("material", "site"),
+        material=tuple(site.group for site in sites),
+        site=tuple(str(i) for i in range(len(sites))),
+        energy=energy,
+        mu=np.stack([np.interp(energy, site.energy, site.mu) for site in sites]),
+        aux={name: labels[:, k] for k, name in enumerate(AUX)},
+    )
+    table.mu[2, 5] = np.nan
+    write_table(tmp_path / "fe.csv", table)
+    path = tmp_path / "own.toml"
+    path.write_text(
+        TINY.read_text(encoding="utf-8").replace(
+            'simulated = "fe-feff10-*.parquet"', 'source = "csv"\nsimulated = "fe.csv"'
+        ),
+        encoding="utf-8",
+    )
+    where = ["--models", str(tmp_path / "models"), "--runs", str(tmp_path / "runs")]
+    arguments = ["fit", str(path), "--data", str(tmp_path), *where]
+    refused = runner.invoke(app, arguments)
+    assert refused.exit_code == 1
+    assert "fe.csv, line 4" in refused.output
+    result = runner.invoke(app, [*arguments, "--skip-bad"])
+    assert result.exit_code == 0, result.output
+    assert "skipped fe.csv, line 4" in result.output
+    card = json.loads((tmp_path / "models/fe-k/tiny/card.json").read_text(encoding="utf-8"))
+    assert len(card["data"]["skipped"]) == 1
+    assert card["data"]["dropped"]["sites"] == {}
+
+
+def test_a_descriptor_that_no_row_is_labelled_with_ends_the_command(runner, tmp_path):
+    shutil.copytree(RUNS / "Fe2O3_Fe_feff10", tmp_path / "one")
+    path = tmp_path / "own.toml"
+    path.write_text(
+        TINY.read_text(encoding="utf-8").replace(
+            'simulated = "fe-feff10-*.parquet"', 'source = "feff"\nsimulated = "one"'
+        ),
+        encoding="utf-8",
+    )
+    result = runner.invoke(app, ["fit", str(path), "--data", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "one: no site is labelled with oxidation_state" in result.output
+    assert "data.table" in result.output
+
+
+def test_describe_counts_sites_that_hang_on_a_cutoff(runner):
+    result = runner.invoke(app, ["describe", str(DATA / "fe-feff10-1.parquet")])
+    assert result.exit_code == 0, result.output
+    row = next(line for line in result.output.splitlines() if "Fe native" in line)
+    assert [cell.strip() for cell in row.strip("│").split("│")][1:3] == ["83", "0 / 2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["nothing-*.parquet"], "no file matches nothing"),
+        (["*", "--source", "csv", "--data", str(RUNS.parent)], "a CSV holds no structures"),
+        (["*", "--source", "xml"], "'parquet', 'csv' or 'feff'"),
+    ],
+)
+def test_describe_says_what_it_cannot_read(runner, arguments, complaint):
+    result = runner.invoke(app, ["describe", *arguments])
+    assert result.exit_code == 1
+    assert complaint in result.output
+
+
+def test_describe_takes_runs_and_skips_what_is_none(runner, tmp_path):
+    for name in ("Fe2O3_Fe_feff10", "NaCuO_Cu_feff9"):
+        shutil.copytree(RUNS / name, tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    arguments = ["describe", "*", "--data", str(tmp_path), "--source", "feff"]
+    assert runner.invoke(app, arguments).exit_code == 1
+    result = runner.invoke(app, [*arguments, "--skip-bad"])
+    assert result.exit_code == 0, result.output
+    assert result.output.count("skipped empty: no xmu.dat") == 1
+    assert "Cu native" in result.output
