@@ -148,17 +148,25 @@ class TiledSink:
                 return
             except Exception as error:  # noqa: BLE001 - it is written whole from the spool instead
                 logger.info("result %s is written again: %s", run.uid, error)
-        with self._told_plainly():
-            if self._is_there(run):
-                return
-            writer = self._writer()
-            try:
-                for name, doc in run.documents():
-                    writer(name, dict(doc))
-            except json.JSONDecodeError:
-                raise  # of an answer, say a proxy's page
-            except (ValueError, TypeError) as error:
-                raise Rejected(f"{type(error).__name__}: {error}") from error
+        try:
+            with self._told_plainly():
+                if not self._is_there(run):
+                    self._write_whole(run)
+        except Rejected:
+            # What was begun would stay without a stop, and break who reads it.
+            with contextlib.suppress(Exception):
+                self._container().delete_contents([run.uid], recursive=True, external_only=False)
+            raise
+
+    def _write_whole(self, run: ResultRun) -> None:
+        writer = self._writer()
+        try:
+            for name, doc in run.documents():
+                writer(name, dict(doc))
+        except json.JSONDecodeError:
+            raise  # of an answer, say a proxy's page
+        except (ValueError, TypeError) as error:
+            raise Rejected(f"{type(error).__name__}: {error}") from error
 
     def close(self) -> None:
         """Close the connection; it is made again when it is needed."""

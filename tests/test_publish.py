@@ -833,6 +833,7 @@ def test_a_result_that_tiled_will_never_take_is_rejected(server, tiled, uid):
     run.descriptor["data_keys"]["curves"]["dtype_numpy"] = "no such type"
     with pytest.raises(Rejected):
         tiled.final(run)
+    assert run.uid not in server.client("processed"), "what was begun is taken away again"
 
 
 @pytest.fixture
