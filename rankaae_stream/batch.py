@@ -13,6 +13,7 @@ from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.inference import find_files, infer_file, read_foil
 from rankaae_stream.loading import default_analysis
 from rankaae_stream.report import Report, to_dict
+from rankaae_stream.spectrum import Floats
 from rankaae_stream.tables import report_table
 
 __all__ = ["run_infer"]
@@ -62,14 +63,16 @@ def run_infer(
     # Progress goes to the error stream, so that the output stays what it is.
     quiet = as_json or len(files) < 20
     reports: list[Report] = []
+    raw: list[tuple[Floats, Floats] | None] = []
     notes: list[tuple[str, tuple[str, ...]]] = []
     for name in track(
         files, "reading", console=Console(stderr=True), disable=quiet, transient=True
     ):
-        for report, said in infer_file(
+        for report, said, measured in infer_file(
             name, element, shell=shell, columns=choice, foil=reference, analysis=analysis
         ):
             reports.append(report)
+            raw.append((measured.energy, measured.mu) if measured else None)
             notes += [(report.source, said)] if said else []
             if as_json:
                 print(json.dumps(to_dict(report), allow_nan=False), flush=True)  # noqa: T201
@@ -85,7 +88,7 @@ def run_infer(
             for model in analysis.models.values()
             for output in model.card.outputs
         }
-        save(reports, plot, ranges)
+        save(reports, plot, ranges, raw)
         if not as_json:
             console.print(f"drawn into {escape(str(plot))}", style="dim")
     return all(report.refusal is None for report in reports)

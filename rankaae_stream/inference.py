@@ -9,6 +9,7 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,12 +23,23 @@ from rankaae_stream.loading import default_analysis
 from rankaae_stream.report import Refusal, Report
 from rankaae_stream.spectrum import Channel, Floats, Spectrum, edge_of
 
-__all__ = ["find_files", "infer", "infer_file", "infer_series", "read_foil"]
+__all__ = ["Answer", "find_files", "infer", "infer_file", "infer_series", "read_foil"]
 
 SUFFIXES = frozenset(
     {".xdi", ".xd", ".prj", ".dat", ".txt", ".csv", ".xmu", ".nor", ".asc", ".tsv"}
 )
 """Files taken from a folder; a file that is named is read whatever its ending."""
+
+
+class Answer(NamedTuple):
+    """One spectrum of a file: its report, what was guessed or converted, and what was read.
+
+    `measured` is None for a file that could not be read.
+    """
+
+    report: Report
+    notes: tuple[str, ...]
+    measured: Measured | None
 
 
 def infer(
@@ -118,7 +130,7 @@ def infer_file(
     columns: Mapping[str, str] | None = None,
     foil: Measured | None = None,
     analysis: Analysis | None = None,
-) -> list[tuple[Report, tuple[str, ...]]]:
+) -> list[Answer]:
     """Every spectrum of a file: XDI, Athena project, or columns.
 
     Parameters
@@ -136,9 +148,8 @@ def infer_file(
 
     Returns
     -------
-    list of (Report, notes)
-        Notes say what was guessed or converted. A file that cannot be read gives
-        one report with the refusal ``file``.
+    list of Answer
+        A file that cannot be read gives one report with the refusal ``file``.
     """
     text = str(path)
     name, _, group = text.partition("::")
@@ -146,8 +157,8 @@ def infer_file(
     try:
         spectra = _select(read_file(Path(name), columns), group)
     except Refused as refused:
-        return [(_refusal(analysis, text, element, refused), ())]
-    answers: list[tuple[Report, tuple[str, ...]]] = []
+        return [Answer(_refusal(analysis, text, element, refused), (), None)]
+    answers: list[Answer] = []
     for one in spectra:
         source = f"{name}::{one.label}" if one.label else name
         stated = Measured(
@@ -158,7 +169,7 @@ def infer_file(
             shell or one.shell,
             channel=one.channel,
         )
-        answers.append((_process(analysis, stated, source, foil), one.notes))
+        answers.append(Answer(_process(analysis, stated, source, foil), one.notes, stated))
     return answers
 
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.report import Estimate, Report
+from rankaae_stream.spectrum import Floats
 
 __all__ = ["draw", "save"]
 
@@ -29,7 +30,16 @@ TITLES = {
 }
 
 
-def save(reports: Sequence[Report], path: Path, ranges: dict[str, tuple[float, float]]) -> None:
+Raw = tuple[Floats, Floats] | None
+"""Energy in eV and mu as they were read, shown where there is nothing on the model's grid."""
+
+
+def save(
+    reports: Sequence[Report],
+    path: Path,
+    ranges: dict[str, tuple[float, float]],
+    raw: Sequence[Raw] = (),
+) -> None:
     """Write one page a report to a PDF, or one report to a PNG or SVG.
 
     Parameters
@@ -39,6 +49,8 @@ def save(reports: Sequence[Report], path: Path, ranges: dict[str, tuple[float, f
         Its ending decides. Several reports into a PNG or SVG get a number each.
     ranges : dict
         Descriptor to the values it can have, for the axes.
+    raw : sequence of (energy, mu), optional
+        One for each report.
 
     Raises
     ------
@@ -48,25 +60,26 @@ def save(reports: Sequence[Report], path: Path, ranges: dict[str, tuple[float, f
     ending = path.suffix.lower()
     if ending not in (".pdf", ".png", ".svg"):
         raise ConfigurationError(f"cannot draw into {path}; give a name with .pdf, .png or .svg")
+    measured = list(raw) or [None] * len(reports)
     try:
         if ending == ".pdf":
             with PdfPages(path) as pages:
-                for report in reports:
-                    pages.savefig(draw(report, ranges))
+                for report, one in zip(reports, measured, strict=True):
+                    pages.savefig(draw(report, ranges, one))
             return
         for i, report in enumerate(reports):
             one = path if len(reports) == 1 else path.with_stem(f"{path.stem}-{i + 1}")
-            draw(report, ranges).savefig(one, dpi=160)
+            draw(report, ranges, measured[i]).savefig(one, dpi=160)
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
 
 
-def draw(report: Report, ranges: dict[str, tuple[float, float]]) -> Figure:
+def draw(report: Report, ranges: dict[str, tuple[float, float]], raw: Raw = None) -> Figure:
     """One report on one page, 16:9 for a slide."""
     figure = Figure(figsize=(10.0, 5.6), layout="constrained")
     panels: Any = figure.subfigures(1, 2, width_ratios=(3, 2))
     left, right = panels
-    _spectrum(left, report)
+    _spectrum(left, report, raw)
     _answers(right, report, ranges)
     what = f"{report.element} {report.edge.shell}" if report.edge else report.element or "?"
     figure.suptitle(
@@ -79,14 +92,12 @@ def draw(report: Report, ranges: dict[str, tuple[float, float]]) -> Figure:
     return figure
 
 
-def _spectrum(panel: Any, report: Report) -> None:
-    above, below = panel.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+def _spectrum(panel: Any, report: Report, raw: Raw) -> None:
     curves = report.curves
     if curves is None:
-        above.text(0.5, 0.5, "no spectrum on the model's grid", ha="center", color=QUIET)
-        for axes in (above, below):
-            axes.set_axis_off()
+        _raw(panel.subplots(), raw)
         return
+    above, below = panel.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     energy = curves.energy
     above.plot(energy, curves.flat, color=MEASURED, lw=1.6, label="measured, flattened")
     above.plot(energy, curves.reconstruction, color=MODEL, lw=1.4, ls="--", label="reconstruction")
@@ -102,12 +113,25 @@ def _spectrum(panel: Any, report: Report) -> None:
         axes.spines[["top", "right"]].set_visible(False)
 
 
+def _raw(axes: Any, raw: Raw) -> None:
+    """A spectrum that was refused, as it was read: that is where one sees why."""
+    if raw is None or raw[0].size == 0:
+        axes.text(0.5, 0.5, "nothing was read", ha="center", color=QUIET)
+        axes.set_axis_off()
+        return
+    axes.plot(*raw, color=MEASURED, lw=1.2)
+    axes.set_xlabel("energy (eV)")
+    axes.set_ylabel("absorption, as read")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
 def _answers(panel: Any, report: Report, ranges: dict[str, tuple[float, float]]) -> None:
     if report.refusal is not None:
         axes = panel.subplots()
         axes.set_axis_off()
         axes.text(0, 1, f"refused: {report.refusal.name}", color=ALARM, weight="bold", va="top")
-        axes.text(0, 0.92, _wrapped(report.refusal.message), va="top", fontsize=9)
+        words = [_wrapped(report.refusal.message), *(_wrapped(f.message) for f in report.flags)]
+        axes.text(0, 0.94, "\n\n".join(words), va="top", fontsize=9, parse_math=False)
         return
     *rows, words = panel.subplots(
         len(report.estimates) + 1, 1, height_ratios=[1] * len(report.estimates) + [3.4]
@@ -154,4 +178,4 @@ def _flags(report: Report) -> str:
 
 
 def _wrapped(text: str) -> str:
-    return "\n".join(textwrap.wrap(text, 66))
+    return "\n".join(textwrap.wrap(text, 62))

@@ -95,7 +95,7 @@ def test_a_shell_without_a_model_is_refused():
 
 @pytest.mark.parametrize("path", MEASURED, ids=lambda path: path.stem)
 def test_every_measured_file_gives_an_answer_or_a_reason(path):
-    ((report, _),) = infer_file(path)
+    ((report, *_),) = infer_file(path)
     assert report.element
     if report.refusal is None:
         state = report.estimate("oxidation_state")
@@ -106,8 +106,8 @@ def test_every_measured_file_gives_an_answer_or_a_reason(path):
 
 
 def test_a_foil_of_the_session_moves_the_axis():
-    ((without, _),) = infer_file(HEMATITE)
-    ((with_foil, _),) = infer_file(HEMATITE, foil=read_foil(FOIL))
+    ((without, *_),) = infer_file(HEMATITE)
+    ((with_foil, *_),) = infer_file(HEMATITE, foil=read_foil(FOIL))
     assert [flag.name for flag in without.flags] == ["no_foil"]
     assert with_foil.flags == ()
     assert with_foil.shifts.calibration == pytest.approx(0.38, abs=0.05)
@@ -122,10 +122,10 @@ def test_a_foil_that_is_none_is_an_error_not_a_silent_guess():
 
 def test_a_group_of_a_project_is_chosen_by_its_name():
     project = HERE / "data" / "athena.prj"
-    assert [r.element for r, _ in infer_file(project)] == ["Fe", "V"]
-    ((one, _),) = infer_file(f"{project}::V2O5 RT")
+    assert [r.element for r, *_ in infer_file(project)] == ["Fe", "V"]
+    ((one, *_),) = infer_file(f"{project}::V2O5 RT")
     assert one.source.endswith("athena.prj::V2O5 RT")
-    ((none, _),) = infer_file(f"{project}::nosuch")
+    ((none, *_),) = infer_file(f"{project}::nosuch")
     assert none.refusal.message == "no group 'nosuch'; groups: FeO_rt_01, V2O5 RT"
 
 
