@@ -3,12 +3,14 @@
 Live, files and replay all come through `Analysis.process`.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rankaae_stream import quality
+from rankaae_stream.assemble import to_spectrum
 from rankaae_stream.describe import describe
 from rankaae_stream.energy import NO_FOIL, FoilLibrary, FoilShift, calibrate
 from rankaae_stream.errors import Refused
@@ -17,7 +19,7 @@ from rankaae_stream.model import Model
 from rankaae_stream.normalize import normalize
 from rankaae_stream.regrid import regrid
 from rankaae_stream.report import Curves, Domain, Flag, Refusal, Report, Shifts
-from rankaae_stream.spectrum import Edge, Spectrum
+from rankaae_stream.spectrum import Channel, Edge, Floats, Spectrum, edge_of
 
 __all__ = ["Analysis"]
 
@@ -44,6 +46,98 @@ class Analysis:
         self.models = models
         self.code_version = code_version
         self._foils = foils
+
+    def process_columns(
+        self,
+        energy: Floats,
+        mu: Floats,
+        reference: tuple[Floats, Floats] | None = None,
+        *,
+        element: str | None,
+        shell: str = "K",
+        channel: Channel = "transmission",
+        source: str = "",
+        reference_source: str | None = None,
+        sweep: int = 0,
+        complete: bool = True,
+        flags: Sequence[Flag] = (),
+    ) -> Report:
+        """Answer columns as they were measured, in any order and with bad points.
+
+        Parameters
+        ----------
+        energy, mu : (n,) arrays
+        reference : pair of (m,) arrays, optional
+            Energy and absorption of a foil.
+        element : str or None
+            As stated; else the energies have to tell.
+        reference_source : str, optional
+            Where the foil comes from; `source` by default.
+
+        Returns
+        -------
+        Report
+        """
+        try:
+            edge = edge_of(element, energy[np.isfinite(energy)], shell)
+            spectrum, bad = to_spectrum(
+                energy, mu, edge, channel, source=source, sweep=sweep, complete=complete
+            )
+            missing = quality.unusable_points(energy, bad)
+        except Refused as refused:
+            return self.refuse(
+                refused,
+                energy,
+                element=element,
+                shell=shell,
+                channel=channel,
+                source=source,
+                sweep=sweep,
+                complete=complete,
+                flags=flags,
+            )
+        foil: Spectrum | None = None
+        if reference is not None:
+            named = source if reference_source is None else reference_source
+            # A foil channel without a usable point is no foil, which the report says.
+            with contextlib.suppress(Refused):
+                foil, _ = to_spectrum(*reference, edge, "reference", source=named)
+        return self.process(spectrum, foil, [*flags, missing] if missing else flags)
+
+    def refuse(
+        self,
+        refused: Refused,
+        energy: Floats,
+        *,
+        element: str | None,
+        shell: str = "K",
+        channel: Channel = "transmission",
+        source: str = "",
+        sweep: int = 0,
+        complete: bool = True,
+        flags: Sequence[Flag] = (),
+    ) -> Report:
+        """A refusal of something that never became a Spectrum; `energy` (n,) may be empty."""
+        energy = energy[np.isfinite(energy)]
+        try:
+            edge = edge_of(element, energy, shell)
+        except Refused:
+            edge = None
+        model = self.models.get(str(edge))
+        return Report(
+            source=source,
+            element=edge.element if edge else element or "",
+            edge=edge,
+            channel=channel,
+            sweep=sweep,
+            points=energy.size,
+            energy_range=(float(energy.min()), float(energy.max())) if energy.size else None,
+            complete=complete,
+            flags=tuple(flags),
+            refusal=Refusal(refused.name, refused.message),
+            model=model.card.title if model else None,
+            code_version=self.code_version,
+        )
 
     def process(
         self,
@@ -128,7 +222,8 @@ class Analysis:
 
         # One call of the encoder answers the spectrum and its perturbed copies:
         # moved by one standard deviation of the axis, and of the edge step.
-        grid = e0 + card.grid.relative()
+        relative = card.grid.relative()
+        grid = e0 + relative
         sigma = float(np.hypot(foil.uncertainty, theory.uncertainty))
         moved = [np.interp(grid + way * sigma, on_theory, normalized.flat) for way in (-1.0, 1.0)]
         scaled = [flat * (1.0 + way * cover.step_error) for way in (-1.0, 1.0)]
@@ -136,10 +231,10 @@ class Analysis:
 
         decoded = model.decode(latents[:, :1]).mean(axis=0)[0].astype(np.float64)
         reconstruction, distance = reconstruction_residual(
-            flat, decoded, card.grid.relative(), card.domain.start
+            flat, decoded, relative, card.domain.start
         )
         # Below the simulation the decoder was never told what to draw.
-        reconstruction[card.grid.relative() < card.domain.start] = np.nan
+        reconstruction[relative < card.domain.start] = np.nan
         domain = Domain(float(distance), card.domain.threshold)
         outside = quality.domain_flag(domain)
         if outside is not None:

@@ -4,8 +4,6 @@
 `Analysis.process`, as a live scan does.
 """
 
-import contextlib
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rankaae_stream import quality
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.assemble import to_spectrum
 from rankaae_stream.errors import ConfigurationError, Refused
 from rankaae_stream.files import Measured, read_file
 from rankaae_stream.loading import default_analysis
-from rankaae_stream.report import Refusal, Report
-from rankaae_stream.spectrum import Channel, Floats, Spectrum, edge_of
+from rankaae_stream.report import Report
+from rankaae_stream.spectrum import Channel, Floats, edge_of
 
 __all__ = ["Answer", "find_files", "infer", "infer_file", "infer_series", "read_foil"]
 
@@ -157,7 +154,10 @@ def infer_file(
     try:
         spectra = _select(read_file(Path(name), columns), group)
     except Refused as refused:
-        return [Answer(_refusal(analysis, text, element, refused), (), None)]
+        report = analysis.refuse(
+            refused, np.empty(0), element=element, shell=shell or "K", source=text
+        )
+        return [Answer(report, (), None)]
     answers: list[Answer] = []
     for one in spectra:
         source = f"{name}::{one.label}" if one.label else name
@@ -215,42 +215,20 @@ def find_files(names: Sequence[str]) -> Iterator[str]:
 def _process(
     analysis: Analysis, measured: Measured, source: str, foil: Measured | None = None
 ) -> Report:
-    try:
-        finite = measured.energy[np.isfinite(measured.energy)]
-        edge = edge_of(measured.element, finite, measured.shell or "K")
-        build = functools.partial(to_spectrum, measured.energy, edge=edge, source=source)
-        spectrum, bad = build(measured.mu, channel=measured.channel)
-        flag = quality.unusable_points(measured.energy, bad)
-    except Refused as refused:
-        return _refusal(analysis, source, measured.element, refused, measured)
-    reference: Spectrum | None = None
-    # A foil channel without a usable point is no foil, which the report says.
-    with contextlib.suppress(Refused):
-        if foil is not None:
-            reference, _ = to_spectrum(foil.energy, foil.mu, edge, "reference", source=foil.label)
-        elif measured.reference is not None:
-            reference, _ = build(measured.reference, channel="reference")
-    return analysis.process(spectrum, reference, [flag] if flag else [])
-
-
-def _refusal(
-    analysis: Analysis,
-    source: str,
-    element: str | None,
-    refused: Refused,
-    measured: Measured | None = None,
-) -> Report:
-    energy = measured.energy[np.isfinite(measured.energy)] if measured else np.empty(0)
-    return Report(
+    reference = None
+    if foil is not None:
+        reference = foil.energy, foil.mu
+    elif measured.reference is not None:
+        reference = measured.energy, measured.reference
+    return analysis.process_columns(
+        measured.energy,
+        measured.mu,
+        reference,
+        element=measured.element,
+        shell=measured.shell or "K",
+        channel=measured.channel,
         source=source,
-        element=element or "",
-        channel=measured.channel if measured else "transmission",
-        sweep=0,
-        points=energy.size,
-        energy_range=(float(energy.min()), float(energy.max())) if energy.size else None,
-        complete=True,
-        refusal=Refusal(refused.name, refused.message),
-        code_version=analysis.code_version,
+        reference_source=foil.label if foil else None,
     )
 
 

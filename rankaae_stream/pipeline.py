@@ -8,19 +8,17 @@ spectrum is on the page before: `analysis.Analysis.process`.
 import heapq
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from rankaae_stream import quality
 from rankaae_stream.analysis import Analysis
-from rankaae_stream.assemble import FRAGMENT, Sweep, Sweeps, check_order, to_spectrum
+from rankaae_stream.assemble import FRAGMENT, Sweep, Sweeps, check_order
 from rankaae_stream.errors import Refused
 from rankaae_stream.layouts.base import Document, Layout, Reader
-from rankaae_stream.report import Flag, Refusal, Report, Result
-from rankaae_stream.spectrum import Channel, Spectrum, edge_of
+from rankaae_stream.report import Flag, Report, Result
+from rankaae_stream.spectrum import Channel
 
 __all__ = ["Pipeline", "result_uid"]
 
@@ -237,32 +235,17 @@ class Pipeline:
         self, run: _Run, sweep: Sweep, channel: Channel, flags: list[Flag], complete: bool
     ) -> Report:
         energy, mu = sweep.channel(channel)
-        try:
-            edge = edge_of(self._element_of(run.start), energy[np.isfinite(energy)])
-            settings: dict[str, Any] = {
-                "source": run.start["uid"],
-                "sweep": sweep.index,
-                "complete": complete,
-            }
-            spectrum, bad = to_spectrum(energy, mu, edge, channel, **settings)
-            missing = quality.unusable_points(energy, bad)
-            reference = None
-            if "reference" in sweep.mu:
-                try:
-                    reference, _ = to_spectrum(
-                        *sweep.channel("reference"), edge, "reference", **settings
-                    )
-                except Refused:
-                    reference = None
-        except Refused as refused:
-            return self._refusal(run, refused, flags, sweep, channel, complete)
-        return self.process(spectrum, reference, [*flags, missing] if missing else flags)
-
-    def process(
-        self, spectrum: Spectrum, reference: Spectrum | None = None, flags: Sequence[Flag] = ()
-    ) -> Report:
-        """One spectrum to its report; see `Analysis.process`."""
-        return self._analysis.process(spectrum, reference, flags)
+        return self._analysis.process_columns(
+            energy,
+            mu,
+            sweep.channel("reference") if "reference" in sweep.mu else None,
+            element=self._element_of(run.start),
+            channel=channel,
+            source=run.start["uid"],
+            sweep=sweep.index,
+            complete=complete,
+            flags=flags,
+        )
 
     # ---- refusals and sending ------------------------------------------------------
 
@@ -281,28 +264,15 @@ class Pipeline:
         channel: Channel,
         complete: bool = True,
     ) -> Report:
-        """A refusal of something that never became a Spectrum."""
-        energy = np.asarray(sweep.energy if sweep else [])
-        energy = energy[np.isfinite(energy)]
-        element = self._element_of(run.start)
-        try:
-            edge = edge_of(element, energy)
-        except Refused:
-            edge = None
-        model = self._analysis.models.get(str(edge))
-        return Report(
-            source=run.start["uid"],
-            element=edge.element if edge else element or "",
-            edge=edge,
+        return self._analysis.refuse(
+            refused,
+            np.asarray(sweep.energy if sweep else [], dtype=float),
+            element=self._element_of(run.start),
             channel=channel,
+            source=run.start["uid"],
             sweep=sweep.index if sweep else 0,
-            points=energy.size,
-            energy_range=(float(energy.min()), float(energy.max())) if energy.size else None,
             complete=complete,
-            flags=tuple(flags),
-            refusal=Refusal(refused.name, refused.message),
-            model=model.card.title if model else None,
-            code_version=self._analysis.code_version,
+            flags=flags,
         )
 
     def _send(self, run: _Run, report: Report) -> None:
