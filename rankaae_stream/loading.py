@@ -21,7 +21,7 @@ from rankaae_stream.profile import Profile, lookup
 from rankaae_stream.report import Result
 from rankaae_stream.spectrum import K_EDGES, Edge
 
-__all__ = ["build_pipeline", "default_analysis", "load_analysis"]
+__all__ = ["build_pipeline", "default_analysis", "library_foil", "load_analysis"]
 
 logger = logging.getLogger(__name__)
 
@@ -103,10 +103,13 @@ def _newest(device: str) -> dict[str, Model]:
 
 
 def _foils() -> dict[str, FoilLibrary]:
-    folder = resources.folder("profiles/spectra") / "foils"
-    foils: dict[str, FoilLibrary] = {}
-    for element, e0 in K_EDGES.items():
-        edge = Edge(element, "K", e0)
-        foil = read_xdi(folder / f"{element}.xdi")
-        foils[str(edge)] = FoilLibrary.from_measured(edge, foil.energy(), foil.mu())
-    return foils
+    libraries = [library_foil(element) for element in K_EDGES]
+    return {str(library.edge): library for library in libraries}
+
+
+@functools.cache
+def library_foil(element: str) -> FoilLibrary:
+    """The shipped foil of an element, on an axis where its first inflection is the edge."""
+    foil = read_xdi(resources.folder("profiles/spectra") / "foils" / f"{element}.xdi")
+    edge = Edge(element, "K", K_EDGES[element])
+    return FoilLibrary.from_measured(edge, foil.energy(), foil.mu())

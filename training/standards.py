@@ -2,14 +2,13 @@
 
 import csv
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-import numpy as np
-
-from rankaae_stream.energy import FoilLibrary, calibrate
+from rankaae_stream.assemble import to_spectrum
+from rankaae_stream.energy import calibrate
 from rankaae_stream.errors import Refused
 from rankaae_stream.files.xdi import read_xdi
+from rankaae_stream.loading import library_foil
 from rankaae_stream.normalize import normalize
 from rankaae_stream.quality import coverage
 from rankaae_stream.regrid import regrid
@@ -72,7 +71,7 @@ def load(element: str, grid: EnergyGrid) -> tuple[Standard, ...]:
         rows = [row for row in csv.DictReader(handle) if row["element"] == element]
     found: list[Standard] = []
     for row in rows:
-        energy, mu = _columns(row["file"])
+        energy, mu = _columns(row["file"], element)
         foil = row["file"] if row["role"] == "foil" else row["foil"]
         shift = _axis_shift(row["file"], foil, element)
         energy = energy + shift
@@ -95,8 +94,8 @@ def load(element: str, grid: EnergyGrid) -> tuple[Standard, ...]:
 
 def foil_shift(file: str, element: str) -> float:
     """What a foil file adds to the axis of its session, eV, as a live scan's reference channel."""
-    energy, mu = _columns(file)
-    return calibrate(energy, mu, _library(element)).value
+    energy, mu = _columns(file, element)
+    return calibrate(energy, mu, library_foil(element)).value
 
 
 def channel_shift(file: str, element: str) -> float:
@@ -111,7 +110,7 @@ def channel_shift(file: str, element: str) -> float:
     reference = xdi.reference()
     if reference is None:
         raise Refused("file", f"{file} has no reference channel")
-    return calibrate(*_sorted(xdi.energy(), reference), _library(element)).value
+    return calibrate(*_sorted(xdi.energy(), reference, element), library_foil(element)).value
 
 
 def _axis_shift(file: str, foil: str, element: str) -> float:
@@ -120,15 +119,9 @@ def _axis_shift(file: str, foil: str, element: str) -> float:
     return foil_shift(foil, element) if foil else 0.0
 
 
-@cache
-def _library(element: str) -> FoilLibrary:
-    edge = Edge(element, "K", K_EDGES[element])
-    return FoilLibrary.from_measured(edge, *_columns(f"foils/{element}.xdi"))
-
-
-def _columns(file: str) -> tuple[Floats, Floats]:
+def _columns(file: str, element: str) -> tuple[Floats, Floats]:
     xdi = read_xdi(_path(file))
-    return _sorted(xdi.energy(), xdi.mu())
+    return _sorted(xdi.energy(), xdi.mu(), element)
 
 
 def _path(file: str) -> Path:
@@ -136,8 +129,8 @@ def _path(file: str) -> Path:
     return shipped if shipped.is_file() else STANDARDS / file
 
 
-def _sorted(energy: Floats, mu: Floats) -> tuple[Floats, Floats]:
-    """Ascending energies, duplicates averaged, points that are no numbers left out."""
-    good = np.isfinite(energy) & np.isfinite(mu)
-    points, where, count = np.unique(energy[good], return_inverse=True, return_counts=True)
-    return points, np.bincount(where, mu[good]) / count
+def _sorted(energy: Floats, mu: Floats, element: str) -> tuple[Floats, Floats]:
+    """Sorted, averaged and cleaned as a live scan's points are."""
+    edge = Edge(element, "K", K_EDGES[element])
+    spectrum, _ = to_spectrum(energy, mu, edge, "transmission")
+    return spectrum.energy, spectrum.mu
