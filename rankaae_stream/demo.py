@@ -26,6 +26,7 @@ from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.receive import Inbox
 from rankaae_stream.server import EmbeddedServer
 from rankaae_stream.simulate import Beamline, Sample, scan, scan_energies, series
+from rankaae_stream.tables import flag_markup
 
 __all__ = ["run_demo"]
 
@@ -172,10 +173,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     sample, summary = row.sample, row.summary
     estimates = summary["estimates"]
     state, number = estimates.get("oxidation_state"), estimates.get("coordination_number")
-    words = [
-        f"[{'bold red' if flag['severity'] == 'warning' else 'dim'}]{escape(name)}[/]"
-        for name, flag in summary["flags"].items()
-    ]
+    words = [flag_markup(name, flag["severity"]) for name, flag in summary["flags"].items()]
     if summary["refusal"]:
         words.insert(0, f"[bold]refused: {escape(summary['refusal']['name'])}[/]")
     return (

@@ -36,6 +36,9 @@ class Spool:
         self._keep = keep
         for path in (folder, folder / "sent", folder / "rejected"):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Listed once: a folder of a thousand files is not read again for each result.
+        kept = sorted((folder / "sent").glob("*.jsonl"), key=lambda p: p.stat().st_mtime_ns)
+        self._sent = dict.fromkeys(path.stem for path in kept)
         self._lock_file = (folder / "lock").open("a")
         self.owner = self._lock()
 
@@ -64,9 +67,12 @@ class Spool:
     def sent(self, uid: str) -> None:
         """Mark a result as sent."""
         self._move(uid, "sent")
-        kept = sorted((self.folder / "sent").glob("*.jsonl"), key=lambda p: p.stat().st_mtime_ns)
-        for path in kept[: -self._keep]:
-            path.unlink(missing_ok=True)
+        self._sent.pop(uid, None)
+        self._sent[uid] = None
+        while len(self._sent) > self._keep:
+            oldest = next(iter(self._sent))
+            del self._sent[oldest]
+            (self.folder / "sent" / f"{oldest}.jsonl").unlink(missing_ok=True)
 
     def rejected(self, uid: str) -> None:
         """Put aside a result that the sink will not take, for a person to look at."""

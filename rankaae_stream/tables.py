@@ -8,7 +8,7 @@ from rich.table import Table
 
 from rankaae_stream.report import Report
 
-__all__ = ["report_table"]
+__all__ = ["flag_markup", "report_table"]
 
 
 def report_table(reports: Sequence[Report], names: Sequence[str], title: str = "") -> Table:
@@ -34,14 +34,16 @@ def report_table(reports: Sequence[Report], names: Sequence[str], title: str = "
     return table
 
 
+def flag_markup(name: str, severity: str) -> str:
+    """A flag's name as every table shows it: warnings stand out, the rest does not."""
+    return f"[{'bold red' if severity == 'warning' else 'dim'}]{escape(name)}[/]"
+
+
 def _cells(report: Report) -> tuple[str, ...]:
     edge = f"{report.element} {report.edge.shell}" if report.edge else report.element or "?"
     state = report.estimate("oxidation_state")
     number = report.estimate("coordination_number")
-    words = [
-        f"[{'bold red' if flag.severity == 'warning' else 'dim'}]{escape(flag.name)}[/]"
-        for flag in report.flags
-    ]
+    words = [flag_markup(flag.name, flag.severity) for flag in report.flags]
     if report.refusal is not None:
         refused = f"[bold]{escape(report.refusal.name)}[/]: {escape(report.refusal.message)}"
         words.insert(0, refused)
