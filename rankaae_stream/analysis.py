@@ -14,7 +14,7 @@ from rankaae_stream.assemble import to_spectrum
 from rankaae_stream.describe import describe
 from rankaae_stream.energy import NO_FOIL, FoilLibrary, FoilShift, calibrate
 from rankaae_stream.errors import Refused
-from rankaae_stream.latent import reconstruction_residual
+from rankaae_stream.latent import domain_distance
 from rankaae_stream.model import Model
 from rankaae_stream.normalize import normalize
 from rankaae_stream.regrid import regrid
@@ -230,8 +230,8 @@ class Analysis:
         latents = model.encode(np.stack([flat, *moved, *scaled])).astype(np.float64)
 
         decoded = model.decode(latents[:, :1]).mean(axis=0)[0].astype(np.float64)
-        reconstruction, distance = reconstruction_residual(
-            flat, decoded, relative, card.domain.start
+        reconstruction, distance = domain_distance(
+            flat, decoded, latents[:, 0], relative, card.domain
         )
         # Below the simulation the decoder was never told what to draw.
         reconstruction[relative < card.domain.start] = np.nan

@@ -17,9 +17,21 @@ from rankaae_stream.errors import ModelError
 from rankaae_stream.report import ModelName
 from rankaae_stream.spectrum import Edge, EnergyGrid, Floats, NormalizationRanges
 
-__all__ = ["CARD_SCHEMA", "DomainRule", "ModelCard", "MonotoneMap", "Output", "TheoryShift"]
+__all__ = [
+    "CARD_SCHEMA",
+    "EVIDENCE",
+    "DomainRule",
+    "ModelCard",
+    "MonotoneMap",
+    "Output",
+    "Region",
+    "TheoryShift",
+]
 
-CARD_SCHEMA = 1
+CARD_SCHEMA = 2
+
+EVIDENCE = ("measured", "simulation")
+"""What speaks for a descriptor; see `Output`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,11 +60,12 @@ class Output:
         One a member; the estimate is their mean.
     level : float
         Probability the interval is made for.
-    simulated_error : float
-        That quantile of the absolute error on simulated validation compounds.
-    standards_error : float
-        That quantile of the leave-one-compound-out error on measured standards;
-        0 where no standard carries the label.
+    error_constant, error_per_spread : float
+        Half-width of the interval before the axis' part: a constant, and a share of
+        the standard deviation of the members' estimates.
+    evidence : str
+        ``measured`` where the descriptor was shown right on measured compounds of
+        known structure, ``simulation`` where only simulated sites speak for it.
     """
 
     name: str
@@ -61,8 +74,9 @@ class Output:
     range: tuple[float, float]
     maps: tuple[MonotoneMap, ...]
     level: float
-    simulated_error: float
-    standards_error: float
+    error_constant: float
+    error_per_spread: float
+    evidence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +84,48 @@ class TheoryShift:
     """Added to the calibrated energy to reach the simulation's axis, eV.
 
     `uncertainty` is one standard deviation. `by_residual` and `by_valence` are
-    the two optima it was found from; `compression` (eV per unit valence) is what
-    the simulated energies were moved by before training, to undo the compressed
-    chemical shifts of the simulation.
+    the two optima it was found from, the second None where the standards hold one
+    valence; `compression` (eV per unit valence) is what the simulated energies were
+    moved by before training, to undo the compressed chemical shifts of the simulation.
     """
 
     value: float
     uncertainty: float
     by_residual: float
-    by_valence: float
+    by_valence: float | None
     compression: float
 
 
 @dataclass(frozen=True, slots=True)
-class DomainRule:
-    """Out of domain: a share of the spectrum's structure beyond `threshold` that the
-    reconstruction leaves unexplained above `start` (see `latent.reconstruction_residual`).
-
-    `start` is relative to the tabulated edge, eV: below it nothing was simulated.
+class Region:
+    """Energies from `start` to `stop` (eV from the tabulated edge), and the misfit that
+    theory shows there on good measured oxides, as a share of a spectrum's structure.
     """
 
     start: float
+    stop: float
+    misfit: float
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRule:
+    """When a spectrum is unlike what the model knows; see `latent.domain_distance`.
+
+    Attributes
+    ----------
+    start : float
+        Nuisances are fitted from here on, eV from the tabulated edge: below it most
+        simulated spectra are only a tail.
+    regions : tuple of Region
+    latent_length : float
+        Root mean square length of the latents of good measured oxides.
+    threshold : float
+        Out of domain beyond it.
+    """
+
+    start: float
+    regions: tuple[Region, ...]
+    latent_length: float
     threshold: float
 
 
@@ -170,7 +205,7 @@ class ModelCard:
             members=members,
             latent=latent,
             outputs=outputs,
-            domain=DomainRule(**raw["domain"]),
+            domain=_domain(raw["domain"]),
             raw=raw,
         )
 
@@ -185,6 +220,8 @@ def _output(item: dict[str, Any]) -> Output:
             raise ValueError(f"{item['name']}: a map needs two knots or more")
         if np.any(np.diff(one.latent) <= 0) or np.any(np.diff(one.value) < 0):
             raise ValueError(f"{item['name']}: a map's knots must increase")
+    if item["evidence"] not in EVIDENCE:
+        raise ValueError(f"{item['name']}: evidence {item['evidence']!r} is none of {EVIDENCE}")
     low, high = item["range"]
     return Output(
         name=str(item["name"]),
@@ -193,6 +230,20 @@ def _output(item: dict[str, Any]) -> Output:
         range=(float(low), float(high)),
         maps=maps,
         level=float(item["level"]),
-        simulated_error=float(item["simulated_error"]),
-        standards_error=float(item["standards_error"]),
+        error_constant=float(item["error_constant"]),
+        error_per_spread=float(item["error_per_spread"]),
+        evidence=str(item["evidence"]),
+    )
+
+
+def _domain(item: dict[str, Any]) -> DomainRule:
+    regions = tuple(Region(**region) for region in item["regions"])
+    scales = [item["latent_length"], *(region.misfit for region in regions)]
+    if not regions or min(scales) <= 0:
+        raise ValueError("the domain needs regions, and scales above 0")
+    return DomainRule(
+        start=float(item["start"]),
+        regions=regions,
+        latent_length=float(item["latent_length"]),
+        threshold=float(item["threshold"]),
     )

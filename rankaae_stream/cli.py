@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from rankaae_stream import resources
 from rankaae_stream.errors import ConfigurationError
@@ -160,33 +159,45 @@ def replay(
     raise typer.Exit(0 if good else 1)
 
 
-@app.command()
-def models() -> None:
-    """List the shipped models: edge, version, accuracy, and the id that results carry."""
-    from rankaae_stream.model import load_model, shipped_models
+models = typer.Typer(help="The shipped models with their scores, and whether they are whole.")
+app.add_typer(models, name="models")
 
-    table = Table(title="Shipped models", title_justify="left")
-    for name in ("edge", "version", "oxidation state to", "coordination to", "theory shift", "id"):
-        table.add_column(name)
+
+@models.callback(invoke_without_command=True)
+def list_models(
+    context: typer.Context,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line instead of the table.")
+    ] = False,
+) -> None:
+    """List the shipped models: edge, version, scores, and the id that results carry."""
+    from rankaae_stream.models_command import run_list
+
+    if context.invoked_subcommand is None:
+        with _told_plainly():
+            run_list(console, as_json=as_json)
+
+
+@models.command()
+def verify(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Shipped models, fe-k, or folders of your own, ./fe-k; all shipped ones by "
+            "default.",
+            metavar="NAME|PATH",
+        ),
+    ] = None,
+) -> None:
+    """Compare every file with its hash, and run the golden spectra through both graphs.
+
+    Exit status 1 when a model is damaged, with the file and the fix.
+    """
+    from rankaae_stream.models_command import run_verify
+
     with _told_plainly():
-        root = resources.folder("models")
-        for key, digest in sorted(shipped_models().items()):
-            card = load_model(root / key, digest, "cpu").card
-            errors_by_name = {
-                output.name: (output.simulated_error**2 + output.standards_error**2) ** 0.5
-                for output in card.outputs
-            }
-            shift = card.theory_shift
-            table.add_row(
-                str(card.edge),
-                card.version,
-                f"± {errors_by_name['oxidation_state']:.2f}",
-                f"± {errors_by_name['coordination_number']:.2f}",
-                f"{shift.value:+.2f} ± {shift.uncertainty:.2f} eV",
-                card.id[:12],
-            )
-    console.print(table)
-    console.print("± is the half-width of a 90 % interval at full coverage.", style="dim")
+        good = run_verify(console, names or ())
+    raise typer.Exit(0 if good else 1)
 
 
 class _told_plainly:  # noqa: N801 - reads as a phrase where it is used

@@ -8,13 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from rankaae_stream import resources
-from rankaae_stream.card import ModelCard
+from rankaae_stream.card import ModelCard, MonotoneMap
 from rankaae_stream.errors import ModelError
+from rankaae_stream.spectrum import Floats
 
-__all__ = ["Model", "duplicate_runtime", "load_model", "providers", "shipped_models"]
+__all__ = [
+    "Model",
+    "checked_files",
+    "duplicate_runtime",
+    "invert_map",
+    "load_model",
+    "providers",
+    "shipped_models",
+]
 
 
 class Model:
@@ -44,11 +53,118 @@ class Model:
         feed = {"latent": np.ascontiguousarray(latent, dtype=np.float32)}
         return self._decoder.run(None, feed)[0]  # type: ignore[return-value]
 
+    def what_if(
+        self, name: str, values: ArrayLike, at: NDArray[np.floating] | None = None
+    ) -> Floats:
+        """Spectra as one descriptor changes and the other latents stay.
+
+        Parameters
+        ----------
+        name : str
+            One of the card's outputs, such as ``oxidation_state``.
+        values : (v,) array
+            What the descriptor is to be, in its unit.
+        at : (members, latent) or (members, 1, latent) array, optional
+            Where the other latents stay, such as `encode` gives them for one
+            measured spectrum. By default 0, the middle of the training data.
+
+        Returns
+        -------
+        (v, grid) array
+            Mean of the members' curves: flat, on the model's grid.
+
+        Raises
+        ------
+        ValueError
+            When the model has no such descriptor, `at` is not one spectrum's, or a
+            value lies beyond what every member has learned by more than its error.
+
+        Notes
+        -----
+        Each member's tied latent goes where its own map gives the value, the
+        nearest such place to `at` (`invert_map`): a spectrum whose members all say
+        the value already comes back as the decoder's reconstruction. A member whose
+        map ends short of a value that another reaches stands at its end.
+
+        Examples
+        --------
+        >>> key = max(key for key in shipped_models() if key.startswith("fe-k/"))
+        >>> model = load_model(resources.folder("models") / key, shipped_models()[key], "cpu")
+        >>> ferrous, ferric = model.what_if("oxidation_state", [2.0, 3.0])
+        >>> energy = model.card.grid.relative()
+        >>> bool(energy[ferric > 0.5][0] - energy[ferrous > 0.5][0] > 1.0)
+        True
+        """
+        output = next((one for one in self.card.outputs if one.name == name), None)
+        if output is None:
+            known = ", ".join(one.name for one in self.card.outputs)
+            raise ValueError(f"{self.card.name} has no descriptor {name!r}; it has {known}")
+        members, latents = self.card.members, self.card.latent
+        start = np.zeros((members, latents)) if at is None else np.asarray(at, dtype=float)
+        if start.shape not in {(members, latents), (members, 1, latents)}:
+            raise ValueError(
+                f"at has shape {start.shape}, needs ({members}, {latents}): the latents of one "
+                "spectrum, encode(flat[None])"
+            )
+        wanted = np.asarray(values, dtype=float)
+        low = min(one.value[0] for one in output.maps)
+        high = max(one.value[-1] for one in output.maps)
+        slack = output.error_constant
+        beyond = wanted[~((wanted >= low - slack) & (wanted <= high + slack))]
+        if beyond.size:
+            raise ValueError(
+                f"{name} = {beyond[0]:g} lies beyond what {self.card.name} has learned, "
+                f"{low:.4g} to {high:.4g} {output.unit}"
+            )
+        latent = np.repeat(start.reshape(members, 1, latents), wanted.size, axis=1)
+        for m, one in enumerate(output.maps):
+            latent[m, :, output.latent] = invert_map(one, wanted, latent[m, :, output.latent])
+        return self.decode(latent).mean(axis=0, dtype=float)
+
+
+def invert_map(fitted: MonotoneMap, value: Floats, near: Floats) -> Floats:
+    """Latent at which a monotone map gives a value.
+
+    Where the map is flat, or beyond its ends, many latents give one value: of
+    those it is the nearest to `near`. A value that the map does not reach gives
+    the end that comes closest.
+
+    Parameters
+    ----------
+    fitted : MonotoneMap
+    value, near : (n,) arrays
+
+    Examples
+    --------
+    >>> steps = MonotoneMap(np.array([-1.0, 0.0, 1.0, 2.0]), np.array([2.0, 3.0, 3.0, 4.0]))
+    >>> invert_map(steps, np.array([2.5, 3.0, 3.0, 3.0]), np.array([0.0, -1.0, 0.7, 2.0]))
+    array([-0.5,  0. ,  0.7,  1. ])
+    >>> invert_map(steps, np.array([2.0, 4.0, 9.0]), np.array([-3.0, 0.0, 0.0]))
+    array([-3.,  2.,  2.])
+    """
+    knot, level = fitted.latent, fitted.value
+    value = np.clip(value, level[0], level[-1])
+    above = np.searchsorted(level, value, side="left")  # the first knot at the value or higher
+    below = np.searchsorted(level, value, side="right") - 1  # the last one at it or lower
+    rise = level[above] - level[below]
+    share = np.divide(value - level[below], rise, out=np.zeros_like(rise), where=rise > 0)
+    between = knot[below] + share * (knot[above] - knot[below])
+    # Knots that carry the value itself span it; the map goes on flat beyond its ends.
+    first = np.where(above == 0, -np.inf, knot[above])
+    last = np.where(below == knot.size - 1, np.inf, knot[below])
+    on_knot = above <= below
+    return np.clip(near, np.where(on_knot, first, between), np.where(on_knot, last, between))
+
 
 def shipped_models() -> dict[str, str]:
     """Models this version knows: ``<edge>/<version>`` to the sha256 of its card."""
     index = resources.folder("models") / "index.json"
-    return dict(json.loads(index.read_text(encoding="utf-8")))
+    try:
+        return dict(json.loads(_read(index)))
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"{index} is not an index of models ({error}); reinstall rankaae-stream"
+        ) from error
 
 
 def load_model(path: Path, expected_id: str, device: str = "auto") -> Model:
@@ -67,8 +183,26 @@ def load_model(path: Path, expected_id: str, device: str = "auto") -> Model:
     ModelError
         When a file is missing or its hash differs.
     """
+    card, contents = checked_files(path, expected_id)
+    return Model(card, contents["encoder.onnx"], contents["decoder.onnx"], device)
+
+
+def checked_files(path: Path, expected_id: str | None) -> tuple[ModelCard, dict[str, bytes]]:
+    """The card of a model folder and the files it names, every hash compared.
+
+    Parameters
+    ----------
+    path : Path
+    expected_id : str or None
+        None takes the card as it is: a model that no index knows.
+
+    Raises
+    ------
+    ModelError
+        When a file is missing or its hash differs.
+    """
     card = ModelCard.from_bytes(_read(path / "card.json"), str(path / "card.json"))
-    if card.id != expected_id:
+    if expected_id is not None and card.id != expected_id:
         raise ModelError(
             f"{path / 'card.json'} has sha256 {card.id}, expected {expected_id}: the card was "
             "altered or is unknown to this version; reinstall rankaae-stream, or pin this id in "
@@ -88,7 +222,7 @@ def load_model(path: Path, expected_id: str, device: str = "auto") -> Model:
     missing = {"encoder.onnx", "decoder.onnx"} - contents.keys()
     if missing:
         raise ModelError(f"{path / 'card.json'} names no {' and no '.join(sorted(missing))}")
-    return Model(card, contents["encoder.onnx"], contents["decoder.onnx"], device)
+    return card, contents
 
 
 def duplicate_runtime() -> str | None:

@@ -178,7 +178,7 @@ def domain_flag(domain: Domain) -> Flag | None:
         "warning",
         domain.distance,
         "1",
-        f"the model's reconstruction leaves {domain.distance:.0%} of the spectrum's structure "
-        f"unexplained, above {domain.threshold:.0%}: it is unlike the oxides the model was trained "
-        "on, and its numbers should not be used",
+        f"{domain.distance:.1f} times as far from the model as good oxides are, beyond "
+        f"{domain.threshold:.1f}: it is unlike the oxides the model was trained on, and its "
+        "numbers should not be used",
     )

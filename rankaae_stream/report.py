@@ -65,7 +65,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """Share of the spectrum's structure that the reconstruction leaves unexplained.
+    """How far the spectrum lies from what the model knows; good measured oxides lie at 1.
 
     Beyond `threshold` the flag `out_of_domain` is set.
     """

@@ -63,27 +63,13 @@ def test_a_map_of_one_latent_is_refused():
         calibration.fit_monotone(np.zeros(3), np.arange(3.0))
 
 
-def test_the_quantile_covers_new_residuals_at_its_level():
-    rng = np.random.default_rng(0)
-    covered = [
-        np.abs(rng.normal(size=200)) <= calibration.absolute_quantile(rng.normal(size=40), 0.9)
-        for _ in range(200)
-    ]
-    assert np.mean(covered) == pytest.approx(0.9, abs=0.02)
-
-
-def test_the_quantile_ignores_unknown_truths():
-    residual = np.array([0.1, -0.2, np.nan])
-    assert calibration.absolute_quantile(residual, 0.9) == 0.2
-
-
-def scan(residual_at, valence_at, *, calibrated=True, compounds=5):
+def scan(residual_at, valence_at, *, compounds=5):
     """Compounds whose residual and valence error are lowest at given shifts."""
     shift = np.arange(-5.0, 6.25, 0.25)
     truth = np.linspace(2.0, 3.0, compounds)
     residual = 0.05 + 0.01 * (shift[:, None] - np.broadcast_to(residual_at, compounds)) ** 2
     estimate = truth + 0.2 * (shift[:, None] - np.broadcast_to(valence_at, compounds))
-    return ShiftScan(shift, residual, estimate, truth, np.full(compounds, calibrated))
+    return ShiftScan(shift, residual, estimate, truth)
 
 
 def test_two_optima_that_agree_give_their_mean_and_no_extra_uncertainty():
@@ -99,9 +85,15 @@ def test_half_of_a_disagreement_enters_the_uncertainty():
     assert fitted.uncertainty == pytest.approx(1.5, abs=0.1)
 
 
-def test_standards_without_foils_add_the_scatter_of_laboratories():
-    fitted = calibration.fit_theory_shift(scan(1.0, 1.0, calibrated=False))
+def test_what_the_standards_axes_are_uncertain_by_is_added():
+    fitted = calibration.fit_theory_shift(scan(1.0, 1.0), axis_uncertainty=0.7)
     assert fitted.uncertainty == pytest.approx(0.7, abs=0.05)
+
+
+@pytest.mark.parametrize("compounds", [1, 2, 4])
+def test_few_compounds_are_as_uncertain_as_simulations_misplace_single_ones(compounds):
+    fitted = calibration.fit_theory_shift(scan(1.0, 1.0, compounds=compounds))
+    assert fitted.uncertainty == pytest.approx(calibration.SCATTER / np.sqrt(compounds), abs=0.05)
 
 
 def test_compounds_that_disagree_make_the_shift_uncertain():
@@ -115,16 +107,65 @@ def test_the_weight_chooses_between_the_optima():
     assert calibration.fit_theory_shift(one, 0.0).value == pytest.approx(-1.0, abs=0.05)
 
 
-def test_standards_of_one_valence_cannot_fix_the_shift():
-    flat = scan(1.0, 1.0)
-    one = ShiftScan(flat.shift, flat.residual, flat.estimate, np.full(5, 2.0), flat.calibrated)
-    with pytest.raises(ValueError, match="hold 1 valence"):
-        calibration.fit_theory_shift(one)
+def test_standards_of_one_valence_leave_the_shift_to_the_residual():
+    both = scan(1.0, -3.0)
+    one = ShiftScan(both.shift, both.residual, both.estimate, np.full(5, 2.0))
+    fitted = calibration.fit_theory_shift(one)
+    assert fitted.by_valence is None
+    assert fitted.value == fitted.by_residual == pytest.approx(1.0, abs=0.05)
 
 
 def test_a_compound_left_out_is_judged_at_the_shift_of_the_others():
     spread = np.array([1.0, 1.0, 1.0, 1.0, 3.0])
-    errors = calibration.leave_one_compound_out(scan(1.0, spread), residual_weight=0.0)
+    errors, shifts = calibration.leave_one_compound_out(scan(1.0, spread), residual_weight=0.0)
     # The others put the shift at +1; the last compound needs +3, 0.2 a volt.
-    assert errors[-1] == pytest.approx(-0.4, abs=0.02)
-    assert np.abs(errors[:-1]).max() < 0.2
+    assert shifts[-1] == pytest.approx(1.0, abs=0.05)
+    assert errors[-1] == pytest.approx(-0.4, abs=0.05)
+    assert np.abs(errors[:-1]).max() < 0.25
+
+
+def test_a_compound_left_out_has_no_part_in_the_line_either():
+    one = scan(1.0, 1.0)
+    high = one.estimate.copy()
+    high[:, -1] += 1.0
+    errors, _ = calibration.leave_one_compound_out(
+        ShiftScan(one.shift, one.residual, high, one.truth), residual_weight=1.0
+    )
+    assert errors[-1] == pytest.approx(1.0, abs=0.05)
+
+
+def test_one_compound_alone_has_nothing_to_be_judged_by():
+    errors, _ = calibration.leave_one_compound_out(scan(1.0, 1.0, compounds=1))
+    assert np.isnan(errors).all()
+
+
+def test_one_compound_moves_the_line_little_and_many_decide():
+    truth = np.array([2.0])
+    one = calibration.fit_line(truth + 0.5, truth)
+    assert one.slope == 1.0
+    assert -0.1 < one.offset < -0.05
+    many = calibration.fit_line(np.tile(truth + 0.5, 200), np.tile(truth, 200))
+    assert many.offset == pytest.approx(-0.5, abs=0.03)
+
+
+def test_a_stretched_scale_is_pulled_together():
+    truth = np.repeat([2.0, 3.0, 4.0], 300)
+    line = calibration.fit_line(3.0 + 1.2 * (truth - 3.0), truth)
+    assert line.slope == pytest.approx(1 / 1.2, abs=0.03)
+    fitted = calibration.straighten(
+        calibration.MonotoneMap(np.array([0.0, 1.0]), np.array([1.8, 4.2])), line
+    )
+    np.testing.assert_allclose(fitted.value, [2.0, 4.0], atol=0.05)
+
+
+def test_a_line_keeps_levels_that_almost_agree_in_order():
+    value = 3.0 + np.arange(50) * 4e-16
+    fitted = calibration.MonotoneMap(np.arange(50.0), value)
+    found = calibration.straighten(fitted, calibration.Line(0.1234, 0.9777, 2.7182))
+    assert (np.diff(found.value) >= 0).all()
+
+
+@given(st.lists(st.tuples(st.floats(0, 7), st.floats(0, 7)), min_size=1, max_size=12))
+def test_no_line_turns_a_scale_over(pairs):
+    estimate, truth = np.array(pairs).T
+    assert calibration.fit_line(estimate, truth).slope >= 0.5

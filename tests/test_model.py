@@ -43,7 +43,8 @@ def test_any_number_of_spectra_goes_in(shipped):
     flat = np.random.default_rng(0).uniform(0, 1.5, (7, model.card.grid.points))
     whole = model.encode(flat)
     one_by_one = np.concatenate([model.encode(row[None]) for row in flat], axis=1)
-    np.testing.assert_allclose(whole, one_by_one, atol=1e-5)
+    # Noise is no spectrum: its latents reach 30, where single precision has 1e-6 of that.
+    np.testing.assert_allclose(whole, one_by_one, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["encoder.onnx", "decoder.onnx", "golden.npz"])
@@ -75,7 +76,7 @@ def test_a_missing_file_is_named(copied):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"schema": 2}, "schema 2"),
+        ({"schema": 3}, "schema 3"),
         ({"members": 99}, "99 members"),
         ({"edge": {"element": "Fe"}}, "not a valid model card"),
         ({"outputs": [{"name": "x"}]}, "not a valid model card"),

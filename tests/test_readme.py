@@ -53,4 +53,6 @@ def test_the_example_for_arrays_runs_as_it_stands(readme, root, monkeypatch, cap
     monkeypatch.chdir(root)
     (example,) = [block for block in blocks(readme, "python") if "import infer" in block]
     exec(example, {})
-    assert "Estimate(name='oxidation_state', value=2." in capsys.readouterr().out
+    assert re.search(
+        r"Estimate\(name='oxidation_state', value=(2\.9|3\.0)", capsys.readouterr().out
+    )

@@ -8,7 +8,6 @@ import torch
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from rankaae_stream.errors import ConfigurationError
@@ -16,9 +15,14 @@ from training.build import Built, build
 from training.config import Data, load
 from training.cutoffs import sensitivity
 from training.dataset import DATA
+from training.evaluate_command import evaluate, learn
 from training.export import MODELS
+from training.measure import as_toml, measure
+from training.progress import Display
+from training.search import Found, search
 from training.sources import elements, read_sites
-from training.train import RUNS
+from training.trials import RUNS
+from training.workers import TrialFailed, Workers
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 console = Console()
@@ -40,40 +44,86 @@ def fit(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Go on after what cannot be read, and list it")
     ] = False,
-    threads: Annotated[int, typer.Option(help="CPU threads of torch")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of a trial")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Trials at once; unless given, as many as cores // threads or Dask workers"
+        ),
+    ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            help="Train on a Dask cluster, such as tcp://host:8786; its workers need this "
+            "checkout, not the data, and --nthreads 1"
+        ),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            "--search",
+            min=1,
+            help="Instead of a model: try so many settings near the given ones and write the best",
+        ),
+    ] = None,
 ) -> None:
     """Train every trial, keep the best, calibrate on measured standards, export.
 
     A trial that finished before under the same configuration and data is taken
-    from --runs, so an interrupted command resumes where it stopped.
+    from --runs, so an interrupted command resumes where it stopped; so does a search.
     """
     torch.set_num_threads(threads)
+    where = Workers(workers, threads, dask)
     try:
         settings = load(config)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed}/{task.total} epochs {task.fields[losses]}"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console) as bars:
-
-            def started(seed: int):
-                task = bars.add_task(f"trial {seed}", total=settings.fit.epochs, losses="")
-
-                def epoch(done: int, losses: dict[str, float]) -> None:
-                    text = " ".join(f"{name[:6]} {value:.3f}" for name, value in losses.items())
-                    bars.update(task, completed=done, losses=text)
-
-                return epoch
-
-            built = build(
-                settings, models=models, runs=runs, data=data, progress=started, skip_bad=skip_bad
-            )
-    except ConfigurationError as error:
-        console.print(str(error), style="red", markup=False)
+        with Display(console) as watch:
+            how = {"runs": runs, "data": data, "skip_bad": skip_bad}
+            if samples is None:
+                result = build(settings, models=models, workers=where, watch=watch, **how)
+            else:
+                result = search(settings, samples, workers=where, watch=watch, **how)
+    except (ConfigurationError, TrialFailed) as error:
+        console.print(str(error), style="red", markup=False, soft_wrap=True)
+        for note in getattr(error, "__notes__", ()):
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
-    _show(built)
+    if isinstance(result, Built):
+        _show(result)
+    else:
+        _show_search(result)
+
+
+@app.command()
+def constants(
+    config: Annotated[Path, typer.Argument(help="TOML file, such as training/configs/co-k.toml")],
+    folder: Annotated[Path, typer.Argument(help="Folder with labels.csv and the files it names")],
+    compounds: Annotated[list[str], typer.Argument(help="As in its column compound")],
+    runs: Annotated[Path, typer.Option(help="Where finished trials are kept")] = RUNS,
+    data: Annotated[Path, typer.Option(help="Folder of data.simulated")] = DATA,
+) -> None:
+    """Find the theory shift of measured spectra that may not be shipped.
+
+    Prints entries for training/data/standards/constants.toml: `fit` takes those where
+    the spectrum is absent, and the card says so.
+    """
+    try:
+        named = " ".join(f'"{name}"' if " " in name else name for name in compounds)
+        command = f"python -m training constants training/configs/{config.name} FOLDER {named}"
+        with Display(console) as watch:
+            found = measure(
+                load(config),
+                folder,
+                compounds,
+                command.replace('"', "'"),
+                runs=runs,
+                data=data,
+                workers=Workers(None, 1, None),
+                watch=watch,
+            )
+    except (ConfigurationError, TrialFailed, OSError) as error:
+        console.print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    typer.echo(as_toml(found))
 
 
 @app.command()
@@ -122,6 +172,10 @@ def describe(
     console.print(table)
 
 
+app.command()(evaluate)
+app.command()(learn)
+
+
 def _below(glob: str, data: Path) -> str:
     """A path that was typed from elsewhere, as it is named below the data folder."""
     path = Path(glob).resolve()
@@ -142,28 +196,53 @@ def _show(built: Built) -> None:
     _list_lost(built.bad, built.dropped)
     console.print(f"{card.name} {card.version}, id {card.id[:12]}, seeds {evaluation['kept']}")
     console.print(f"theory shift {card.theory_shift}")
-    table = Table("descriptor", "test rho", "test MAE", "simulated ±", "standards ±")
+    table = Table("descriptor", "test rho", "test MAE", "±, members agreed", "evidence")
     for output in card.outputs:
         scores = evaluation["test"][output.name]
         table.add_row(
             output.name,
             f"{scores['spearman_score']:.2f}",
             f"{scores['mean_absolute_error_loss']:.3f}",
-            f"{output.simulated_error:.3f}",
-            f"{output.standards_error:.3f}",
+            f"{output.error_constant:.3f}",
+            output.evidence,
         )
     console.print(table)
-    table = Table("standard", "true", "estimate", "left out", "distance")
+    table = Table("standard", "true", "estimate", "left out", "own shift")
     for compound, row in evaluation["standards"].items():
+        left_out = row["left_out_error"]
         table.add_row(
             compound,
             f"{row['oxidation_state']:.2f}",
             f"{row['estimate']:.2f}",
-            f"{row['left_out_error']:+.2f}",
-            f"{row['distance']:.3f}",
+            "-" if left_out is None else f"{left_out:+.2f}",
+            f"{row['own_shift']:+.2f}",
         )
     console.print(table)
-    console.print(f"domain {evaluation['domain']}")
+
+
+def _show_search(found: Found, most: int = 4) -> None:
+    """The best samples side by side: their figures, then the settings that were searched."""
+    best = found.samples[:most]
+    table = Table("", *(f"sample {sample.number}" for sample in best), "given")
+    table.add_row("score", *(f"{sample.score:.4f}" for sample in best), "")
+    for label, figure in (
+        ("mean rho", lambda one: sum(one.spearman_scores) / len(one.spearman_scores)),
+        ("free correlation", lambda one: one.free_correlation_loss),
+        ("tied excess", lambda one: one.tied_excess_loss),
+        ("reconstruction rms", lambda one: one.reconstruction_loss),
+    ):
+        table.add_row(label, *(f"{figure(sample.figures):.3f}" for sample in best), "")
+    table.add_section()
+    for key, given in found.given.items():
+        table.add_row(key, *(f"{sample.settings[key]:.4g}" for sample in best), f"{given:.4g}")
+    console.print(table)
+    console.print(
+        f"{len(found.samples)} samples; the best settings are in\n{found.path}\n"
+        f"train them: python -m training fit {found.path}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """From a configuration to a model folder: the way through, on one page."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,29 @@ import numpy as np
 import torch
 
 from rankaae_stream.card import ModelCard
-from rankaae_stream.errors import ConfigurationError
-from training import dataset, evaluate, export, select, standards, theory, train
+from training import (
+    calibrate,
+    constants,
+    dataset,
+    export,
+    pool,
+    select,
+    standards,
+    theory,
+    trials,
+)
 from training.config import Config
+from training.descriptors import BOND_TOLERANCE, FIRST_SHELL
 from training.ensemble import Ensemble
+from training.measured import read_standards
+from training.scores import score_simulated, thresholds_on
 from training.sources import RULE
+from training.workers import HERE, Workers
 
 __all__ = ["Built", "build"]
+
+CHECKED = 1000
+"""Spectra on which an exported graph must compute what torch computes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +52,10 @@ def build(
     config: Config,
     *,
     models: Path = export.MODELS,
-    runs: Path = train.RUNS,
+    runs: Path = trials.RUNS,
     data: Path = dataset.DATA,
-    progress: Callable[[int], train.Progress] | None = None,
+    workers: Workers = HERE,
+    watch: trials.Watch | None = None,
     skip_bad: bool = False,
 ) -> Built:
     """Read, split, train what is not trained yet, select, calibrate, evaluate, export.
@@ -52,8 +69,10 @@ def build(
         Where finished trials are kept.
     data : Path
         Where the simulated spectra lie.
-    progress : callable, optional
-        See `training.train.fit_all`.
+    workers : Workers
+        Where the trials are trained; one after the other in this process by default.
+    watch : Watch, optional
+        Is told how training goes.
     skip_bad : bool
         Go on after simulated sites that cannot be read; `Built.bad` lists them.
 
@@ -61,72 +80,118 @@ def build(
     ------
     ConfigurationError
         When data cannot be read, or no site is labelled with a tied descriptor.
+    TrialFailed
+        When a trial raised or its worker died; those that had finished are kept.
     """
     simulated = dataset.read(config.element, config.data, config.grid, data, skip_bad=skip_bad)
-    _check_labels(config, simulated)
     split = dataset.split(simulated, config.data)
-    trials = train.fit_all(config, simulated, split, runs, progress)
-    scores = select.score_trials(config, simulated, split.validation, trials)
+    trained = trials.fit_all(config, simulated, split, runs, workers, watch)
+    scores = select.score_trials(config, simulated, split.validation, trained)
     kept = select.select(scores, config.fit.keep)
-    ensemble = Ensemble([trials[i] for i in kept])
+    ensemble = Ensemble([trained[i] for i in kept])
 
-    maps = evaluate.fit_maps(config, simulated, split, ensemble)
-    errors = evaluate.simulated_errors(config, simulated, split.validation, ensemble, maps)
+    maps = calibrate.fit_maps(config, simulated, split, ensemble)
+    errors = calibrate.simulated_errors(config, simulated, split.validation, ensemble, maps)
+    start = calibrate.domain_start(simulated, split.train)
     measured = standards.load(config.element, config.grid.energy_grid())
-    start = evaluate.domain_start(simulated, split.train)
-    judged = theory.evaluate_standards(config, measured, ensemble, maps, start)
-    unseen = evaluate.domain_distances(config, simulated, split.validation, ensemble, start)
-    threshold = theory.domain_threshold(unseen, judged.measured)
-
-    level = config.calibration.level
-    outputs = [
-        export.output_entry(name, k, maps[k], level, errors[name], judged.errors[name])
-        for k, name in enumerate(config.network.descriptors)
-    ]
-    evaluation = {
-        "validation": evaluate.evaluate_simulated(
-            config, simulated, split.validation, ensemble, maps
-        ),
-        "test": evaluate.evaluate_simulated(config, simulated, split.test, ensemble, maps),
-        "trials": [asdict(score) for score in scores],
-        "kept": list(ensemble.seeds),
-        "standards": theory.by_compound(judged),
-        "files": theory.by_file(judged),
-        "domain": {
-            "start": start,
-            "threshold": threshold,
-            "false_alarms_on_validation": float((unseen > threshold).mean()),
-            "auroc_score": theory.domain_score(judged.measured),
-        },
-    }
-    card = export.write_model(
+    judged = theory.judge_standards(
+        config, measured, constants.load(config.element), ensemble, maps, errors, start
+    )
+    own = pool.shown(config, judged.compounds)
+    together = [*own, *pool.others(config, models)]
+    drafted = export.draft(
         config,
         ensemble,
-        outputs,
-        theory_shift={**asdict(judged.fit), "compression": config.data.compression},
-        domain={"start": start, "threshold": threshold},
-        evaluation=evaluation,
-        notes=_notes(config, simulated, split, evaluation),
+        _outputs(config, judged, errors, together),
+        {**asdict(judged.fit), "compression": config.data.compression},
+        pool.domain_rule(config, together, start),
+    )
+    thresholds = thresholds_on(drafted, config, simulated, split.validation)
+    test = score_simulated(drafted, config, simulated, split.test, thresholds)
+    evaluation = {
+        "test": {
+            name: {
+                "spearman_score": one.spearman_score,
+                "mean_absolute_error_loss": one.mean_absolute_error_loss,
+                "coverage": one.augmented_coverage,
+            }
+            for name, one in test.descriptors.items()
+        },
+        "trials": [asdict(score) for score in scores],
+        "kept": list(ensemble.seeds),
+        "line": asdict(judged.line) if judged.line else None,
+        "constants": [asdict(one) for one in judged.constants],
+        "standards": _by_compound(config, judged),
+        "files": _by_file(drafted, measured),
+        "simulated_errors": {
+            name: asdict(error)
+            for name, error in zip(config.network.descriptors, errors, strict=True)
+        },
+        "shown": [asdict(one) for one in own],
+        "pooled": sorted({f"{one.element} {one.compound}" for one in together}),
+    }
+    unseen = np.concatenate([split.validation, split.test])
+    card = export.write_model(
+        config,
+        drafted,
+        evaluation,
+        _notes(config, simulated, split, evaluation),
         golden=select.clean_spectra(config, simulated, split.test[:8]),
         models=models,
+        check=calibrate.augmented(config, simulated, unseen, mixtures=True).flat[:CHECKED],
     )
     return Built(card, evaluation, tuple(simulated.bad), dict(simulated.dropped))
 
 
-def _check_labels(config: Config, simulated: dataset.Simulated) -> None:
-    """A descriptor that no site is labelled with cannot order a latent."""
-    labels = train.labels_of(config, simulated)
-    missing = [
-        name
-        for k, name in enumerate(config.network.descriptors)
-        if not np.isfinite(labels[:, k]).any()
-    ]
-    if missing:
-        files = ", ".join(name for name, _ in simulated.sources)
-        raise ConfigurationError(
-            f"{files}: no site is labelled with {', '.join(missing)}; expected an AUX_ column or a "
-            "structure, for valences data.table, or network.descriptors without it"
-        )
+def _outputs(
+    config: Config,
+    judged: theory.Theory,
+    errors: Sequence[calibrate.ErrorModel],
+    together: Sequence[pool.Shown],
+) -> list[dict[str, Any]]:
+    """Simulated half-widths, made wider or narrower by what measured compounds call for."""
+    level = config.calibration.level
+    entries: list[dict[str, Any]] = []
+    for k, name in enumerate(config.network.descriptors):
+        factor = pool.error_factor(name, together, level)
+        shown = theory.is_shown(judged.compounds, k, factor)
+        error = errors[k].times(factor if shown else max(factor, 1.0))
+        evidence = "measured" if shown else "simulation"
+        entries.append(export.output_entry(name, k, judged.maps[k], level, error, evidence))
+    return entries
+
+
+def _by_compound(config: Config, judged: theory.Theory) -> dict[str, dict[str, Any]]:
+    """What each compound among the standards showed; None where that is unknown."""
+    k = config.network.descriptors.index("oxidation_state")
+    return {
+        one.name: {
+            "oxidation_state": float(one.truth[k]),
+            "estimate": float(one.value[k]),
+            "left_out_error": one.left_out if np.isfinite(one.left_out) else None,
+            "own_shift": one.own_shift,
+        }
+        for one in judged.compounds
+    }
+
+
+def _by_file(drafted: export.Draft, measured: Sequence[standards.Standard]) -> dict[str, Any]:
+    """Every measured file as a live scan would be answered, whatever its role."""
+    return {
+        one.standard.file: {
+            "role": one.standard.role,
+            "foil": one.standard.foil,
+            "foil_shift": one.standard.shift,
+            "true_oxidation_state": one.standard.oxidation_state,
+            "true_coordination_number": one.standard.coordination_number,
+            "distance": None if one.refusal else one.distance,
+            "refusal": one.refusal,
+            **{each.name: each.value for each in one.estimates},
+            **{f"{each.name}_low": each.low for each in one.estimates},
+            **{f"{each.name}_high": each.high for each in one.estimates},
+        }
+        for one in read_standards(drafted, measured)
+    }
 
 
 def _notes(
@@ -156,20 +221,26 @@ def _notes(
             "form": "0.5 + arctan(2 (E - E_c) / width) / pi through the first simulated point",
             "width": config.data.core_hole_width,
         },
-        "intervals": {
-            "simulated_error": "conformal quantile of the absolute error on validation compounds, "
-            "augmented without energy shift",
-            "standards_error": "normal quantile of the level times the rms over measured "
-            "compounds: the valence left out one compound at a time, the coordination number at "
-            "the theory shift; 0 where standards carry no label",
-        },
-        "domain_rule": "rms residual of the mean reconstruction after height, slope and a shift of "
-        "at most 0.5 eV, over the standard deviation of the spectrum, both from start on; "
-        + theory.THRESHOLD_RULE,
+        "intervals": "conformal half-width on augmented validation compounds, in the spread of "
+        "the members, times the factor that measured compounds of all elements call for (valences "
+        "left out one compound at a time); where a descriptor was not shown on this element's "
+        "compounds the factor is at least 1; axis and edge step are added by the runtime",
+        "evidence_rule": theory.EVIDENCE_RULE,
+        "domain_rule": "root mean square of the misfit by energy region (as shares of the "
+        "spectrum's structure, after height, slope and a shift of at most 0.5 eV) and of the "
+        "latents' length, over what measured oxides of all elements show; threshold: 5 % of their "
+        "compounds would be flagged",
         "theory_shift_rule": f"{config.calibration.residual_weight:g} of the residual's optimum "
         f"(valence held at its known value, from {config.calibration.start:+g} eV on), the rest of "
-        "the valence error's, over standards averaged by compound",
-        "scores": {"test": evaluation["test"], "domain": evaluation["domain"]},
+        "the valence error's, over standards averaged by compound; the residual's alone where all "
+        "have one valence",
+        "valence_line": evaluation["line"],
+        "constants": evaluation["constants"],
+        "cutoffs": {
+            "first_shell": FIRST_SHELL,
+            "bond_tolerance": f"{BOND_TOLERANCE} x sum of covalent radii",
+        },
+        "scores": {"test": evaluation["test"]},
         "training": {
             "config": config.model_dump(mode="json"),
             "torch": torch.__version__,

@@ -4,15 +4,35 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.spectrum import K_EDGES, EnergyGrid
+from training.descriptors import DESCRIPTORS
 
 __all__ = ["Augment", "Calibration", "Config", "Data", "Fit", "Grid", "Losses", "Network", "load"]
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
+
+
+def _ascending(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] > value[1]:
+        raise ValueError(f"[{value[0]}, {value[1]}] should be [smallest, largest]")
+    return value
+
+
+Range = Annotated[tuple[NotNegative, NotNegative], AfterValidator(_ascending)]
+
+AVERAGED = frozenset({"oxidation_state", "coordination_number"})
+"""Descriptors whose mean over its sites chemists state for a mixture; others mean nothing there."""
 
 
 class _Section(BaseModel):
@@ -58,52 +78,113 @@ class Data(_Section):
 
 
 class Network(_Section):
-    """Fully connected form; one latent a descriptor, then `free` ones."""
+    """Three networks; one latent a descriptor, then `free` ones."""
 
-    descriptors: tuple[str, ...] = (
-        "oxidation_state",
-        "coordination_number",
-        "ligand_coordination",
-        "bond_length_spread",
-        "min_ligand_distance",
+    descriptors: tuple[str, ...] = Field(
+        default=(
+            "oxidation_state",
+            "coordination_number",
+            "ligand_coordination",
+            "bond_length_spread",
+            "min_ligand_distance",
+        ),
+        min_length=1,
+        description="what the first latents are tied to, in their order",
     )
-    free: int = 1
-    width: int = 64
-    depth: int = 4
+    free: int = Field(default=1, ge=0, description="latents that no descriptor orders")
+    encoder: Literal["fc", "cnn"] = Field(
+        default="fc", description="fully connected, or convolutions along energy"
+    )
+    channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(8, 16, 32, 32),
+        min_length=1,
+        description="of the cnn's layers, each of which halves the number of points",
+    )
+    width: int = Field(default=128, ge=1, description="of a fully connected layer")
+    depth: int = Field(default=4, ge=1, description="number of fully connected hidden layers")
     dropout: Fraction = 0.04
     discriminator_noise: NotNegative = 0.56
     discriminator_dropout: Fraction = 0.056
+
+    @field_validator("descriptors")
+    @classmethod
+    def _known_and_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in names if name not in DESCRIPTORS]
+        if unknown or len(set(names)) < len(names):
+            wrong = f"does not know {', '.join(unknown)}" if unknown else "names one twice"
+            raise ValueError(f"{wrong}; choose each at most once from {', '.join(DESCRIPTORS)}")
+        return names
 
     @property
     def latent(self) -> int:
         """Number of latent dimensions."""
         return len(self.descriptors) + self.free
 
+    @property
+    def averaged(self) -> tuple[int, ...]:
+        """Positions of the descriptors that a mixture of sites has the mean of."""
+        return tuple(k for k, name in enumerate(self.descriptors) if name in AVERAGED)
+
 
 class Augment(_Section):
-    """Strengths of the augmentation; energies in eV."""
+    """Strengths of the augmentation; energies in eV. Zero switches an effect off."""
 
-    shift: NotNegative = Field(default=0.7, description="standard deviation of the energy shift")
-    broadening: tuple[float, float] = Field(
-        default=(0.3, 1.6), description="range of Gaussian sigmas"
+    shift: NotNegative = Field(
+        default=0.7,
+        description="standard deviation of the energy shift; simulations misplace single "
+        "compounds, and laboratories their axes, by 1-2",
+    )
+    broadening: Range = Field(default=(0.3, 1.6), description="range of Gaussian sigmas")
+    core_hole: Range = Field(
+        default=(0.0, 1.0),
+        description="range of full widths of a Lorentzian added to the simulation's own",
     )
     noise: NotNegative = Field(
         default=0.015, description="largest standard deviation of point noise"
     )
+    drift: NotNegative = Field(
+        default=0.008, description="largest standard deviation of noise that is alike along energy"
+    )
+    drift_length: Range = Field(
+        default=(1.0, 10.0), description="range of the energies over which drift forgets itself"
+    )
+    glitch: NotNegative = Field(default=0.1, description="standard deviation of a glitch's height")
+    glitch_width: Range = Field(default=(0.3, 1.5), description="range of its full width")
+    glitch_share: Fraction = Field(default=0.05, description="share of spectra with one glitch")
     height: NotNegative = Field(default=0.04, description="standard deviation of log height")
     slope: NotNegative = Field(default=0.03, description="standard deviation, per 50 eV")
+    curvature: NotNegative = Field(
+        default=0.01, description="standard deviation of what a parabola adds at +50 eV"
+    )
     over_absorption: Fraction = Field(default=0.15, description="largest damping")
     over_absorption_share: Fraction = 0.4
+    post_edge: NotNegative = Field(
+        default=0.04,
+        description="standard deviation, per 50 eV, of the post-edge slope that stays in a scan "
+        "which ends before +100; the shipped standards have this",
+    )
+    pre_edge: NotNegative = Field(
+        default=0.2,
+        description="standard deviation, per 50 eV, of the pre-edge slope that stays in a scan "
+        "which starts after -30; the shipped standards have this",
+    )
+    short_share: Fraction = Field(
+        default=0.1,
+        description="share of spectra that end early, and as large a share that start late; so "
+        "many of the shipped standards do",
+    )
+    gap: Range = Field(default=(1.0, 6.0), description="range of widths without a measured point")
+    gap_share: Fraction = Field(default=0.1, description="share of spectra with one gap")
     mixture_share: Fraction = Field(
-        default=0.3, description="share of spectra mixed with another one"
+        default=0.3, description="share of spectra that become sums of two or three sites"
     )
 
 
 class Losses(_Section):
     """Weights of the summed losses."""
 
-    rank: NotNegative = 1.0
-    reconstruction: NotNegative = 30.0
+    rank: NotNegative = 30.0
+    reconstruction: NotNegative = 60.0
     tail: NotNegative = Field(
         default=1.0, description="keeps the decoder tame below the simulation"
     )
@@ -115,17 +196,17 @@ class Losses(_Section):
 class Fit(_Section):
     """Optimisation and the ensemble."""
 
-    epochs: int = 500
+    epochs: int = 400
     batch: int = 128
     rate: float = Field(default=4e-3, description="peak of the one-cycle learning rate")
     weight_decay: float = 0.01
-    trials: int = 6
-    keep: int = 3
+    trials: int = 8
+    keep: int = 4
     seed: int = 0
 
 
 class Calibration(_Section):
-    """How latents become estimates, and how the theory shift is searched."""
+    """How latents become estimates, how the theory shift is searched, and where the domain ends."""
 
     level: Fraction = 0.9
     copies: int = 8
@@ -135,13 +216,19 @@ class Calibration(_Section):
         default=0.5,
         description="share of the residual's optimum in the shift; the rest is the valence's",
     )
+    regions: tuple[tuple[float, float], ...] = Field(
+        default=((-10.0, 0.0), (0.0, 5.0), (5.0, 12.0)),
+        min_length=1,
+        description="where the domain is judged, eV: metals and sulfides differ from oxides there; "
+        "further up theory's own misfit on good oxides is as large as on them",
+    )
 
 
 class Config(_Section):
     """All that decides what a model will be."""
 
     name: str
-    version: str
+    version: str = Field(pattern=r"^\w[\w.-]*$", description="a folder's name, such as a date")
     element: str
     data: Data
     grid: Grid = Grid()

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import conv1d, softplus
 
+from training.model import STRIDE
 from training.train import Trial
 
-__all__ = ["OPSET", "Ensemble", "Stacked", "stack"]
+__all__ = ["OPSET", "Ensemble", "Stacked", "StackedCNN", "stack"]
 
 OPSET = 20
 """ONNX operator set of the exported graphs."""
@@ -51,6 +52,46 @@ class Stacked(nn.Module):
         return softplus(x, beta=self.softplus) if self.softplus else x
 
 
+class StackedCNN(Stacked):
+    """Convolutions of m members as groups of one, then the dense layers.
+
+    Parameters
+    ----------
+    kernels : sequence of (m c, inputs, taps) tensors
+        Member by member; all read the one channel of the first layer's input, later
+        layers the channels of their own member.
+    offsets : sequence of (m c,) tensors
+    bends : sequence of (m c, 1) tensors
+        PReLU slopes.
+    weights, biases, slopes
+        See `Stacked`.
+    """
+
+    def __init__(
+        self,
+        kernels: Sequence[Tensor],
+        offsets: Sequence[Tensor],
+        bends: Sequence[Tensor],
+        weights: Sequence[Tensor],
+        biases: Sequence[Tensor],
+        slopes: Sequence[Tensor],
+    ) -> None:
+        super().__init__(weights, biases, slopes)
+        self.members = len(weights[0])
+        self.kernels = nn.ParameterList([nn.Parameter(k, requires_grad=False) for k in kernels])
+        self.offsets = nn.ParameterList([nn.Parameter(o, requires_grad=False) for o in offsets])
+        self.bends = nn.ParameterList([nn.Parameter(b, requires_grad=False) for b in bends])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, points) to (m, n, outputs)."""
+        x = x[:, None]  # (n, 1, points)
+        for i, (kernel, offset) in enumerate(zip(self.kernels, self.offsets, strict=True)):
+            x = conv1d(x, kernel, offset, stride=STRIDE, groups=self.members if i else 1)
+            x = _prelu(x, self.bends[i])
+        x = x.reshape(-1, self.members, self.weights[0].shape[1])  # (n, m, c length)
+        return super().forward(x.transpose(0, 1))
+
+
 def _prelu(x: Tensor, slope: Tensor) -> Tensor:
     """PReLU with a slope a member and unit, which torch's own PReLU does not broadcast.
 
@@ -67,17 +108,22 @@ def _prelu(x: Tensor, slope: Tensor) -> Tensor:
 def stack(networks: Sequence[nn.Sequential]) -> Stacked:
     """Fold and stack encoders, or decoders, of equal shape.
 
-    A BatchNorm without affine is ``(x - mean) / sd``. Behind an activation it
-    goes into the Linear layer that follows, behind a Linear layer into that one.
-    Folded in double precision.
+    A BatchNorm is ``(x - mean) / sd``, times and plus something where it is affine.
+    Behind an activation it goes into the Linear layer that follows, behind a
+    Linear or a convolution into that one. Folded in double precision.
     """
     folded = [_fold(network) for network in networks]
-    layers = range(len(folded[0][0]))
-    weights = [torch.stack([one[0][i][0].T for one in folded]).float() for i in layers]
-    biases = [torch.stack([one[0][i][1][None] for one in folded]).float() for i in layers]
-    slopes = [
-        torch.stack([one[1][i][None] for one in folded]).float() for i in range(len(folded[0][1]))
-    ]
+    layers = list(zip(*(one[0] for one in folded), strict=True))  # by layer, then by member
+    bent = list(zip(*(one[1] for one in folded), strict=True))
+    first = sum(weight.ndim == 3 for weight, _ in folded[0][0])  # of the dense layers
+    weights = [torch.stack([weight.T for weight, _ in one]).float() for one in layers[first:]]
+    biases = [torch.stack([bias[None] for _, bias in one]).float() for one in layers[first:]]
+    slopes = [torch.stack([slope[None] for slope in one]).float() for one in bent[first:]]
+    if first:
+        kernels = [torch.cat([kernel for kernel, _ in one]).float() for one in layers[:first]]
+        offsets = [torch.cat([offset for _, offset in one]).float() for one in layers[:first]]
+        bends = [torch.cat(one)[:, None].float() for one in bent[:first]]
+        return StackedCNN(kernels, offsets, bends, weights, biases, slopes)
     last = networks[0][-1]
     return Stacked(
         weights, biases, slopes, float(last.beta) if isinstance(last, nn.Softplus) else 0
@@ -85,35 +131,47 @@ def stack(networks: Sequence[nn.Sequential]) -> Stacked:
 
 
 def _fold(network: nn.Sequential) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
-    """(weight, bias) of every Linear and the slopes of every PReLU, without BatchNorm."""
-    linears: list[tuple[Tensor, Tensor]] = []
+    """(weight, bias) of every layer and the slopes of every PReLU, without BatchNorm."""
+    layers: list[tuple[Tensor, Tensor]] = []
     slopes: list[Tensor] = []
     scale, offset = None, None  # what the last BatchNorm does to the next Linear's input
-    after_linear = False
+    after_weights = False
     for layer in network:
-        if isinstance(layer, nn.Linear):
-            weight, bias = layer.weight.detach().double(), layer.bias.detach().double()
+        if isinstance(layer, nn.Linear | nn.Conv1d):
+            weight = layer.weight.detach().double()
+            bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach()
+            bias = bias.double()
             if scale is not None and offset is not None:
+                if isinstance(layer, nn.Conv1d):
+                    raise TypeError("cannot fold a BatchNorm into the convolution behind it")
                 bias = bias + weight @ offset
                 weight = weight * scale
                 scale = offset = None
-            linears.append((weight, bias))
-            after_linear = True
+            layers.append((weight, bias))
+            after_weights = True
         elif isinstance(layer, nn.PReLU):
             slopes.append(layer.weight.detach().double())
-            after_linear = False
+            after_weights = False
         elif isinstance(layer, nn.BatchNorm1d):
-            assert layer.running_mean is not None
-            assert layer.running_var is not None
-            scale = 1.0 / torch.sqrt(layer.running_var.double() + layer.eps)
-            offset = -layer.running_mean.double() * scale
-            if after_linear:
-                weight, bias = linears[-1]
-                linears[-1] = (weight * scale[:, None], bias * scale + offset)
+            scale, offset = _scale_and_offset(layer)
+            if after_weights:
+                weight, bias = layers[-1]
+                across = scale.reshape(-1, *[1] * (weight.ndim - 1))
+                layers[-1] = (weight * across, bias * scale + offset)
                 scale = offset = None
-        elif not isinstance(layer, nn.Dropout | nn.Softplus):
+        elif not isinstance(layer, nn.Dropout | nn.Softplus | nn.Flatten | nn.Unflatten):
             raise TypeError(f"do not know how to fold {type(layer).__name__}")
-    return linears, slopes
+    return layers, slopes
+
+
+def _scale_and_offset(layer: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
+    scale = 1.0 / torch.sqrt(layer.running_var.double() + layer.eps)
+    if not layer.affine:
+        return scale, -layer.running_mean.double() * scale
+    scale = scale * layer.weight.detach().double()
+    return scale, layer.bias.detach().double() - layer.running_mean.double() * scale
 
 
 class Ensemble:

@@ -1,11 +1,12 @@
 """A trained ensemble as a model folder: graphs, golden pair, evaluation, card, index."""
 
 import hashlib
-import json
+import io
 import logging
 import tempfile
 import warnings
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,27 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from rankaae_stream.card import CARD_SCHEMA, ModelCard
+from rankaae_stream.card import CARD_SCHEMA, DomainRule, ModelCard, MonotoneMap
 from rankaae_stream.spectrum import Edge, NormalizationRanges
+from rankaae_stream.verify import TOLERANCE, largest_difference
+from training.calibrate import ErrorModel
 from training.config import Config
 from training.descriptors import DESCRIPTORS
 from training.ensemble import OPSET, Ensemble, Stacked
+from training.place import as_json, place
 
-__all__ = ["MODELS", "RANGES", "TOLERANCE", "to_onnx", "write_model"]
+__all__ = [
+    "MODELS",
+    "RANGES",
+    "TOLERANCE",
+    "Draft",
+    "draft",
+    "output_entry",
+    "to_onnx",
+    "write_model",
+]
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
-
-TOLERANCE = 1e-5
-"""Largest difference allowed between torch and ONNX, in units of latent and flat."""
 
 RANGES = {
     "oxidation_state": (0.0, 8.0),
@@ -34,59 +44,55 @@ RANGES = {
     "ligand_coordination": (1.0, 12.0),
     "bond_length_spread": (0.0, 1.0),
     "min_ligand_distance": (1.2, 5.2),
+    "mean_bond_length": (1.4, 2.6),
+    "angle_spread": (0.0, 90.0),
 }
 """What each descriptor can be; two ligands of one shell are at most two radii apart."""
 
 
-def write_model(
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """A calibrated ensemble before it is written: what `rankaae_stream.model.Model` is after.
+
+    Its card names no files, and its id is that of no file.
+    """
+
+    card: ModelCard
+    ensemble: Ensemble
+
+    def encode(self, flat: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Spectra (n, g) to latents (m, n, l)."""
+        return self.ensemble.encode(flat)
+
+    def decode(self, latent: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Latents (m, n, l) to spectra (m, n, g)."""
+        return self.ensemble.decode(latent)
+
+
+def draft(
     config: Config,
     ensemble: Ensemble,
     outputs: list[dict[str, Any]],
-    theory_shift: dict[str, float],
-    domain: dict[str, float],
-    evaluation: dict[str, Any],
-    notes: dict[str, Any],
-    golden: NDArray[np.float64],
-    models: Path = MODELS,
-) -> ModelCard:
-    """Write ``models/<edge>/<version>/`` and enter it in ``models/index.json``.
+    theory_shift: dict[str, float | None],
+    domain: DomainRule,
+) -> Draft:
+    """Put a card around an ensemble, with all that a number depends on.
 
     Parameters
     ----------
     config : Config
     ensemble : Ensemble
-    outputs, theory_shift, domain, notes : plain data
-        Parts of the card; `notes` holds what the runtime does not use.
-    evaluation : dict
-        Becomes evaluation.json.
-    golden : (k, g) array
-        Spectra whose latents and reconstructions are kept as the golden pair.
-    models : Path
-
-    Returns
-    -------
-    ModelCard
-        Read back from the bytes that were written.
+    outputs : list of dict
+        See `output_entry`.
+    theory_shift : dict
+        As `rankaae_stream.card.TheoryShift`.
+    domain : DomainRule
     """
-    folder = models / config.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    flat = golden.astype(np.float32)
-    latent = ensemble.encode(flat).astype(np.float32)
-    reconstruction = ensemble.decode(latent).astype(np.float32)
-    contents = {
-        "encoder.onnx": to_onnx(ensemble.encoder, flat, "flat", "latent", batch=0),
-        "decoder.onnx": to_onnx(ensemble.decoder, latent, "latent", "flat", batch=1),
-        "evaluation.json": _json(evaluation),
-    }
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    np.savez(folder / "golden.npz", flat=flat, latent=latent, reconstruction=reconstruction)
-    contents["golden.npz"] = (folder / "golden.npz").read_bytes()
     card = {
         "schema": CARD_SCHEMA,
         "name": config.name,
         "version": config.version,
-        "files": {name: hashlib.sha256(contents[name]).hexdigest() for name in sorted(contents)},
+        "files": {},
         "edge": asdict(Edge(config.element, "K", config.e0)),
         "grid": asdict(config.grid.energy_grid()),
         "normalization": asdict(NormalizationRanges()),
@@ -94,16 +100,67 @@ def write_model(
         "members": len(ensemble.seeds),
         "latent": config.network.latent,
         "outputs": outputs,
-        "domain": domain,
-        **notes,
+        "domain": asdict(domain),
     }
-    content = _json(card)
-    checked = ModelCard.from_bytes(content, str(folder / "card.json"))
-    (folder / "card.json").write_bytes(content)
-    index = models / "index.json"
-    known = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {}
-    known[config.folder] = checked.id
-    index.write_bytes(_json(dict(sorted(known.items()))))
+    return Draft(ModelCard.from_bytes(as_json(card), config.folder), ensemble)
+
+
+def write_model(
+    config: Config,
+    draft: Draft,
+    evaluation: dict[str, Any],
+    notes: dict[str, Any],
+    golden: NDArray[np.float64],
+    models: Path = MODELS,
+    check: NDArray[np.floating] | None = None,
+) -> ModelCard:
+    """Write ``models/<edge>/<version>/``, whole or not at all, and enter it in the index.
+
+    Parameters
+    ----------
+    config : Config
+    draft : Draft
+    evaluation : dict
+        Becomes evaluation.json.
+    notes : dict
+        What else the card says, for people.
+    golden : (k, g) array
+        Spectra whose latents and reconstructions are kept as the golden pair.
+    models : Path
+        See `place` for what happens to other versions of the edge.
+    check : (n, g) array, optional
+        Spectra on which ONNX must compute what torch computes; by default `golden`.
+
+    Returns
+    -------
+    ModelCard
+        Read back from the bytes that were written.
+
+    Raises
+    ------
+    ConfigurationError
+        When the disk or the index does not take the model.
+    ValueError
+        When torch and ONNX differ by more than `TOLERANCE`.
+    """
+    ensemble = draft.ensemble
+    flat = golden.astype(np.float32)
+    latent = ensemble.encode(flat).astype(np.float32)
+    reconstruction = ensemble.decode(latent).astype(np.float32)
+    examples = flat if check is None else check.astype(np.float32)
+    encoded = ensemble.encode(examples).astype(np.float32)
+    pair = io.BytesIO()
+    np.savez(pair, flat=flat, latent=latent, reconstruction=reconstruction)
+    contents = {
+        "encoder.onnx": to_onnx(ensemble.encoder, examples, "flat", "latent", batch=0),
+        "decoder.onnx": to_onnx(ensemble.decoder, encoded, "latent", "flat", batch=1),
+        "evaluation.json": as_json(evaluation),
+        "golden.npz": pair.getvalue(),
+    }
+    files = {name: hashlib.sha256(contents[name]).hexdigest() for name in sorted(contents)}
+    content = as_json({**draft.card.raw, "files": files, "opset": OPSET, **notes})
+    checked = ModelCard.from_bytes(content, str(models / config.folder / "card.json"))
+    place(models, config.folder, {**contents, "card.json": content})
     return checked
 
 
@@ -116,7 +173,7 @@ def to_onnx(
     ----------
     network : Stacked
     example : array
-        A real input; its axis `batch` becomes dynamic.
+        Real inputs, all of which both must compute alike; the axis `batch` becomes dynamic.
     source, result : str
         Names of input and output.
     batch : int
@@ -149,11 +206,13 @@ def to_onnx(
     with torch.no_grad():
         wanted = network(given).numpy()
     found = np.asarray(session.run(None, {source: example})[0])
-    difference = float(np.abs(found - wanted).max())
-    if found.shape != wanted.shape or not difference <= TOLERANCE:
+    if found.shape != wanted.shape:
+        raise ValueError(f"{source} -> {result}: ONNX gives {found.shape}, torch {wanted.shape}")
+    difference = largest_difference(found, wanted)
+    if not difference <= TOLERANCE:
         raise ValueError(
-            f"{source} -> {result}: ONNX differs from torch by {difference:.2g}, "
-            f"at most {TOLERANCE:.0e} allowed"
+            f"{source} -> {result}: ONNX differs from torch by {difference:.2g} in "
+            f"{example.shape[batch]} spectra, at most {TOLERANCE:.0e} allowed"
         )
     return content
 
@@ -171,7 +230,12 @@ def _bare(content: bytes) -> bytes:
 
 
 def output_entry(
-    name: str, latent: int, maps: Any, level: float, simulated: float, standards: float
+    name: str,
+    latent: int,
+    maps: Sequence[MonotoneMap],
+    level: float,
+    error: ErrorModel,
+    evidence: str,
 ) -> dict[str, Any]:
     """One entry of the card's outputs."""
     return {
@@ -181,10 +245,7 @@ def output_entry(
         "range": list(RANGES[name]),
         "maps": [{"latent": m.latent.tolist(), "value": m.value.tolist()} for m in maps],
         "level": level,
-        "simulated_error": simulated,
-        "standards_error": standards,
+        "error_constant": error.constant,
+        "error_per_spread": error.per_spread,
+        "evidence": evidence,
     }
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")

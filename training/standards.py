@@ -14,6 +14,8 @@ from rankaae_stream.quality import coverage
 from rankaae_stream.regrid import regrid
 from rankaae_stream.resources import folder
 from rankaae_stream.spectrum import K_EDGES, Edge, EnergyGrid, Floats, NormalizationRanges
+from training.crystals import descriptors_of
+from training.sources.site import unlabelled
 
 __all__ = ["CHANNEL", "STANDARDS", "Standard", "channel_shift", "foil_shift", "load"]
 
@@ -40,6 +42,11 @@ class Standard:
         reference channel; empty where none did.
     shift : float
         What the foil added, eV.
+    session : str
+        Files without a foil that share one err together; empty with a foil.
+    labels : (k,) array
+        From the crystal structure, columns as in `DESCRIPTORS`; NaN where unknown,
+        and everywhere for foils and other compounds outside the domain.
     """
 
     file: str
@@ -51,13 +58,15 @@ class Standard:
     flat: Floats
     foil: str
     shift: float
+    session: str
+    labels: Floats
 
     def on_grid(self, grid: EnergyGrid, e0: float, theory_shift: float) -> Floats:
         """Flat on the model's grid after the theory shift, (grid.points,)."""
         return regrid(self.energy + theory_shift, self.flat, grid, e0)
 
 
-def load(element: str, grid: EnergyGrid) -> tuple[Standard, ...]:
+def load(element: str, grid: EnergyGrid, where: Path = STANDARDS) -> tuple[Standard, ...]:
     """Every labelled file of an element.
 
     Parameters
@@ -65,15 +74,17 @@ def load(element: str, grid: EnergyGrid) -> tuple[Standard, ...]:
     element : str
     grid : EnergyGrid
         The model's; it has a part in how a short scan is normalised.
+    where : Path
+        Folder of labels.csv and of the files that it names and the package does not ship.
     """
     e0 = K_EDGES[element]
-    with (STANDARDS / "labels.csv").open(encoding="utf-8", newline="") as handle:
+    with (where / "labels.csv").open(encoding="utf-8", newline="") as handle:
         rows = [row for row in csv.DictReader(handle) if row["element"] == element]
     found: list[Standard] = []
     for row in rows:
-        energy, mu = _columns(row["file"], element)
+        energy, mu = _columns(row["file"], element, where)
         foil = row["file"] if row["role"] == "foil" else row["foil"]
-        shift = _axis_shift(row["file"], foil, element)
+        shift = _axis_shift(row["file"], foil, element, where)
         energy = energy + shift
         ranges = coverage(energy, e0, NormalizationRanges(), grid, 0.0, complete=True).ranges
         found.append(
@@ -87,18 +98,24 @@ def load(element: str, grid: EnergyGrid) -> tuple[Standard, ...]:
                 flat=normalize(energy, mu, e0, ranges).flat,
                 foil=foil,
                 shift=shift,
+                session=row.get("session", ""),
+                labels=(
+                    descriptors_of(row["compound"])
+                    if row["role"] in {"standard", "suspect"}
+                    else unlabelled()
+                ),
             )
         )
     return tuple(found)
 
 
-def foil_shift(file: str, element: str) -> float:
+def foil_shift(file: str, element: str, where: Path = STANDARDS) -> float:
     """What a foil file adds to the axis of its session, eV, as a live scan's reference channel."""
-    energy, mu = _columns(file, element)
+    energy, mu = _columns(file, element, where)
     return calibrate(energy, mu, library_foil(element)).value
 
 
-def channel_shift(file: str, element: str) -> float:
+def channel_shift(file: str, element: str, where: Path = STANDARDS) -> float:
     """What a file's own reference channel adds to its axis, eV.
 
     Raises
@@ -106,27 +123,27 @@ def channel_shift(file: str, element: str) -> float:
     Refused
         ``file`` when it has no reference channel, ``no_foil`` when that is not the metal.
     """
-    xdi = read_xdi(_path(file))
+    xdi = read_xdi(_path(file, where))
     reference = xdi.reference()
     if reference is None:
         raise Refused("file", f"{file} has no reference channel")
     return calibrate(*_sorted(xdi.energy(), reference, element), library_foil(element)).value
 
 
-def _axis_shift(file: str, foil: str, element: str) -> float:
+def _axis_shift(file: str, foil: str, element: str, where: Path) -> float:
     if foil == CHANNEL:
-        return channel_shift(file, element)
-    return foil_shift(foil, element) if foil else 0.0
+        return channel_shift(file, element, where)
+    return foil_shift(foil, element, where) if foil else 0.0
 
 
-def _columns(file: str, element: str) -> tuple[Floats, Floats]:
-    xdi = read_xdi(_path(file))
+def _columns(file: str, element: str, where: Path) -> tuple[Floats, Floats]:
+    xdi = read_xdi(_path(file, where))
     return _sorted(xdi.energy(), xdi.mu(), element)
 
 
-def _path(file: str) -> Path:
+def _path(file: str, where: Path) -> Path:
     shipped = folder("profiles/spectra") / file
-    return shipped if shipped.is_file() else STANDARDS / file
+    return shipped if shipped.is_file() else where / file
 
 
 def _sorted(energy: Floats, mu: Floats, element: str) -> tuple[Floats, Floats]:

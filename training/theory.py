@@ -1,4 +1,4 @@
-"""What measured standards say: the theory shift, its errors, and the edge of the domain."""
+"""What measured standards say: the theory shift, the errors, and the edge of the domain."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,160 +6,269 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import mannwhitneyu
 
 from rankaae_stream.calibration import (
+    Line,
     ShiftFit,
     ShiftScan,
+    apply_line,
+    fit_line,
     fit_theory_shift,
     leave_one_compound_out,
+    straighten,
 )
-from rankaae_stream.latent import reconstruction_residual
+from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.latent import fit_nuisances, latent_length, region_misfits
+from rankaae_stream.spectrum import AXIS_UNCERTAINTY
+from training.calibrate import ErrorModel, Maps, estimate, member_estimates
 from training.config import Config
+from training.constants import Constant
+from training.descriptors import DESCRIPTORS
 from training.ensemble import Ensemble
-from training.evaluate import Figures, Maps, distances, estimate
+from training.select import rank_correlation
 from training.standards import Standard
 
 __all__ = [
-    "THRESHOLD_RULE",
-    "Measured",
+    "EVIDENCE_RULE",
+    "Compound",
     "Theory",
-    "by_compound",
-    "by_file",
-    "domain_score",
-    "domain_threshold",
-    "evaluate_standards",
+    "best_shifts",
+    "is_shown",
+    "judge_standards",
+    "scan_shifts",
 ]
 
 Floats = NDArray[np.float64]
 
-FEWEST = 5
-"""Compounds below which quartiles say nothing."""
+FEWEST = 3
+"""Compounds below which nothing was shown."""
 
+HELD, RANKED = 0.8, 0.5
+"""Share of intervals that must hold, and rank correlation, for a descriptor to be shown."""
 
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """What the ensemble says of one measured file at the theory shift."""
-
-    standard: Standard
-    estimates: Figures
-    distance: float
-
-
-@dataclass(frozen=True, eq=False)
-class Theory:
-    """Theory shift and what the standards say with it.
-
-    `errors` holds, by descriptor, the interval half-width that the standards'
-    leave-one-compound-out errors call for; `left_out` those of the valence by compound.
-    """
-
-    fit: ShiftFit
-    errors: Figures
-    left_out: Figures
-    measured: tuple[Measured, ...]
-
-
-def evaluate_standards(
-    config: Config,
-    standards: Sequence[Standard],
-    ensemble: Ensemble,
-    maps: Maps,
-    domain_start: float,
-) -> Theory:
-    """Find the theory shift on the standards, and judge every measured file with it.
-
-    Only files of role standard take part in the fit, averaged by compound; the
-    others are reported with the shift that results. With as few compounds as
-    there are, the half-width is the normal quantile of the level times the root
-    mean square of the leave-one-compound-out error.
-    """
-    used = [standard for standard in standards if standard.role == "standard"]
-    compounds = sorted({standard.compound for standard in used})
-    same = [np.array([standard.compound == c for standard in used]) for c in compounds]
-    low, high = config.calibration.shift_range
-    shifts = np.arange(low, high + 0.125, 0.25)
-    residual = np.empty((shifts.size, len(compounds)))
-    values = np.empty((shifts.size, len(compounds), len(maps)))
-    for i, shift in enumerate(shifts):
-        flat = _flat(config, used, float(shift))
-        latent = ensemble.encode(flat)
-        misfits, estimates = (
-            _misfit(config, used, ensemble, maps, flat),
-            estimate(maps, latent),
-        )
-        for j, chosen in enumerate(same):
-            residual[i, j] = misfits[chosen].mean()
-            values[i, j] = estimates[chosen].mean(axis=0)
-
-    def of(name: str) -> Floats:
-        return np.array([getattr(used[int(np.argmax(chosen))], name) for chosen in same])
-
-    calibrated = np.array([all(s.foil for s in used if s.compound == c) for c in compounds])
-    scan = ShiftScan(shifts, residual, values[:, :, 0], of("oxidation_state"), calibrated)
-    weight = config.calibration.residual_weight
-    found = fit_theory_shift(scan, weight)
-    left_out = leave_one_compound_out(scan, weight)
-    normal = NormalDist().inv_cdf(0.5 + config.calibration.level / 2)
-    errors = dict.fromkeys(config.network.descriptors, 0.0)
-    errors["oxidation_state"] = normal * float(np.sqrt(np.mean(left_out**2)))
-    if "coordination_number" in errors:
-        k = config.network.descriptors.index("coordination_number")
-        at = np.array([np.interp(found.value, shifts, column) for column in values[:, :, k].T])
-        off = at - of("coordination_number")
-        errors["coordination_number"] = normal * float(np.sqrt(np.mean(off**2)))
-
-    flat = _flat(config, standards, found.value)
-    estimates = estimate(maps, ensemble.encode(flat))
-    distance = distances(config, ensemble, flat, domain_start)
-    measured = tuple(
-        Measured(
-            standard,
-            dict(zip(config.network.descriptors, map(float, estimates[i]), strict=True)),
-            float(distance[i]),
-        )
-        for i, standard in enumerate(standards)
-    )
-    return Theory(found, errors, dict(zip(compounds, map(float, left_out), strict=True)), measured)
-
-
-def domain_threshold(on_validation: Floats, measured: Sequence[Measured]) -> float:
-    """Threshold by `THRESHOLD_RULE`.
-
-    Parameters
-    ----------
-    on_validation : (n,) array
-        Distances of simulated validation spectra.
-    measured : sequence of Measured
-    """
-    compounds: dict[str, list[float]] = {}
-    for one in measured:
-        if one.standard.role == "standard":
-            compounds.setdefault(one.standard.compound, []).append(one.distance)
-    simulated = float(np.quantile(on_validation, 0.95))
-    if len(compounds) < FEWEST:
-        return simulated
-    lower, upper = np.quantile([np.mean(d) for d in compounds.values()], [0.25, 0.75])
-    return min(simulated, float(upper + 1.5 * (upper - lower)))
-
-
-THRESHOLD_RULE = (
-    "threshold: 5 % false alarms on augmented validation spectra, or Tukey's fence (upper quartile "
-    "plus 1.5 interquartile ranges) of five or more measured compounds where that is lower: "
-    "simulated spectra are sharper than measured ones, and harder to reconstruct"
+EVIDENCE_RULE = (
+    f"measured: at least {FEWEST} compounds of known structure and different values, of whose "
+    f"intervals {HELD:.0%}, or all but one, hold and whose rank correlation is {RANKED} or more"
 )
 
 
-def domain_score(measured: Sequence[Measured]) -> float:
-    """AUROC of telling foils and other compounds from standards by their distance.
+@dataclass(frozen=True, slots=True, eq=False)
+class Compound:
+    """One measured compound at the theory shift, averaged over its files.
 
-    NaN where one of the two kinds is missing.
+    Attributes
+    ----------
+    name : str
+    truth, value : (k,) arrays
+        Descriptors from its crystal structure (NaN where unknown), and estimates.
+    left_out : float
+        Valence error by the shift and the line of the other compounds; NaN where
+        there is no other.
+    own_shift : float
+        Where its own residual is lowest, eV, the valence held.
+    half, axis : (k,) arrays
+        The simulated compounds' half-width at its spread, and what the axis'
+        uncertainty adds.
+    factor : (k,) array
+        What the simulated half-width must be multiplied by for the interval just to
+        hold the truth; NaN where that is unknown.
+    misfits : (r,) array
+        By region of the domain, as shares of its structure.
+    length : float
+        Of its latents.
     """
-    inside = [one.distance for one in measured if one.standard.role == "standard"]
-    outside = [one.distance for one in measured if one.standard.role in ("foil", "other")]
-    if not inside or not outside:
-        return float("nan")
-    return float(mannwhitneyu(outside, inside).statistic) / (len(inside) * len(outside))
+
+    name: str
+    truth: Floats
+    value: Floats
+    left_out: float
+    own_shift: float
+    half: Floats
+    axis: Floats
+    factor: Floats
+    misfits: Floats
+    length: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Theory:
+    """Theory shift, the maps with the valence's line behind them, and every compound."""
+
+    fit: ShiftFit
+    line: Line | None
+    maps: Maps
+    compounds: tuple[Compound, ...]
+    constants: tuple[Constant, ...] = ()
+
+
+def judge_standards(
+    config: Config,
+    standards: Sequence[Standard],
+    constants: Sequence[Constant],
+    ensemble: Ensemble,
+    maps: Maps,
+    errors: Sequence[ErrorModel],
+    domain_start: float,
+) -> Theory:
+    """Find the theory shift and the valence's line on the standards, and judge each with them.
+
+    Only files of role standard take part, averaged by compound. Constants stand for
+    compounds whose spectra may not be shipped.
+    """
+    used = [standard for standard in standards if standard.role == "standard"]
+    if not used:
+        return Theory(_from_constants(config, constants), None, maps, (), tuple(constants))
+    scan, values = scan_shifts(config, used, ensemble, maps)
+    weight = config.calibration.residual_weight
+    fit = _with_constants(fit_theory_shift(scan, weight, _axis_uncertainty(used)), scan, constants)
+    left_out, _ = leave_one_compound_out(scan, weight)
+    line = fit_line(scan.estimates_at(fit.value), scan.truth)
+    valence = config.network.descriptors.index("oxidation_state")
+    maps = tuple(
+        tuple(straighten(one, line) for one in members) if k == valence else members
+        for k, members in enumerate(maps)
+    )
+    values[:, :, valence] = apply_line(line, values[:, :, valence])
+
+    flat = _flat(config, used, fit.value)
+    latent = ensemble.encode(flat)
+    each = member_estimates(maps, latent)
+    half = np.stack([error.half(one.std(axis=0)) for error, one in zip(errors, each, strict=True)])
+    energy = config.grid.energy_grid().relative()
+    fitted = fit_nuisances(flat, ensemble.decode(latent).mean(axis=0), energy, domain_start)
+    misfits = region_misfits(flat, fitted, energy, domain_start, config.calibration.regions)
+    length = latent_length(latent)
+    own = best_shifts(scan)
+    normal = NormalDist().inv_cdf(0.5 + config.calibration.level / 2)
+    compounds: list[Compound] = []
+    for c, name in enumerate(_compounds(used)):
+        same = np.array([standard.compound == name for standard in used])
+        truth = _truth(config, used[int(np.argmax(same))])
+        sigma = np.hypot(fit.uncertainty, _foil_uncertainty(used, same))
+        at = _interpolated(scan.shift, values[:, c], fit.value + np.array([-sigma, 0.0, sigma]))
+        error = at[1] - truth
+        if np.isfinite(left_out[c]):
+            error[valence] = left_out[c]
+        axis = normal * np.abs(at[[0, 2]] - at[1]).max(axis=0)
+        inside = half[:, same].mean(axis=1)
+        compounds.append(
+            Compound(
+                name=name,
+                truth=truth,
+                value=at[1],
+                left_out=float(left_out[c]),
+                own_shift=float(own[c]),
+                half=inside,
+                axis=axis,
+                factor=np.sqrt(np.maximum(error**2 - axis**2, 0.0)) / inside,
+                misfits=misfits[same].mean(axis=0),
+                length=float(length[same].mean()),
+            )
+        )
+    return Theory(fit, line, maps, tuple(compounds), tuple(constants))
+
+
+def is_shown(compounds: Sequence[Compound], k: int, factor: float) -> bool:
+    """Whether measured compounds speak for descriptor `k`, by `EVIDENCE_RULE`."""
+    known = [one for one in compounds if np.isfinite(one.truth[k])]
+    truth = np.array([one.truth[k] for one in known])
+    if truth.size < FEWEST or np.ptp(truth) == 0.0:
+        return False
+    missed = sum(one.factor[k] > factor for one in known)
+    return bool(
+        missed <= max(1.0, (1.0 - HELD) * truth.size)
+        and rank_correlation(np.array([one.value[k] for one in known]), truth) >= RANKED
+    )
+
+
+def scan_shifts(
+    config: Config, used: Sequence[Standard], ensemble: Ensemble, maps: Maps
+) -> tuple[ShiftScan, Floats]:
+    """What the ensemble says of compounds (c) at every trial shift (s), and estimates (s, c, k)."""
+    names = _compounds(used)
+    same = [np.array([standard.compound == name for standard in used]) for name in names]
+    low, high = config.calibration.shift_range
+    shifts = np.arange(low, high + 0.125, 0.25)
+    residual = np.empty((shifts.size, len(names)))
+    values = np.empty((shifts.size, len(names), len(maps)))
+    for i, shift in enumerate(shifts):
+        flat = _flat(config, used, float(shift))
+        misfits = _misfit(config, used, ensemble, maps, flat)
+        estimates = estimate(maps, ensemble.encode(flat))
+        for c, chosen in enumerate(same):
+            residual[i, c] = misfits[chosen].mean()
+            values[i, c] = estimates[chosen].mean(axis=0)
+    valence = config.network.descriptors.index("oxidation_state")
+    truth = np.array([used[int(np.argmax(chosen))].oxidation_state for chosen in same])
+    return ShiftScan(shifts, residual, values[:, :, valence].copy(), truth), values
+
+
+def best_shifts(scan: ShiftScan) -> Floats:
+    """Where each compound's own residual is lowest, (c,) eV.
+
+    Their dependence on the valence tells how much the simulation compresses chemical shifts.
+    """
+    return scan.shift[np.argmin(scan.residual, axis=0)]
+
+
+def _compounds(used: Sequence[Standard]) -> list[str]:
+    return sorted({standard.compound for standard in used})
+
+
+def _truth(config: Config, standard: Standard) -> Floats:
+    names = list(DESCRIPTORS)
+    return standard.labels[[names.index(name) for name in config.network.descriptors]]
+
+
+def _interpolated(shift: Floats, values: Floats, wanted: Floats) -> Floats:
+    """Values (s, k) at wanted shifts, (w, k)."""
+    return np.stack([np.interp(wanted, shift, column) for column in values.T], axis=1)
+
+
+def _axis_uncertainty(used: Sequence[Standard]) -> float:
+    """Standard deviation of the standards' axes taken together, eV.
+
+    Files without a foil err with their session, by `AXIS_UNCERTAINTY`; every compound
+    weighs the same.
+    """
+    files = {name: sum(s.compound == name for s in used) for name in _compounds(used)}
+    share: dict[str, float] = {}
+    for one in used:
+        if not one.foil:
+            part = 1.0 / (files[one.compound] * len(files))
+            share[one.session] = share.get(one.session, 0.0) + part
+    return AXIS_UNCERTAINTY * float(np.sqrt(sum(part**2 for part in share.values())))
+
+
+def _foil_uncertainty(used: Sequence[Standard], same: NDArray[np.bool_]) -> float:
+    """What a compound's axis is uncertain by, eV: nothing where all its files had a foil."""
+    bare = [not one.foil for one, chosen in zip(used, same, strict=True) if chosen]
+    return AXIS_UNCERTAINTY * float(np.mean(bare))
+
+
+def _with_constants(fit: ShiftFit, scan: ShiftScan, constants: Sequence[Constant]) -> ShiftFit:
+    """Each constant is one more compound of the residual's optimum.
+
+    How far they move it enters the uncertainty: compounds that disagree know less.
+    """
+    if not constants:
+        return fit
+    n, m = scan.truth.size, len(constants)
+    by_residual = (n * fit.by_residual + sum(one.shift for one in constants)) / (n + m)
+    moved = by_residual - fit.by_residual
+    uncertainty = float(np.hypot(fit.uncertainty * np.sqrt(n / (n + m)), moved))
+    return ShiftFit(fit.value + moved, uncertainty, by_residual, fit.by_valence)
+
+
+def _from_constants(config: Config, constants: Sequence[Constant]) -> ShiftFit:
+    if not constants:
+        raise ConfigurationError(
+            f"{config.element}: labels.csv has no standard and constants.toml no constant, so the "
+            "theory shift cannot be found; add a measured compound of known valence"
+        )
+    value = float(np.mean([one.shift for one in constants]))
+    uncertainty = float(np.sqrt(np.mean([one.uncertainty**2 for one in constants])))
+    return ShiftFit(value, uncertainty / np.sqrt(len(constants)), value, None)
 
 
 def _flat(config: Config, standards: Sequence[Standard], shift: float) -> Floats:
@@ -180,47 +289,13 @@ def _misfit(
     curve fits nearly as well: the minimum is flat and wanders over several eV.
     Height and slope are fitted, the shift of course is not.
     """
+    valence = config.network.descriptors.index("oxidation_state")
     known = np.array([standard.oxidation_state for standard in standards])
     latent = ensemble.encode(flat)
-    for m, one in enumerate(maps[0]):
-        latent[m, :, 0] = np.interp(known, one.value, one.latent)
+    for m, one in enumerate(maps[valence]):
+        latent[m, :, valence] = np.interp(known, one.value, one.latent)
     grid = config.grid.energy_grid().relative()
     start = config.calibration.start
     output = ensemble.decode(latent).mean(axis=0)
-    fitted = reconstruction_residual(flat, output, grid, start, max_shift=0.0)[0]
+    fitted = fit_nuisances(flat, output, grid, start, max_shift=0.0)
     return np.sqrt(np.mean((flat - fitted)[:, grid >= start] ** 2, axis=1))
-
-
-def by_compound(theory: Theory) -> dict[str, Figures]:
-    """Truth, mean estimate and left-out error of every compound among the standards."""
-    table: dict[str, Figures] = {}
-    for compound, error in theory.left_out.items():
-        same = [
-            one
-            for one in theory.measured
-            if one.standard.compound == compound and one.standard.role == "standard"
-        ]
-        table[compound] = {
-            "files": len(same),
-            "oxidation_state": same[0].standard.oxidation_state,
-            "estimate": float(np.mean([one.estimates["oxidation_state"] for one in same])),
-            "left_out_error": error,
-            "distance": float(np.mean([one.distance for one in same])),
-        }
-    return table
-
-
-def by_file(theory: Theory) -> dict[str, dict[str, float | str]]:
-    """Every measured file, whatever its role."""
-    return {
-        one.standard.file: {
-            "role": one.standard.role,
-            "foil": one.standard.foil,
-            "foil_shift": one.standard.shift,
-            "true_oxidation_state": one.standard.oxidation_state,
-            "true_coordination_number": one.standard.coordination_number,
-            "distance": one.distance,
-            **one.estimates,
-        }
-        for one in theory.measured
-    }

@@ -1,4 +1,4 @@
-"""Train the seeded trials of one configuration."""
+"""Train the network of one seed."""
 
 import hashlib
 from collections.abc import Callable
@@ -17,19 +17,10 @@ from training.dataset import Simulated, Split
 from training.descriptors import DESCRIPTORS
 from training.model import RankAAE, reverse_gradient
 
-__all__ = [
-    "RUNS",
-    "Trial",
-    "fingerprint",
-    "fit_all",
-    "fit_trial",
-    "labels_of",
-    "tensor",
-]
+__all__ = ["Progress", "Trial", "fingerprint", "fit_trial", "labels_of", "tensor"]
 
-RUNS = Path(__file__).resolve().parent / "runs"
-
-Progress = Callable[[int, dict[str, float]], None]
+Progress = Callable[[int, dict[str, float], float], None]
+"""Called after each epoch with how many are done, the mean losses and the learning rate."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,46 +29,6 @@ class Trial:
 
     seed: int
     model: RankAAE
-
-
-def fit_all(
-    config: Config,
-    simulated: Simulated,
-    split: Split,
-    runs: Path = RUNS,
-    progress: Callable[[int], Progress] | None = None,
-) -> list[Trial]:
-    """Train every trial that has not been trained yet.
-
-    Parameters
-    ----------
-    config : Config
-    simulated : Simulated
-    split : Split
-        Only `split.train` is learned from.
-    runs : Path
-        Finished trials are kept here and found again under the same
-        configuration, data and seed.
-    progress : callable, optional
-        Called with a seed, returns what is called after each epoch.
-    """
-    folder = runs / config.element.lower() / fingerprint(config, simulated)
-    folder.mkdir(parents=True, exist_ok=True)
-    trials: list[Trial] = []
-    for seed in range(config.fit.seed, config.fit.seed + config.fit.trials):
-        report = progress(seed) if progress else _silent
-        path = folder / f"trial-{seed}.pt"
-        if path.is_file():
-            model = RankAAE(config.grid.points, config.network)
-            model.load_state_dict(torch.load(path, weights_only=True))
-            report(config.fit.epochs, {})
-        else:
-            model = fit_trial(config, simulated, split, seed, report)
-            unfinished = path.with_suffix(".part")
-            torch.save(model.state_dict(), unfinished)
-            unfinished.replace(path)
-        trials.append(Trial(seed, model.eval()))
-    return trials
 
 
 def fit_trial(
@@ -98,7 +49,9 @@ def fit_trial(
     rows = split.train
     batch = min(config.fit.batch, rows.size)
     steps = max(rows.size // batch, 1)
-    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=config.fit.weight_decay)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), weight_decay=config.fit.weight_decay, fused=True
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.fit.rate, total_steps=steps * config.fit.epochs
     )
@@ -119,6 +72,7 @@ def fit_trial(
                 grid,
                 config.augment,
                 rng,
+                config.network.averaged,
             )
             terms = _losses(
                 model,
@@ -138,7 +92,7 @@ def fit_trial(
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / steps
         if progress:
-            progress(epoch + 1, sums)
+            progress(epoch + 1, sums, float(schedule.get_last_lr()[0]))
     return model.eval()
 
 
@@ -175,11 +129,8 @@ def labels_of(config: Config, simulated: Simulated) -> NDArray[np.float64]:
 
 def fingerprint(config: Config, simulated: Simulated) -> str:
     """What a trial depends on besides its seed: settings, data and code, 16 hexadecimal digits."""
-    here = Path(__file__).parent
-    code = ("augment", "dataset", "descriptors", "losses", "model", "train")
-    files = [*(here / f"{name}.py" for name in code), *sorted((here / "sources").glob("*.py"))]
     parts = [
-        *(path.read_text(encoding="utf-8") for path in files),
+        CODE,
         config.element,
         config.data.model_dump_json(),
         config.grid.model_dump_json(),
@@ -192,10 +143,20 @@ def fingerprint(config: Config, simulated: Simulated) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
+def _code() -> str:
+    here = Path(__file__).parent
+    names = ("augment", "dataset", "descriptors", "losses", "model", "train")
+    files = [*(here / f"{name}.py" for name in names), *sorted((here / "sources").glob("*.py"))]
+    return "\n".join(path.read_text(encoding="utf-8") for path in files)
+
+
+CODE = _code()
+"""Every module that decides what a trial becomes, as it was when this process began.
+
+What trains is what was imported, whatever is written to the files meanwhile.
+"""
+
+
 def tensor(values: NDArray[np.floating]) -> Tensor:
     """Single precision, as the exported graphs compute."""
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
-
-
-def _silent(epoch: int, losses_: dict[str, float]) -> None:
-    del epoch, losses_

@@ -33,6 +33,8 @@ def test_fit_writes_a_model_and_shows_its_figures(runner, tmp_path):
     )
     assert result.exit_code == 0, result.output
     assert (models / "fe-k" / "tiny" / "card.json").is_file()
+    assert "tensorboard --logdir" in result.output
+    assert "trial 0: 1 epochs" in result.output
     assert "theory shift" in result.output
     assert "oxidation_state" in result.output
     assert "FeO" in result.output
@@ -44,6 +46,16 @@ def test_a_misspelt_key_ends_the_command_with_its_name(runner, tmp_path):
     result = runner.invoke(app, ["fit", str(path)])
     assert result.exit_code == 1
     assert "seeds" in result.output
+
+
+def test_a_trial_that_fails_ends_the_command_with_its_seed_and_where_it_was(runner, tmp_path):
+    path = tmp_path / "bad.toml"
+    text = TINY.read_text(encoding="utf-8").replace("epochs = 1", "epochs = 0\nseed = 7")
+    path.write_text(text, encoding="utf-8")
+    result = runner.invoke(app, ["fit", str(path), "--runs", str(tmp_path), "--workers", "1"])
+    assert result.exit_code == 1
+    assert "trial 7 (seed 7) failed: ValueError" in result.output
+    assert "in fit_trial" in result.output
 
 
 def test_help_says_what_is_resumed(runner):
@@ -74,6 +86,7 @@ def test_fit_takes_ones_own_csv_and_lists_what_it_skipped(runner, tmp_path):
         encoding="utf-8",
     )
     where = ["--models", str(tmp_path / "models"), "--runs", str(tmp_path / "runs")]
+    where += ["--workers", "1"]
     arguments = ["fit", str(path), "--data", str(tmp_path), *where]
     refused = runner.invoke(app, arguments)
     assert refused.exit_code == 1
@@ -105,7 +118,7 @@ def test_describe_counts_sites_that_hang_on_a_cutoff(runner):
     result = runner.invoke(app, ["describe", str(DATA / "fe-feff10-1.parquet")])
     assert result.exit_code == 0, result.output
     row = next(line for line in result.output.splitlines() if "Fe native" in line)
-    assert [cell.strip() for cell in row.strip("│").split("│")][1:3] == ["83", "0 / 2"]
+    assert [cell.strip() for cell in row.strip("│").split("│")][1:3] == ["82", "0 / 2"]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def written(tmp_path, text):
 def test_defaults_fill_what_is_not_said(tmp_path):
     config = load(written(tmp_path, GOOD))
     assert config.grid.energy_grid().points == 256
-    assert config.network.latent == 6
+    assert config.network.latent == 6  # five tied, one free
     assert config.folder == "fe-k/1"
 
 
@@ -36,6 +36,14 @@ def test_defaults_fill_what_is_not_said(tmp_path):
         ("[fit]\ntrials = 2\nkeep = 3\n", "keep = 3 exceeds"),
         ("[calibration]\nstart = 2.0\n", "below \\+5 eV"),
         ("[fit\n", "config.toml"),
+        ("[network]\nencoder = 'rnn'\n", "'fc' or 'cnn'"),
+        ("[network]\nfree = -1\n", "free"),
+        ("[network]\ndescriptors = []\n", "at least 1 item"),
+        ("[network]\ndescriptors = ['colour']\n", "does not know colour; choose"),
+        ("[network]\ndescriptors = ['angle_spread', 'angle_spread']\n", "names one twice"),
+        ("[network]\nencoder = 'cnn'\nchannels = [8, 0]\n", "channels"),
+        ("[augment]\nbroadening = [1.6, 0.3]\n", "should be \\[smallest, largest\\]"),
+        ("[augment]\ngap_share = 1.5\n", "gap_share"),
     ],
 )
 def test_a_mistake_is_an_error_that_names_it(tmp_path, addition, complaint):
@@ -51,3 +59,11 @@ def test_an_unknown_element_is_an_error(tmp_path):
 def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(ConfigurationError, match=r"none\.toml"):
         load(tmp_path / "none.toml")
+
+
+def test_any_descriptors_and_free_dimensions_can_be_chosen(tmp_path):
+    chosen = "[network]\ndescriptors = ['angle_spread', 'coordination_number']\nfree = 0\n"
+    network = load(written(tmp_path, GOOD + chosen)).network
+    assert network.latent == 2
+    assert network.averaged == (1,)
+    assert load(written(tmp_path, GOOD)).network.averaged == (0, 1)

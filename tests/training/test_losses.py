@@ -5,14 +5,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from training import losses
+from training import losses, train
 from training.config import Network
-from training.model import Discriminator, reverse_gradient
+from training.model import Discriminator, RankAAE, reverse_gradient
+
+NETWORK = Network(descriptors=("oxidation_state", "coordination_number"), width=8, depth=1)
 
 
 def pairwise_rank_loss(latent: Tensor, labels: Tensor, balanced: bool) -> Tensor:
     """The definition, one ordered pair after the other."""
-    total = latent.new_zeros(())
+    total = 0.0 * latent.sum()
     n, tied = labels.shape
     for k in range(tied):
         terms, agreements = [], []
@@ -48,6 +50,22 @@ def test_rank_loss_is_its_pairwise_definition_in_value_and_gradient(balanced, se
     np.testing.assert_allclose(our_gradient, their_gradient, atol=1e-6)
 
 
+@pytest.mark.parametrize("balanced", [True, False])
+@pytest.mark.parametrize("levels", [1, 2, 40])
+@pytest.mark.parametrize("n", [1, 2, 3, 16, 26])
+def test_rank_loss_holds_for_tied_labels_tied_latents_and_any_size(n, levels, balanced):
+    generator = torch.Generator().manual_seed(n)
+    latent = torch.randint(-2, 3, (n, 2), generator=generator).double().requires_grad_()
+    labels = torch.randint(0, levels, (n, 2), generator=generator).double()
+    labels[n // 2 :: 5, 0] = torch.nan
+    ours = losses.rank_loss(latent, labels, balanced)
+    (our_gradient,) = torch.autograd.grad(ours, latent)
+    theirs = pairwise_rank_loss(latent, labels, balanced)
+    (their_gradient,) = torch.autograd.grad(theirs, latent)
+    assert float(ours.detach()) == pytest.approx(float(theirs.detach()), abs=1e-6)
+    np.testing.assert_allclose(our_gradient, their_gradient, atol=1e-6)
+
+
 def test_a_masked_label_changes_nothing_for_the_other_rows():
     latent = torch.tensor([[0.3], [1.0], [-2.0], [5.0]])
     labels = torch.tensor([[2.0], [3.0], [4.0], [float("nan")]])
@@ -68,6 +86,30 @@ def test_the_balanced_pull_fades_once_the_order_is_right():
     losses.rank_loss(latent, torch.arange(6.0)[:, None]).backward()
     assert latent.grad is not None
     assert float(latent.grad.abs().max()) == 0.0
+
+
+def test_reconstruction_is_its_definition_spectrum_by_spectrum():
+    output, target = torch.rand(5, 40), torch.rand(5, 40)
+    weight = (torch.rand(5, 40) < 0.7).float()
+    weight[4] = 0.0
+    total = 0.0
+    for i in range(5):
+        terms = [float((output[i, j] - target[i, j]) ** 2) for j in range(40) if weight[i, j]]
+        total += sum(terms) / max(len(terms), 1) / 5
+    assert float(losses.reconstruction_loss(output, target, weight)) == pytest.approx(total)
+
+
+def test_the_tail_is_what_reconstruction_leaves_out():
+    torch.manual_seed(0)
+    model = RankAAE(40, NETWORK).eval()
+    flat, target = torch.rand(6, 40), torch.rand(6, 40)
+    weight = torch.ones(6, 40)
+    weight[:, :9] = 0.0
+    with torch.no_grad():
+        terms = train._losses(model, flat, target, weight, torch.ones(6, 2), 0.5)
+        squared = (model.decoder(model.encoder(flat)) - target) ** 2
+    assert float(terms["tail"]) == pytest.approx(float(squared[:, :9].mean()))
+    assert float(terms["reconstruction"]) == pytest.approx(float(squared[:, 9:].mean()))
 
 
 def test_reconstruction_is_the_mean_square_over_spectra_of_unequal_reach():
@@ -96,6 +138,20 @@ def test_a_blind_discriminator_loses_one_bit_on_each_side():
     assert float(loss) == pytest.approx(2 * np.log(2), abs=1e-6)
 
 
+def test_adversarial_loss_is_the_cross_entropy_of_both_sides():
+    torch.manual_seed(0)
+    discriminator = Discriminator(Network()).eval()
+    normal, latent = torch.randn(7, 6), 2.0 * torch.randn(7, 6)
+    with torch.no_grad():
+        loss = losses.adversarial_loss(discriminator, latent, normal)
+        total = 0.0
+        for row in normal:
+            total -= np.log(1.0 / (1.0 + np.exp(-float(discriminator(row[None]))))) / 7
+        for row in latent:
+            total -= np.log(1.0 - 1.0 / (1.0 + np.exp(-float(discriminator(row[None]))))) / 7
+    assert float(loss) == pytest.approx(total, rel=1e-5)
+
+
 def test_the_reversed_gradient_points_the_other_way():
     latent = torch.randn(8, 6, requires_grad=True)
     discriminator = Discriminator(Network()).eval()
@@ -121,8 +177,69 @@ def test_mutual_information_is_zero_for_an_exact_inverse():
     assert float(losses.mutual_information_loss(identity, identity, torch.randn(5, 3))) == 0.0
 
 
+def test_mutual_information_is_the_mean_square_of_what_comes_back():
+    encoder, decoder = torch.nn.Linear(8, 3), torch.nn.Linear(3, 8)
+    normal = torch.randn(5, 3)
+    with torch.no_grad():
+        loss = losses.mutual_information_loss(encoder, decoder, normal)
+        back = encoder(decoder(normal))
+    total = sum(float((back[i, j] - normal[i, j]) ** 2) for i in range(5) for j in range(3))
+    assert float(loss) == pytest.approx(total / 15)
+
+
+def test_smoothness_is_the_difference_from_a_gaussian_mean_at_every_inner_point():
+    output = torch.rand(3, 30, dtype=torch.float64)
+    weights = [np.exp(-0.5 * (t / 2.0) ** 2) for t in range(-3, 4)]
+    total = 0.0
+    for row in output:
+        for j in range(3, 27):
+            mean = sum(w * float(row[j + t - 3]) for t, w in enumerate(weights)) / sum(weights)
+            total += (float(row[j]) - mean) ** 2 / (3 * 24)
+    found = losses.smoothness_loss(output, sigma=2.0, taps=7)
+    assert float(found) == pytest.approx(total, rel=1e-9)
+
+
 def test_a_straight_line_is_smooth_and_a_zigzag_is_not():
     line = torch.linspace(0.0, 1.0, 64)[None]
     zigzag = line + 0.1 * (-1.0) ** torch.arange(64)
     assert float(losses.smoothness_loss(line)) == pytest.approx(0.0, abs=1e-10)
     assert float(losses.smoothness_loss(zigzag)) == pytest.approx(0.01, rel=0.05)
+
+
+def semi_supervised(unlabelled: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """All losses of ten labelled spectra and the given others, and the latents of all."""
+    torch.manual_seed(0)
+    model = RankAAE(40, NETWORK).eval()  # no noise: what changes comes from the spectra
+    labelled = torch.rand(10, 40)
+    flat = torch.cat([labelled, unlabelled])
+    labels = torch.full((len(flat), 2), torch.nan)
+    labels[:10] = torch.randint(2, 5, (10, 2)).float()
+    weight = torch.ones_like(flat)
+    weight[:, :9] = 0.0
+    latents: list[Tensor] = []
+    with model.encoder.register_forward_hook(lambda *call: latents.append(call[2])):
+        terms = train._losses(model, flat, flat, weight, labels, 0.5)
+    return terms, latents[0]
+
+
+def test_an_unlabelled_spectrum_takes_part_in_every_loss_but_the_rank_loss():
+    terms, latent = semi_supervised(torch.rand(4, 40))
+    for name, value in terms.items():
+        (gradient,) = torch.autograd.grad(value, latent, retain_graph=True, allow_unused=True)
+        if name == "mutual_information":
+            # Of draws, as many as there are spectra of either kind; it sees no spectrum.
+            assert gradient is None
+            continue
+        assert gradient is not None
+        assert bool((gradient[:10] != 0.0).any()), name
+        assert bool((gradient[10:] != 0.0).any(1).all()) == (name != "rank"), name
+        if name == "rank":
+            assert float(gradient[10:].abs().max()) == 0.0
+
+
+def test_another_unlabelled_spectrum_changes_every_loss_but_the_rank_loss():
+    few, _ = semi_supervised(torch.rand(3, 40))
+    more, _ = semi_supervised(torch.rand(4, 40))
+    for name, value in few.items():
+        same = float(value.detach()) == pytest.approx(float(more[name].detach()), abs=1e-9)
+        assert same == (name == "rank"), name

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 import torch
 
-from rankaae_stream.card import ModelCard
+from rankaae_stream.card import EVIDENCE, ModelCard
 from rankaae_stream.errors import Refused
 from rankaae_stream.spectrum import K_EDGES, EnergyGrid
 from training import config, dataset, ensemble, export, standards, train
@@ -73,7 +73,8 @@ def test_the_card_says_what_a_number_depends_on(built):
     assert raw["training"]["config"]["network"]["width"] == 16
     assert raw["data"]["files"]
     for output in built[0].card.outputs:
-        assert output.simulated_error > 0
+        assert output.error_constant > 0
+        assert output.evidence in EVIDENCE
 
 
 def test_a_second_run_finds_its_trials_and_gives_the_same_card(built):
@@ -84,7 +85,7 @@ def test_a_second_run_finds_its_trials_and_gives_the_same_card(built):
     again = build(config.load(TINY), models=folder / "again", runs=folder / "runs")
     assert [path.stat().st_mtime_ns for path in trials] == stamps
     assert again.evaluation == result.evaluation
-    assert again.card.outputs[0].simulated_error == result.card.outputs[0].simulated_error
+    assert again.card.outputs[0].error_constant == result.card.outputs[0].error_constant
 
 
 def test_the_same_seed_trains_the_same_network():
@@ -153,6 +154,7 @@ def test_every_measured_file_has_a_label():
 
 def test_every_configuration_that_is_shipped_can_be_read():
     found = sorted(TINY.parent.glob("*.toml"))
-    assert {path.stem for path in found} >= {"fe-k", "mn-k", "v-k", "tiny"}
+    families = {f"{element.lower()}-k" for element in K_EDGES}
+    assert {path.stem for path in found} == {*families, "tiny"}
     for path in found:
         config.load(path)

@@ -16,7 +16,7 @@ from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.spectrum import K_EDGES
 from training.config import Data
 from training.sources import csv, feff, parquet
-from training.sources.physical import RULE, unphysical
+from training.sources.physical import RULE, Dropped, unphysical
 from training.sources.site import Site, SourceError, checked, unlabelled
 
 __all__ = [
@@ -86,6 +86,9 @@ def read_sites(element: str, data: Data, folder: Path, *, skip_bad: bool = False
                 raise found
             if found.element != element:
                 continue
+            if isinstance(found, Dropped):
+                dropped[found.reason] += 1
+                continue
             site = checked(found)
         except SourceError as error:
             if not skip_bad:
@@ -136,7 +139,7 @@ def _paths(data: Data, folder: Path) -> list[Path]:
 
 def _read(
     paths: Iterable[Path], source: str, element: str, given: Given
-) -> Iterator[Site | SourceError]:
+) -> Iterator[Site | Dropped | SourceError]:
     """Whatever the files hold; a file that cannot be read is one error."""
     for path in paths:
         try:

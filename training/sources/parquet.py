@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from training.sources.physical import MISLABELLED, Dropped, mislabelled
 from training.sources.site import Site, SourceError
 
 __all__ = ["REQUIRED", "read"]
@@ -15,8 +16,11 @@ __all__ = ["REQUIRED", "read"]
 REQUIRED = ("element", "oxidation_state", "host_formula", "energy", "mu", "symbols", "xyz")
 
 
-def read(path: Path) -> Iterator[Site | SourceError]:
+def read(path: Path) -> Iterator[Site | Dropped | SourceError]:
     """Sites of every element in the order of the rows; an error in place of a row that is none.
+
+    Rattled rows of a site whose relaxed geometry contradicts its valence are given as dropped:
+    only the relaxed one can tell, and they bear its label.
 
     Raises
     ------
@@ -35,11 +39,36 @@ def read(path: Path) -> Iterator[Site | SourceError]:
             f"no column {', '.join(missing)}",
             f"the columns {', '.join(REQUIRED)}",
         )
-    for i, row in enumerate(table.to_pylist(), start=1):
-        try:
-            yield _site(path.name, f"row {i} ({row['host_formula']})", row)
-        except (TypeError, ValueError) as error:
-            yield SourceError(path.name, f"row {i}", str(error), "no empty cells, and numbers")
+    rows = table.to_pylist()
+    found = [_row(path.name, i, row) for i, row in enumerate(rows, start=1)]
+    wrong = {
+        calculation
+        for row, site in zip(rows, found, strict=True)
+        if (calculation := _calculation(row)) and _contradicts(site)
+    }
+    for row, site in zip(rows, found, strict=True):
+        if isinstance(site, Site) and not site.native and _calculation(row) in wrong:
+            yield Dropped(site.element, MISLABELLED)
+        else:
+            yield site
+
+
+def _calculation(row: dict[str, Any]) -> tuple[Any, ...] | None:
+    """What the geometries of one site share; None where the file does not say."""
+    named = tuple(row.get(name) for name in ("element", "material", "site"))
+    return None if None in named else named
+
+
+def _contradicts(found: Site | SourceError) -> bool:
+    # What lies malformed in a cluster is for `checked` to say, with the row.
+    return isinstance(found, Site) and len(found.symbols) == len(found.xyz) and mislabelled(found)
+
+
+def _row(file: str, number: int, row: dict[str, Any]) -> Site | SourceError:
+    try:
+        return _site(file, f"row {number} ({row['host_formula']})", row)
+    except (TypeError, ValueError) as error:
+        return SourceError(file, f"row {number}", str(error), "no empty cells, and numbers")
 
 
 def _site(file: str, where: str, row: dict[str, Any]) -> Site:
