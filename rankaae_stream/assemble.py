@@ -73,8 +73,10 @@ class Sweeps:
             del values[cut:]
         del sweep.energy[cut:]
         self.items.append(following)
-        self._direction = -self._direction
         energies = following.energy
+        # Back in one step may be a jump to where the next repeat begins: which way
+        # that one goes, its own points tell.
+        self._direction = -self._direction if energies else 0
         self._extreme = int(np.argmax(np.asarray(energies) * self._direction)) if energies else 0
         return following
 

@@ -33,6 +33,15 @@ def test_a_turning_point_belongs_to_the_sweep_that_reached_it():
     assert second.mu["transmission"][0] == up.size
 
 
+@pytest.mark.parametrize("step", [0.3, 1.0, 5.0])
+@pytest.mark.parametrize("way", [1, -1], ids=["rising", "falling"])
+def test_repeats_that_each_begin_at_the_same_end_are_whole_sweeps(step, way):
+    once = np.arange(7000, 7100.0, step)[::way]
+    found = sweeps_of(np.tile(once, 4))
+    assert [sweep.energy for sweep in found] == [list(once)] * 4
+    check_order(found)
+
+
 def test_encoder_jitter_is_no_reversal():
     jitter = np.random.default_rng(0).normal(0, 0.3, 400)
     assert len(sweeps_of(np.linspace(7000, 7200, 400) + jitter)) == 1
