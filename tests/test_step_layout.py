@@ -84,3 +84,84 @@ def test_a_dead_signal_is_not_finite_and_warns_nobody(i0, it):
     reader.feed("descriptor", descriptor("mono", "I0", "It"))
     reading = reader.feed("event", event(mono=1.0, I0=i0, It=it))
     assert not np.isfinite(reading.mu["transmission"]).any()
+
+
+def read(layout, start=None, units=None, configuration=None, **data):
+    """One event's reading through a layout."""
+    reader = layout.open(start or {})
+    described = {key: {"units": units[key]} if key in (units or {}) else {} for key in data}
+    reader.feed(
+        "descriptor",
+        {
+            "uid": "d",
+            "name": "primary",
+            "data_keys": described,
+            "configuration": configuration or {},
+        },
+    )
+    return reader.feed("event", event(**data))
+
+
+DWELL = {"dwell": ("t",), "pips": ("Iy",), "fluorescence": ("Fe1",)}
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2.0])
+def test_a_sum_over_the_dwell_and_a_rate_give_the_same_mu_at_every_dwell(seconds):
+    layout = StepLayout("primary", ("mono",), ("I0",), ("It",), integrated=("i0",), **DWELL)
+    reading = read(layout, mono=7112, t=seconds, I0=100.0 * seconds, It=50.0, Iy=10.0, Fe1=3.0)
+    assert reading.mu["transmission"] == pytest.approx(np.log(2))
+    assert reading.mu["pips"] == pytest.approx(0.1)
+    assert reading.mu["fluorescence"] == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2.0])
+def test_where_all_are_sums_the_dwell_cancels(seconds):
+    everything = ("i0", "it", "pips", "fluorescence")
+    layout = StepLayout("primary", ("mono",), ("I0",), ("It",), integrated=everything, **DWELL)
+    data = {"I0": 100.0, "It": 50.0, "Iy": 10.0, "Fe1": 3.0}
+    summed = {key: value * seconds for key, value in data.items()}
+    with_dwell = read(layout, mono=7112, t=seconds, **summed)
+    without = read(layout, mono=7112, **summed)
+    for channel, mu in with_dwell.mu.items():
+        np.testing.assert_allclose(mu, without.mu[channel])
+    assert with_dwell.mu["transmission"] == pytest.approx(np.log(2))
+
+
+def test_a_point_without_exposure_is_a_bad_point_and_warns_nobody():
+    layout = StepLayout("primary", ("mono",), ("I0",), ("It",), integrated=("i0",), **DWELL)
+    reading = read(layout, mono=7112, t=0.0, I0=0.0, It=50.0)
+    assert not np.isfinite(reading.mu["transmission"]).any()
+
+
+def test_keV_are_made_eV_and_other_units_refused():  # noqa: N802
+    layout = StepLayout("primary", ("mono",), ("I0",), ("It",))
+    assert read(layout, units={"mono": "keV"}, mono=7.112, I0=1.0, It=1.0).energy == [7112.0]
+    with pytest.raises(Refused, match="mono is in deg"):
+        read(layout, units={"mono": "deg"}, mono=14.0, I0=1.0, It=1.0)
+
+
+def test_a_pattern_sums_all_that_fit_and_of_several_lists_the_first_is_taken():
+    layout = StepLayout(
+        "primary", ("mono",), ("I0",), fluorescence=(("a", "b"), ("xs_channel*_roi01",))
+    )
+    channels = {"xs_channel1_roi01": 1.0, "xs_channel2_roi01": 2.0, "xs_channel1_roi02": 50.0}
+    reading = read(layout, mono=7112, I0=100.0, a=7.0, **channels)
+    assert reading.mu["fluorescence"] == pytest.approx(0.03)
+    reading = read(layout, mono=7112, I0=100.0, a=7.0, b=1.0, **channels)
+    assert reading.mu["fluorescence"] == pytest.approx(0.08)
+
+
+@pytest.mark.parametrize("names", [("Fe1", "Fe2"), ["Fe1", "Fe2"]])
+def test_the_start_document_names_the_fields_to_sum(names):
+    layout = StepLayout("primary", ("mono",), ("I0",), fluorescence_from=("XDI._dtc",))
+    reading = read(layout, {"XDI": {"_dtc": names}}, mono=7112, I0=100.0, Fe1=1.0, Fe2=2.0, Fe3=9.0)
+    assert reading.mu["fluorescence"] == pytest.approx(0.03)
+
+
+def test_offsets_of_the_configuration_are_subtracted():
+    layout = StepLayout("primary", ("mono",), ("I0",), ("It",), offsets={"I0": "I0_offset"})
+    configuration = {"amplifier": {"data": {"I0_offset": -4.0}}}
+    reading = read(layout, configuration=configuration, mono=7112, I0=96.0, It=50.0)
+    assert reading.mu["transmission"] == pytest.approx(np.log(2))
+    with pytest.raises(Refused, match="I0_offset"):
+        read(layout, mono=7112, I0=96.0, It=50.0)

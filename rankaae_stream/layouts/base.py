@@ -43,7 +43,13 @@ class Reader(Protocol):
         ...
 
     def missing(self) -> str:
-        """Why there was no reading, for a run that ended without one."""
+        """Why there was no reading, for a run that ended without one.
+
+        Raises
+        ------
+        Refused
+            Where that has a name of its own.
+        """
         ...
 
 

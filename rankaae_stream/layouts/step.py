@@ -1,16 +1,19 @@
-"""Any step scan: one event a point, named fields for energy and ion chambers."""
+"""Any step scan: one event a point, named fields for energy and signals."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
 from rankaae_stream.errors import Refused
 from rankaae_stream.layouts.base import Document, Reading
-from rankaae_stream.spectrum import Channel, Floats
+from rankaae_stream.layouts.signals import absorption, first, match_all, missing_fields
+from rankaae_stream.spectrum import Floats
 
-__all__ = ["StepLayout"]
+__all__ = ["Role", "StepLayout"]
+
+Role = Literal["i0", "it", "ir", "fluorescence", "pips"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +23,29 @@ class StepLayout:
     Attributes
     ----------
     stream : str
-        Event stream that holds the scan.
+        Event stream that holds the scan; others, such as a baseline, are not read.
     energy, i0, it, ir : sequence of str
-        Monochromator energy in eV and the ion chambers before the sample, after
-        it, and after the reference foil. Where no `energy` is present the scan's
-        own first dimension is taken (``hints.dimensions``).
-    fluorescence : sequence of str
-        Detector fields whose sum is the fluorescence signal; all must be there.
+        Monochromator energy in eV, or in keV where the run says so, and the ion
+        chambers before the sample, after it, and after the reference foil. Where
+        no `energy` is present the scan's own first dimension is taken
+        (``hints.dimensions``), unless its unit is no energy.
+    fluorescence : sequence of str, or sequence of those
+        Detector fields whose sum is the fluorescence signal: all names must be
+        there; a pattern (``xs_channel*_roi01``) stands for all that fit. Of
+        several such lists the first that a run has is used.
+    fluorescence_from : sequence of str
+        Dotted keys of the start document that list those fields, before
+        `fluorescence`.
+    pips : sequence of str
+        Diode or drain current, divided by i0 as the fluorescence is.
+    dwell : sequence of str
+        Exposure of a point, s.
+    integrated : sequence of Role
+        Signals that are sums over the exposure, in nA s or counts, and are
+        divided by `dwell`. It matters only where the others are rates: a ratio of
+        two sums, or of two rates, is right as it is.
+    offsets : mapping of str
+        What to subtract from a field: its key in the descriptor's configuration.
     """
 
     stream: str
@@ -34,7 +53,12 @@ class StepLayout:
     i0: Sequence[str]
     it: Sequence[str] = ()
     ir: Sequence[str] = ()
-    fluorescence: Sequence[str] = ()
+    fluorescence: Sequence[str] | Sequence[Sequence[str]] = ()
+    fluorescence_from: Sequence[str] = ()
+    pips: Sequence[str] = ()
+    dwell: Sequence[str] = ()
+    integrated: Sequence[Role] = ()
+    offsets: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def open(self, start: Document) -> "_StepReader":
         """Begin a run."""
@@ -43,19 +67,20 @@ class StepLayout:
 
 @dataclass(frozen=True, slots=True)
 class _Fields:
-    """The fields one descriptor really has."""
+    """What one descriptor really has: fields by role, eV a unit of energy, offsets by field."""
 
     energy: str
-    i0: str
-    it: str | None
-    ir: str | None
-    fluorescence: tuple[str, ...]
+    unit: float
+    signals: Mapping[Role, tuple[str, ...]]
+    dwell: str | None
+    offsets: Mapping[str, float]
 
 
 class _StepReader:
     def __init__(self, layout: StepLayout, start: Document) -> None:
         self._layout = layout
         self._dimension = _first_dimension(start, layout.stream)
+        self._sums = _alternatives(layout, start)
         self._fields: dict[str, _Fields] = {}
         self._streams: list[str] = []
 
@@ -63,11 +88,11 @@ class _StepReader:
         if name == "descriptor":
             self._streams.append(str(doc.get("name", "")))
             if doc.get("name") == self._layout.stream:
-                self._fields[doc["uid"]] = self._resolve(doc["data_keys"])
+                self._fields[doc["uid"]] = self._resolve(doc)
         elif name in ("event", "event_page"):
             fields = self._fields.get(doc["descriptor"])
             if fields is not None:
-                return _reading(fields, doc)
+                return self._reading(fields, doc)
         return None
 
     def missing(self) -> str:
@@ -76,58 +101,110 @@ class _StepReader:
         streams = ", ".join(self._streams) or "none"
         return f"the run has no stream {self._layout.stream!r}; its streams: {streams}"
 
-    def _resolve(self, keys: Mapping[str, Any]) -> _Fields:
-        layout = self._layout
-        energy = _first(layout.energy, keys) or _first((self._dimension,), keys)
-        i0 = _first(layout.i0, keys)
-        it = _first(layout.it, keys)
-        sums = tuple(layout.fluorescence)
-        if any(key not in keys for key in sums):
-            sums = ()
+    def _resolve(self, descriptor: Document) -> _Fields:
+        layout, keys = self._layout, descriptor["data_keys"]
+        energy = first(layout.energy, keys)
+        if energy is None and _unit(keys, self._dimension) is not None:
+            energy = first((self._dimension,), keys)
+        sums = next(filter(None, (match_all(names, keys) for names in self._sums)), ())
+        single: dict[Role, str | None] = {
+            "i0": first(layout.i0, keys),
+            "it": first(layout.it, keys),
+            "ir": first(layout.ir, keys),
+            "pips": first(layout.pips, keys),
+        }
+        signals: dict[Role, tuple[str, ...]] = {
+            role: (key,) for role, key in single.items() if key is not None
+        }
+        if sums:
+            signals["fluorescence"] = sums
+        answers = (*layout.it, *layout.pips, *(name for names in self._sums for name in names))
         absent = [
-            f"{what} ({' or '.join(wanted)})"
+            (what, wanted)
             for what, wanted, found in (
                 ("energy", layout.energy, energy),
-                ("i0", layout.i0, i0),
-                ("it or fluorescence", (*layout.it, *layout.fluorescence), it or sums),
+                ("i0", layout.i0, single["i0"]),
+                ("it or fluorescence", answers, {"it", "fluorescence", "pips"} & set(signals)),
             )
             if not found
         ]
-        if energy is None or i0 is None or absent:
+        if energy is None or absent:
+            raise missing_fields(layout.stream, absent, keys)
+        unit = _unit(keys, energy)
+        if unit is None:
             raise Refused(
                 "missing_fields",
-                f"stream {layout.stream!r} has no {', no '.join(absent)}; "
-                f"its fields are {', '.join(sorted(keys))}",
+                f"energy {energy} is in {keys[energy]['units']}, not in eV or keV",
             )
-        return _Fields(energy, i0, it, _first(layout.ir, keys), sums)
+        return _Fields(
+            energy, unit, signals, first(layout.dwell, keys), _offsets(layout, signals, descriptor)
+        )
+
+    def _reading(self, fields: _Fields, doc: Document) -> Reading:
+        data = doc["data"]
+        signals: dict[Role, Floats] = {}
+        for role, names in fields.signals.items():
+            signal = np.sum(
+                [_column(data, key) - fields.offsets.get(key, 0.0) for key in names], axis=0
+            )
+            if fields.dwell is not None and role in self._layout.integrated:
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    signal = signal / _column(data, fields.dwell)
+            signals[role] = signal
+        energy = _column(data, fields.energy) * fields.unit
+        return Reading(energy, absorption(**signals), float(np.ravel(doc["time"])[-1]))
 
 
-def _reading(fields: _Fields, doc: Document) -> Reading:
-    data = doc["data"]
-    energy, i0 = _column(data, fields.energy), _column(data, fields.i0)
-    it = _column(data, fields.it) if fields.it else None
-    mu: dict[Channel, Floats] = {}
-    # Zero or negative currents give infinities and NaN on purpose: they are
-    # counted and judged where the whole sweep is known.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if it is not None:
-            mu["transmission"] = -np.log(it / i0)
-            if fields.ir:
-                mu["reference"] = -np.log(_column(data, fields.ir) / it)
-        if fields.fluorescence:
-            mu["fluorescence"] = (
-                np.sum([_column(data, key) for key in fields.fluorescence], axis=0) / i0
+def _alternatives(layout: StepLayout, start: Document) -> list[tuple[str, ...]]:
+    """Lists of fields to sum, the start document's own before the profile's."""
+    stated = [names for key in layout.fluorescence_from if (names := _names(start, key))]
+    flat = [name for name in layout.fluorescence if isinstance(name, str)]
+    nested = [tuple(names) for names in layout.fluorescence if not isinstance(names, str)]
+    return [*stated, *([tuple(flat)] if flat else []), *nested]
+
+
+def _names(start: Document, key: str) -> tuple[str, ...]:
+    value: Any = start
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    if isinstance(value, str):
+        value = (value,)
+    return tuple(map(str, value)) if isinstance(value, (list, tuple)) else ()
+
+
+def _offsets(
+    layout: StepLayout, signals: Mapping[Role, tuple[str, ...]], descriptor: Document
+) -> dict[str, float]:
+    configured = {
+        key: value
+        for device in descriptor.get("configuration", {}).values()
+        for key, value in device.get("data", {}).items()
+    }
+    offsets: dict[str, float] = {}
+    for name in (name for names in signals.values() for name in names):
+        key = layout.offsets.get(name)
+        if key is None:
+            continue
+        if key not in configured:
+            raise Refused(
+                "missing_fields",
+                f"the configuration of stream {layout.stream!r} has no {key}, the offset of "
+                f"{name}; take it out of layout.offsets if there is none",
             )
-    return Reading(energy, mu, float(np.ravel(doc["time"])[-1]))
+        offsets[name] = float(np.ravel(configured[key])[0])
+    return offsets
+
+
+def _unit(keys: Mapping[str, Any], field: str | None) -> float | None:
+    """What one unit of a field is in eV; a field without a unit is in eV."""
+    described = keys.get(field) if field is not None else None
+    unit = str((described or {}).get("units") or "eV").strip().lower()
+    return {"ev": 1.0, "kev": 1000.0}.get(unit)
 
 
 def _column(data: Mapping[str, Any], key: str) -> Floats:
     """One value of an event or a page's list of them, as floats (n,)."""
     return np.atleast_1d(np.asarray(data[key], dtype=float)).ravel()
-
-
-def _first(wanted: Iterable[str | None], keys: Mapping[str, Any]) -> str | None:
-    return next((key for key in wanted if key is not None and key in keys), None)
 
 
 def _first_dimension(start: Document, stream: str) -> str | None:

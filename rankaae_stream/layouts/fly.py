@@ -1,0 +1,221 @@
+"""Fly scans of ophyd-async: the points are in HDF5 files, announced while they are written.
+
+The documents carry no values. A ``stream_resource`` names the file and data set
+of each field, and every ``stream_datum`` says how many more of its rows there are.
+A row is read when all fields have it; sweeps may follow each other in one stream.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+
+from rankaae_stream.errors import Refused
+from rankaae_stream.layouts.base import Document, Reading
+from rankaae_stream.layouts.signals import absorption, first, match_all, missing_fields
+from rankaae_stream.spectrum import Floats
+
+__all__ = ["FlyLayout"]
+
+HDF5 = "application/x-hdf5"
+LARGEST = 10_000_000
+"""Rows of one field that a run may have: 80 MB, and an hour at 3 kHz."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlyLayout:
+    """Field names of a fly scan; of several the first that a run has is used.
+
+    Attributes
+    ----------
+    stream : str
+        Stream that holds the scan.
+    energy, i0, it, ir, pips : sequence of str
+        As in `StepLayout`, one value a row; energies in eV.
+    fluorescence : sequence of str
+        Fields or patterns whose sum is the fluorescence signal.
+    allowed_roots : sequence of str
+        Folders that files may be read from, links followed.
+    """
+
+    stream: str
+    energy: Sequence[str]
+    i0: Sequence[str]
+    it: Sequence[str] = ()
+    ir: Sequence[str] = ()
+    fluorescence: Sequence[str] = ()
+    pips: Sequence[str] = ()
+    allowed_roots: Sequence[str] = ()
+
+    def open(self, start: Document) -> "_FlyReader":
+        """Begin a run."""
+        del start  # which fields there are is said by the descriptor
+        return _FlyReader(self)
+
+
+@dataclass(slots=True)
+class _Field:
+    """One field's file, and how many of its rows are announced; `rows` belong to an event."""
+
+    rows: int
+    path: Path | None = None
+    dataset: str = ""
+    announced: int = 0
+
+
+@dataclass(slots=True)
+class _Stream:
+    """The scan's descriptor: fields by role and by name."""
+
+    time: float
+    roles: dict[str, tuple[str, ...]]
+    fields: dict[str, _Field] = field(default_factory=dict[str, _Field])
+
+
+class _FlyReader:
+    def __init__(self, layout: FlyLayout) -> None:
+        self._layout = layout
+        self._stream: _Stream | None = None
+        self._resources: dict[str, Document] = {}
+        self._done = 0
+        self._problem = ""
+        self._streams: list[str] = []
+
+    def feed(self, name: str, doc: Document) -> Reading | None:
+        if name == "descriptor":
+            self._streams.append(str(doc.get("name", "")))
+            if doc.get("name") == self._layout.stream:
+                self._stream = self._describe(doc)
+        elif name == "stream_resource":
+            self._resources[doc["uid"]] = doc
+        elif name == "stream_datum":
+            self._announce(doc)
+        return self._read()
+
+    def missing(self) -> str:
+        if self._problem:
+            return self._problem
+        if self._stream is not None:
+            return "the run ended before its first point"
+        streams = ", ".join(self._streams) or "none"
+        return f"the run has no stream {self._layout.stream!r}; its streams: {streams}"
+
+    def _describe(self, doc: Document) -> _Stream:
+        layout, keys = self._layout, doc["data_keys"]
+        roles: dict[str, tuple[str, ...]] = {}
+        for role in ("energy", "i0", "it", "ir", "pips"):
+            found = first(getattr(layout, role), keys)
+            if found is not None:
+                roles[role] = (found,)
+        sums = match_all(layout.fluorescence, keys)
+        if sums:
+            roles["fluorescence"] = sums
+        absent = [(role, getattr(layout, role)) for role in ("energy", "i0") if role not in roles]
+        if not {"it", "fluorescence", "pips"} & set(roles):
+            answers = (*layout.it, *layout.fluorescence, *layout.pips)
+            absent.append(("it or fluorescence", answers))
+        if absent:
+            raise missing_fields(layout.stream, absent, keys)
+        stream = _Stream(float(doc["time"]), roles)
+        for name in (name for names in roles.values() for name in names):
+            shape = keys[name].get("shape") or [1]
+            if len(shape) > 1:
+                raise Refused(
+                    "missing_fields",
+                    f"{name} has {len(shape) - 1} axes beside its rows; the layout reads one "
+                    "value a row",
+                )
+            stream.fields[name] = _Field(rows=int(shape[0]))
+        return stream
+
+    def _announce(self, datum: Document) -> None:
+        resource = self._resources.get(datum["stream_resource"])
+        if resource is None or self._stream is None:
+            return
+        name = resource["data_key"]
+        wanted = self._stream.fields.get(name)
+        if wanted is None:
+            return
+        if resource["mimetype"] != HDF5:
+            raise Refused(
+                "missing_fields", f"{name} is in a file of type {resource['mimetype']}, not {HDF5}"
+            )
+        if wanted.path is None:
+            wanted.path = _local(resource["uri"], self._layout.allowed_roots)
+            wanted.dataset = str(resource["parameters"].get("dataset", ""))
+        wanted.announced = int(datum["indices"]["stop"]) * wanted.rows
+        if wanted.announced > LARGEST:
+            raise Refused(
+                "bad_file", f"{name} announces {wanted.announced} rows, at most {LARGEST} are read"
+            )
+
+    def _read(self) -> Reading | None:
+        """The rows that have come since the last time, of all fields."""
+        stream = self._stream
+        if stream is None or not stream.fields:
+            return None
+        ready = min(item.announced for item in stream.fields.values())
+        if ready <= self._done:
+            return None
+        try:
+            columns = {name: _rows(item, self._done, ready) for name, item in stream.fields.items()}
+        except OSError as error:
+            # A file may come after its announcement; the next document tries again.
+            self._problem = f"a file cannot be read: {error}"
+            return None
+        count = min(column.size for column in columns.values())
+        if count < ready - self._done:
+            short = min(columns, key=lambda name: columns[name].size)
+            self._problem = (
+                f"{short} has {self._done + count} rows in {stream.fields[short].path}, "
+                f"{ready} were announced"
+            )
+        else:
+            self._problem = ""
+        if not count:
+            return None
+        self._done += count
+        signals = {
+            role: np.sum([columns[name][:count] for name in names], axis=0)
+            for role, names in stream.roles.items()
+        }
+        energy = signals.pop("energy")
+        return Reading(energy, absorption(**signals), stream.time)
+
+
+def _rows(item: _Field, begin: int, end: int) -> Floats:
+    """Rows of one field, (n,), fewer where the file has not got them yet."""
+    import h5py
+
+    # Written at this moment by another process: no lock, and what is flushed is read.
+    with h5py.File(item.path, "r", libver="latest", swmr=True, locking=False) as file:
+        dataset: Any = file.get(item.dataset)
+        if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1:
+            raise OSError(f"{item.path} has no data set {item.dataset!r} of one axis")
+        return np.asarray(dataset[begin:end], dtype=float)
+
+
+def _local(uri: str, allowed_roots: Sequence[str]) -> Path:
+    """Path of a file URI on this machine.
+
+    Raises
+    ------
+    Refused
+        ``bad_path`` for anything else, and for a file outside the allowed folders.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        raise Refused("bad_path", f"{uri} is no file of this machine")
+    path = Path(unquote(parts.path)).resolve()
+    roots = [Path(root).expanduser().resolve() for root in allowed_roots]
+    if not any(path.is_relative_to(root) for root in roots):
+        allowed = ", ".join(map(str, roots)) or "none"
+        raise Refused(
+            "bad_path",
+            f"{path} is outside the folders that may be read ({allowed}); add its folder to "
+            "layout.allowed_roots",
+        )
+    return path

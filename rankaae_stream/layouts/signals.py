@@ -1,0 +1,74 @@
+"""Named fields, currents and counts to absorption: the same for every layout."""
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+
+from rankaae_stream.errors import Refused
+from rankaae_stream.spectrum import Channel, Floats
+
+__all__ = ["absorption", "first", "match_all", "missing_fields"]
+
+
+def absorption(
+    i0: Floats,
+    *,
+    it: Floats | None = None,
+    ir: Floats | None = None,
+    fluorescence: Floats | None = None,
+    pips: Floats | None = None,
+) -> dict[Channel, Floats]:
+    """Absorption of every channel that was measured, each (n,).
+
+    Parameters
+    ----------
+    i0, it, ir : (n,) arrays
+        Before the sample, after it, and after the reference foil, in one unit.
+    fluorescence, pips : (n,) arrays
+        In any unit, as long as it grows with the exposure as `i0` does.
+
+    Notes
+    -----
+    Zero or negative signals give infinities and NaN on purpose: they are
+    counted and judged where the whole sweep is known.
+    """
+    mu: dict[Channel, Floats] = {}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if it is not None:
+            mu["transmission"] = -np.log(it / i0)
+            if ir is not None:
+                mu["reference"] = -np.log(ir / it)
+        if fluorescence is not None:
+            mu["fluorescence"] = fluorescence / i0
+        if pips is not None:
+            mu["pips"] = pips / i0
+    return mu
+
+
+def first(wanted: Iterable[str | None], keys: Mapping[str, Any]) -> str | None:
+    """The first of several fields that there is."""
+    return next((key for key in wanted if key is not None and key in keys), None)
+
+
+def match_all(wanted: Iterable[str], keys: Mapping[str, Any]) -> tuple[str, ...]:
+    """All of several fields or patterns, or nothing where one of them is absent."""
+    found: dict[str, None] = {}
+    for name in wanted:
+        fitting = [key for key in keys if key == name or fnmatchcase(key, name)]
+        if not fitting:
+            return ()
+        found.update(dict.fromkeys(fitting))
+    return tuple(found)
+
+
+def missing_fields(
+    stream: str, absent: Iterable[tuple[str, Iterable[str]]], keys: Iterable[str]
+) -> Refused:
+    """Refusal of a stream that has not what the profile names, with what it has."""
+    wanted = ", no ".join(f"{what} ({' or '.join(names)})" for what, names in absent)
+    return Refused(
+        "missing_fields",
+        f"stream {stream!r} has no {wanted}; its fields are {', '.join(sorted(keys))}",
+    )

@@ -1,0 +1,146 @@
+"""Fly scans that arrive whole: one event a complete scan, its energies in another stream.
+
+So TES emits them: the stream of the energies comes first and holds one event for
+all scans of the run.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rankaae_stream.layouts.base import Document, Reading
+from rankaae_stream.layouts.signals import absorption, first, missing_fields
+from rankaae_stream.spectrum import Channel, Floats
+
+__all__ = ["TesLayout"]
+
+
+@dataclass(frozen=True, slots=True)
+class TesLayout:
+    """Field names of whole scans; of several the first that a run has is used.
+
+    Attributes
+    ----------
+    stream, energy_stream : str
+        Event streams of the scans and of their energies.
+    energy : sequence of str
+        Mean energies of the scan's pixels, eV.
+    i0, it, ir, fluorescence, pips : sequence of str
+        Arrays with one value a pixel; further axes, such as the channels of a
+        detector, are summed.
+    """
+
+    stream: str
+    energy_stream: str
+    energy: Sequence[str]
+    i0: Sequence[str]
+    it: Sequence[str] = ()
+    ir: Sequence[str] = ()
+    fluorescence: Sequence[str] = ()
+    pips: Sequence[str] = ()
+
+    def open(self, start: Document) -> "_TesReader":
+        """Begin a run."""
+        del start  # which fields there are is said by the descriptors
+        return _TesReader(self)
+
+
+class _TesReader:
+    def __init__(self, layout: TesLayout) -> None:
+        self._layout = layout
+        self._axis: Floats | None = None
+        self._axes: dict[str, str] = {}
+        self._signals: dict[str, dict[str, str]] = {}
+        self._waiting: list[Reading] = []
+        self._streams: list[str] = []
+
+    def feed(self, name: str, doc: Document) -> Reading | None:
+        if name == "descriptor":
+            self._describe(doc)
+        elif name in ("event", "event_page"):
+            if doc["descriptor"] in self._axes:
+                values = next(_rows(name, doc))[0][self._axes[doc["descriptor"]]]
+                self._axis = np.ravel(np.asarray(values, dtype=float))
+                return self._take(())
+            signals = self._signals.get(doc["descriptor"])
+            if signals is not None:
+                return self._take(_scan(signals, data, time) for data, time in _rows(name, doc))
+        return None
+
+    def missing(self) -> str:
+        layout = self._layout
+        if self._waiting:
+            return f"stream {layout.energy_stream!r} never said the scan's energies"
+        if self._signals:
+            return "the run ended before its first complete scan"
+        streams = ", ".join(self._streams) or "none"
+        return f"the run has no stream {layout.stream!r}; its streams: {streams}"
+
+    def _describe(self, doc: Document) -> None:
+        layout, stream, uid = self._layout, str(doc.get("name", "")), doc["uid"]
+        self._streams.append(stream)
+        # What is written to a file has no values in the events.
+        keys = {key: value for key, value in doc["data_keys"].items() if "external" not in value}
+        if stream == layout.energy_stream:
+            energy = first(layout.energy, keys)
+            if energy is None:
+                raise missing_fields(stream, [("energy", layout.energy)], keys)
+            self._axes[uid] = energy
+        elif stream == layout.stream:
+            roles = ("i0", "it", "ir", "fluorescence", "pips")
+            found = {role: first(getattr(layout, role), keys) for role in roles}
+            signals = {role: key for role, key in found.items() if key is not None}
+            answers = (*layout.it, *layout.fluorescence, *layout.pips)
+            absent = [("i0", layout.i0)] if "i0" not in signals else []
+            if not {"it", "fluorescence", "pips"} & set(signals):
+                absent.append(("it or fluorescence", answers))
+            if absent:
+                raise missing_fields(stream, absent, keys)
+            self._signals[uid] = signals
+
+    def _take(self, scans: Iterator[Reading] | tuple[()]) -> Reading | None:
+        """Scans for which the energies are known, one after the other in time."""
+        self._waiting.extend(scans)
+        if self._axis is None or not self._waiting:
+            return None
+        ready, self._waiting = self._waiting, []
+        energies: list[Floats] = []
+        for scan in ready:
+            pixels = next(iter(scan.mu.values())).size
+            energies.append(self._axis[:pixels])
+        mu: dict[Channel, Floats] = {
+            channel: np.concatenate(
+                [scan.mu[channel][: e.size] for scan, e in zip(ready, energies, strict=True)]
+            )
+            for channel in ready[0].mu
+        }
+        return Reading(np.concatenate(energies), mu, ready[-1].time)
+
+
+def _scan(signals: Mapping[str, str], data: Mapping[str, Any], time: float) -> Reading:
+    """One scan's absorption, its energies still unknown.
+
+    A scan that was ended early has fewer pixels in some column than in another;
+    they all belong to its beginning.
+    """
+    columns = {role: _summed(data[key]) for role, key in signals.items()}
+    pixels = min(column.size for column in columns.values())
+    columns = {role: column[:pixels] for role, column in columns.items()}
+    return Reading(np.empty(0), absorption(**columns), time)
+
+
+def _summed(values: Any) -> Floats:
+    """One value a pixel, (pixels,)."""
+    array = np.atleast_1d(np.asarray(values, dtype=float))
+    return array.reshape(array.shape[0], -1).sum(axis=1)
+
+
+def _rows(name: str, doc: Document) -> Iterator[tuple[Mapping[str, Any], float]]:
+    """Data and time of each event in a document."""
+    if name == "event":
+        yield doc["data"], float(doc["time"])
+        return
+    for i, time in enumerate(doc["time"]):
+        yield {key: values[i] for key, values in doc["data"].items()}, float(time)
