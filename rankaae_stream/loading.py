@@ -12,12 +12,13 @@ from pathlib import Path
 
 from rankaae_stream import resources
 from rankaae_stream.analysis import Analysis
+from rankaae_stream.choose import k_edges
 from rankaae_stream.energy import FoilLibrary
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.files.xdi import read_xdi
 from rankaae_stream.model import Model, duplicate_runtime, load_model, shipped_models
 from rankaae_stream.pipeline import Pipeline
-from rankaae_stream.profile import Profile, lookup
+from rankaae_stream.profile import Profile
 from rankaae_stream.report import Result
 from rankaae_stream.spectrum import K_EDGES, Edge
 
@@ -37,10 +38,11 @@ def build_pipeline(
         When a model is damaged or unknown, or the profile's normalisation is not
         the model's.
     """
+    k_edges()  # read now, not when the first run without an element has ended
     return Pipeline(
-        profile.layout.build(),
+        profile.build_layout(),
         analysis or load_analysis(profile),
-        lambda start: lookup(start, profile.run.element),
+        profile.run.build(),
         emit,
         analysis_hash=profile.analysis_hash(),
         provisional_interval=profile.provisional_interval,

@@ -15,6 +15,7 @@ import numpy as np
 
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.assemble import FRAGMENT, Sweep, Sweeps, check_order
+from rankaae_stream.choose import Choice
 from rankaae_stream.errors import Refused
 from rankaae_stream.layouts.base import Document, Layout, Reader
 from rankaae_stream.report import Flag, Report, Result
@@ -58,8 +59,8 @@ class Pipeline:
         Documents to readings.
     analysis : Analysis
         Spectra to reports.
-    element_of : callable
-        Start document to the element it states, or None.
+    choice : Choice
+        Which runs are XAS, and of which edge.
     emit : callable
         Receives every `Result`, in the calling thread.
     analysis_hash : str
@@ -72,7 +73,7 @@ class Pipeline:
         self,
         layout: Layout,
         analysis: Analysis,
-        element_of: Callable[[Document], str | None],
+        choice: Choice,
         emit: Callable[[Result], None],
         *,
         analysis_hash: str = "",
@@ -81,7 +82,7 @@ class Pipeline:
     ) -> None:
         self._layout = layout
         self._analysis = analysis
-        self._element_of = element_of
+        self._choice = choice
         self._emit = emit
         self._analysis_hash = analysis_hash
         self._provisional_interval = provisional_interval
@@ -106,21 +107,20 @@ class Pipeline:
         if run is None:
             return
         run.heard = now
-        if name == "stop":
-            run.time = float(doc.get("time", run.time))
-            self._end(run, _end_flags(doc), dropped)
-            return
         if run.refused is None:
             try:
                 reading = run.reader.feed(name, doc)
             except Refused as refused:
-                run.refused = refused
-                return
+                run.refused, reading = refused, None
             if reading is not None:
                 run.sweeps.add(reading.energy, reading.mu)
                 run.time, run.news = reading.time, True
                 self._answer_finished_sweeps(run)
-                self._answer_provisionally(run, now)
+                if name != "stop":
+                    self._answer_provisionally(run, now)
+        if name == "stop":
+            run.time = float(doc.get("time", run.time))
+            self._end(run, _end_flags(doc), dropped)
 
     def tick(self, now: float) -> None:
         """Answer what has waited, and end runs that have gone silent."""
@@ -145,8 +145,16 @@ class Pipeline:
         # A run derived from another is an analysis, ours or somebody's.
         if "original_run_uid" in doc or doc["uid"] in self._runs:
             return
+        unwanted = self._choice.unwanted(doc)
+        if unwanted and self._choice.others == "skip":
+            logger.debug("run %s is left alone: %s", doc["uid"], unwanted)
+            return
         self._runs[doc["uid"]] = _Run(
-            doc, self._layout.open(doc), now, time=float(doc.get("time", 0.0))
+            doc,
+            self._layout.open(doc),
+            now,
+            refused=Refused("not_xas", unwanted) if unwanted else None,
+            time=float(doc.get("time", 0.0)),
         )
         heapq.heappush(self._deadlines, (now + self._stop_deadline, doc["uid"]))
 
@@ -164,6 +172,10 @@ class Pipeline:
 
     def _answer_provisionally(self, run: _Run, now: float) -> None:
         if not run.news or now - run.shown < self._provisional_interval:
+            return
+        # On its way a scan may cross other edges than its own: without a stated
+        # element only the finished one tells.
+        if self._choice.stated_edge(run.start)[0] is None:
             return
         # The first points of a sweep say nothing yet, not even what is wrong.
         if not run.sweeps.items or len(run.sweeps.items[-1].energy) < FRAGMENT:
@@ -204,7 +216,8 @@ class Pipeline:
                 raise Refused("missing_fields", run.reader.missing())
             check_order(remaining)
         except Refused as refused:
-            self._refuse(run, refused, flags)
+            if refused.name != "missing_fields" or not self._choice.skips_unreadable:
+                self._refuse(run, refused, flags)
             return
         for sweep in remaining:
             self._answer(run, sweep, flags if sweep is remaining[-1] else [])
@@ -214,6 +227,9 @@ class Pipeline:
     def _answer(
         self, run: _Run, sweep: Sweep, flags: list[Flag] | None = None, *, complete: bool = True
     ) -> None:
+        element, _ = self._choice.find_edge(run.start, np.asarray(sweep.energy))
+        if element is None and self._choice.others == "skip":
+            return
         for channel in sweep.mu:
             if channel == "reference":
                 continue
@@ -235,11 +251,13 @@ class Pipeline:
         self, run: _Run, sweep: Sweep, channel: Channel, flags: list[Flag], complete: bool
     ) -> Report:
         energy, mu = sweep.channel(channel)
+        element, shell = self._choice.find_edge(run.start, energy)
         return self._analysis.process_columns(
             energy,
             mu,
             sweep.channel("reference") if "reference" in sweep.mu else None,
-            element=self._element_of(run.start),
+            element=element,
+            shell=shell,
             channel=channel,
             source=run.start["uid"],
             sweep=sweep.index,
@@ -252,7 +270,8 @@ class Pipeline:
     def _refuse(self, run: _Run, refused: Refused, flags: list[Flag]) -> None:
         """Refuse a run as a whole: once, or once for each answer that it has begun to show."""
         sweeps = run.sweeps.items
-        for sweep, channel in run.begun or [(sweeps[-1] if sweeps else None, "transmission")]:
+        primary = self._choice.primary_of(run.start)
+        for sweep, channel in run.begun or [(sweeps[-1] if sweeps else None, primary)]:
             self._send(run, self._refusal(run, refused, flags, sweep, channel))
 
     def _refusal(
@@ -264,10 +283,13 @@ class Pipeline:
         channel: Channel,
         complete: bool = True,
     ) -> Report:
+        energy = np.asarray(sweep.energy if sweep else [], dtype=float)
+        element, shell = self._choice.find_edge(run.start, energy)
         return self._analysis.refuse(
             refused,
-            np.asarray(sweep.energy if sweep else [], dtype=float),
-            element=self._element_of(run.start),
+            energy,
+            element=element,
+            shell=shell,
             channel=channel,
             source=run.start["uid"],
             sweep=sweep.index if sweep else 0,
@@ -283,7 +305,18 @@ class Pipeline:
         model = self._analysis.models.get(str(report.edge))
         outputs = tuple((item.name, item.unit) for item in model.card.outputs) if model else ()
         grid = model.card.edge.e0 + model.card.grid.relative() if model else None
-        self._emit(Result(report, uid, run.start, run.time, outputs, grid))
+        primary = report.channel == self._primary(run, report.sweep)
+        self._emit(Result(report, uid, run.start, run.time, outputs, grid, primary))
+
+    def _primary(self, run: _Run, sweep: int) -> Channel:
+        """The channel that a run was measured for, or the first that it has instead."""
+        wanted = self._choice.primary_of(run.start)
+        sweeps = run.sweeps.items
+        measured: list[Channel] = list(sweeps[sweep].mu) if sweeps else []
+        for channel in measured if wanted not in measured else ():
+            if channel != "reference":
+                return channel
+        return wanted
 
 
 def _end_flags(stop: Document) -> list[Flag]:

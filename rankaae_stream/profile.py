@@ -12,9 +12,17 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -23,12 +31,16 @@ from pydantic_settings import (
 )
 
 from rankaae_stream import resources
+from rankaae_stream.choose import Choice
 from rankaae_stream.errors import ConfigurationError
-from rankaae_stream.layouts.base import Document, Layout
-from rankaae_stream.layouts.step import StepLayout
+from rankaae_stream.layouts.base import Layout
+from rankaae_stream.layouts.fly import FlyLayout
+from rankaae_stream.layouts.several import SeveralLayouts
+from rankaae_stream.layouts.step import Role, StepLayout
+from rankaae_stream.layouts.tes import TesLayout
 from rankaae_stream.spectrum import NormalizationRanges
 
-__all__ = ["Profile", "load_profile", "lookup"]
+__all__ = ["Profile", "load_profile"]
 
 API_KEY_VARIABLE = "RANKAAE_STREAM_TILED_API_KEY"
 
@@ -53,24 +65,123 @@ class _Table(BaseModel):
 class StepSettings(_Table):
     """Fields of a step scan; see `layouts.step.StepLayout`."""
 
+    # Settings that came later, and at these defaults change no number: results
+    # of a profile that does not use them keep their uid.
+    LATER: ClassVar[tuple[str, ...]] = (
+        "fluorescence_from",
+        "pips",
+        "dwell",
+        "integrated",
+        "offsets",
+    )
+
     kind: Literal["step"] = "step"
     stream: str = "primary"
     energy: tuple[str, ...] = ()
     i0: tuple[str, ...] = ()
     it: tuple[str, ...] = ()
     ir: tuple[str, ...] = ()
-    fluorescence: tuple[str, ...] = ()
+    fluorescence: tuple[str, ...] | tuple[tuple[str, ...], ...] = ()
+    fluorescence_from: tuple[str, ...] = ()
+    pips: tuple[str, ...] = ()
+    dwell: tuple[str, ...] = ()
+    integrated: tuple[Role, ...] = ()
+    offsets: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _whole(self) -> "StepSettings":
+        if bool(self.dwell) != bool(self.integrated):
+            raise ValueError(
+                "dwell and integrated go together: the field with the exposure, and the signals "
+                "that grow with it"
+            )
+        return self
 
     def build(self) -> Layout:
         """The layout these settings describe."""
-        return StepLayout(self.stream, self.energy, self.i0, self.it, self.ir, self.fluorescence)
+        return StepLayout(**self.model_dump(exclude={"kind"}))
+
+
+class TesSettings(_Table):
+    """Fields of scans that arrive whole; see `layouts.tes.TesLayout`."""
+
+    kind: Literal["tes"]
+    stream: str = "primary"
+    energy_stream: str = "energy_bins"
+    energy: tuple[str, ...] = ("E_centers",)
+    i0: tuple[str, ...] = ("I0",)
+    it: tuple[str, ...] = ()
+    ir: tuple[str, ...] = ()
+    fluorescence: tuple[str, ...] = ()
+    pips: tuple[str, ...] = ()
+
+    def build(self) -> Layout:
+        """The layout these settings describe."""
+        return TesLayout(**self.model_dump(exclude={"kind"}))
+
+
+class FlySettings(_Table):
+    """Fields of an ophyd-async fly scan; see `layouts.fly.FlyLayout`."""
+
+    kind: Literal["fly"]
+    stream: str = "primary"
+    energy: tuple[str, ...] = ()
+    i0: tuple[str, ...] = ()
+    it: tuple[str, ...] = ()
+    ir: tuple[str, ...] = ()
+    fluorescence: tuple[str, ...] = ()
+    pips: tuple[str, ...] = ()
+    allowed_roots: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    def build(self) -> Layout:
+        """The layout these settings describe."""
+        return FlyLayout(**self.model_dump(exclude={"kind"}))
+
+
+LayoutSettings = Annotated[StepSettings | TesSettings | FlySettings, Field(discriminator="kind")]
 
 
 class RunSettings(_Table):
-    """What a run says about itself, and what its result repeats."""
+    """Which runs are XAS, what they say about themselves, and what a result repeats."""
 
     element: tuple[str, ...] = ("element",)
+    edge: tuple[str, ...] = ("edge",)
+    channel: tuple[str, ...] = ()
+    primary: Literal["transmission", "fluorescence", "pips"] = "transmission"
+    xas: tuple[dict[str, Any], ...] = ()
+    not_xas: tuple[dict[str, Any], ...] = ()
+    others: Literal["refuse", "skip"] = "refuse"
     copy_keys: Annotated[tuple[str, ...], Field(alias="copy")] = ()
+
+    @field_validator("xas", "not_xas")
+    @classmethod
+    def _as_tables(cls, rules: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        """``"XDI._mode" = ...`` and a table ``[XDI]`` are the same."""
+        return tuple(
+            {key: str(value) for key, value in rule.items() if key == "reason"}
+            | _nested(_flat(_patterns(rule)))
+            for rule in rules
+        )
+
+    def build(self) -> Choice:
+        """The choice these settings describe."""
+        return Choice(
+            self.element,
+            self.edge,
+            self.channel,
+            self.primary,
+            tuple(_flat(_patterns(rule)) for rule in self.xas),
+            tuple((rule.get("reason", ""), _flat(_patterns(rule))) for rule in self.not_xas),
+            self.others,
+        )
+
+    def analysis(self) -> dict[str, Any]:
+        """What can change a number or decide whether there is one, where it is not the default."""
+        return {
+            key: value
+            for key, value in self.model_dump(mode="json", exclude_defaults=True).items()
+            if key in ("edge", "xas", "not_xas", "others")
+        }
 
 
 class TiledSettings(_Table):
@@ -107,8 +218,8 @@ class Profile(BaseSettings):
     Attributes
     ----------
     name : str
-    layout : StepSettings
-        How documents become mu(E).
+    layout : StepSettings, TesSettings or FlySettings, or several of them
+        How documents become mu(E); of several the one that fits a run reads it.
     run : RunSettings
     tiled : TiledSettings
     models : dict of ModelSettings
@@ -136,7 +247,7 @@ class Profile(BaseSettings):
     )
 
     name: str
-    layout: StepSettings
+    layout: LayoutSettings | Annotated[tuple[LayoutSettings, ...], Field(min_length=1)]
     run: RunSettings = RunSettings()
     tiled: TiledSettings = TiledSettings()
     models: dict[str, ModelSettings] = {}
@@ -176,15 +287,24 @@ class Profile(BaseSettings):
             )
         return self.tiled_api_key.get_secret_value()
 
+    def build_layout(self) -> Layout:
+        """The layout, or all of them as one."""
+        if isinstance(self.layout, tuple):
+            return SeveralLayouts([layout.build() for layout in self.layout])
+        return self.layout.build()
+
     def analysis(self) -> dict[str, Any]:
         """The settings that can change a number, as plain data.
 
         Sinks, folders, bounds and keys are not among them: the same run gives
         the same result wherever it is sent.
         """
+        layouts = self.layout if isinstance(self.layout, tuple) else (self.layout,)
+        plain = [_analysis_of(layout) for layout in layouts]
         return {
-            "layout": self.layout.model_dump(mode="json"),
+            "layout": plain if len(plain) > 1 else plain[0],
             "element": list(self.run.element),
+            **self.run.analysis(),
             "models": {edge: model.id for edge, model in sorted(self.models.items())},
         }
 
@@ -240,26 +360,44 @@ def load_profile(name_or_path: str | Path, **overrides: Any) -> Profile:
         raise ConfigurationError(f"profile {path}: {problems}") from error
 
 
-def lookup(doc: Document, keys: tuple[str, ...]) -> str | None:
-    """First of several dotted keys that a document has, as text.
+def _analysis_of(layout: _Table) -> dict[str, Any]:
+    """A layout's settings that can change a number."""
+    plain = layout.model_dump(mode="json")
+    for name in getattr(layout, "LATER", ()):
+        if not plain[name]:
+            del plain[name]
+    plain.pop("allowed_roots", None)  # where files may lie changes no number
+    return plain
 
-    Values that are lists or tuples of one element (as XDI metadata are at BMM)
-    count as that element.
 
-    Examples
-    --------
-    >>> lookup({"XDI": {"Element": {"symbol": ("Fe",)}}}, ("element", "XDI.Element.symbol"))
-    'Fe'
-    """
-    for key in keys:
-        value: Any = doc
-        for part in key.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        if isinstance(value, (list, tuple)) and len(value) == 1:
-            value = value[0]
-        if isinstance(value, str) and value.strip():
-            return value.strip()
-    return None
+def _patterns(rule: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in rule.items() if key != "reason"}
+
+
+def _flat(rule: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[str, ...]]:
+    """A rule's patterns by dotted key."""
+    flat: dict[str, tuple[str, ...]] = {}
+    for key, value in rule.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{key}."))
+            continue
+        patterns = value if isinstance(value, (list, tuple)) else (value,)
+        if not patterns or not all(isinstance(item, (str, int, float)) for item in patterns):
+            raise ValueError(f"{prefix}{key} must be a text, or a list of texts, one of which fits")
+        flat[f"{prefix}{key}"] = tuple(str(item) for item in patterns)
+    return flat
+
+
+def _nested(flat: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """The same as tables: published documents have no dots in their keys."""
+    nested: dict[str, Any] = {}
+    for key, patterns in flat.items():
+        *tables, last = key.split(".")
+        table = nested
+        for name in tables:
+            table = table.setdefault(name, {})
+        table[last] = list(patterns)
+    return nested
 
 
 def _find(name_or_path: str | Path) -> Path:

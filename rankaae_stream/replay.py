@@ -200,6 +200,8 @@ def _answer(
         pipeline.feed(kind, doc, 0.0)
     pipeline.finish("the archive holds no end of the run")
     final = [result for result in results if result.report.complete]
+    if not final:
+        return Outcome(name, start, skipped="not XAS, as the profile's [run] has it"), []
     reports = tuple(dataclasses.replace(result.report, curves=None) for result in final)
     return Outcome(name, start, reports), final
 

@@ -160,6 +160,8 @@ class Result:
         What the model estimates, refused or not: the event's columns.
     grid : (points,) array or None
         Energies of the model's grid, eV, which the event's curves are on.
+    primary : bool
+        Whether its channel is the one that the run was measured for.
     """
 
     report: Report
@@ -168,6 +170,7 @@ class Result:
     time: float
     outputs: tuple[tuple[str, str], ...] = ()
     grid: Floats | None = None
+    primary: bool = True
 
 
 def to_dict(report: Report) -> dict[str, Any]:

@@ -119,14 +119,14 @@ def analysis():
 def pipeline(analysis):
     """A pipeline of the simulated beamline that collects its results in `.results`."""
     from rankaae_stream.pipeline import Pipeline
-    from rankaae_stream.profile import load_profile, lookup
+    from rankaae_stream.profile import load_profile
 
     profile = load_profile("sim")
     results = []
     made = Pipeline(
-        profile.layout.build(),
+        profile.build_layout(),
         analysis,
-        lambda start: lookup(start, profile.run.element),
+        profile.run.build(),
         results.append,
         analysis_hash=profile.analysis_hash(),
     )

@@ -3,9 +3,10 @@
 import pytest
 
 from rankaae_stream import resources
+from rankaae_stream.choose import lookup
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.loading import load_analysis
-from rankaae_stream.profile import load_profile, lookup
+from rankaae_stream.profile import load_profile
 
 
 @pytest.fixture

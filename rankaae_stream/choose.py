@@ -1,0 +1,209 @@
+"""Which runs are XAS, and of which element and edge.
+
+A run says so itself in its start document, each beamline under its own keys.
+Where none names the element, the energies of the finished scan tell.
+"""
+
+import functools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+import numpy as np
+
+from rankaae_stream.spectrum import Channel, Floats
+
+__all__ = ["Choice", "Rule", "element_within", "k_edges", "lookup"]
+
+Document = Mapping[str, Any]
+Rule = Mapping[str, Sequence[str]]
+"""Patterns by dotted key: a run fits when under every key one of them fits."""
+
+LEAD = (15.0, 400.0)
+"""How far below its edge a scan begins, eV: less shows no pre-edge, and further up
+lies the edge of another element, which a long scan only passes."""
+TAIL = 15.0
+"""How far beyond its edge a scan goes at least, eV."""
+
+_STATED_EDGE = re.compile(r"(?:([A-Z][a-z]?)[\s_-]*)?(K|L[123])")
+_CHANNELS: tuple[Channel, ...] = ("transmission", "fluorescence", "pips")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a beamline's runs say of themselves.
+
+    Attributes
+    ----------
+    element, edge : tuple of str
+        Dotted keys of the start document that name them, the first that does
+        counts. An edge may name its element: ``Fe K``.
+    channel : tuple of str
+        Keys that name the channel which a run was measured for.
+    primary : Channel
+        That channel where no key names one.
+    xas : tuple of Rule
+        A run is XAS when one of these fits; without any, every run may be.
+    not_xas : tuple of (str, Rule)
+        Unless one of these fits, with its reason.
+    others : {"refuse", "skip"}
+        What becomes of the others: a published refusal, or silence.
+    """
+
+    element: tuple[str, ...] = ("element",)
+    edge: tuple[str, ...] = ("edge",)
+    channel: tuple[str, ...] = ()
+    primary: Channel = "transmission"
+    xas: tuple[Rule, ...] = ()
+    not_xas: tuple[tuple[str, Rule], ...] = ()
+    others: Literal["refuse", "skip"] = "refuse"
+
+    @property
+    def skips_unreadable(self) -> bool:
+        """Whether a run without the layout's fields is silently none of ours.
+
+        Not where a rule has said that it is XAS: then the fields are wrong, and
+        somebody has to know.
+        """
+        return self.others == "skip" and not self.xas
+
+    def unwanted(self, start: Document) -> str:
+        """Why a run is not XAS, or an empty text when it is."""
+        for reason, rule in self.not_xas:
+            if _fits(rule, start):
+                return f"{reason} ({_say(rule, start)})" if reason else _say(rule, start)
+        if self.xas and not any(_fits(rule, start) for rule in self.xas):
+            keys = dict.fromkeys(key for rule in self.xas for key in rule)
+            return f"the profile takes no run with {_say(keys, start)} for XAS"
+        return ""
+
+    def stated_edge(self, start: Document) -> tuple[str | None, str]:
+        """Element, or None where no key names one, and shell, K where none is named."""
+        element, edge = lookup(start, self.element), lookup(start, self.edge)
+        if edge is None:
+            return element, "K"
+        found = _STATED_EDGE.fullmatch(edge)
+        return (element or found[1], found[2]) if found else (element, edge)
+
+    def find_edge(self, start: Document, energy: Floats) -> tuple[str | None, str]:
+        """The stated edge, or else that within a finished scan's energies (n,), eV."""
+        element, shell = self.stated_edge(start)
+        if element is not None:
+            return element, shell
+        return element_within(energy), "K"
+
+    def primary_of(self, start: Document) -> Channel:
+        """The channel that a run was measured for."""
+        named = (lookup(start, self.channel) or "").lower()[:4]
+        # Four letters are enough: fluo, fluorescence, trans, transmission.
+        for channel in _CHANNELS:
+            if named and channel.startswith(named):
+                return channel
+        return self.primary
+
+
+def lookup(doc: Document, keys: tuple[str, ...]) -> str | None:
+    """First of several dotted keys that a document has, as text.
+
+    Values that are lists or tuples of one element (as XDI metadata are at BMM)
+    count as that element.
+
+    Examples
+    --------
+    >>> lookup({"XDI": {"Element": {"symbol": ("Fe",)}}}, ("element", "XDI.Element.symbol"))
+    'Fe'
+    """
+    for key in keys:
+        value = _value(doc, key)
+        if isinstance(value, (list, tuple)) and len(value) == 1:
+            value = value[0]
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+    return None
+
+
+def element_within(energy: Floats) -> str | None:
+    """The element whose K edge a finished scan was measured for.
+
+    Parameters
+    ----------
+    energy : (n,) array
+        eV, in any order.
+
+    Returns
+    -------
+    str or None
+        Of the lowest K edge that the scan leads up to and passes. L edges lie
+        too close to each other to be told by energies alone, and an L3 scan that
+        happens to hold a K edge is taken for that: where L edges are measured
+        too, let the runs name the element.
+
+    References
+    ----------
+    Elam, Ravel and Sieber, Radiat. Phys. Chem. 63, 121 (2002), as in xraydb.
+
+    Examples
+    --------
+    >>> element_within(np.array([6960.0, 7800.0]))
+    'Fe'
+    >>> element_within(np.array([-10.0, 10.0])) is None
+    True
+    """
+    energy = energy[np.isfinite(energy)]
+    if not energy.size:
+        return None
+    low, high = float(energy.min()), float(energy.max())
+    for element, e0 in k_edges().items():
+        if LEAD[0] <= e0 - low <= LEAD[1] and high - e0 >= TAIL:
+            return element
+    return None
+
+
+@functools.cache
+def k_edges() -> Mapping[str, float]:
+    """Energies of all tabulated K edges, eV, rising, by element.
+
+    Reading them takes most of a second, so it is done at start-up.
+    """
+    import xraydb
+
+    symbols = [xraydb.atomic_symbol(number) for number in range(3, 93)]
+    return {symbol: float(xraydb.xray_edge(symbol, "K").energy) for symbol in symbols}
+
+
+def _fits(rule: Rule, start: Document) -> bool:
+    return all(
+        any(
+            fnmatchcase(text.lower(), pattern.lower())
+            for text in _texts(_value(start, key))
+            for pattern in patterns
+        )
+        for key, patterns in rule.items()
+    )
+
+
+def _say(keys: Mapping[str, Any], start: Document) -> str:
+    said = {key: "/".join(_texts(_value(start, key))) for key in keys}
+    return ", ".join(f"{key} {text!r}" if text else f"no {key}" for key, text in said.items())
+
+
+def _value(doc: Any, key: str) -> Any:
+    for part in key.split("."):
+        doc = doc.get(part) if isinstance(doc, Mapping) else None
+    return doc
+
+
+def _texts(value: Any) -> list[str]:
+    """What a value says, each part a text; a missing one says an empty text."""
+    return list(_parts(value)) or [""]
+
+
+def _parts(value: Any) -> Iterator[str]:
+    # A set of names may be a list, a tuple or, as ISS's detectors, a mapping.
+    if isinstance(value, (list, tuple, set, frozenset, Mapping)):
+        for part in value:
+            yield from _parts(part)
+    elif value is not None:
+        yield str(value).strip()
