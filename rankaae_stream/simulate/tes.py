@@ -1,0 +1,113 @@
+"""TES's fly scans: one event a complete scan, its energies in a stream of their own."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from rankaae_stream.simulate.documents import Beam, Documents, RunWriter
+from rankaae_stream.simulate.samples import Sample, series
+from rankaae_stream.spectrum import Floats
+
+__all__ = ["fly", "pixel_energies", "runs"]
+
+CHANNELS = 4
+
+
+def runs(samples: tuple[Sample, ...] | None = None) -> Iterator[Documents]:
+    """A session: three scans of each sample in one run; a tender beamline reaches V and Ti."""
+    for sample in samples or series("V"):
+        yield fly(Beam(sample), name=sample.name, scans=3)
+
+
+def pixel_energies(e0: float, *, falling: bool = False) -> Floats:
+    """Mean energies of the pixels, eV: even steps of the mono's linear drive."""
+    back = 1977.04
+    low, high = (np.tan(np.pi / 2 - 2 * np.arcsin(back / e)) for e in (e0 - 180, e0 + 190))
+    edges = back / np.sin((np.pi / 2 - np.arctan(np.linspace(low, high, 901))) / 2)
+    centres = (edges[1:] + edges[:-1]) / 2
+    return centres[::-1] if falling else centres
+
+
+def fly(
+    beam: Beam,
+    *,
+    name: str = "fly",
+    scans: int = 1,
+    falling: bool = False,
+    pages: bool = False,
+    last: int | None = None,
+    stop: str | None = "success",
+) -> Documents:
+    """Several scans in one run.
+
+    Parameters
+    ----------
+    beam : Beam
+        Each scan's noise is its own.
+    name : str
+        Of the run.
+    scans : int
+    falling : bool
+    pages : bool
+        All scans in one event page.
+    last : int, optional
+        Pixels of the last scan, where it was ended early.
+    stop : str or None
+        Exit status; None where the stop document never came.
+    """
+    sample = beam.sample
+    energy = pixel_energies(sample.edge.e0, falling=falling)
+    run = RunWriter(
+        f"tes/{name}",
+        {
+            "plan_name": "E_fly",
+            "scan_title": sample.name,
+            "operator": "simulated",
+            "user_input": {
+                "element": sample.element,
+                "edge": "K",
+                "start": float(energy[0]),
+                "stop": float(energy[-1]),
+                "step_size": 0.4,
+            },
+            "derived_input": {"num_pixels": energy.size},
+        },
+    )
+    run.stream("energy_bins", {"E_centers": _array(energy.size)})
+    run.event("energy_bins", {"E_centers": energy.tolist()})
+    run.stream(
+        "primary",
+        {
+            "I0": _array(energy.size),
+            "fbratio": _array(energy.size),
+            "dwell_time": _array(energy.size),
+            "fluor": _array(energy.size, CHANNELS),
+        },
+    )
+    scan_columns = []
+    for i in range(scans):
+        seen = Beam(beam.sample, beam.dilution, beam.noise, beam.foil, beam.nan, beam.seed + i)
+        signals = seen.signals(energy, i0=2e5)
+        fluor = np.outer(100 * signals["iff"], [0.3, 0.2, 0.25, 0.25])
+        pixels = last if last is not None and i == scans - 1 else energy.size
+        scan_columns.append(
+            {
+                "I0": signals["i0"][:pixels].tolist(),
+                "fbratio": (30 * signals["iff"][:pixels]).tolist(),
+                "dwell_time": [0.05] * pixels,
+                "fluor": fluor[:pixels].tolist(),
+            }
+        )
+    if pages:
+        keys = scan_columns[0]
+        run.page("primary", {key: [scan[key] for scan in scan_columns] for key in keys}, 30.0)
+    else:
+        for columns in scan_columns:
+            run.event("primary", columns, 30.0)
+    if stop is not None:
+        run.stop(stop)
+    return run.documents
+
+
+def _array(*shape: int) -> dict[str, object]:
+    return {"source": "PV:simulated", "dtype": "array", "shape": list(shape)}
