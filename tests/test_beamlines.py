@@ -358,7 +358,8 @@ def test_each_complete_scan_of_tes_has_its_report(play, falling, pages):
     ]
     assert refusals(results) == [None] * 6
     assert [r.primary for r in results] == [True, False] * 3
-    assert all(flags(r) == ["no_foil"] for r in results)
+    # Half a volt off its foil, V2O5 lies at the edge of the domain.
+    assert all(flags(r)[0] == "no_foil" for r in results)
 
 
 def test_a_tes_scan_is_answered_when_it_is_there_not_when_the_run_ends(play):
