@@ -52,6 +52,8 @@ class Evaluation:
     valences : pair of (n,) arrays
         True and estimated, of the test part.
     compounds, suspects : tuple of Compound
+    shifts : mapping
+        Compound to formal valence and the shift at which its own residual is lowest, eV.
     inside : tuple of float
         Distances of good measured oxides, by compound.
     detections : mapping
@@ -71,6 +73,7 @@ class Evaluation:
     valences: tuple[Floats, Floats]
     compounds: tuple[measured.Compound, ...]
     suspects: tuple[measured.Compound, ...]
+    shifts: Mapping[str, tuple[float, float]]
     inside: tuple[float, ...]
     detections: Mapping[str, measured.Detection]
     mixtures: measured.Mixtures | None
@@ -147,6 +150,11 @@ def evaluate_model(
         valences=_valences(judge, config, simulated, split.test),
         compounds=compounds,
         suspects=measured.by_compound(readings, "suspect", {}),
+        shifts={
+            name: (one["oxidation_state"], one["own_shift"])
+            for name, one in left_out.items()
+            if "own_shift" in one
+        },
         inside=inside,
         detections={
             kind: measured.score_detection(kind, found[kind], inside, card.domain.threshold)

@@ -69,6 +69,8 @@ def write_report(found: Evaluation) -> str:
         "## Measured compounds",
         _measured(found.compounds, found),
         *([_suspects(found)] if found.suspects else []),
+        "## Theory shift",
+        _shifts(found),
         "## Out of domain",
         _detection(found),
         "## Mixtures",
@@ -293,6 +295,38 @@ def _simulated_table(found: Sequence[Evaluation]) -> str:
             )
         )
     )
+
+
+def _shifts(found: Evaluation) -> str:
+    """Each compound's own best shift, and what its trend says of the chemical shifts."""
+    fit = found.card.theory_shift
+    valence = "–" if fit.by_valence is None else f"{fit.by_valence:+.2f} eV"
+    parts = [
+        f"{fit.value:+.2f} ± {fit.uncertainty:.2f} eV is added to measured energies: the residual "
+        f"alone asks for {fit.by_residual:+.2f} eV, the valence error for {valence}. Simulated "
+        f"energies were moved by {fit.compression:+g} eV a unit of valence before training."
+    ]
+    if found.shifts:
+        rows = sorted(found.shifts.items(), key=lambda item: (item[1][0], item[0]))
+        parts.append(
+            _table(
+                ("compound", "valence", "its own best shift (eV)"),
+                [(name, f"{state:.2f}", f"{shift:+.2f}") for name, (state, shift) in rows],
+            )
+        )
+        states, shifts = np.array([values for _, values in rows]).T
+        if np.unique(states).size > 1:
+            slope = float(np.polyfit(states, shifts, 1)[0])
+            parts.append(
+                f"Along the valence it changes by {slope:+.2f} eV a unit beyond what was put in: "
+                "where the simulation compresses chemical shifts this is negative."
+            )
+    if found.card.raw.get("constants"):
+        named = ", ".join(
+            f"{one['compound']} ({one['shift']:+.2f} eV)" for one in found.card.raw["constants"]
+        )
+        parts.append(f"Of spectra that may not be shipped, as committed constants: {named}.")
+    return "\n\n".join(parts)
 
 
 def _measured_table(found: Sequence[Evaluation]) -> str:

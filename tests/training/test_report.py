@@ -113,6 +113,17 @@ def test_the_report_names_every_measured_compound_and_what_missed(steps, found):
     assert "nan" not in report
 
 
+def test_the_report_tabulates_every_compounds_own_shift_and_its_trend(steps, found):
+    shifts = {
+        "Fe2O3 hematite": {"left_out_error": 0.0, "oxidation_state": 3.0, "own_shift": -1.0},
+        "FeO": {"left_out_error": 0.0, "oxidation_state": 2.0, "own_shift": 0.5},
+    }
+    page = write_report(found(steps.judge(), shifts))
+    assert "| FeO | 2.00 | +0.50 |\n| Fe2O3 hematite | 3.00 | -1.00 |" in page
+    assert "changes by -1.50 eV a unit" in page
+    assert "its own best shift" not in write_report(found(steps.judge(), {}))
+
+
 def test_without_native_sites_enough_all_are_stated(steps, found):
     evaluation = found(steps.judge(), RIGHT)
     kind, scores = evaluation.stated
