@@ -4,12 +4,13 @@ Repeats can share a run and fly scans come down in energy, so a run is split at
 the turning points of the motion, never sorted as a whole.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from rankaae_stream.errors import Refused
+from rankaae_stream.report import Flag
 from rankaae_stream.spectrum import Channel, Edge, Floats, Spectrum
 
 __all__ = ["Sweep", "Sweeps", "check_order", "to_spectrum"]
@@ -27,6 +28,7 @@ class Sweep:
     index: int
     energy: list[float] = field(default_factory=list[float])
     mu: dict[Channel, list[float]] = field(default_factory=dict[Channel, list[float]])
+    flags: Mapping[Channel, Sequence[Flag]] = field(default_factory=dict[Channel, Sequence[Flag]])
 
     def channel(self, channel: Channel) -> tuple[Floats, Floats]:
         """Energies (n,) and mu (n,) in time order."""
@@ -45,6 +47,17 @@ class Sweeps:
         """Append points (n,) in time order; every channel (n,)."""
         for i in range(energy.size):
             self._add(float(energy[i]), {channel: float(v[i]) for channel, v in mu.items()})
+
+    def add_whole(
+        self,
+        index: int,
+        energy: Floats,
+        mu: Mapping[Channel, Floats],
+        flags: Mapping[Channel, Sequence[Flag]],
+    ) -> None:
+        """Append a sweep that was split before; see `add`."""
+        values: dict[Channel, list[float]] = {channel: v.tolist() for channel, v in mu.items()}
+        self.items.append(Sweep(index, energy.tolist(), values, flags))
 
     def _add(self, energy: float, mu: dict[Channel, float]) -> None:
         if not np.isfinite(energy):

@@ -47,6 +47,7 @@ def build_pipeline(
         analysis_hash=profile.analysis_hash(),
         provisional_interval=profile.provisional_interval,
         stop_deadline=profile.stop_deadline,
+        file_deadline=profile.file_deadline,
     )
 
 

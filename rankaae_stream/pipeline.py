@@ -17,13 +17,16 @@ from rankaae_stream.analysis import Analysis
 from rankaae_stream.assemble import FRAGMENT, Sweep, Sweeps, check_order
 from rankaae_stream.choose import Choice
 from rankaae_stream.errors import Refused
-from rankaae_stream.layouts.base import Document, Layout, Reader
+from rankaae_stream.layouts.base import CollectingReader, Document, Layout, Reader, Reading
 from rankaae_stream.report import Flag, Report, Result
 from rankaae_stream.spectrum import Channel
 
 __all__ = ["Pipeline", "result_uid"]
 
 logger = logging.getLogger(__name__)
+
+LOOK = 0.1
+"""Seconds between looks for a file that is late."""
 
 
 def result_uid(raw_uid: str, channel: str, sweep: int, model_id: str, analysis_hash: str) -> str:
@@ -48,6 +51,9 @@ class _Run:
         default_factory=list[tuple[Sweep | None, Channel]]
     )
     time: float = 0.0
+    collected: bool = False
+    ending: list[Flag] | None = None
+    give_up: float = 0.0
 
 
 class Pipeline:
@@ -67,6 +73,8 @@ class Pipeline:
         Of the settings that can change a number.
     provisional_interval, stop_deadline : float
         Seconds.
+    file_deadline : float
+        Seconds after its end for which a run waits for its files.
     """
 
     def __init__(
@@ -79,6 +87,7 @@ class Pipeline:
         analysis_hash: str = "",
         provisional_interval: float = 0.5,
         stop_deadline: float = 900.0,
+        file_deadline: float = 20.0,
     ) -> None:
         self._layout = layout
         self._analysis = analysis
@@ -87,6 +96,7 @@ class Pipeline:
         self._analysis_hash = analysis_hash
         self._provisional_interval = provisional_interval
         self._stop_deadline = stop_deadline
+        self._file_deadline = file_deadline
         self._runs: dict[str, _Run] = {}
         self._owner: dict[str, str] = {}
         self._deadlines: list[tuple[float, str]] = []
@@ -104,7 +114,7 @@ class Pipeline:
             self._begin(doc, now)
             return
         run = self._run_of(name, doc)
-        if run is None:
+        if run is None or run.ending is not None:
             return
         run.heard = now
         if run.refused is None:
@@ -113,14 +123,18 @@ class Pipeline:
             except Refused as refused:
                 run.refused, reading = refused, None
             if reading is not None:
-                run.sweeps.add(reading.energy, reading.mu)
+                _add(run, reading)
                 run.time, run.news = reading.time, True
                 self._answer_finished_sweeps(run)
                 if name != "stop":
                     self._answer_provisionally(run, now)
         if name == "stop":
             run.time = float(doc.get("time", run.time))
-            self._end(run, _end_flags(doc), dropped)
+            if dropped or self._collect(run, last=False):
+                self._end(run, _end_flags(doc), dropped)
+            else:
+                run.ending, run.give_up = _end_flags(doc), now + self._file_deadline
+                heapq.heappush(self._deadlines, (now + LOOK, run.start["uid"]))
 
     def tick(self, now: float) -> None:
         """Answer what has waited, and end runs that have gone silent."""
@@ -131,7 +145,12 @@ class Pipeline:
             run = self._runs.get(uid)
             if run is None:
                 continue
-            if run.heard + self._stop_deadline > now:
+            if run.ending is not None:
+                if self._collect(run, last=now >= run.give_up):
+                    self._end(run, run.ending)
+                else:
+                    heapq.heappush(self._deadlines, (min(now + LOOK, run.give_up), uid))
+            elif run.heard + self._stop_deadline > now:
                 heapq.heappush(self._deadlines, (run.heard + self._stop_deadline, uid))
             else:
                 self._end(run, [_no_stop(f"nothing was heard for {self._stop_deadline:.0f} s")])
@@ -139,7 +158,7 @@ class Pipeline:
     def finish(self, reason: str = "the session ended before the run did") -> None:
         """End every open run as one without a stop document."""
         for run in tuple(self._runs.values()):
-            self._end(run, [_no_stop(reason)])
+            self._end(run, [_no_stop(reason)] if run.ending is None else run.ending)
 
     def _begin(self, doc: Document, now: float) -> None:
         # A run derived from another is an analysis, ours or somebody's.
@@ -166,6 +185,11 @@ class Pipeline:
         else:
             parent = doc.get("descriptor") or doc.get("resource") or doc.get("stream_resource", "")
             uid = self._owner.get(parent, "")
+            # A resource from a device that does not know its run belongs to the
+            # only one that is going on.
+            going_on = [key for key, run in self._runs.items() if run.ending is None]
+            if name == "resource" and len(going_on) == 1:
+                uid = self._owner[doc["uid"]] = going_on[0]
         return self._runs.get(uid)
 
     # ---- when to answer ------------------------------------------------------------
@@ -198,7 +222,29 @@ class Pipeline:
             run.begun = [(sweep, channel) for sweep, channel in run.begun if sweep is not done]
             run.answered += 1
 
+    def _collect(self, run: _Run, *, last: bool) -> bool:
+        """Read what a run has in files; False while that is still to be waited for."""
+        if run.collected or run.refused is not None or not isinstance(run.reader, CollectingReader):
+            return True
+        try:
+            readings = run.reader.collect(last=last)
+        except Refused as refused:
+            run.refused = refused
+        except Exception as error:
+            logger.exception("the files of a run could not be read")
+            run.refused = Refused("internal_error", f"{type(error).__name__}: {error}")
+        else:
+            if readings is None:
+                return False
+            for reading in readings:
+                _add(run, reading)
+                run.time = max(run.time, reading.time)
+        run.collected = True
+        return True
+
     def _end(self, run: _Run, flags: list[Flag], dropped: int = 0) -> None:
+        if not dropped:
+            self._collect(run, last=True)
         uid = run.start["uid"]
         del self._runs[uid]
         self._owner = {key: owner for key, owner in self._owner.items() if owner != uid}
@@ -220,7 +266,7 @@ class Pipeline:
                 self._refuse(run, refused, flags)
             return
         for sweep in remaining:
-            self._answer(run, sweep, flags if sweep is remaining[-1] else [])
+            self._answer(run, sweep, flags if sweep.index == remaining[-1].index else [])
 
     # ---- answering -----------------------------------------------------------------
 
@@ -233,14 +279,15 @@ class Pipeline:
         for channel in sweep.mu:
             if channel == "reference":
                 continue
+            known = [*(flags or []), *sweep.flags.get(channel, ())]
             try:
-                report = self._report(run, sweep, channel, flags or [], complete)
+                report = self._report(run, sweep, channel, known, complete)
             except Exception as error:
                 logger.exception("a spectrum could not be analysed")
                 report = self._refusal(
                     run,
                     Refused("internal_error", f"{type(error).__name__}: {error}"),
-                    flags or [],
+                    known,
                     sweep,
                     channel,
                     complete,
@@ -311,12 +358,20 @@ class Pipeline:
     def _primary(self, run: _Run, sweep: int) -> Channel:
         """The channel that a run was measured for, or the first that it has instead."""
         wanted = self._choice.primary_of(run.start)
-        sweeps = run.sweeps.items
-        measured: list[Channel] = list(sweeps[sweep].mu) if sweeps else []
+        # A channel with bins of its own stands beside the others of its sweep.
+        sweeps = [item for item in run.sweeps.items if item.index == sweep]
+        measured: list[Channel] = [channel for item in sweeps for channel in item.mu]
         for channel in measured if wanted not in measured else ():
             if channel != "reference":
                 return channel
         return wanted
+
+
+def _add(run: _Run, reading: Reading) -> None:
+    if reading.sweep is None:
+        run.sweeps.add(reading.energy, reading.mu)
+    else:
+        run.sweeps.add_whole(reading.sweep, reading.energy, reading.mu, reading.flags)
 
 
 def _end_flags(stop: Document) -> list[Flag]:

@@ -17,8 +17,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     SecretStr,
+    Tag,
     ValidationError,
     field_validator,
     model_validator,
@@ -33,8 +35,10 @@ from pydantic_settings import (
 from rankaae_stream import resources
 from rankaae_stream.choose import Choice
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.files.pizzabox import APB_CHANNELS
 from rankaae_stream.layouts.base import Layout
 from rankaae_stream.layouts.fly import FlyLayout
+from rankaae_stream.layouts.pizzabox import Frames, Monochromator, PizzaboxLayout
 from rankaae_stream.layouts.several import SeveralLayouts
 from rankaae_stream.layouts.step import Role, StepLayout
 from rankaae_stream.layouts.tes import TesLayout
@@ -138,7 +142,83 @@ class FlySettings(_Table):
         return FlyLayout(**self.model_dump(exclude={"kind"}))
 
 
-LayoutSettings = Annotated[StepSettings | TesSettings | FlySettings, Field(discriminator="kind")]
+class FramesSettings(_Table):
+    """A triggered detector; see `layouts.pizzabox.Frames`."""
+
+    channel: Literal["fluorescence", "pips"] = "fluorescence"
+    keys: Annotated[tuple[str, ...], Field(min_length=1)]
+    trigger: str
+
+
+class PizzaboxSettings(_Table):
+    """Files and constants of a fly scan; see `layouts.pizzabox.PizzaboxLayout`.
+
+    `i0` ... `pips` name inputs of the electrometer; an empty name is a channel
+    that the beamline has not.
+    """
+
+    kind: Literal["pizzabox"]
+    analog: Annotated[tuple[str, ...], Field(min_length=1)]
+    encoder: Annotated[tuple[str, ...], Field(min_length=1)]
+    i0: str = "i0"
+    it: str = "it"
+    ir: str = "ir"
+    fluorescence: str = "iff"
+    pips: str = ""
+    pulses_per_degree: Annotated[float, Field(gt=0)]
+    d_spacing: Annotated[float, Field(gt=0)]
+    hc: Annotated[float, Field(gt=0)] = 12398.42
+    angle_offset: str = "angle_offset"
+    offset: str = ""
+    gain: str = ""
+    experiments: tuple[str, ...] = ()
+    frames: tuple[FramesSettings, ...] = ()
+    allowed_roots: Annotated[tuple[Path, ...], Field(min_length=1)]
+    root_map: dict[str, str] = {}
+
+    @field_validator("i0", "it", "ir", "fluorescence", "pips")
+    @classmethod
+    def _is_input(cls, name: str) -> str:
+        if name and name not in APB_CHANNELS:
+            raise ValueError(f"the electrometer's inputs are {', '.join(APB_CHANNELS)}")
+        return name
+
+    def build(self) -> Layout:
+        """The layout these settings describe."""
+        return PizzaboxLayout(
+            self.analog,
+            self.encoder,
+            {
+                role: getattr(self, role)
+                for role in ("i0", "it", "ir", "fluorescence", "pips")
+                if getattr(self, role)
+            },
+            Monochromator(self.pulses_per_degree, self.d_spacing, self.hc),
+            self.angle_offset,
+            self.offset,
+            self.gain,
+            self.experiments,
+            tuple(Frames(item.channel, item.keys, item.trigger) for item in self.frames),
+            self.allowed_roots,
+            self.root_map,
+        )
+
+
+def _layout_kind(value: Any) -> str:
+    """A layout that does not say what it is, is a step scan."""
+    if isinstance(value, Mapping):
+        return str(value.get("kind", "step"))
+    return str(getattr(value, "kind", "step"))
+
+
+LayoutSettings = Annotated[
+    Annotated[StepSettings, Tag("step")]
+    | Annotated[TesSettings, Tag("tes")]
+    | Annotated[FlySettings, Tag("fly")]
+    | Annotated[PizzaboxSettings, Tag("pizzabox")],
+    Discriminator(_layout_kind),
+]
+"""One kind of scan; `kind` tells which."""
 
 
 class RunSettings(_Table):
@@ -218,7 +298,7 @@ class Profile(BaseSettings):
     Attributes
     ----------
     name : str
-    layout : StepSettings, TesSettings or FlySettings, or several of them
+    layout : StepSettings, TesSettings, FlySettings or PizzaboxSettings, or several of them
         How documents become mu(E); of several the one that fits a run reads it.
     run : RunSettings
     tiled : TiledSettings
@@ -231,6 +311,8 @@ class Profile(BaseSettings):
         Seconds between answers on a scan that is still growing.
     stop_deadline : float
         Seconds without a document after which a run counts as one without a stop.
+    file_deadline : float
+        Seconds after its end for which a run waits for its files.
     spool : Path
         Folder where every final result is written before it is published.
     inbox_megabytes : int
@@ -254,6 +336,7 @@ class Profile(BaseSettings):
     normalization: NormalizationSettings | None = None
     provisional_interval: Annotated[float, Field(ge=0.5)] = 0.5
     stop_deadline: Annotated[float, Field(gt=0)] = 900.0
+    file_deadline: Annotated[float, Field(gt=0)] = 20.0
     spool: Path = Path("~/.local/state/rankaae-stream/spool")
     inbox_megabytes: Annotated[int, Field(gt=0)] = 256
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -366,7 +449,8 @@ def _analysis_of(layout: _Table) -> dict[str, Any]:
     for name in getattr(layout, "LATER", ()):
         if not plain[name]:
             del plain[name]
-    plain.pop("allowed_roots", None)  # where files may lie changes no number
+    for name in ("allowed_roots", "root_map"):  # where files lie changes no number
+        plain.pop(name, None)
     return plain
 
 

@@ -5,13 +5,14 @@ Reader sees the run's documents after the start and returns what each of them
 adds. Nothing else in the package knows an event from an event page or a file.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
+from rankaae_stream.report import Flag
 from rankaae_stream.spectrum import Channel, Floats
 
-__all__ = ["Document", "Layout", "Reader", "Reading"]
+__all__ = ["CollectingReader", "Document", "Layout", "Reader", "Reading"]
 
 Document = Mapping[str, Any]
 
@@ -22,11 +23,17 @@ class Reading:
 
     `energy` (n,) eV; `mu` one (n,) array a channel, not finite where a signal
     was zero, negative or missing; `time` seconds since the epoch of the last one.
+
+    `sweep` is the number of a sweep that is whole, from a layout that splits the
+    motion itself; None for points that are still to be split. `flags` are what
+    the layout knows of each channel of such a sweep.
     """
 
     energy: Floats
     mu: Mapping[Channel, Floats]
     time: float
+    sweep: int | None = None
+    flags: Mapping[Channel, Sequence[Flag]] = field(default_factory=dict[Channel, Sequence[Flag]])
 
 
 class Reader(Protocol):
@@ -49,6 +56,40 @@ class Reader(Protocol):
         ------
         Refused
             Where that has a name of its own.
+        """
+        ...
+
+
+@runtime_checkable
+class CollectingReader(Protocol):
+    """A Reader whose data lie in files, which are read when the run is over."""
+
+    def feed(self, name: str, doc: Document) -> Reading | None:
+        """Take note of a document; see `Reader`."""
+        ...
+
+    def missing(self) -> str:
+        """Why there was no reading; see `Reader`."""
+        ...
+
+    def collect(self, *, last: bool) -> Sequence[Reading] | None:
+        """Read the files of a run that has ended.
+
+        Parameters
+        ----------
+        last : bool
+            Whether this is the last time of asking: what is not there now will
+            not be waited for.
+
+        Returns
+        -------
+        sequence of Reading or None
+            None while a file is not there yet, or not all of it; never when `last`.
+
+        Raises
+        ------
+        Refused
+            When the run cannot be read.
         """
         ...
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rankaae_stream.errors import Refused
-from rankaae_stream.layouts.base import Document, Layout, Reader, Reading
+from rankaae_stream.layouts.base import CollectingReader, Document, Layout, Reader, Reading
 
 __all__ = ["SeveralLayouts"]
 
@@ -24,6 +24,7 @@ class _SeveralReader:
     def __init__(self, readers: list[Reader]) -> None:
         self._readers = readers
         self._refused: Refused | None = None
+        self._absent: list[str] = []
 
     def feed(self, name: str, doc: Document) -> Reading | None:
         for reader in tuple(self._readers):
@@ -40,8 +41,29 @@ class _SeveralReader:
             raise self._refused
         return None
 
+    def collect(self, *, last: bool) -> Sequence[Reading] | None:
+        # A layout that has found a reading stands alone here; the others may yet in files.
+        for reader in tuple(self._readers):
+            if not isinstance(reader, CollectingReader):
+                continue
+            try:
+                readings = reader.collect(last=last)
+            except Refused as error:
+                # Files that were never announced are no more than a layout that does not fit.
+                if error.name == "missing_fields":
+                    self._absent.append(error.message)
+                else:
+                    self._refused = error
+                self._readers.remove(reader)
+                continue
+            if readings is None or readings:
+                self._readers = [reader]
+                return readings
+        return ()
+
     def missing(self) -> str:
         # A layout that refused had found its stream, the others not even that.
         if self._refused is not None:
             raise self._refused
-        return "; ".join(dict.fromkeys(reader.missing() for reader in self._readers))
+        said = [*(reader.missing() for reader in self._readers), *self._absent]
+        return "; ".join(dict.fromkeys(said))

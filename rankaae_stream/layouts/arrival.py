@@ -1,0 +1,112 @@
+"""Files of a run that has ended: whether they are there, whole, and what is in them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rankaae_stream.errors import Refused
+from rankaae_stream.files.frames import DATASETS, is_hdf5, read_frames
+from rankaae_stream.files.pizzabox import is_whole
+from rankaae_stream.files.resolve import read_sized
+from rankaae_stream.layouts.assets import Asset
+from rankaae_stream.report import Flag
+from rankaae_stream.spectrum import Floats
+
+__all__ = ["Arrival", "ScanFile"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScanFile:
+    """One file on this machine; every refusal names its data key and its path."""
+
+    key: str
+    asset: Asset
+    path: Path
+
+    def content(self) -> bytes:
+        """All of it.
+
+        Raises
+        ------
+        Refused
+            ``missing_file`` or ``file``.
+        """
+        self._expect()
+        try:
+            return read_sized(self.path)
+        except Refused as refused:
+            raise self.refused(refused) from refused
+
+    def whole(self, flags: list[Flag]) -> bytes:
+        """All of it, with a flag more where that ends within a row."""
+        content = self.content()
+        if not is_whole(self.asset.kind, content):
+            flags.append(self.truncated("the file ends within a row"))
+        return content
+
+    def frames(self) -> Floats:
+        """One number a frame (n,): where the asset says, else where its spec has them.
+
+        Raises
+        ------
+        Refused
+            ``missing_file``, ``file``, ``wrong_spec`` or ``missing_fields``.
+        """
+        self._expect()
+        options = self.asset.options
+        pattern = DATASETS.get(self.asset.spec.upper(), "")
+        if not pattern and not options.get("dataset"):
+            raise Refused(
+                "wrong_spec",
+                f"{self.key} is a file of spec {self.asset.spec!r}; frames are read from "
+                f"{', '.join(DATASETS)}",
+            )
+        try:
+            return read_frames(self.path, str(options.get("dataset") or pattern.format(**options)))
+        except KeyError as error:
+            raise Refused("missing_fields", f"the datum of {self.key} has no {error}") from error
+        except Refused as refused:
+            raise self.refused(refused) from refused
+
+    def is_whole(self) -> bool:
+        """Whether it can be read to its end."""
+        if self.asset.kind:
+            return is_whole(self.asset.kind, self.content())
+        return is_hdf5(self.path)
+
+    def refused(self, refused: Refused) -> Refused:
+        """The same refusal, with the file's name in front."""
+        return Refused(refused.name, f"{self.key}: {self.path}: {refused.message}")
+
+    def truncated(self, reason: str) -> Flag:
+        """What there is to say of a file that lacks its end."""
+        return Flag("truncated_file", "warning", None, "", f"{self.key}: {self.path}: {reason}")
+
+    def _expect(self) -> None:
+        if not self.path.exists():
+            raise Refused("missing_file", f"{self.key}: {self.path} is not there")
+
+
+class Arrival:
+    """Looks for files until all are there; one that was late must also have stopped growing.
+
+    A file's name appears when the copy begins.
+    """
+
+    def __init__(self) -> None:
+        self._sizes: dict[Path, int] | None = None
+
+    def settled(self, files: Sequence[ScanFile]) -> bool:
+        """Whether all files are there and whole, and as large as at the last look."""
+        sizes: dict[Path, int] = {}
+        for file in files:
+            try:
+                sizes[file.path] = file.path.stat().st_size
+            except OSError:
+                sizes[file.path] = -1
+        before, self._sizes = self._sizes, sizes
+        if any(size <= 0 for size in sizes.values()):
+            return False
+        if before is not None and before != sizes:
+            return False
+        return all(file.is_whole() for file in files)

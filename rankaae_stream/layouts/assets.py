@@ -1,0 +1,123 @@
+"""What a run's documents say of the files that hold its data.
+
+Two generations say it: resource and datum, with the datum's name standing in
+the event where a number would be, and stream_resource and stream_datum, which
+need no event.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rankaae_stream.errors import Refused
+from rankaae_stream.files.pizzabox import KINDS, MIMETYPES
+from rankaae_stream.files.resolve import path_of_uri
+from rankaae_stream.layouts.base import Document
+
+__all__ = ["Asset", "Assets"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file and what of it is meant.
+
+    Attributes
+    ----------
+    spec : str
+        The format's name; empty where only a mimetype is known.
+    kind : str
+        What `files.pizzabox` calls the format, or empty.
+    root, path : str
+    options : mapping
+        The datum's, which choose a channel and a region of interest.
+    """
+
+    spec: str
+    kind: str
+    root: str
+    path: str
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Assets:
+    """Collects the assets of one run, by data key."""
+
+    def __init__(self) -> None:
+        self.streams: dict[str, tuple[str, ...]] = {}
+        self._files: dict[str, Asset] = {}
+        self._datums: dict[str, tuple[str, Mapping[str, Any]]] = {}
+        self._named: dict[str, list[str]] = {}
+        self._streamed: dict[str, list[Asset]] = {}
+        self._keys: dict[str, tuple[str, ...]] = {}
+
+    def feed(self, name: str, doc: Document) -> None:
+        """Take note of a document."""
+        if name == "descriptor":
+            self._keys[doc["uid"]] = self.streams[str(doc.get("name", ""))] = tuple(
+                doc["data_keys"]
+            )
+        elif name == "resource":
+            spec = str(doc.get("spec", ""))
+            root, path = str(doc.get("root", "")), str(doc.get("resource_path", ""))
+            self._files[doc["uid"]] = Asset(
+                spec, KINDS.get(spec, ""), root, path, doc.get("resource_kwargs") or {}
+            )
+        elif name in ("datum", "datum_page"):
+            for identifier, options in _datums(name, doc):
+                self._datums[identifier] = (doc["resource"], options)
+        elif name in ("event", "event_page"):
+            for key, value in doc["data"].items():
+                values = value if isinstance(value, (list, tuple)) else [value]
+                names = [item for item in values if isinstance(item, str)]
+                self._named.setdefault(key, []).extend(names)
+        elif name == "stream_resource":
+            asset = _streamed(doc)
+            self._files[doc["uid"]] = asset
+            if doc.get("data_key"):
+                self._streamed.setdefault(doc["data_key"], []).append(asset)
+
+    def of(self, key: str) -> Asset | None:
+        """The file of a data key, or None where the run has none.
+
+        Raises
+        ------
+        Refused
+            ``missing_fields`` when a key names a datum without a file, or more
+            than one file.
+        """
+        found = list(self._streamed.get(key, []))
+        for identifier in self._named.get(key, []):
+            resource, options = self._datums.get(identifier, ("", {}))
+            if resource not in self._files:
+                raise Refused(
+                    "missing_fields",
+                    f"{key} refers to {identifier}, and no resource and datum say what that is",
+                )
+            file = self._files[resource]
+            found.append(
+                Asset(file.spec, file.kind, file.root, file.path, {**file.options, **options})
+            )
+        if len({(asset.root, asset.path) for asset in found}) > 1:
+            raise Refused("missing_fields", f"{key} has {len(found)} files; one a run can be read")
+        return found[0] if found else None
+
+
+def _datums(name: str, doc: Document) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if name == "datum":
+        yield doc["datum_id"], doc.get("datum_kwargs") or {}
+        return
+    columns = doc.get("datum_kwargs") or {}
+    for row, identifier in enumerate(doc["datum_id"]):
+        yield identifier, {key: values[row] for key, values in columns.items()}
+
+
+def _streamed(doc: Document) -> Asset:
+    options = doc.get("parameters") or doc.get("resource_kwargs") or {}
+    spec = str(doc.get("spec") or options.get("spec") or "")
+    kind = KINDS.get(spec, "") or next(
+        (kind for kind, mimetype in MIMETYPES.items() if mimetype == doc.get("mimetype")), ""
+    )
+    if "uri" in doc:
+        return Asset(spec, kind, "", path_of_uri(doc["uri"]), options)
+    root, path = str(doc.get("root", "")), str(doc.get("resource_path", ""))
+    return Asset(spec, kind, root, path, options)

@@ -1,0 +1,151 @@
+"""From the electrometer's microvolts to currents, absorption, and what to say of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rankaae_stream.files.pizzabox import APB_CHANNELS
+from rankaae_stream.layouts.base import Document
+from rankaae_stream.rebin import Bins
+from rankaae_stream.report import Flag
+from rankaae_stream.spectrum import Channel, Floats
+
+__all__ = ["Currents", "number_of", "text_of"]
+
+SATURATED, LOW = 3200.0, 20.0
+"""Where the electrometer no longer follows, and where its offset matters, mV."""
+LOW_SHARE = 0.01
+"""Share of bins that may be below `LOW`: the shutter opens after the first rows."""
+
+
+class Currents:
+    """What one run's inputs mean.
+
+    Parameters
+    ----------
+    inputs, offset, gain
+        See `layouts.pizzabox.PizzaboxLayout`.
+    start : Document
+
+    Attributes
+    ----------
+    used : tuple of str
+        Inputs that are needed.
+    flags : list of Flag
+        What the start document does not tell.
+    """
+
+    def __init__(self, inputs: Mapping[str, str], offset: str, gain: str, start: Document) -> None:
+        self._inputs = inputs
+        self.used = tuple(dict.fromkeys(inputs.values()))
+        self.flags: list[Flag] = []
+        self._offset = {name: self._of_input(start, offset, name) for name in self.used}
+        self._gain = {name: self._of_input(start, gain, name) for name in self.used}
+
+    def absorption(self, bins: Bins, without: set[Channel]) -> dict[Channel, Floats]:
+        """Absorption (b,) of every channel of the inputs, not finite where a current vanishes."""
+        i0 = self._current(bins, "i0")
+        mu: dict[Channel, Floats] = {}
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if "it" in self._inputs:
+                mu["transmission"] = -np.log(self._current(bins, "it") / i0)
+                mu.update(self._reference(bins))
+            emitted: tuple[Channel, ...] = ("fluorescence", "pips")
+            for channel in emitted:
+                if channel in self._inputs and channel not in without:
+                    mu[channel] = self._current(bins, channel) / i0
+        return mu
+
+    def frames(self, bins: Bins, channel: Channel) -> dict[Channel, Floats]:
+        """The same for a triggered detector's frames, with the foil on their energies."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            # Counts are positive whatever way round the amplifiers are wired.
+            mu: dict[Channel, Floats] = {
+                channel: bins.signals["frames"] / np.abs(self._current(bins, "i0"))
+            }
+            mu.update(self._reference(bins))
+        return mu
+
+    def judge(self, bins: Bins, channel: Channel) -> list[Flag]:
+        """Whether the electrometer could follow the inputs of a channel."""
+        flags: list[Flag] = []
+        second = "it" if channel == "transmission" else channel
+        roles = [role for role in ("i0", second) if role in self._inputs]
+        if "frames" in bins.signals:
+            roles = ["i0"]
+        for role in roles:
+            name = self._inputs[role]
+            millivolt = np.abs(bins.signals[name]) / 1e3
+            high, low = millivolt > SATURATED, millivolt < LOW
+            where = f"{name} at {{}} of {millivolt.size} energies"
+            if high.any():
+                flags.append(
+                    Flag(
+                        "saturated",
+                        "warning",
+                        float(millivolt.max()),
+                        "mV",
+                        f"{where.format(np.count_nonzero(high))} is above {SATURATED:.0f} mV, "
+                        "where the electrometer no longer follows; lower the gain",
+                    )
+                )
+            if np.count_nonzero(low) > LOW_SHARE * low.size:
+                flags.append(
+                    Flag(
+                        "low_signal",
+                        "warning",
+                        float(np.median(millivolt)),
+                        "mV",
+                        f"{where.format(np.count_nonzero(low))} is below {LOW:.0f} mV, where its "
+                        "offset matters; raise the gain",
+                    )
+                )
+        return flags
+
+    def _of_input(self, start: Document, template: str, name: str) -> float:
+        """An input's offset or gain; 0 with a flag where the start document has no number."""
+        if not template:
+            return 0.0
+        key = template.format(n=APB_CHANNELS.index(name) + 1)
+        value = number_of(start, key)
+        if value is not None:
+            return value
+        self.flags.append(
+            Flag(
+                "unknown_gain",
+                "warning",
+                None,
+                "",
+                f"the start document has no number {key!r} for {name}, and 0 was taken: as a gain "
+                "it changes the height of mu only, as an offset the shape of a low signal's too",
+            )
+        )
+        return 0.0
+
+    def _reference(self, bins: Bins) -> dict[Channel, Floats]:
+        if "ir" not in self._inputs or "it" not in self._inputs:
+            return {}
+        return {"reference": -np.log(self._current(bins, "ir") / self._current(bins, "it"))}
+
+    def _current(self, bins: Bins, role: str) -> Floats:
+        name = self._inputs[role]
+        return (bins.signals[name] - self._offset[name] * 1e3) / 1e6 / 10 ** self._gain[name]
+
+
+def text_of(start: Document, key: str) -> str:
+    """A start key's text, or an empty one where it has none."""
+    value = start.get(key)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def number_of(start: Document, key: str) -> float | None:
+    """A finite number, also where it is written as text."""
+    value: Any = start.get(key)
+    if isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if np.isfinite(number) else None

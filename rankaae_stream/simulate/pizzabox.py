@@ -1,0 +1,498 @@
+"""Fly scans as ISS and QAS record them: documents, and the files they name.
+
+The monochromator moves, the electrometer and the encoder write their own files,
+and only then do documents come. What is played are measured spectra, so that
+what is read back can be compared with what was in the beam.
+"""
+
+import itertools
+import uuid as uuids
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from rankaae_stream.files.pizzabox import APB_CHANNELS, MIMETYPES, TICK
+from rankaae_stream.simulate.samples import Curves
+from rankaae_stream.spectrum import K_EDGES, Floats
+
+__all__ = ["ISS", "QAS", "Detector", "FlyBeamline", "FlyScan", "fly_scan"]
+
+FLIP = 0xFFFFFE
+APB_RATE = 374.94e3 / 375
+"""Rows of the electrometer a second: its clock divided by 375."""
+ENCODER_RATE = 2000.0
+REST = 0.5
+"""Seconds of rest before and after the motion, in the files too."""
+SPARE = 8.0
+"""Seconds that the electrometer's file is allocated longer than the scan."""
+BEGAN = 1_750_000_000.0
+"""When the first simulated scan begins, seconds since the epoch."""
+
+Document = tuple[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class FlyBeamline:
+    """Names and constants of one beamline, as its profile has them too."""
+
+    name: str
+    analog: str
+    encoder: str
+    encoder_spec: str
+    experiment: str
+    pulses_per_degree: float
+    angle_offset: float
+    d_spacing: float = 3.1356
+    hc: float = 12398.42
+
+    def counts(self, energy: Floats) -> Floats:
+        """Encoder counts at energies (n,), eV: negative whole numbers."""
+        theta = np.rad2deg(np.arcsin(self.hc / (2 * self.d_spacing * energy)))
+        return np.round((-theta - self.angle_offset) * self.pulses_per_degree)
+
+
+ISS = FlyBeamline(
+    "iss", "apb_stream", "pb9_enc1", "PIZZABOX_ENC_FILE_TXT_PD", "fly_scan", 360000.0, 0.684
+)
+QAS = FlyBeamline(
+    "qas",
+    "apb_stream",
+    "pb1_enc1",
+    "PIZZABOX_ENC_FILE_TXT",
+    "fly_energy_scan_apb",
+    26222.222222222223,
+    0.684,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """A triggered detector of four channels.
+
+    Attributes
+    ----------
+    kind : {"xs", "pil100k"}
+        An Xspress3 or a Pilatus.
+    rate : float
+        Frames a second.
+    surplus : int
+        Pulses at the end for which there is no frame.
+    counts : float
+        In one frame, for the full edge step.
+    """
+
+    kind: str = "xs"
+    rate: float = 100.0
+    surplus: int = 0
+    counts: float = 1e6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FlyScan:
+    """One run that was played.
+
+    Attributes
+    ----------
+    documents : list of (name, document)
+        In the order of the beamline: the start, and after the motion all others.
+    files : mapping of Path
+        Where the data of each key are.
+    """
+
+    uid: str
+    documents: list[Document]
+    files: dict[str, Path] = field(default_factory=dict[str, Path])
+
+
+def fly_scan(
+    folder: Path,
+    played: Curves,
+    *,
+    element: str,
+    beamline: FlyBeamline = ISS,
+    turns: Sequence[float] = (600.0, -200.0),
+    seconds: float = 10.0,
+    foil: bool = True,
+    opaque: float | None = None,
+    noise: float = 0.0,
+    it_gain: float = 1.0,
+    positive_words: bool = False,
+    detector: Detector | None = None,
+    streaming: bool = False,
+    uid: str | None = None,
+    md: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> FlyScan:
+    """Write a scan's files and say its documents.
+
+    Parameters
+    ----------
+    folder : Path
+        The root that the documents name.
+    played : Curves
+        What is in the beam.
+    element : str
+    beamline : FlyBeamline
+    turns : sequence of float
+        Where the motion begins, turns and ends, eV from the edge; two for a
+        single sweep, falling by default as at the beamline.
+    seconds : float
+        Of one sweep; of these 2 in 10 are before the XANES and 3 in it.
+    foil : bool
+        Whether a foil stands before the last ion chamber.
+    opaque : float, optional
+        Energy from the edge above which no beam passes the sample: `it` is
+        nothing but the noise of its offset.
+    noise : float
+        Of each row, relative.
+    it_gain : float
+        Amplification of `it`; the electrometer goes no further than 3.3 V.
+    positive_words : bool
+        Whether the encoder writes its positions as positive 24-bit words.
+    detector : Detector, optional
+    streaming : bool
+        Whether stream_resource and stream_datum name the files.
+    uid : str, optional
+    md : mapping, optional
+        Further keys of the start document, before these defaults.
+    seed : int
+
+    Returns
+    -------
+    FlyScan
+    """
+    uid = uid or str(uuids.uuid4())
+    rng = np.random.default_rng(seed)
+    e0 = K_EDGES[element]
+    time, energy = _motion(e0, turns, seconds)
+    duration = time[-1]
+
+    rows = np.arange(0.0, duration, 1 / APB_RATE)
+    at = np.interp(rows, time, energy)
+    gains = {"i0": 4, "it": 4, "ir": 5, "iff": 6}
+    offsets = {name: 2.0 + i for i, name in enumerate(APB_CHANNELS)}
+    volts = _volts(at, played, rng, foil=foil, noise=noise, it_gain=it_gain)
+    if opaque is not None:
+        dark = at > e0 + opaque
+        volts["it"][dark] = rng.normal(0.0, 1e-4, int(dark.sum()))
+    start = {
+        "experiment": beamline.experiment,
+        "element": element,
+        "edge": "K",
+        "e0": e0,
+        "name": f"{element} {uid[:8]}",
+        "comment": "",
+        "trajectory_filename": "simulated.txt",
+        "angle_offset": beamline.angle_offset,
+        "mono_d_spacing": 3.1354951,
+        **{f"ch{i + 1}_offset": offsets[name] for i, name in enumerate(APB_CHANNELS)},
+        **{f"ch{i + 1}_amp_gain": gains.get(name, 0) for i, name in enumerate(APB_CHANNELS)},
+        "detectors": {"APB": {"device": beamline.analog}},
+        "plan_name": "fly_scan_plan",
+        "scan_kind": "fly_scan",
+        "scan_name": "simulated",
+        "scan_group_uid": str(uuids.UUID(int=seed)),
+        "sample_name": "simulated",
+        "year": "2025",
+        "cycle": "3",
+        "proposal": "000000",
+        **(md or {}),
+    }
+
+    relative = Path("raw") / uid
+    directory = folder / relative
+    directory.mkdir(parents=True)
+    files = {
+        beamline.analog: directory / "apb.bin",
+        beamline.encoder: directory / "encoder.txt",
+    }
+    _write_apb(files[beamline.analog], rows, volts, offsets)
+    _write_encoder(files[beamline.encoder], time, energy, beamline, positive_words)
+    # The electrometer's path repeats the root; the encoder's does not.
+    named = [
+        _Named(beamline.analog, {beamline.analog: {}}, "APB", str(files[beamline.analog])),
+        _Named(
+            beamline.encoder,
+            {beamline.encoder: {}},
+            beamline.encoder_spec,
+            str(relative / "encoder.txt"),
+        ),
+    ]
+    if detector is not None:
+        named += _expose(directory, detector, time, energy, played, files)
+    end = BEGAN + duration
+    documents = list(_documents(uid, start, str(folder), named, files, end, streaming))
+    return FlyScan(uid, documents, files)
+
+
+# ---- what happens in the beam -----------------------------------------------------------
+
+
+def _motion(e0: float, turns: Sequence[float], seconds: float) -> tuple[Floats, Floats]:
+    """Where the monochromator is: knots of time, s, and energy, eV."""
+    marks = np.array([-30.0, 50.0])
+    times, energies = [0.0, REST], [turns[0], turns[0]]
+    for begin, end in itertools.pairwise(turns):
+        low, high = sorted((begin, end))
+        knots = np.array([low, *marks[(marks > low) & (marks < high)], high])
+        # eV a second in the three regions of a scan over -200 ... +600 eV
+        speed = np.select(
+            [(knots[1:] + knots[:-1]) / 2 < mark for mark in marks],
+            [170 / 2.0, 80 / 3.0],
+            550 / 5.0,
+        )
+        steps = np.diff(knots) / speed
+        steps *= seconds / steps.sum()
+        if end < begin:
+            knots, steps = knots[::-1], steps[::-1]
+        times += list(times[-1] + np.cumsum(steps))
+        energies += list(knots[1:])
+    return np.array([*times, times[-1] + REST]), e0 + np.array([*energies, energies[-1]])
+
+
+def _volts(
+    energy: Floats,
+    played: Curves,
+    rng: np.random.Generator,
+    *,
+    foil: bool,
+    noise: float,
+    it_gain: float,
+) -> dict[str, Floats]:
+    """What the amplifiers give at energies (n,), V; the beam fades a little with energy."""
+    mu = np.interp(energy, played.energy, played.mu)
+    metal = np.interp(energy, played.foil_energy, played.foil_mu) if foil else np.zeros_like(mu)
+    i0 = 1.2 - 1e-4 * (energy - energy[0])
+    it = i0 * np.exp(-mu)
+    volts = {
+        "i0": i0,
+        "it": it * it_gain,
+        "ir": 3 * it * np.exp(-metal),
+        "iff": 0.5 * i0 * mu,
+    }
+    for name, values in volts.items():
+        volts[name] = values * (1 + noise * rng.standard_normal(energy.size))
+    return volts
+
+
+def _expose(
+    directory: Path,
+    detector: Detector,
+    time: Floats,
+    energy: Floats,
+    played: Curves,
+    files: dict[str, Path],
+) -> list["_Named"]:
+    """Take frames during the motion, with a pulse each."""
+    period = 1 / detector.rate
+    rise = np.arange(REST / 2, time[-1] - REST / 2, period)
+    fall = rise + 0.8 * period
+    words = np.empty((2 * rise.size, 3), dtype="<i4")
+    words[0::2, 0], words[1::2, 0] = 1, 0
+    seconds = np.empty(2 * rise.size)
+    seconds[0::2], seconds[1::2] = rise, fall
+    words[:, 1:] = _clock(seconds)
+    trigger = f"apb_trigger_{detector.kind}"
+    files[trigger] = directory / f"{trigger}.bin"
+    files[trigger].write_bytes(words.tobytes())
+
+    taken = slice(0, rise.size - detector.surplus)
+    # A frame counts over its whole exposure, so it is averaged over the motion.
+    moments = rise[taken, None] + np.linspace(0.02, 0.98, 25) * (fall - rise)[taken, None]
+    at = np.interp(moments, time, energy)
+    i0 = 1.2 - 1e-4 * (at - energy[0])
+    mu = np.interp(at, played.energy, played.mu)
+    counts = (detector.counts * i0 * mu).mean(axis=1)
+    path = directory / f"{detector.kind}.h5"
+    if detector.kind == "xs":
+        spec, stream = "XSP3", "xs_stream"
+        keys = {
+            f"xs_ch{c:02d}_roi01": {"data_type": "roi", "channel": c, "roi_num": 1}
+            for c in range(1, 5)
+        }
+        datasets = [f"entry/instrument/detector/NDAttributes/CHAN{c}ROI1" for c in range(1, 5)]
+    else:
+        spec, stream = "PIL100k_HDF5", "pil100k_stream"
+        keys = {f"pil100k_roi{r}": {"data_type": "roi", "roi_num": r} for r in range(1, 5)}
+        datasets = [f"entry/instrument/NDAttributes/_ROI{r}Total" for r in range(1, 5)]
+    with h5py.File(path, "w") as file:
+        for number, dataset in enumerate(datasets):
+            file[dataset] = counts / (number + 1)
+    files.update(dict.fromkeys(keys, path))
+    return [
+        _Named(trigger, {trigger: {}}, "APB_TRIGGER", str(files[trigger])),
+        _Named(stream, keys, spec, str(path), counts.shape),
+    ]
+
+
+# ---- files ------------------------------------------------------------------------------
+
+
+def _clock(seconds: Floats) -> np.ndarray:
+    """Seconds of the scan as the boxes write them: whole seconds and ticks, (n, 2)."""
+    whole = np.floor(seconds)
+    ticks = np.floor((seconds - whole) / TICK)
+    return np.column_stack([BEGAN + whole, ticks]).astype("<i4")
+
+
+def _write_apb(
+    path: Path, time: Floats, volts: Mapping[str, Floats], offsets: Mapping[str, float]
+) -> None:
+    spare = round(SPARE * APB_RATE)
+    table = np.zeros((time.size + spare, 10), dtype="<i4")
+    for column, name in enumerate(APB_CHANNELS):
+        signal = volts.get(name, np.zeros_like(time))
+        reading = np.clip(signal * 1e6 + offsets[name] * 1e3, -3.3e6, 3.3e6)
+        table[: time.size, column] = np.round(reading)
+    table[: time.size, 8:] = _clock(time)
+    path.write_bytes(table.tobytes())
+
+
+def _write_encoder(
+    path: Path, time: Floats, energy: Floats, beamline: FlyBeamline, positive: bool
+) -> None:
+    moments = np.arange(0.0, time[-1], 1 / ENCODER_RATE)
+    counts = beamline.counts(np.interp(moments, time, energy)).astype(np.int64)
+    words = -counts ^ FLIP if positive else counts
+    whole = np.floor(moments)
+    table = np.column_stack(
+        [BEGAN + whole, (moments - whole) * 1e9, words, np.arange(words.size)]
+    ).astype(np.int64)
+    lines = [f"{s} {ns:09d} {word} {index} 00\n" for s, ns, word, index in table.tolist()]
+    path.write_text("".join(lines))
+
+
+# ---- documents --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A stream, what its datums choose for each key, and the file as the documents name it."""
+
+    stream: str
+    keys: Mapping[str, Mapping[str, Any]]
+    spec: str
+    path: str
+    shape: tuple[int, ...] = (-1, -1)
+
+
+def _documents(
+    uid: str,
+    start: Mapping[str, Any],
+    root: str,
+    named: Sequence[_Named],
+    files: Mapping[str, Path],
+    end: float,
+    streaming: bool,
+) -> Iterator[Document]:
+    yield "start", {"uid": uid, "time": BEGAN, **start}
+    for item in named:
+        descriptor = f"{uid}-{item.stream}"
+        external = {
+            "source": item.stream,
+            "dtype": "array",
+            "shape": list(item.shape),
+            "external": "STREAM:" if streaming else "FILESTORE:",
+        }
+        yield (
+            "descriptor",
+            {
+                "uid": descriptor,
+                "run_start": uid,
+                "time": end,
+                "name": item.stream,
+                "data_keys": {key: dict(external) for key in item.keys},
+                "configuration": {},
+                "hints": {},
+                "object_keys": {item.stream: list(item.keys)},
+            },
+        )
+    for item in named:
+        if streaming:
+            yield from _streamed(uid, item, files)
+        else:
+            yield from _stored(uid, item, root, end)
+    yield (
+        "stop",
+        {
+            "uid": f"{uid}-stop",
+            "run_start": uid,
+            "time": end + 0.1,
+            "exit_status": "success",
+            "reason": "",
+            "num_events": {} if streaming else {item.stream: 1 for item in named},
+        },
+    )
+
+
+def _stored(uid: str, item: _Named, root: str, end: float) -> Iterator[Document]:
+    resource = f"{uid}-{item.stream}-file"
+    yield (
+        "resource",
+        {
+            "uid": resource,
+            "run_start": uid,
+            "spec": item.spec,
+            "root": root,
+            "resource_path": item.path,
+            "resource_kwargs": {},
+            "path_semantics": "posix",
+        },
+    )
+    for number, options in enumerate(item.keys.values()):
+        yield (
+            "datum",
+            {
+                "datum_id": f"{resource}/{number}",
+                "resource": resource,
+                "datum_kwargs": dict(options),
+            },
+        )
+    yield (
+        "event_page",
+        {
+            "uid": [f"{uid}-{item.stream}-1"],
+            "descriptor": f"{uid}-{item.stream}",
+            "time": [end],
+            "seq_num": [1],
+            "data": {key: [f"{resource}/{number}"] for number, key in enumerate(item.keys)},
+            "timestamps": {key: [end] for key in item.keys},
+            "filled": {key: [False] for key in item.keys},
+        },
+    )
+
+
+def _streamed(uid: str, item: _Named, files: Mapping[str, Path]) -> Iterator[Document]:
+    mimetypes = {
+        "APB": MIMETYPES["apb"],
+        "APB_TRIGGER": MIMETYPES["pulses"],
+        "XSP3": "application/x-hdf5",
+        "PIL100k_HDF5": "application/x-hdf5",
+    }
+    for number, (key, options) in enumerate(item.keys.items()):
+        resource = f"{uid}-{item.stream}-{number}"
+        yield (
+            "stream_resource",
+            {
+                "uid": resource,
+                "run_start": uid,
+                "data_key": key,
+                "mimetype": mimetypes.get(item.spec, MIMETYPES["encoder"]),
+                "uri": f"file://localhost{files[key]}",
+                "parameters": {"spec": item.spec, **options},
+            },
+        )
+        yield (
+            "stream_datum",
+            {
+                "uid": f"{resource}/0",
+                "stream_resource": resource,
+                "descriptor": f"{uid}-{item.stream}",
+                "indices": {"start": 0, "stop": 1},
+                "seq_nums": {"start": 1, "stop": 2},
+            },
+        )
