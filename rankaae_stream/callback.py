@@ -135,9 +135,13 @@ class DescriptorStream:
     def wait_idle(self, timeout: float = 30.0) -> bool:
         """Wait until all that was taken is answered and published; False on time-out."""
         deadline = time.monotonic() + timeout
-        return self._inbox.wait_idle(timeout) and self._outlet.wait_idle(
-            max(deadline - time.monotonic(), 0.0)
-        )
+        if not self._inbox.wait_idle(timeout):
+            return False
+        while self._pipeline.waiting_for_files:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)  # the caller's time; the worker looks at its own pace
+        return self._outlet.wait_idle(max(deadline - time.monotonic(), 0.0))
 
     def close(self, timeout: float = 10.0) -> int:
         """Answer what is open, publish or spool it, and end the threads.

@@ -100,11 +100,17 @@ class Pipeline:
         self._runs: dict[str, _Run] = {}
         self._owner: dict[str, str] = {}
         self._deadlines: list[tuple[float, str]] = []
+        self._late: set[str] = set()
 
     @property
     def open_runs(self) -> int:
         """Runs that have begun and not ended."""
         return len(self._runs)
+
+    @property
+    def waiting_for_files(self) -> int:
+        """Runs that have ended and are not answered, because a file is late."""
+        return len(self._late)
 
     # ---- documents ---------------------------------------------------------------
 
@@ -134,6 +140,7 @@ class Pipeline:
                 self._end(run, _end_flags(doc), dropped)
             else:
                 run.ending, run.give_up = _end_flags(doc), now + self._file_deadline
+                self._late.add(run.start["uid"])
                 heapq.heappush(self._deadlines, (now + LOOK, run.start["uid"]))
 
     def tick(self, now: float) -> None:
@@ -264,9 +271,11 @@ class Pipeline:
         except Refused as refused:
             if refused.name != "missing_fields" or not self._choice.skips_unreadable:
                 self._refuse(run, refused, flags)
-            return
-        for sweep in remaining:
-            self._answer(run, sweep, flags if sweep.index == remaining[-1].index else [])
+        else:
+            for sweep in remaining:
+                self._answer(run, sweep, flags if sweep.index == remaining[-1].index else [])
+        finally:
+            self._late.discard(uid)
 
     # ---- answering -----------------------------------------------------------------
 
