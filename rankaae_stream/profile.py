@@ -136,6 +136,7 @@ class FlySettings(_Table):
     fluorescence: tuple[str, ...] = ()
     pips: tuple[str, ...] = ()
     allowed_roots: Annotated[tuple[str, ...], Field(min_length=1)]
+    root_map: dict[str, str] = {}
 
     def build(self) -> Layout:
         """The layout these settings describe."""

@@ -436,18 +436,32 @@ def test_a_file_outside_the_allowed_folders_is_not_opened(play, tmp_path):
         (tmp_path / name).mkdir()
     profile = FLY.format(root=tmp_path / "data")
     results, _ = play(profile, panda.fly(Beam(HEMATITE), tmp_path / "elsewhere"))
-    assert refusals(results) == ["bad_path"]
+    assert refusals(results) == ["outside_roots"]
     assert "allowed_roots" in results[0].report.refusal.message
     (tmp_path / "data" / "link").symlink_to(tmp_path / "elsewhere")
     results, _ = play(profile, panda.fly(Beam(HEMATITE), tmp_path / "data" / "link", name="two"))
-    assert refusals(results) == ["bad_path"]
+    assert refusals(results) == ["outside_roots"]
+
+
+def test_a_fly_scans_folder_of_another_machine_is_mapped(play, tmp_path):
+    here = tmp_path / "here"
+    here.mkdir()
+    documents = list(panda.fly(Beam(HEMATITE), here))
+    there = [(name, _elsewhere(doc, str(here), "/data/2025")) for name, doc in documents]
+    mapped = FLY.format(root=here) + f'[layout.root_map]\n"/data/2025" = "{here}"\n'
+    results, _ = play(mapped, there)
+    assert set(refusals(results)) == {None}
+
+
+def _elsewhere(doc, folder, other):
+    return {**doc, "uri": doc["uri"].replace(folder, other)} if "uri" in doc else doc
 
 
 def test_a_file_that_never_comes_is_named(play, tmp_path):
     documents = list(panda.fly(Beam(HEMATITE), tmp_path))
     (tmp_path / "fly.h5").unlink()
     results, _ = play(FLY.format(root=tmp_path), documents)
-    assert refusals(results) == ["missing_fields"]
+    assert refusals(results) == ["missing_file"]
     assert "fly.h5" in results[0].report.refusal.message
     results, _ = play(FLY.format(root=tmp_path), panda.fly(Beam(HEMATITE), tmp_path, name="next"))
     assert set(refusals(results)) == {None}

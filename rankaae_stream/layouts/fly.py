@@ -5,15 +5,15 @@ of each field, and every ``stream_datum`` says how many more of its rows there a
 A row is read when all fields have it; sweeps may follow each other in one stream.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
 from rankaae_stream.errors import Refused
+from rankaae_stream.files.resolve import path_of_uri, resolve
 from rankaae_stream.layouts.base import Document, Reading
 from rankaae_stream.layouts.signals import absorption, first, match_all, missing_fields
 from rankaae_stream.spectrum import Floats
@@ -37,8 +37,8 @@ class FlyLayout:
         As in `StepLayout`, one value a row; energies in eV.
     fluorescence : sequence of str
         Fields or patterns whose sum is the fluorescence signal.
-    allowed_roots : sequence of str
-        Folders that files may be read from, links followed.
+    root_map, allowed_roots
+        See `files.resolve.resolve`.
     """
 
     stream: str
@@ -49,6 +49,7 @@ class FlyLayout:
     fluorescence: Sequence[str] = ()
     pips: Sequence[str] = ()
     allowed_roots: Sequence[str] = ()
+    root_map: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def open(self, start: Document) -> "_FlyReader":
         """Begin a run."""
@@ -81,7 +82,7 @@ class _FlyReader:
         self._stream: _Stream | None = None
         self._resources: dict[str, Document] = {}
         self._done = 0
-        self._problem = ""
+        self._problem: Refused | None = None
         self._streams: list[str] = []
 
     def feed(self, name: str, doc: Document) -> Reading | None:
@@ -96,8 +97,8 @@ class _FlyReader:
         return self._read()
 
     def missing(self) -> str:
-        if self._problem:
-            return self._problem
+        if self._problem is not None:
+            raise self._problem
         if self._stream is not None:
             return "the run ended before its first point"
         streams = ", ".join(self._streams) or "none"
@@ -144,13 +145,21 @@ class _FlyReader:
                 "missing_fields", f"{name} is in a file of type {resource['mimetype']}, not {HDF5}"
             )
         if wanted.path is None:
-            wanted.path = _local(resource["uri"], self._layout.allowed_roots)
+            wanted.path = self._path(name, resource)
             wanted.dataset = str(resource["parameters"].get("dataset", ""))
         wanted.announced = int(datum["indices"]["stop"]) * wanted.rows
         if wanted.announced > LARGEST:
             raise Refused(
-                "bad_file", f"{name} announces {wanted.announced} rows, at most {LARGEST} are read"
+                "file", f"{name} announces {wanted.announced} rows, at most {LARGEST} are read"
             )
+
+    def _path(self, name: str, resource: Document) -> Path:
+        layout = self._layout
+        try:
+            stated = path_of_uri(resource["uri"])
+            return resolve("", stated, layout.root_map, layout.allowed_roots)
+        except Refused as refused:
+            raise Refused(refused.name, f"{name}: {refused.message}") from refused
 
     def _read(self) -> Reading | None:
         """The rows that have come since the last time, of all fields."""
@@ -164,17 +173,21 @@ class _FlyReader:
             columns = {name: _rows(item, self._done, ready) for name, item in stream.fields.items()}
         except OSError as error:
             # A file may come after its announcement; the next document tries again.
-            self._problem = f"a file cannot be read: {error}"
+            there = all(item.path and item.path.exists() for item in stream.fields.values())
+            self._problem = Refused(
+                "file" if there else "missing_file", f"a file cannot be read: {error}"
+            )
             return None
         count = min(column.size for column in columns.values())
         if count < ready - self._done:
             short = min(columns, key=lambda name: columns[name].size)
-            self._problem = (
+            self._problem = Refused(
+                "file",
                 f"{short} has {self._done + count} rows in {stream.fields[short].path}, "
-                f"{ready} were announced"
+                f"{ready} were announced",
             )
         else:
-            self._problem = ""
+            self._problem = None
         if not count:
             return None
         self._done += count
@@ -196,26 +209,3 @@ def _rows(item: _Field, begin: int, end: int) -> Floats:
         if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1:
             raise OSError(f"{item.path} has no data set {item.dataset!r} of one axis")
         return np.asarray(dataset[begin:end], dtype=float)
-
-
-def _local(uri: str, allowed_roots: Sequence[str]) -> Path:
-    """Path of a file URI on this machine.
-
-    Raises
-    ------
-    Refused
-        ``bad_path`` for anything else, and for a file outside the allowed folders.
-    """
-    parts = urlsplit(uri)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        raise Refused("bad_path", f"{uri} is no file of this machine")
-    path = Path(unquote(parts.path)).resolve()
-    roots = [Path(root).expanduser().resolve() for root in allowed_roots]
-    if not any(path.is_relative_to(root) for root in roots):
-        allowed = ", ".join(map(str, roots)) or "none"
-        raise Refused(
-            "bad_path",
-            f"{path} is outside the folders that may be read ({allowed}); add its folder to "
-            "layout.allowed_roots",
-        )
-    return path
