@@ -172,7 +172,6 @@ class PizzaboxSettings(_Table):
     angle_offset: str = "angle_offset"
     offset: str = ""
     gain: str = ""
-    experiments: tuple[str, ...] = ()
     frames: tuple[FramesSettings, ...] = ()
     allowed_roots: Annotated[tuple[Path, ...], Field(min_length=1)]
     root_map: dict[str, str] = {}
@@ -198,7 +197,6 @@ class PizzaboxSettings(_Table):
             self.angle_offset,
             self.offset,
             self.gain,
-            self.experiments,
             tuple(Frames(item.channel, item.keys, item.trigger) for item in self.frames),
             self.allowed_roots,
             self.root_map,

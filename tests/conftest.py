@@ -144,3 +144,19 @@ def chromate(root):
     energy, mu, foil = xdi.energy(), xdi.mu(), xdi.reference()
     step = mu[np.searchsorted(energy, 6050)] - mu[np.searchsorted(energy, 5980)]
     return Curves(energy, (mu - mu.min()) / step + 0.4, energy, foil - foil.min() + 0.4)
+
+
+@pytest.fixture(scope="session")
+def reading_under():
+    """A shipped profile whose fly scans are read under one folder only, with other changes."""
+    from rankaae_stream.profile import load_profile
+
+    def make(name, folder, settings=(), **layout):
+        shipped = load_profile(name).layout
+        fly, *others = shipped if isinstance(shipped, tuple) else (shipped,)
+        changed = {**fly.model_dump(), "allowed_roots": [folder], **layout}
+        return load_profile(
+            name, layout=[changed, *(other.model_dump() for other in others)], **dict(settings)
+        )
+
+    return make

@@ -17,31 +17,6 @@ from rankaae_stream.simulate.samples import curves
 HEMATITE = series("Fe")[2]
 V2O3, VO2, V2O5 = series("V")
 
-ISS_STEPS = """
-name = "iss-steps"
-[[layout]]
-kind = "tes"
-stream = "whole"
-[[layout]]
-kind = "step"
-energy = ["hhm_energy"]
-i0 = ["apb_ave_ch1_mean"]
-it = ["apb_ave_ch2_mean"]
-ir = ["apb_ave_ch3_mean"]
-pips = ["apb_ave_ch4_mean"]
-fluorescence = ["xs_channel*_rois_roi01_value"]
-[layout.offsets]
-apb_ave_ch1_mean = "apb_ave_ch1_offset"
-apb_ave_ch2_mean = "apb_ave_ch2_offset"
-apb_ave_ch3_mean = "apb_ave_ch3_offset"
-apb_ave_ch4_mean = "apb_ave_ch4_offset"
-[[run.xas]]
-experiment = ["fly_scan", "step_scan"]
-[[run.not_xas]]
-reason = "an emission spectrum: its e0 is that of a line"
-spectrometer = "?*"
-"""
-
 FLY = """
 name = "fly"
 [layout]
@@ -235,7 +210,7 @@ def test_iss_step_scans_lose_their_offsets(play, falling):
     documents = steps.iss_step(Beam(HEMATITE), falling=falling)
     check_valid(documents)
     assert isinstance(documents[0][1]["detectors"], dict)
-    results, spectra = play(ISS_STEPS, documents)
+    results, spectra = play("iss", documents)
     check_equal(spectra, HEMATITE, steps.over_the_edge(HEMATITE))
     assert [channel for channel, _ in channels(results)] == ["transmission", "fluorescence", "pips"]
     assert [r.primary for r in results] == [True, False, False]
@@ -244,24 +219,32 @@ def test_iss_step_scans_lose_their_offsets(play, falling):
 
 def test_an_emission_spectrum_is_refused_with_its_reason(play):
     scan, emission = steps.iss_runs((HEMATITE,))
-    results, _ = play(ISS_STEPS, scan, emission)
+    results, _ = play("iss", scan, emission)
     assert refusals(results) == [None, None, None, "not_xas"]
     assert "an emission spectrum" in results[-1].report.refusal.message
     assert "von_hamos" in results[-1].report.refusal.message
     exposures = steps.iss_step(Beam(HEMATITE), experiment="collect_n_exposures")
-    results, _ = play(ISS_STEPS, exposures)
+    results, _ = play("iss", exposures)
     assert "collect_n_exposures" in results[0].report.refusal.message
     assert results[0].report.points == 0
 
 
 def test_the_same_run_leaves_no_trace_where_the_profile_skips_it(play):
-    skipping = ISS_STEPS.replace("[[run.xas]]", '[run]\nothers = "skip"\n[[run.xas]]')
+    iss = (resources.folder("profiles") / "iss.toml").read_text()
+    skipping = iss.replace('others = "refuse"', 'others = "skip"')
     results, _ = play(skipping, steps.iss_step(Beam(HEMATITE), spectrometer="johann"))
     assert results == []
 
 
+def test_a_step_scan_without_points_is_not_taken_for_a_fly_scan_without_files(play):
+    documents = [item for item in steps.iss_step(Beam(HEMATITE)) if item[0] != "event"]
+    results, _ = play("iss", documents)
+    assert refusals(results) == ["missing_fields"]
+    assert "before its first point" in results[0].report.refusal.message
+
+
 def test_a_missing_offset_is_named(play):
-    results, _ = play(ISS_STEPS, steps.iss_step(Beam(HEMATITE), offsets=False))
+    results, _ = play("iss", steps.iss_step(Beam(HEMATITE), offsets=False))
     assert refusals(results) == ["missing_fields"]
     assert "apb_ave_ch1_offset" in results[0].report.refusal.message
 
@@ -484,7 +467,7 @@ def test_a_dashboard_finds_the_primary_result_in_the_start_document(play):
         check_valid(run.documents())
 
 
-@pytest.mark.parametrize("name", ["bmm", "tes", "generic"])
+@pytest.mark.parametrize("name", ["sim", "iss", "qas", "bmm", "tes", "generic"])
 def test_each_profile_says_what_to_change_and_publishes_valid_documents(name):
     text = (resources.folder("profiles") / f"{name}.toml").read_text()
     assert re.search("change", text, re.IGNORECASE)

@@ -29,18 +29,15 @@ def iron():
 
 
 @pytest.fixture
-def station(analysis, tmp_path):
+def station(analysis, tmp_path, reading_under):
     """A function that opens a pipeline for a profile; it reads under ``data`` only."""
     (tmp_path / "data").mkdir()
 
     def make(name="iss", **layout):
-        given = load_profile(name).layout.model_dump()
-        profile = load_profile(
-            name, layout={**given, "allowed_roots": [tmp_path / "data"], **layout}
-        )
+        profile = reading_under(name, tmp_path / "data", **layout)
         results = []
         made = Pipeline(
-            profile.layout.build(),
+            profile.build_layout(),
             analysis,
             profile.run.build(),
             results.append,
@@ -80,7 +77,7 @@ def only(pipeline, channel="transmission"):
 
 def readings(pipeline, scan):
     """What the layout recovers, without the pipeline."""
-    reader = pipeline.profile.layout.build().open(scan.documents[0][1])
+    reader = pipeline.profile.build_layout().open(scan.documents[0][1])
     for name, doc in scan.documents[1:-1]:
         reader.feed(name, doc)
     return reader.collect(last=True)
@@ -603,43 +600,45 @@ def test_a_run_without_a_stop_is_answered_after_its_deadline(station, play, iron
     assert [flag.name for flag in only(pipeline).flags] == ["no_stop"]
 
 
-def test_only_what_can_change_a_number_is_in_the_hash():
+def test_only_what_can_change_a_number_is_in_the_hash(reading_under):
     one = load_profile("iss")
-    elsewhere = {"allowed_roots": ["/mnt"], "root_map": {"/nsls2": "/mnt"}}
-    same = load_profile("iss", layout={**one.layout.model_dump(), **elsewhere}, file_deadline=5.0)
-    other = load_profile("iss", layout={**one.layout.model_dump(), "d_spacing": 3.1355})
+    moved = {"root_map": {"/nsls2": "/mnt"}}
+    same = reading_under("iss", "/mnt", {"file_deadline": 5.0}, **moved)
+    other = reading_under("iss", "/mnt", d_spacing=3.1355)
     assert one.analysis_hash() == same.analysis_hash() != other.analysis_hash()
 
 
 def test_the_folders_come_from_the_environment_too(monkeypatch):
-    monkeypatch.setenv("RANKAAE_STREAM_LAYOUT__ALLOWED_ROOTS", '["/mnt/iss"]')
-    layout = load_profile("iss").layout
-    assert [str(path) for path in layout.allowed_roots] == ["/mnt/iss"]
-    assert layout.encoder == ("pb9_enc1",)
+    monkeypatch.setenv("RANKAAE_STREAM_LAYOUT__ALLOWED_ROOTS", '["/mnt/qas"]')
+    layout = load_profile("qas").layout
+    assert [str(path) for path in layout.allowed_roots] == ["/mnt/qas"]
+    assert layout.encoder == ("pb1_enc1",)
 
 
 @pytest.mark.parametrize(
     ("key", "value"), [("it", "aux9"), ("allowed_roots", []), ("strem", "x"), ("d_spacing", -1.0)]
 )
-def test_a_wrong_setting_is_named(key, value):
-    layout = {**load_profile("iss").layout.model_dump(), key: value}
+def test_a_wrong_setting_is_named(key, value, reading_under):
     with pytest.raises(ConfigurationError, match=key):
-        load_profile("iss", layout=layout)
+        reading_under("iss", "/mnt", **{key: value})
 
 
 @pytest.mark.parametrize(
-    ("md", "rule"),
+    ("md", "why"),
     [
-        ({"spectrometer": "johann"}, "herfd"),
-        ({"e0": 7058.0}, "not_xas"),
-        ({"scan_kind": "johann_xes_step"}, "not_xas"),
-        ({"experiment": "collect_n_exposures"}, "not_xas"),
+        ({"spectrometer": "johann"}, "HERFD"),
+        ({"e0": 7058.0}, "-54.0 eV from the Fe K edge"),
+        ({"scan_kind": "johann_xes_step", "spectrometer": "johann"}, "an emission spectrum"),
+        ({"spectrometer": "von_hamos"}, "an emission spectrum"),
+        ({"experiment": "collect_n_exposures"}, "collect_n_exposures"),
     ],
 )
-def test_what_is_no_plain_absorption_scan_is_refused_by_name(station, play, iron, md, rule):
+def test_what_is_no_plain_absorption_scan_is_refused_with_its_reason(station, play, iron, md, why):
     pipeline = station()
     feed(pipeline, play(iron, md=md))
-    assert only(pipeline).refusal.name == rule
+    refusal = only(pipeline).refusal
+    assert refusal.name == "not_xas"
+    assert why in refusal.message
     pipeline.results.clear()
     feed(pipeline, play(iron))
     assert only(pipeline).refusal is None
@@ -656,10 +655,11 @@ def test_a_defect_of_ours_ends_as_a_refusal(station, play, iron, monkeypatch):
     assert pipeline.open_runs == 0
 
 
-def test_the_live_stream_answers_with_a_late_file_and_never_raises(play, iron, tmp_path):
+def test_the_live_stream_answers_with_a_late_file_and_never_raises(
+    play, iron, tmp_path, reading_under
+):
     data = tmp_path / "data"
-    layout = {**load_profile("iss").layout.model_dump(), "allowed_roots": [data]}
-    profile = load_profile("iss", layout=layout, spool=tmp_path / "spool")
+    profile = reading_under("iss", data, {"spool": tmp_path / "spool"})
     published = []
     scan = play(iron)
     path = scan.files["pb9_enc1"]

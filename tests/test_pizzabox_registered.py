@@ -16,7 +16,6 @@ from rankaae_stream.files.tiled_adapters import (
     raw_writer_options,
 )
 from rankaae_stream.pipeline import Pipeline
-from rankaae_stream.profile import load_profile
 from rankaae_stream.server import EmbeddedServer, configuration
 from rankaae_stream.simulate.pizzabox import Detector, fly_scan
 from rankaae_stream.simulate.samples import curves, series
@@ -102,14 +101,15 @@ def test_a_detectors_sums_are_readable_in_tiled_too(stored, scan):
     assert np.array_equal(stored["xs_stream"]["xs_ch02_roi01"].read().ravel(), counts)
 
 
-def test_a_run_replayed_from_tiled_gives_the_live_report(stored, scan, analysis, folder):
-    layout = {**load_profile("iss").layout.model_dump(), "allowed_roots": [folder / "data"]}
-    profile = load_profile("iss", layout=layout)
+def test_a_run_replayed_from_tiled_gives_the_live_report(
+    stored, scan, analysis, folder, reading_under
+):
+    profile = reading_under("iss", folder / "data")
     answers = []
     for documents in (scan.documents, stored.documents()):
         results = []
         pipeline = Pipeline(
-            profile.layout.build(),
+            profile.build_layout(),
             analysis,
             profile.run.build(),
             results.append,

@@ -108,8 +108,6 @@ class PizzaboxLayout:
         Start keys of each input, with ``{n}`` for its number: mV, and the
         power of ten that the current was amplified by. Empty: not applied.
     frames : sequence of Frames
-    experiments : sequence of str
-        What the start key ``experiment`` may be.
     root_map, allowed_roots
         See `files.resolve.resolve`.
     """
@@ -121,7 +119,6 @@ class PizzaboxLayout:
     angle_offset: str
     offset: str
     gain: str
-    experiments: Sequence[str] = ()
     frames: Sequence[Frames] = ()
     allowed_roots: Sequence[Path] = ()
     root_map: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -150,7 +147,7 @@ class _PizzaboxReader:
         return "the files hold no rows while the monochromator moved"
 
     def collect(self, *, last: bool) -> Sequence[Reading] | None:
-        _check_kind(self._start, self._layout)
+        _check_edge(self._start)
         layout = self._layout
         analog = self._file(layout.analog, "apb")
         encoder = self._file(layout.encoder, "encoder")
@@ -364,37 +361,24 @@ class _PizzaboxReader:
             return stated
 
 
-def _check_kind(start: Document, layout: PizzaboxLayout) -> None:
-    """Refuse what this layout can read and no model is meant for.
+def _check_edge(start: Document) -> None:
+    """Refuse a scan around an emission line, which its other keys may not tell.
 
     Raises
     ------
     Refused
-        ``not_xas`` or ``herfd``.
+        ``not_xas``.
     """
-    experiment = text_of(start, "experiment")
-    if experiment and layout.experiments and experiment not in layout.experiments:
+    stated, element = number_of(start, "e0"), text_of(start, "element")
+    if not stated or not element:
+        return
+    try:
+        edge = edge_of(element, np.empty(0))
+    except Refused:
+        return
+    if abs(stated - edge.e0) > EMISSION:
         raise Refused(
             "not_xas",
-            f"experiment is {experiment!r}; this layout reads {', '.join(layout.experiments)}",
-        )
-    if "xes" in text_of(start, "scan_kind").lower():
-        raise Refused("not_xas", f"scan_kind is {text_of(start, 'scan_kind')!r}: emission, not XAS")
-    stated, element = number_of(start, "e0"), text_of(start, "element")
-    if stated and element:
-        try:
-            edge = edge_of(element, np.empty(0))
-        except Refused:
-            edge = None
-        if edge is not None and abs(stated - edge.e0) > EMISSION:
-            raise Refused(
-                "not_xas",
-                f"e0 is {stated:.1f} eV, {stated - edge.e0:+.1f} eV from the {edge} edge: an "
-                "emission line, so this is no absorption scan",
-            )
-    if "johann" in text_of(start, "spectrometer").lower():
-        raise Refused(
-            "herfd",
-            f"spectrometer is {text_of(start, 'spectrometer')!r}: the lines of a high-resolution "
-            "scan are sharper than any that the models were trained on",
+            f"e0 is {stated:.1f} eV, {stated - edge.e0:+.1f} eV from the {edge} edge: an "
+            "emission line, so this is no absorption scan",
         )

@@ -54,7 +54,7 @@ class _SeveralReader:
                     self._absent.append(error.message)
                 else:
                     self._refused = error
-                self._readers.remove(reader)
+                self._readers = [other for other in self._readers if other is not reader]
                 continue
             if readings is None or readings:
                 self._readers = [reader]

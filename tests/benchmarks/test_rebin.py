@@ -37,7 +37,7 @@ def scans(tmp_path_factory, chromate):
         scan = fly_scan(folder, played, element=element)
         apb = read_apb(scan.files[ISS.analog].read_bytes())
         encoder = read_encoder(scan.files[ISS.encoder].read_bytes())
-        mono = load_profile("iss").layout.build().mono
+        mono = load_profile("iss").layout[0].build().mono
         energy = mono.energy(encoder.counts, ISS.angle_offset)
         offsets = 1e3 * (2.0 + np.arange(4))
         currents = dict(zip(CHANNELS, (apb.microvolt[:, :4] - offsets).T, strict=True))
@@ -145,14 +145,13 @@ def test_binning_is_ten_times_as_fast_and_equal_with_the_same_kernel(benchmark, 
     assert they >= 10 * we, f"the transcription takes {they * 1e3:.1f} ms, ours {we * 1e3:.1f} ms"
 
 
-def test_stop_document_to_the_report_of_a_fly_scan(benchmark, analysis, tmp_path):
+def test_stop_document_to_the_report_of_a_fly_scan(benchmark, analysis, tmp_path, reading_under):
     """Files are read, binned and answered in the worker; reported, not asserted."""
     played = curves(next(sample for sample in series("Fe") if sample.name == "Fe2O3"))
-    layout = {**load_profile("iss").layout.model_dump(), "allowed_roots": [tmp_path]}
-    profile = load_profile("iss", layout=layout)
+    profile = reading_under("iss", tmp_path)
     results: list[Any] = []
     pipeline = Pipeline(
-        profile.layout.build(),
+        profile.build_layout(),
         analysis,
         profile.run.build(),
         results.append,
