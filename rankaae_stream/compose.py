@@ -111,14 +111,21 @@ def compose(result: Result, profile: Mapping[str, Any], copied_keys: tuple[str, 
 
 
 def is_partial(stop: Mapping[str, Any]) -> bool:
-    """Whether a result's stop document answers a run whose documents did not all arrive.
+    """Whether a result's stop document answers a run of which not all could be read.
 
     The one answer that a later one may replace: a session that ended before the
-    scan did, or an inbox that ran over, said what it could; a replay knows all.
+    scan did, an inbox that ran over or a file that was not there said what it
+    could; a replay that reads everything knows better.
     """
     summary = stop.get("summary") or {}
     refusal = summary.get("refusal") or {}
-    return refusal.get("name") == "overrun" or "no_stop" in (summary.get("flags") or {})
+    flags = summary.get("flags") or {}
+    return refusal.get("name") in _UNREAD or not _UNREAD_FLAGS.isdisjoint(flags)
+
+
+_UNREAD = ("overrun", "missing_file", "file", "outside_roots")
+_UNREAD_FLAGS = frozenset({"no_stop", "truncated_file", "no_frames"})
+"""Refusals and flags of data that may be there another time, or for another's eyes."""
 
 
 def _curves(result: Result) -> dict[str, list[list[float]]]:

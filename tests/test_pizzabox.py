@@ -5,11 +5,14 @@ import dataclasses
 import os
 import shutil
 import tracemalloc
+import uuid
 
 import event_model
 import numpy as np
 import pytest
+from tiled.queries import Key
 
+from rankaae_stream import replay as replay_module
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.electrometer import Currents
@@ -404,6 +407,31 @@ def test_a_file_that_never_comes_is_refused_by_name(station, play, iron, key):
     pipeline.results.clear()
     feed(pipeline, play(iron), 30.0)
     assert only(pipeline).refusal is None
+
+
+def test_a_replay_with_the_file_replaces_the_refusal_for_want_of_it(
+    server, monkeypatch, analysis, play, iron, tmp_path, reading_under
+):
+    monkeypatch.setattr(replay_module, "load_analysis", lambda _: analysis)
+    tiled = {"tiled": {"uri": server.uri}, "tiled_api_key": server.api_key}
+    profile = reading_under("iss", tmp_path / "data", {**tiled, "spool": tmp_path / "spool"})
+    scan = play(iron, uid=str(uuid.uuid4()))
+    path, away = scan.files["pb9_enc1"], tmp_path / "away"
+    found = server.client("processed").search(Key("start.original_run_uid") == scan.uid)
+
+    def answered():
+        summaries = [run.metadata["stop"]["summary"] for run in found.values()]
+        return {item["channel"]: (item["refusal"] or {}).get("name") for item in summaries}
+
+    shutil.move(path, away)
+    replay_module.replay([scan.documents], profile)
+    assert answered() == {"transmission": "missing_file"}
+    shutil.move(away, path)
+    replay_module.replay([scan.documents], profile)
+    assert answered() == {"transmission": None, "fluorescence": None}
+    shutil.move(path, away)
+    replay_module.replay([scan.documents], profile)
+    assert answered() == {"transmission": None, "fluorescence": None}, "never the other way"
 
 
 def test_frames_that_never_come_leave_the_other_channels(station, play, iron):

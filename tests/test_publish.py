@@ -18,7 +18,7 @@ from event_model import DocumentNames, schema_validators
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankaae_stream.compose import ResultRun, compose
+from rankaae_stream.compose import ResultRun, compose, is_partial
 from rankaae_stream.publish import Publisher
 from rankaae_stream.report import (
     Curves,
@@ -736,6 +736,13 @@ def test_a_whole_answer_replaces_a_partial_one_and_never_the_other_way(server, t
         tiled.final(run)
         found = server.client("processed")[run.uid].stop["summary"]["flags"]
         assert ("no_stop" in found) == missing
+
+
+@pytest.mark.parametrize("name", ["missing_file", "file", "outside_roots", "coverage"])
+def test_only_a_refusal_for_want_of_data_is_partial(name):
+    stop = composed(state=None, model=False).stop
+    stop["summary"]["refusal"]["name"] = name
+    assert is_partial(stop) == (name != "coverage")
 
 
 def test_provisional_answers_and_the_final_one_are_events_of_one_run(server, tiled, uid):
