@@ -32,7 +32,7 @@ class _SeveralReader:
                 reading = reader.feed(name, doc)
             except Refused as error:
                 self._refused = self._refused or error
-                self._readers.remove(reader)
+                self._drop(reader)
                 continue
             if reading is not None:
                 self._readers = [reader]
@@ -54,7 +54,7 @@ class _SeveralReader:
                     self._absent.append(error.message)
                 else:
                     self._refused = error
-                self._readers = [other for other in self._readers if other is not reader]
+                self._drop(reader)
                 continue
             if readings is None or readings:
                 self._readers = [reader]
@@ -67,3 +67,6 @@ class _SeveralReader:
             raise self._refused
         said = [*(reader.missing() for reader in self._readers), *self._absent]
         return "; ".join(dict.fromkeys(said))
+
+    def _drop(self, reader: Reader) -> None:
+        self._readers = [other for other in self._readers if other is not reader]
