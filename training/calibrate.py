@@ -80,8 +80,6 @@ def valence_weights(simulated: Simulated, rows: NDArray[np.intp], valence: Float
     valences share a latent, Mn(VII), of which no native site exists, would pull
     Mn(IV) up. Rows of such a valence weigh `UNSEEN`, all others 1; between two
     valences, where mixtures lie, the weight goes from one to the other in a line.
-    (Weights by the number of native sites were tried: for vanadium, whose native
-    sites are mostly V(V), they doubled the error of the test compounds.)
 
     Parameters
     ----------
