@@ -17,7 +17,7 @@ from rankaae_stream.errors import Refused
 from rankaae_stream.latent import domain_distance
 from rankaae_stream.model import Model
 from rankaae_stream.normalize import normalize
-from rankaae_stream.regrid import regrid
+from rankaae_stream.regrid import perturbed
 from rankaae_stream.report import Curves, Domain, Flag, Refusal, Report, Shifts
 from rankaae_stream.spectrum import Channel, Edge, Floats, Spectrum, edge_of
 
@@ -218,16 +218,13 @@ class Analysis:
             said.append(cover.flag)
         normalized = normalize(energy, spectrum.mu, e0, cover.ranges)
         on_theory = energy + theory.value
-        flat = regrid(on_theory, normalized.flat, card.grid, e0)
-
-        # One call of the encoder answers the spectrum and its perturbed copies:
-        # moved by one standard deviation of the axis, and of the edge step.
         relative = card.grid.relative()
         grid = e0 + relative
         sigma = float(np.hypot(foil.uncertainty, theory.uncertainty))
-        moved = [np.interp(grid + way * sigma, on_theory, normalized.flat) for way in (-1.0, 1.0)]
-        scaled = [flat * (1.0 + way * cover.step_error) for way in (-1.0, 1.0)]
-        latents = model.encode(np.stack([flat, *moved, *scaled])).astype(np.float64)
+        # One call of the encoder answers the spectrum and its perturbed copies.
+        copies = perturbed(on_theory, normalized.flat, card.grid, e0, sigma, cover.step_error)
+        flat = copies[0]
+        latents = model.encode(copies).astype(np.float64)
 
         decoded = model.decode(latents[:, :1]).mean(axis=0)[0].astype(np.float64)
         reconstruction, distance = domain_distance(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankaae_stream.errors import Refused
-from rankaae_stream.regrid import regrid
+from rankaae_stream.regrid import perturbed, regrid
 from rankaae_stream.report import Estimate, Flag, Refusal, Report, flatten, summarize, to_dict
 from rankaae_stream.spectrum import K_EDGES, Edge, EnergyGrid, Spectrum, edge_of
 
@@ -63,6 +63,15 @@ def test_regridding_onto_the_same_grid_is_the_identity(values):
     grid = EnergyGrid(-12.0, 60.0, 256)
     energy = IRON.e0 + grid.relative()
     np.testing.assert_array_equal(regrid(energy, np.array(values), grid, IRON.e0), values)
+
+
+def test_perturbed_copies_are_moved_both_ways_and_scaled_both_ways():
+    grid = EnergyGrid(-10.0, 10.0, 41)
+    energy = IRON.e0 + np.linspace(-20.0, 20.0, 161)
+    copies = perturbed(energy, energy - IRON.e0, grid, IRON.e0, sigma=0.5, step_error=0.1)
+    flat = regrid(energy, energy - IRON.e0, grid, IRON.e0)
+    wanted = [flat, flat - 0.5, flat + 0.5, 0.9 * flat, 1.1 * flat]
+    np.testing.assert_allclose(copies, wanted, atol=1e-9)
 
 
 def test_regridding_never_extrapolates():

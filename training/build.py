@@ -29,7 +29,7 @@ from training.scores import score_simulated, thresholds_on
 from training.sources import RULE
 from training.workers import HERE, Workers
 
-__all__ = ["Built", "build"]
+__all__ = ["Built", "best_trials", "build"]
 
 CHECKED = 1000
 """Spectra on which an exported graph must compute what torch computes."""
@@ -85,11 +85,7 @@ def build(
     """
     simulated = dataset.read(config.element, config.data, config.grid, data, skip_bad=skip_bad)
     split = dataset.split(simulated, config.data)
-    trained = trials.fit_all(config, simulated, split, runs, workers, watch)
-    scores = select.score_trials(config, simulated, split.validation, trained)
-    kept = select.select(scores, config.fit.keep)
-    ensemble = Ensemble([trained[i] for i in kept])
-
+    ensemble, scores = best_trials(config, simulated, split, runs, workers, watch)
     maps = calibrate.fit_maps(config, simulated, split, ensemble)
     errors = calibrate.simulated_errors(config, simulated, split.validation, ensemble, maps)
     start = calibrate.domain_start(simulated, split.train)
@@ -141,6 +137,20 @@ def build(
         check=calibrate.augmented(config, simulated, unseen, mixtures=True).flat[:CHECKED],
     )
     return Built(card, evaluation, tuple(simulated.bad), dict(simulated.dropped))
+
+
+def best_trials(
+    config: Config,
+    simulated: dataset.Simulated,
+    split: dataset.Split,
+    runs: Path,
+    workers: Workers = HERE,
+    watch: trials.Watch | None = None,
+) -> tuple[Ensemble, list[select.TrialScore]]:
+    """Train what is not trained yet; the best trials as one ensemble, and every trial's score."""
+    trained = trials.fit_all(config, simulated, split, runs, workers, watch)
+    scores = select.score_trials(config, simulated, split.validation, trained)
+    return Ensemble([trained[i] for i in select.select(scores, config.fit.keep)]), scores
 
 
 def _outputs(

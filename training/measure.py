@@ -8,10 +8,10 @@ import numpy as np
 from rankaae_stream.calibration import SCATTER, fit_theory_shift
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.spectrum import AXIS_UNCERTAINTY
-from training import calibrate, dataset, select, standards, theory, trials
+from training import calibrate, dataset, standards, theory, trials
+from training.build import best_trials
 from training.config import Config
 from training.constants import Constant
-from training.ensemble import Ensemble
 from training.workers import HERE, Workers
 
 __all__ = ["as_toml", "measure"]
@@ -49,9 +49,7 @@ def measure(
     """
     simulated = dataset.read(config.element, config.data, config.grid, data)
     split = dataset.split(simulated, config.data)
-    trained = trials.fit_all(config, simulated, split, runs, workers, watch)
-    scores = select.score_trials(config, simulated, split.validation, trained)
-    ensemble = Ensemble([trained[i] for i in select.select(scores, config.fit.keep)])
+    ensemble, _ = best_trials(config, simulated, split, runs, workers, watch)
     maps = calibrate.fit_maps(config, simulated, split, ensemble)
     files = standards.load(config.element, config.grid.energy_grid(), folder)
     found: list[Constant] = []

@@ -21,7 +21,7 @@ from rankaae_stream.energy import LIBRARY_UNCERTAINTY, NO_FOIL
 from rankaae_stream.errors import Refused
 from rankaae_stream.latent import domain_distance
 from rankaae_stream.quality import coverage
-from rankaae_stream.regrid import regrid
+from rankaae_stream.regrid import perturbed
 from rankaae_stream.report import Estimate
 from rankaae_stream.spectrum import K_EDGES
 from training.descriptors import DESCRIPTORS
@@ -235,7 +235,7 @@ def read_standards(judge: Judge, standards: Sequence[Standard]) -> list[Reading]
 
 def _read(judge: Judge, standard: Standard) -> Reading:
     card = judge.card
-    e0, theory, grid = card.edge.e0, card.theory_shift, card.grid.relative()
+    e0, theory = card.edge.e0, card.theory_shift
     try:
         cover = coverage(
             standard.energy, e0, card.normalization, card.grid, theory.value, complete=True
@@ -245,11 +245,9 @@ def _read(judge: Judge, standard: Standard) -> Reading:
     axis = LIBRARY_UNCERTAINTY if standard.foil else NO_FOIL.uncertainty
     sigma = float(np.hypot(axis, theory.uncertainty))
     on_theory = standard.energy + theory.value
-    flat = regrid(on_theory, standard.flat, card.grid, e0)
-    moved = [np.interp(e0 + grid + way * sigma, on_theory, standard.flat) for way in (-1.0, 1.0)]
-    scaled = [flat * (1.0 + way * cover.step_error) for way in (-1.0, 1.0)]
-    latents = np.asarray(judge.encode(np.stack([flat, *moved, *scaled])), dtype=float)
-    distance = float(_distances(judge, flat[None], latents[:, :1])[0])
+    copies = perturbed(on_theory, standard.flat, card.grid, e0, sigma, cover.step_error)
+    latents = np.asarray(judge.encode(copies), dtype=float)
+    distance = float(_distances(judge, copies[:1], latents[:, :1])[0])
     flagged = distance > card.domain.threshold
     return Reading(standard, describe(latents, card), distance, flagged, "")
 
