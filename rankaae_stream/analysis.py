@@ -3,8 +3,7 @@
 Live, files and replay all come through `Analysis.process`.
 """
 
-import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,16 +11,28 @@ import numpy as np
 from rankaae_stream import quality
 from rankaae_stream.assemble import to_spectrum
 from rankaae_stream.describe import describe
-from rankaae_stream.energy import NO_FOIL, FoilLibrary, FoilShift, calibrate
+from rankaae_stream.energy import AxisRules, FoilLibrary, calibrate
 from rankaae_stream.errors import Refused
 from rankaae_stream.latent import domain_distance
 from rankaae_stream.model import Model
 from rankaae_stream.normalize import normalize
 from rankaae_stream.regrid import perturbed
-from rankaae_stream.report import Curves, Domain, Flag, Refusal, Report, Shifts
+from rankaae_stream.report import (
+    Curves,
+    Domain,
+    EarlierFoil,
+    Flag,
+    FoilShift,
+    Refusal,
+    Report,
+    Shifts,
+)
 from rankaae_stream.spectrum import Channel, Edge, Floats, Spectrum, edge_of
 
 __all__ = ["Analysis"]
+
+Earlier = Callable[[Edge], EarlierFoil | None]
+"""Finds the foil of an earlier run for a scan of an edge that has none of its own."""
 
 
 class Analysis:
@@ -35,6 +46,8 @@ class Analysis:
         By edge.
     code_version : str
         What reports say of this program.
+    axis : AxisRules, optional
+        What becomes of foil shifts.
     """
 
     def __init__(
@@ -42,10 +55,12 @@ class Analysis:
         models: Mapping[str, Model],
         foils: Mapping[str, FoilLibrary],
         code_version: str = "",
+        axis: AxisRules | None = None,
     ) -> None:
         self.models = models
         self.code_version = code_version
         self._foils = foils
+        self._axis = axis or AxisRules()
 
     def process_columns(
         self,
@@ -61,6 +76,7 @@ class Analysis:
         sweep: int = 0,
         complete: bool = True,
         flags: Sequence[Flag] = (),
+        earlier: Earlier | None = None,
     ) -> Report:
         """Answer columns as they were measured, in any order and with bad points.
 
@@ -73,6 +89,8 @@ class Analysis:
             As stated; else the energies have to tell.
         reference_source : str, optional
             Where the foil comes from; `source` by default.
+        earlier : callable, optional
+            See `process`.
 
         Returns
         -------
@@ -96,13 +114,14 @@ class Analysis:
                 complete=complete,
                 flags=flags,
             )
-        foil: Spectrum | None = None
+        foil: Spectrum | Refused | None = None
         if reference is not None:
             named = source if reference_source is None else reference_source
-            # A foil channel without a usable point is no foil, which the report says.
-            with contextlib.suppress(Refused):
+            try:
                 foil, _ = to_spectrum(*reference, edge, "reference", source=named)
-        return self.process(spectrum, foil, [*flags, missing] if missing else flags)
+            except Refused as refused:
+                foil = refused
+        return self.process(spectrum, foil, [*flags, missing] if missing else flags, earlier)
 
     def refuse(
         self,
@@ -142,18 +161,21 @@ class Analysis:
     def process(
         self,
         spectrum: Spectrum,
-        reference: Spectrum | None = None,
+        reference: Spectrum | Refused | None = None,
         flags: Sequence[Flag] = (),
+        earlier: Earlier | None = None,
     ) -> Report:
         """Answer a spectrum, or refuse it with the reason.
 
         Parameters
         ----------
         spectrum : Spectrum
-        reference : Spectrum, optional
-            The foil channel of the same scan, on the same axis.
+        reference : Spectrum or Refused, optional
+            The foil channel of the same scan, on the same axis, or why it is none.
         flags : sequence of Flag, optional
             What is already known of it.
+        earlier : callable, optional
+            Asked for an earlier run's foil of this edge where `reference` gives no shift.
 
         Returns
         -------
@@ -177,23 +199,49 @@ class Analysis:
             if model is None:
                 known = ", ".join(sorted(self.models)) or "none"
                 raise Refused("no_model", f"there is no model for {edge}; models here: {known}")
-            foil = self._calibrate(edge, reference, said)
-            source = reference.source if reference is not None and foil is not NO_FOIL else ""
-            return self._answer(spectrum, model, foil, source, common, said)
+            common["shifts"] = self._calibrate(model, reference, said, earlier)
+            return self._answer(spectrum, model, common, said)
         except Refused as refused:
             refusal = Refusal(refused.name, refused.message)
             return Report(**common, flags=tuple(said), refusal=refusal)
 
-    def _calibrate(self, edge: Edge, reference: Spectrum | None, said: list[Flag]) -> FoilShift:
-        """Shift from the foil channel; without one the axis stays, and that is said."""
-        reason = "the scan has no reference channel"
-        if reference is not None and str(edge) in self._foils:
-            try:
-                return self.foil_shift(reference)
-            except Refused as refused:
-                reason = refused.message
-        said.append(quality.foil_flag(reason, NO_FOIL.uncertainty))
-        return NO_FOIL
+    def _calibrate(
+        self,
+        model: Model,
+        reference: Spectrum | Refused | None,
+        said: list[Flag],
+        earlier: Earlier | None,
+    ) -> Shifts:
+        """Shifts by the scan's own foil, an earlier run's, or none, and what to say of them."""
+        edge, rules, theory = model.card.edge, self._axis, model.card.theory_shift.value
+        foil, run, age = self._own_foil(edge, reference)
+        reason = ""
+        if isinstance(foil, Refused):
+            reason, foil = foil.message, None
+            known = earlier(edge) if earlier is not None else None
+            if known is not None:
+                foil, run, age = known.shift, known.run, known.age
+        added = foil.value if foil is not None and rules.apply else 0.0
+        shifts = Shifts(added, theory, run, age, rules.uncertainty(foil, age), foil)
+        if reason:
+            said.append(quality.foil_flag(reason, shifts))
+        large = quality.shift_flag(shifts, rules.limit, applied=rules.apply)
+        if large is not None:
+            said.append(large)
+        return shifts
+
+    def _own_foil(
+        self, edge: Edge, reference: Spectrum | Refused | None
+    ) -> tuple[FoilShift | Refused, str, float]:
+        """The scan's own shift with its source and age, or why it has none."""
+        if reference is None or str(edge) not in self._foils:
+            return Refused("no_foil", "the scan has no reference channel"), "", 0.0
+        if isinstance(reference, Refused):
+            return reference, "", 0.0
+        try:
+            return self.foil_shift(reference), reference.source, 0.0
+        except Refused as refused:
+            return refused, "", 0.0
 
     def foil_shift(self, reference: Spectrum) -> FoilShift:
         """What a foil's spectrum adds to the energy axis; see `energy.calibrate`."""
@@ -203,14 +251,12 @@ class Analysis:
         self,
         spectrum: Spectrum,
         model: Model,
-        foil: FoilShift,
-        foil_source: str,
         common: dict[str, Any],
         said: list[Flag],
     ) -> Report:
         card, e0 = model.card, spectrum.edge.e0
-        theory = card.theory_shift
-        energy = spectrum.energy + foil.value
+        theory, shifts = card.theory_shift, common["shifts"]
+        energy = spectrum.energy + shifts.calibration
         cover = quality.coverage(
             energy, e0, card.normalization, card.grid, theory.value, complete=spectrum.complete
         )
@@ -220,7 +266,7 @@ class Analysis:
         on_theory = energy + theory.value
         relative = card.grid.relative()
         grid = e0 + relative
-        sigma = float(np.hypot(foil.uncertainty, theory.uncertainty))
+        sigma = float(np.hypot(shifts.uncertainty, theory.uncertainty))
         # One call of the encoder answers the spectrum and its perturbed copies.
         copies = perturbed(on_theory, normalized.flat, card.grid, e0, sigma, cover.step_error)
         flat = copies[0]
@@ -244,6 +290,5 @@ class Analysis:
             domain=domain,
             latent=tuple(float(value) for value in latents[:, 0].mean(axis=0)),
             normalization=normalized.ranges,
-            shifts=Shifts(foil.value, theory.value, foil_source),
             curves=Curves(grid, flat, reconstruction),
         )

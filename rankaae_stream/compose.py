@@ -148,6 +148,11 @@ _UNITS = {
     "domain_threshold": "1",
     "shift_calibration": "eV",
     "shift_theory": "eV",
+    "shift_uncertainty": "eV",
+    "shift_age": "h",
+    "foil_shift": "eV",
+    "foil_uncertainty": "eV",
+    "foil_misfit": "1",
     "curves": "1",
 }
 

@@ -63,7 +63,7 @@ def load_analysis(profile: Profile) -> Analysis:
     advice = duplicate_runtime()
     if advice:
         logger.warning(advice)
-    return Analysis(_models(profile), _foils(), resources.code_version())
+    return Analysis(_models(profile), _foils(), resources.code_version(), profile.energy.build())
 
 
 @functools.cache
@@ -115,4 +115,4 @@ def library_foil(element: str) -> FoilLibrary:
     """The shipped foil of an element, on an axis where its first inflection is the edge."""
     foil = read_xdi(resources.folder("profiles/spectra") / "foils" / f"{element}.xdi")
     edge = Edge(element, "K", K_EDGES[element])
-    return FoilLibrary.from_measured(edge, foil.energy(), foil.mu())
+    return FoilLibrary.from_measured(edge, foil.energy(), foil.mu(), f"foils/{element}.xdi")

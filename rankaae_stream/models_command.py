@@ -15,7 +15,9 @@ from rich.table import Table
 from rankaae_stream import resources
 from rankaae_stream.card import ModelCard
 from rankaae_stream.errors import ModelError
+from rankaae_stream.loading import library_foil
 from rankaae_stream.model import checked_files, shipped_models
+from rankaae_stream.spectrum import K_EDGES
 from rankaae_stream.verify import verify_model
 
 __all__ = ["Scores", "read_scores", "run_list", "run_verify"]
@@ -95,7 +97,7 @@ def run_list(console: Console, *, as_json: bool = False) -> None:
 
 
 def run_verify(console: Console, names: Sequence[str]) -> bool:
-    """Check models, one line each.
+    """Check models, one line each, then say how far each library foil was moved.
 
     Parameters
     ----------
@@ -123,6 +125,13 @@ def run_verify(console: Console, names: Sequence[str]) -> bool:
             good = False
             line = f"[bold red]FAILED[/] {escape(f'{name}: {error}')}"
         console.print(line, highlight=False, soft_wrap=True)
+    if not names:
+        for foil in map(library_foil, K_EDGES):
+            line = (
+                f"{foil.file}: moved by {foil.moved:+.2f} eV, so that {foil.edge.element} metal's "
+                f"first inflection is {foil.edge.e0:.1f} eV"
+            )
+            console.print(line, highlight=False, soft_wrap=True)
     return good
 
 

@@ -34,6 +34,7 @@ from pydantic_settings import (
 
 from rankaae_stream import resources
 from rankaae_stream.choose import Choice
+from rankaae_stream.energy import AxisRules
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.files.pizzabox import APB_CHANNELS
 from rankaae_stream.layouts.base import Layout
@@ -263,6 +264,29 @@ class RunSettings(_Table):
         }
 
 
+_AXIS = AxisRules()
+
+
+class EnergySettings(_Table):
+    """What becomes of reference foils; see `energy.AxisRules`."""
+
+    calibration: Literal["apply", "report"] = "apply"
+    axis_sigma: Annotated[float, Field(gt=0)] = _AXIS.sigma
+    foil_max_age: Annotated[float, Field(ge=0)] = _AXIS.max_age
+    shift_limit: Annotated[float, Field(ge=0)] = _AXIS.limit
+
+    def build(self) -> AxisRules:
+        """The rules these settings describe."""
+        return AxisRules(
+            self.calibration == "apply", self.axis_sigma, self.foil_max_age, self.shift_limit
+        )
+
+    def analysis(self) -> dict[str, Any]:
+        """What can change a number, where it is not the default."""
+        changed = self.model_dump(mode="json", exclude_defaults=True, exclude={"shift_limit"})
+        return {"energy": changed} if changed else {}
+
+
 class TiledSettings(_Table):
     """Where results go."""
 
@@ -300,6 +324,7 @@ class Profile(BaseSettings):
     layout : StepSettings, TesSettings, FlySettings or PizzaboxSettings, or several of them
         How documents become mu(E); of several the one that fits a run reads it.
     run : RunSettings
+    energy : EnergySettings
     tiled : TiledSettings
     models : dict of ModelSettings
         By edge, ``{"Fe K": {path = ..., id = ...}}``: a model of your own, pinned
@@ -330,6 +355,7 @@ class Profile(BaseSettings):
     name: str
     layout: LayoutSettings | Annotated[tuple[LayoutSettings, ...], Field(min_length=1)]
     run: RunSettings = RunSettings()
+    energy: EnergySettings = EnergySettings()
     tiled: TiledSettings = TiledSettings()
     models: dict[str, ModelSettings] = {}
     normalization: NormalizationSettings | None = None
@@ -387,6 +413,7 @@ class Profile(BaseSettings):
             "layout": plain if len(plain) > 1 else plain[0],
             "element": list(self.run.element),
             **self.run.analysis(),
+            **self.energy.analysis(),
             "models": {edge: model.id for edge, model in sorted(self.models.items())},
         }
 

@@ -5,10 +5,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rankaae_stream.errors import Refused
-from rankaae_stream.report import Domain, Flag
+from rankaae_stream.report import Domain, Flag, Shifts
 from rankaae_stream.spectrum import EnergyGrid, Floats, NormalizationRanges
 
-__all__ = ["Coverage", "coverage", "domain_flag", "foil_flag", "unusable_points"]
+__all__ = [
+    "Coverage",
+    "coverage",
+    "domain_flag",
+    "foil_flag",
+    "shift_flag",
+    "unusable_points",
+]
 
 FULL = (-60.0, 150.0)
 """Full confidence when these energies around the edge are covered, eV."""
@@ -158,15 +165,35 @@ def unusable_points(energy: Floats, bad: int) -> Flag | None:
     return Flag("bad_signal", "warning", float(bad), "1", f"{sentence} and were left out")
 
 
-def foil_flag(reason: str, uncertainty: float) -> Flag:
-    """The axis stays as measured, and how much that widens the intervals."""
+def foil_flag(reason: str, shifts: Shifts) -> Flag:
+    """No foil of the scan's own: what stands instead, and how far the axis may be off."""
+    uncertainty = shifts.uncertainty or 0.0
+    instead = "the energy axis is used as measured"
+    if shifts.foil is not None:
+        instead = f"{_said(shifts)} stands instead"
+    sentence = f"{reason}; {instead}, uncertain by {uncertainty:.2g} eV"
+    return Flag("no_foil", "info", uncertainty, "eV", sentence)
+
+
+def shift_flag(shifts: Shifts, limit: float, *, applied: bool) -> Flag | None:
+    """Set when the foil asks for more than `limit`, eV, or for anything that is not given."""
+    if shifts.foil is None:
+        return None
+    value, large = shifts.foil.value, abs(shifts.foil.value) > limit
+    if applied and not large:
+        return None
+    within = f"beyond {limit} eV" if large else f"within {limit} eV"
+    done = "it was added" if applied else "it is reported only, and the axis stays as measured"
+    sentence = f"{_said(shifts)}, {value:+.2f} eV, is {within}; {done}"
     return Flag(
-        "no_foil",
-        "info",
-        uncertainty,
-        "eV",
-        f"{reason}; the energy axis is used as measured, uncertain by {uncertainty} eV",
+        "energy_shift", "info" if applied or not large else "warning", value, "eV", sentence
     )
+
+
+def _said(shifts: Shifts) -> str:
+    if not shifts.calibration_age:
+        return "the foil's shift"
+    return f"the shift of run {shifts.calibration_run}, {shifts.calibration_age:.1f} h before"
 
 
 def domain_flag(domain: Domain) -> Flag | None:

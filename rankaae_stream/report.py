@@ -16,8 +16,10 @@ __all__ = [
     "SCHEMA",
     "Curves",
     "Domain",
+    "EarlierFoil",
     "Estimate",
     "Flag",
+    "FoilShift",
     "ModelName",
     "Refusal",
     "Report",
@@ -84,16 +86,56 @@ class ModelName:
 
 
 @dataclass(frozen=True, slots=True)
-class Shifts:
-    """What was added to the measured energy, eV.
+class FoilShift:
+    """What a reference foil adds to the measured energy.
 
-    `calibration` comes from the reference foil of run `calibration_run` (empty:
-    no foil, nothing added), `theory` from the model's card.
+    `value` and its standard deviation `uncertainty`, eV; `misfit` is what the library
+    foil leaves of the reference, root mean square in edge steps. `library` names that
+    foil's file, and `moved` what was added to its energies so that its first inflection
+    is the tabulated edge, eV.
+    """
+
+    value: float
+    uncertainty: float
+    misfit: float
+    library: str
+    moved: float
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierFoil:
+    """The shift that the foil of an earlier `run` gave, `age` hours before this one."""
+
+    shift: FoilShift
+    run: str
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shifts:
+    """What was added to the measured energy, eV, and where it comes from.
+
+    Attributes
+    ----------
+    calibration, theory : float
+        Added for the foil, and for the model's simulations (its card).
+    calibration_run : str
+        The run or file whose foil it was; empty where there was none.
+    calibration_age : float
+        Hours between that run's foil and this scan; 0 for the scan's own.
+    uncertainty : float or None
+        Standard deviation of the calibrated axis, which is part of the intervals;
+        None for a report that did not get that far.
+    foil : FoilShift or None
+        What the foil said; its value is not `calibration` where the profile only reports it.
     """
 
     calibration: float = 0.0
     theory: float = 0.0
     calibration_run: str = ""
+    calibration_age: float = 0.0
+    uncertainty: float | None = None
+    foil: FoilShift | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -240,10 +282,23 @@ def flatten(report: Report, outputs: Sequence[str]) -> dict[str, float | str | b
         edge_step=float("nan") if plain["edge_step"] is None else plain["edge_step"],
         domain_distance=domain["distance"],
         domain_threshold=domain["threshold"],
-        shift_calibration=plain["energy_shift"]["calibration"],
-        shift_theory=plain["energy_shift"]["theory"],
+        **_shift_columns(report.shifts),
     )
     return row
+
+
+def _shift_columns(shifts: Shifts) -> dict[str, float | str | bool]:
+    nan, foil = float("nan"), shifts.foil
+    return {
+        "shift_calibration": shifts.calibration,
+        "shift_theory": shifts.theory,
+        "shift_uncertainty": nan if shifts.uncertainty is None else shifts.uncertainty,
+        "shift_run": shifts.calibration_run,
+        "shift_age": shifts.calibration_age,
+        "foil_shift": foil.value if foil else nan,
+        "foil_uncertainty": foil.uncertainty if foil else nan,
+        "foil_misfit": foil.misfit if foil else nan,
+    }
 
 
 def summarize(report: Report) -> dict[str, Any]:

@@ -33,9 +33,9 @@ allowed_roots = ["{root}"]
 class Watched(Analysis):
     """An analysis that keeps the spectra it was given."""
 
-    def process(self, spectrum, reference=None, flags=()):
+    def process(self, spectrum, reference=None, flags=(), earlier=None):
         self.seen.append((spectrum, reference))
-        return super().process(spectrum, reference, flags)
+        return super().process(spectrum, reference, flags, earlier)
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_bmm_is_read_from_its_nested_metadata_beside_a_baseline(play, falling, p
     assert refusals(results) == [None, None]
     assert state(results[0]) == pytest.approx(3.0, abs=0.3)
     assert results[0].report.element == "Fe"
-    assert flags(results[0]) == []
+    assert flags(results[0]) == ["energy_shift"]
 
 
 @pytest.mark.parametrize("mode", ["transmission", "fluorescence", "both"])
@@ -541,9 +541,9 @@ def test_the_tiled_client_profile_opens_the_results(server, tmp_path, monkeypatc
 
 def test_the_guides_profiles_load_as_they_stand(tmp_path):
     text = (resources.folder("profiles") / "README.md").read_text()
-    layout, fly, run = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    layout, fly, run, energy = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
     path = tmp_path / "mine.toml"
-    path.write_text(layout + run)
+    path.write_text(layout + run + energy)
     profile = load_profile(path)
     assert profile.run.build().unwanted({"plan_name": "list_scan"}) == ""
     assert profile.run.build().unwanted({"plan_name": "list_scan", "spectrometer": "johann"})

@@ -154,7 +154,7 @@ def test_a_damaged_model_ends_the_list_with_its_name(own, only):
 def test_shipped_models_are_whole_and_told_in_a_line_each():
     result = run("verify")
     assert result.exit_code == 0
-    lines = result.output.splitlines()
+    lines = [line for line in result.output.splitlines() if not line.startswith("foils/")]
     assert len(lines) == len(SHIPPED)
     for line, key in zip(lines, sorted(SHIPPED), strict=True):
         assert line.startswith(f"ok {key} {SHIPPED[key][:12]}: ")

@@ -123,4 +123,5 @@ def test_a_run_replayed_from_tiled_gives_the_live_report(
         assert live[channel].report.refusal is None
         assert live[channel].uid == replayed[channel].uid
         assert live[channel].report.latent == replayed[channel].report.latent
-        assert live[channel].report.flags == replayed[channel].report.flags == ()
+        assert live[channel].report.flags == replayed[channel].report.flags
+        assert [flag.name for flag in live[channel].report.flags] == ["energy_shift"]

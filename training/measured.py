@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 
 from rankaae_stream.describe import describe, describe_many
-from rankaae_stream.energy import LIBRARY_UNCERTAINTY, NO_FOIL
+from rankaae_stream.energy import LIBRARY_UNCERTAINTY
 from rankaae_stream.errors import Refused
 from rankaae_stream.latent import domain_distance
 from rankaae_stream.quality import coverage
 from rankaae_stream.regrid import perturbed
 from rankaae_stream.report import Estimate
-from rankaae_stream.spectrum import K_EDGES
+from rankaae_stream.spectrum import AXIS_UNCERTAINTY, K_EDGES
 from training.descriptors import DESCRIPTORS
 from training.scores import Judge
 from training.select import rank_correlation
@@ -242,7 +242,7 @@ def _read(judge: Judge, standard: Standard) -> Reading:
         )
     except Refused as refused:
         return Reading(standard, (), float("nan"), False, refused.message)
-    axis = LIBRARY_UNCERTAINTY if standard.foil else NO_FOIL.uncertainty
+    axis = LIBRARY_UNCERTAINTY if standard.foil else AXIS_UNCERTAINTY
     sigma = float(np.hypot(axis, theory.uncertainty))
     on_theory = standard.energy + theory.value
     copies = perturbed(on_theory, standard.flat, card.grid, e0, sigma, cover.step_error)
