@@ -16,21 +16,27 @@ from rankaae_stream.choose import k_edges
 from rankaae_stream.energy import FoilLibrary
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.files.xdi import read_xdi
+from rankaae_stream.foils import FoilHistory, Foils, Published
 from rankaae_stream.model import Model, duplicate_runtime, load_model, shipped_models
 from rankaae_stream.pipeline import Pipeline
 from rankaae_stream.profile import Profile
 from rankaae_stream.report import Result
 from rankaae_stream.spectrum import K_EDGES, Edge
 
-__all__ = ["build_pipeline", "default_analysis", "library_foil", "load_analysis"]
+__all__ = ["build_pipeline", "default_analysis", "library_foil", "load_analysis", "open_foils"]
 
 logger = logging.getLogger(__name__)
 
 
 def build_pipeline(
-    profile: Profile, emit: Callable[[Result], None], analysis: Analysis | None = None
+    profile: Profile,
+    emit: Callable[[Result], None],
+    analysis: Analysis | None = None,
+    foils: Foils | None = None,
 ) -> Pipeline:
     """Load models and foils, unless they are given, and string the stations together.
+
+    Without `foils` those of earlier runs are remembered in memory only.
 
     Raises
     ------
@@ -48,6 +54,20 @@ def build_pipeline(
         provisional_interval=profile.provisional_interval,
         stop_deadline=profile.stop_deadline,
         file_deadline=profile.file_deadline,
+        foils=foils or FoilHistory(profile.analysis_hash(), profile.energy.foil_max_age),
+    )
+
+
+def open_foils(
+    profile: Profile, published: Published | None = None, *, writes: bool = True
+) -> FoilHistory:
+    """Foils of earlier runs under a profile's settings, kept beside its spool."""
+    return FoilHistory(
+        profile.analysis_hash(),
+        profile.energy.foil_max_age,
+        profile.spool.expanduser() / "foils.jsonl",
+        published,
+        writes=writes,
     )
 
 

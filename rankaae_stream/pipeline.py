@@ -17,9 +17,10 @@ from rankaae_stream.analysis import Analysis
 from rankaae_stream.assemble import FRAGMENT, Sweep, Sweeps, check_order
 from rankaae_stream.choose import Choice
 from rankaae_stream.errors import Refused
+from rankaae_stream.foils import AcceptedFoil, FoilHistory, Foils
 from rankaae_stream.layouts.base import CollectingReader, Document, Layout, Reader, Reading
-from rankaae_stream.report import Flag, Report, Result
-from rankaae_stream.spectrum import Channel
+from rankaae_stream.report import EarlierFoil, Flag, Report, Result
+from rankaae_stream.spectrum import Channel, Edge
 
 __all__ = ["Pipeline", "result_uid"]
 
@@ -75,6 +76,8 @@ class Pipeline:
         Seconds.
     file_deadline : float
         Seconds after its end for which a run waits for its files.
+    foils : Foils, optional
+        Foils of earlier runs; none is known without.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Pipeline:
         provisional_interval: float = 0.5,
         stop_deadline: float = 900.0,
         file_deadline: float = 20.0,
+        foils: Foils | None = None,
     ) -> None:
         self._layout = layout
         self._analysis = analysis
@@ -97,6 +101,7 @@ class Pipeline:
         self._provisional_interval = provisional_interval
         self._stop_deadline = stop_deadline
         self._file_deadline = file_deadline
+        self._foils = foils or FoilHistory(analysis_hash, max_age=0.0)
         self._runs: dict[str, _Run] = {}
         self._owner: dict[str, str] = {}
         self._deadlines: list[tuple[float, str]] = []
@@ -319,7 +324,40 @@ class Pipeline:
             sweep=sweep.index,
             complete=complete,
             flags=flags,
+            earlier=lambda edge: self._earlier_foil(run, sweep.index, channel, edge, complete),
         )
+
+    # ---- foils of earlier runs -----------------------------------------------------
+
+    def _earlier(
+        self, run: _Run, sweep: int, channel: Channel, edge: Edge, complete: bool
+    ) -> AcceptedFoil | None:
+        result = self._result_uid(run, channel, sweep, edge)
+        began = float(run.start.get("time", 0.0))
+        return self._foils.earlier(result, str(edge), began, growing=not complete)
+
+    def _earlier_foil(
+        self, run: _Run, sweep: int, channel: Channel, edge: Edge, complete: bool
+    ) -> EarlierFoil | None:
+        foil = self._earlier(run, sweep, channel, edge, complete)
+        if foil is None:
+            return None
+        hours = (float(run.start.get("time", 0.0)) - foil.time) / 3600.0
+        return EarlierFoil(foil.shift, foil.run, hours)
+
+    def _remember_foil(self, run: _Run, report: Report, result: str) -> None:
+        """Tell what a final report was made with, before anybody sees it."""
+        shifts, edge, source = report.shifts, report.edge, run.start["uid"]
+        if edge is None or shifts.uncertainty is None:
+            return  # it never got to its axis, and another time it may
+        foil: AcceptedFoil | None = None
+        if shifts.foil is not None and shifts.calibration_run == source:
+            foil = AcceptedFoil(
+                str(edge), source, run.time, report.sweep, report.channel, shifts.foil
+            )
+        elif shifts.foil is not None:
+            foil = self._earlier(run, report.sweep, report.channel, edge, True)
+        self._foils.add(result, foil)
 
     # ---- refusals and sending ------------------------------------------------------
 
@@ -354,15 +392,19 @@ class Pipeline:
         )
 
     def _send(self, run: _Run, report: Report) -> None:
-        model_id = report.model.id if report.model else ""
-        uid = result_uid(
-            run.start["uid"], report.channel, report.sweep, model_id, self._analysis_hash
-        )
+        uid = self._result_uid(run, report.channel, report.sweep, report.edge)
+        if report.complete:
+            self._remember_foil(run, report, uid)
         model = self._analysis.models.get(str(report.edge))
         outputs = tuple((item.name, item.unit) for item in model.card.outputs) if model else ()
         grid = model.card.edge.e0 + model.card.grid.relative() if model else None
         primary = report.channel == self._primary(run, report.sweep)
         self._emit(Result(report, uid, run.start, run.time, outputs, grid, primary))
+
+    def _result_uid(self, run: _Run, channel: Channel, sweep: int, edge: Edge | None) -> str:
+        model = self._analysis.models.get(str(edge))
+        model_id = model.card.title.id if model else ""
+        return result_uid(run.start["uid"], channel, sweep, model_id, self._analysis_hash)
 
     def _primary(self, run: _Run, sweep: int) -> Channel:
         """The channel that a run was measured for, or the first that it has instead."""

@@ -3,6 +3,12 @@
 A result's uid follows from the raw run, the model and the settings, and its
 times from the raw documents. So a replay composes what the live stream composed,
 and publishing it again changes nothing.
+
+A run without a foil was answered with that of an earlier run, which need not be among
+the replayed ones. What a result used is written beside the spool and stands in the
+published result, and either is believed. Where neither tells, the run was never
+answered: it waits until the whole archive is read, so that the order does not matter,
+and takes the latest foil before it of archive, file and results.
 """
 
 import dataclasses
@@ -13,16 +19,20 @@ from pathlib import Path
 from typing import Any
 
 from rankaae_stream.analysis import Analysis
+from rankaae_stream.foils import AcceptedFoil, FoilHistory, Foils
 from rankaae_stream.layouts.base import Document
-from rankaae_stream.loading import build_pipeline, load_analysis
+from rankaae_stream.loading import build_pipeline, load_analysis, open_foils
 from rankaae_stream.outlet import Outlet
 from rankaae_stream.profile import Profile, load_profile
+from rankaae_stream.published import PublishedFoils
 from rankaae_stream.report import Report, Result
 from rankaae_stream.selection import Selection
 from rankaae_stream.sinks import Unavailable, Unreachable
 from rankaae_stream.stored import Damaged, StoredRun
 
 __all__ = ["Outcome", "Replayed", "replay"]
+
+Documents = list[tuple[str, Document]]
 
 PATIENCE = 20.0
 """Seconds without one result leaving after which the rest stays in the spool."""
@@ -68,6 +78,8 @@ class Replayed:
         Results that stay in the spool, and that a sink did not take.
     failing : str
         Why results stay.
+    foils_unknown : str
+        Why the published results could not be asked which foil a run was answered with.
     """
 
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
@@ -76,6 +88,7 @@ class Replayed:
     unsent: int = 0
     rejected: int = 0
     failing: str = ""
+    foils_unknown: str = ""
 
     @property
     def failed(self) -> bool:
@@ -136,12 +149,38 @@ def replay(
     wanted = selection or Selection()
     analysis = load_analysis(profile)
     outlet = None if dry_run else Outlet(profile, sinks, to_tiled=to_tiled)
+    published = _published(profile) if to_tiled else None
+    history = open_foils(profile, published, writes=outlet is not None)
     done = Replayed()
+    outcomes: list[Outcome | None] = []
+    waiting: list[tuple[int, Any]] = []
     seen: set[str] = set()
+
+    def answer(place: int, run: Any, documents: Documents, *, guess: bool) -> None:
+        """Answer a run in its place, or have it wait where its foil would be a guess."""
+        start = _checked(next((doc for name, doc in documents if name == "start"), {}))
+        foils = _Foils(history, guess=guess)
+        outcome, results = _answer(start, documents, profile, analysis, foils, clock())
+        if foils.guessed and not guess:
+            foils.commit(start["uid"])
+            waiting.append((place, run if hasattr(run, "documents") else documents))
+            return
+        foils.commit()
+        tell(place, outcome, results)
+
+    def tell(place: int, outcome: Outcome, results: Sequence[Result] = ()) -> None:
+        for result in results:
+            if outlet is not None:
+                outlet(result)
+        outcomes[place] = outcome
+        if told is not None:
+            told(outcome)
+
     try:
         for run in _each(runs, done):
             name = run.source if isinstance(run, StoredRun) else "a run without a start"
             start: Document = {}
+            place = len(outcomes)
             try:
                 start = _start_of(run)
                 if start and not _asked_for(start, wanted, seen):
@@ -151,20 +190,26 @@ def replay(
                 if not _asked_for(start, wanted, seen):
                     continue
                 name = start["uid"]
-                outcome, results = _answer(start, documents, profile, analysis, clock())
+                outcomes.append(None)
+                answer(place, run, documents, guess=False)
             except Exception as error:  # noqa: BLE001 - a damaged run must not end the others
                 if _gone(error):
                     done.lost = _sentence(error)
                     break
                 name = start.get("uid", name)
-                outcome, results = Outcome(name, start, problem=_sentence(error)), []
-            seen.add(outcome.name)
-            for result in results:
-                if outlet is not None:
-                    outlet(result)
-            done.outcomes.append(outcome)
-            if told is not None:
-                told(outcome)
+                outcomes[place:] = [None]
+                tell(place, Outcome(name, start, problem=_sentence(error)))
+            seen.add(name)
+        for place, run in waiting:
+            start = _start_of(run)
+            try:
+                answer(place, run, _documents(run), guess=True)
+            except Exception as error:  # noqa: BLE001 - it was read once, and may be gone by now
+                if _gone(error):
+                    done.lost = _sentence(error)
+                    break
+                tell(place, Outcome(start.get("uid", ""), start, problem=_sentence(error)))
+        done.outcomes = [outcome for outcome in outcomes if outcome is not None]
         done.missing = tuple(
             uid for uid in wanted.uids if not any(name.startswith(uid) for name in seen)
         )
@@ -172,17 +217,61 @@ def replay(
             outlet.drain(patience, sending)
             done.failing = outlet.failing
     finally:
+        if published is not None:
+            done.foils_unknown = published.failing
+            published.close()
         if outlet is not None:
             done.unsent = outlet.close(1.0)
             done.rejected = outlet.rejected
     return done
 
 
+class _Foils:
+    """One run's view of the foils: what it learns counts when it is committed.
+
+    `guessed` is set once a foil is asked for of which nothing says that the run was
+    answered with it; it is looked for only where `guess` is.
+    """
+
+    def __init__(self, history: FoilHistory, *, guess: bool) -> None:
+        self._history = history
+        self._guess = guess
+        self._learnt: dict[str, AcceptedFoil | None] = {}
+        self.guessed = False
+
+    def earlier(
+        self, result: str, edge: str, began: float, *, growing: bool = False
+    ) -> AcceptedFoil | None:
+        if growing:
+            return None  # nobody sees such an answer here
+        use = self._history.use(result)
+        if use is not None:
+            return use.foil
+        self.guessed = True
+        return self._history.latest(edge, began) if self._guess else None
+
+    def add(self, result: str, foil: AcceptedFoil | None) -> None:
+        self._learnt[result] = foil
+
+    def commit(self, waits: str | None = None) -> None:
+        """Make it known; of a run that is still to be answered its own foils only."""
+        for result, foil in self._learnt.items():
+            if waits is None or (foil is not None and foil.run == waits):
+                self._history.add(result, foil)
+
+
+def _published(profile: Profile) -> PublishedFoils:
+    key, server = profile.tiled_api_key, profile.tiled
+    secret = key.get_secret_value() if key else None
+    return PublishedFoils(server.uri, server.node, secret, profile.analysis_hash())
+
+
 def _answer(
     start: Document,
-    documents: list[tuple[str, Document]],
+    documents: Documents,
     profile: Profile,
     analysis: Analysis,
+    foils: Foils,
     now: float,
 ) -> tuple[Outcome, list[Result]]:
     name = start["uid"]
@@ -194,7 +283,7 @@ def _answer(
             return Outcome(name, start, skipped="perhaps still running"), []
     results: list[Result] = []
     # A pipeline of its own: what a damaged run leaves open must not reach the next.
-    pipeline = build_pipeline(profile, results.append, analysis)
+    pipeline = build_pipeline(profile, results.append, analysis, foils)
     for kind, doc in documents:
         # A clock that stands still: nothing but the documents decides an answer.
         pipeline.feed(kind, doc, 0.0)
@@ -206,7 +295,7 @@ def _answer(
     return Outcome(name, start, reports), final
 
 
-def _documents(run: Any) -> list[tuple[str, Document]]:
+def _documents(run: Any) -> Documents:
     """Read whole before anything is fed: what is damaged answers nothing."""
     return [
         (name, doc)
@@ -253,7 +342,7 @@ def _checked(start: Document) -> Document:
     return start
 
 
-def _last_time(documents: list[tuple[str, Document]]) -> float:
+def _last_time(documents: Documents) -> float:
     times = [doc.get("time", 0.0) for _, doc in documents[-1:] + documents[:1]]
     return max(float(max(t)) if isinstance(t, list) else float(t) for t in times)
 

@@ -121,6 +121,12 @@ def _lines(done: Replayed, profile: Profile, source: str, dry_run: bool) -> Iter
             f"the archive could not be read to its end: {done.lost}; start again when it is "
             "back: what is published stays as it is."
         )
+    if done.foils_unknown:
+        yield (
+            f"which foil a run without one was answered with is known of this archive and "
+            f"{profile.spool.expanduser()} only: {profile.tiled.uri} could not be asked "
+            f"({done.foils_unknown})."
+        )
     if done.unsent:
         yield (
             f"{done.unsent} results stay in {profile.spool.expanduser()} ({done.failing}); they "

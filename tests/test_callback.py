@@ -274,7 +274,7 @@ def test_every_sink_gets_every_result_even_two_of_one_name(engine, beamline, sta
     play(engine, beamline)
     assert stream.wait_idle(PATIENCE)
     assert sinks[0].one() == sinks[1].one()
-    folders = [path.name for path in (tmp_path / "spool").iterdir()]
+    folders = [path.name for path in (tmp_path / "spool").iterdir() if path.is_dir()]
     assert sorted(folders) == ["__call__", "__call__.2"]
 
 
