@@ -6,12 +6,14 @@ the turning points of the motion, never sorted as a whole.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from rankaae_stream.errors import Refused
 from rankaae_stream.report import Flag
-from rankaae_stream.spectrum import Channel, Edge, Floats, Spectrum
+from rankaae_stream.spectrum import Channel, Edge, Floats, Limits, Spectrum
 
 __all__ = ["Sweep", "Sweeps", "check_order", "to_spectrum"]
 
@@ -21,14 +23,22 @@ FRAGMENT = 10
 """A sweep of fewer points is a fragment."""
 
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
 @dataclass(slots=True, eq=False)
 class Sweep:
-    """One motion over the edge, in time order, growing."""
+    """One motion over the edge, in time order, growing.
+
+    `levels` are what detectors with `limits` read at each point, by role.
+    """
 
     index: int
     energy: list[float] = field(default_factory=list[float])
     mu: dict[Channel, list[float]] = field(default_factory=dict[Channel, list[float]])
     flags: Mapping[Channel, Sequence[Flag]] = field(default_factory=dict[Channel, Sequence[Flag]])
+    levels: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    limits: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
 
     def channel(self, channel: Channel) -> tuple[Floats, Floats]:
         """Energies (n,) and mu (n,) in time order."""
@@ -43,10 +53,22 @@ class Sweeps:
         self._direction = 0
         self._extreme = 0
 
-    def add(self, energy: Floats, mu: Mapping[Channel, Floats]) -> None:
-        """Append points (n,) in time order; every channel (n,)."""
+    def add(
+        self,
+        energy: Floats,
+        mu: Mapping[Channel, Floats],
+        levels: Mapping[str, Floats] = _NONE,
+        limits: Mapping[str, Limits] = _NONE,
+    ) -> None:
+        """Append points (n,) in time order; every channel and level (n,)."""
         for i in range(energy.size):
-            self._add(float(energy[i]), {channel: float(v[i]) for channel, v in mu.items()})
+            self._add(
+                float(energy[i]),
+                {channel: float(v[i]) for channel, v in mu.items()},
+                {role: float(v[i]) for role, v in levels.items()},
+            )
+        if self.items:
+            self.items[-1].limits = limits
 
     def add_whole(
         self,
@@ -54,12 +76,15 @@ class Sweeps:
         energy: Floats,
         mu: Mapping[Channel, Floats],
         flags: Mapping[Channel, Sequence[Flag]],
+        levels: Mapping[str, Floats] = _NONE,
+        limits: Mapping[str, Limits] = _NONE,
     ) -> None:
         """Append a sweep that was split before; see `add`."""
         values: dict[Channel, list[float]] = {channel: v.tolist() for channel, v in mu.items()}
-        self.items.append(Sweep(index, energy.tolist(), values, flags))
+        read: dict[str, list[float]] = {role: v.tolist() for role, v in levels.items()}
+        self.items.append(Sweep(index, energy.tolist(), values, flags, read, limits))
 
-    def _add(self, energy: float, mu: dict[Channel, float]) -> None:
+    def _add(self, energy: float, mu: dict[Channel, float], levels: dict[str, float]) -> None:
         if not np.isfinite(energy):
             return
         if not self.items:
@@ -74,6 +99,8 @@ class Sweeps:
         sweep.energy.append(energy)
         for channel, value in mu.items():
             sweep.mu.setdefault(channel, []).append(value)
+        for role, level in levels.items():
+            sweep.levels.setdefault(role, []).append(level)
         if (energy - sweep.energy[self._extreme]) * (self._direction or 1) >= 0:
             self._extreme = len(sweep.energy) - 1
 
@@ -84,6 +111,10 @@ class Sweeps:
         for channel, values in sweep.mu.items():
             following.mu[channel] = values[cut:]
             del values[cut:]
+        for role, read in sweep.levels.items():
+            following.levels[role] = read[cut:]
+            del read[cut:]
+        following.limits = sweep.limits
         del sweep.energy[cut:]
         self.items.append(following)
         energies = following.energy

@@ -19,6 +19,7 @@ from rankaae_stream.choose import Choice
 from rankaae_stream.errors import Refused
 from rankaae_stream.foils import AcceptedFoil, FoilHistory, Foils
 from rankaae_stream.layouts.base import CollectingReader, Document, Layout, Reader, Reading
+from rankaae_stream.quality import signal_flags
 from rankaae_stream.report import EarlierFoil, Flag, Report, Result
 from rankaae_stream.spectrum import Channel, Edge
 
@@ -293,7 +294,11 @@ class Pipeline:
         for channel in sweep.mu:
             if channel == "reference":
                 continue
-            known = [*(flags or []), *sweep.flags.get(channel, ())]
+            known = [
+                *(flags or []),
+                *sweep.flags.get(channel, ()),
+                *signal_flags(channel, sweep.levels, sweep.limits),
+            ]
             try:
                 report = self._report(run, sweep, channel, known, complete)
             except Exception as error:
@@ -420,9 +425,16 @@ class Pipeline:
 
 def _add(run: _Run, reading: Reading) -> None:
     if reading.sweep is None:
-        run.sweeps.add(reading.energy, reading.mu)
+        run.sweeps.add(reading.energy, reading.mu, reading.levels, reading.limits)
     else:
-        run.sweeps.add_whole(reading.sweep, reading.energy, reading.mu, reading.flags)
+        run.sweeps.add_whole(
+            reading.sweep,
+            reading.energy,
+            reading.mu,
+            reading.flags,
+            reading.levels,
+            reading.limits,
+        )
 
 
 def _end_flags(stop: Document) -> list[Flag]:

@@ -12,7 +12,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -43,7 +43,7 @@ from rankaae_stream.layouts.pizzabox import Frames, Monochromator, PizzaboxLayou
 from rankaae_stream.layouts.several import SeveralLayouts
 from rankaae_stream.layouts.step import Role, StepLayout
 from rankaae_stream.layouts.tes import TesLayout
-from rankaae_stream.spectrum import NormalizationRanges
+from rankaae_stream.spectrum import Limits, NormalizationRanges
 
 __all__ = ["Profile", "load_profile"]
 
@@ -65,6 +65,27 @@ STANDARD_COPY = (
 
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LimitSettings(_Table):
+    """Between which a detector can be trusted; see `spectrum.Limits`."""
+
+    low: Annotated[float, Field(ge=0)] = 0.0
+    high: Annotated[float, Field(gt=0)] = float("inf")
+    unit: str = ""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "LimitSettings":
+        if self.low >= self.high:
+            raise ValueError(f"low is {self.low:g} and high is {self.high:g}; low must be less")
+        return self
+
+
+_Limited = dict[Role, LimitSettings]
+
+
+def _limits(settings: _Limited) -> dict[str, Limits]:
+    return {role: Limits(item.low, item.high, item.unit) for role, item in settings.items()}
 
 
 class StepSettings(_Table):
@@ -92,6 +113,7 @@ class StepSettings(_Table):
     dwell: tuple[str, ...] = ()
     integrated: tuple[Role, ...] = ()
     offsets: dict[str, str] = {}
+    limits: _Limited = {}
 
     @model_validator(mode="after")
     def _whole(self) -> "StepSettings":
@@ -104,7 +126,8 @@ class StepSettings(_Table):
 
     def build(self) -> Layout:
         """The layout these settings describe."""
-        return StepLayout(**self.model_dump(exclude={"kind"}))
+        plain = self.model_dump(exclude={"kind", "limits"})
+        return StepLayout(**plain, limits=_limits(self.limits))
 
 
 class TesSettings(_Table):
@@ -119,10 +142,12 @@ class TesSettings(_Table):
     ir: tuple[str, ...] = ()
     fluorescence: tuple[str, ...] = ()
     pips: tuple[str, ...] = ()
+    limits: _Limited = {}
 
     def build(self) -> Layout:
         """The layout these settings describe."""
-        return TesLayout(**self.model_dump(exclude={"kind"}))
+        plain = self.model_dump(exclude={"kind", "limits"})
+        return TesLayout(**plain, limits=_limits(self.limits))
 
 
 class FlySettings(_Table):
@@ -138,10 +163,12 @@ class FlySettings(_Table):
     pips: tuple[str, ...] = ()
     allowed_roots: Annotated[tuple[str, ...], Field(min_length=1)]
     root_map: dict[str, str] = {}
+    limits: _Limited = {}
 
     def build(self) -> Layout:
         """The layout these settings describe."""
-        return FlyLayout(**self.model_dump(exclude={"kind"}))
+        plain = self.model_dump(exclude={"kind", "limits"})
+        return FlyLayout(**plain, limits=_limits(self.limits))
 
 
 class FramesSettings(_Table):
@@ -150,6 +177,11 @@ class FramesSettings(_Table):
     channel: Literal["fluorescence", "pips"] = "fluorescence"
     keys: Annotated[tuple[str, ...], Field(min_length=1)]
     trigger: str
+    highest: Annotated[float, Field(gt=0)] = float("inf")
+
+
+_ELECTROMETER = LimitSettings(low=20.0, high=3200.0, unit="mV")
+"""Where its offset matters, and where it no longer follows."""
 
 
 class PizzaboxSettings(_Table):
@@ -176,6 +208,7 @@ class PizzaboxSettings(_Table):
     frames: tuple[FramesSettings, ...] = ()
     allowed_roots: Annotated[tuple[Path, ...], Field(min_length=1)]
     root_map: dict[str, str] = {}
+    limits: _Limited = dict.fromkeys(get_args(Role), _ELECTROMETER)
 
     @field_validator("i0", "it", "ir", "fluorescence", "pips")
     @classmethod
@@ -198,9 +231,12 @@ class PizzaboxSettings(_Table):
             self.angle_offset,
             self.offset,
             self.gain,
-            tuple(Frames(item.channel, item.keys, item.trigger) for item in self.frames),
+            tuple(
+                Frames(item.channel, item.keys, item.trigger, item.highest) for item in self.frames
+            ),
             self.allowed_roots,
             self.root_map,
+            _limits(self.limits),
         )
 
 
@@ -475,8 +511,11 @@ def _analysis_of(layout: _Table) -> dict[str, Any]:
     for name in getattr(layout, "LATER", ()):
         if not plain[name]:
             del plain[name]
-    for name in ("allowed_roots", "root_map"):  # where files lie changes no number
+    # Where files lie changes no number, nor does what is flagged.
+    for name in ("allowed_roots", "root_map", "limits"):
         plain.pop(name, None)
+    for frames in plain.get("frames", ()):
+        frames.pop("highest")
     return plain
 
 

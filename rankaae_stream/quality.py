@@ -1,12 +1,13 @@
 """Named judgements on a spectrum: what is too little, and what is worth a flag."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rankaae_stream.errors import Refused
 from rankaae_stream.report import Domain, Flag, Shifts
-from rankaae_stream.spectrum import EnergyGrid, Floats, NormalizationRanges
+from rankaae_stream.spectrum import Channel, EnergyGrid, Floats, Limits, NormalizationRanges
 
 __all__ = [
     "Coverage",
@@ -14,6 +15,7 @@ __all__ = [
     "domain_flag",
     "foil_flag",
     "shift_flag",
+    "signal_flags",
     "unusable_points",
 ]
 
@@ -25,6 +27,8 @@ TOLERANCE = 0.5
 """A scan planned to end at +100 eV may stop short by an encoder step, eV."""
 LARGEST_GAP = 6.0
 """Points further apart than this within the model's grid leave it undetermined, eV."""
+LOW_SHARE = 0.01
+"""Share of points whose signal may be low: the shutter opens after the first."""
 UNUSABLE = 0.02
 """Share of points without a finite mu that may be left out."""
 
@@ -163,6 +167,44 @@ def unusable_points(energy: Floats, bad: int) -> Flag | None:
     if bad > UNUSABLE * energy.size:
         raise Refused("bad_signal", f"{sentence}; up to {UNUSABLE:.0%} may be left out")
     return Flag("bad_signal", "warning", float(bad), "1", f"{sentence} and were left out")
+
+
+def signal_flags(
+    channel: Channel, levels: Mapping[str, Sequence[float]], limits: Mapping[str, Limits]
+) -> list[Flag]:
+    """Judge whether the detectors of a channel could follow.
+
+    Parameters
+    ----------
+    channel : Channel
+    levels : mapping of (n,)
+        What each detector read at every point, by role; not finite where it did not.
+    limits : mapping of Limits
+        By role; what a beamline states no limits of is not judged.
+
+    Returns
+    -------
+    list of Flag
+        ``saturated`` and ``low_signal``.
+    """
+    flags: list[Flag] = []
+    for role in ("i0", "it" if channel == "transmission" else channel):
+        limit, level = limits.get(role), np.asarray(levels.get(role, ()), dtype=float)
+        if limit is None or not level.size:
+            continue
+        high, low = level > limit.high, level < limit.low
+        where = f"{limit.name} at {{}} of {level.size} energies is"
+        if high.any():
+            sentence = f"above {limit.high:.0f} {limit.unit}, where it no longer follows"
+            most = float(level[high].max())
+            said = f"{where.format(np.count_nonzero(high))} {sentence}; lower the gain or the flux"
+            flags.append(Flag("saturated", "warning", most, limit.unit, said))
+        if np.count_nonzero(low) > LOW_SHARE * level.size:
+            sentence = f"below {limit.low:.0f} {limit.unit}, where its offset matters"
+            said = f"{where.format(np.count_nonzero(low))} {sentence}; raise the gain or the flux"
+            median = float(np.nanmedian(level))
+            flags.append(Flag("low_signal", "warning", median, limit.unit, said))
+    return flags
 
 
 def foil_flag(reason: str, shifts: Shifts) -> Flag:

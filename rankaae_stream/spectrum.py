@@ -19,6 +19,7 @@ __all__ = [
     "Edge",
     "EnergyGrid",
     "Floats",
+    "Limits",
     "NormalizationRanges",
     "NormalizedSpectrum",
     "Spectrum",
@@ -105,6 +106,19 @@ def edge_of(element: str | None, energy: Floats, shell: str = "K") -> Edge:
     else:
         span = "the scan holds no points"
     raise Refused("unknown_element", f"the run states no element and {span}")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Between which a detector's reading can be trusted: `low` to `high`, in `unit`.
+
+    `name` is the field or input that it belongs to.
+    """
+
+    low: float = 0.0
+    high: float = float("inf")
+    unit: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from rankaae_stream.report import Flag
-from rankaae_stream.spectrum import Channel, Floats
+from rankaae_stream.spectrum import Channel, Floats, Limits
 
 __all__ = ["CollectingReader", "Document", "Layout", "Reader", "Reading"]
 
@@ -27,6 +27,9 @@ class Reading:
     `sweep` is the number of a sweep that is whole, from a layout that splits the
     motion itself; None for points that are still to be split. `flags` are what
     the layout knows of each channel of such a sweep.
+
+    `levels` are what the detectors read at each point, (n,) by role (i0, it,
+    fluorescence ...), for those of which the profile states `limits`.
     """
 
     energy: Floats
@@ -34,6 +37,8 @@ class Reading:
     time: float
     sweep: int | None = None
     flags: Mapping[Channel, Sequence[Flag]] = field(default_factory=dict[Channel, Sequence[Flag]])
+    levels: Mapping[str, Floats] = field(default_factory=dict[str, Floats])
+    limits: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
 
 
 class Reader(Protocol):

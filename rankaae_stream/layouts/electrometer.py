@@ -13,11 +13,6 @@ from rankaae_stream.spectrum import Channel, Floats
 
 __all__ = ["Currents", "number_of", "text_of"]
 
-SATURATED, LOW = 3200.0, 20.0
-"""Where the electrometer no longer follows, and where its offset matters, mV."""
-LOW_SHARE = 0.01
-"""Share of bins that may be below `LOW`: the shutter opens after the first rows."""
-
 
 class Currents:
     """What one run's inputs mean.
@@ -67,41 +62,9 @@ class Currents:
             mu.update(self._reference(bins))
         return mu
 
-    def judge(self, bins: Bins, channel: Channel) -> list[Flag]:
-        """Whether the electrometer could follow the inputs of a channel."""
-        flags: list[Flag] = []
-        second = "it" if channel == "transmission" else channel
-        roles = [role for role in ("i0", second) if role in self._inputs]
-        if "frames" in bins.signals:
-            roles = ["i0"]
-        for role in roles:
-            name = self._inputs[role]
-            millivolt = np.abs(bins.signals[name]) / 1e3
-            high, low = millivolt > SATURATED, millivolt < LOW
-            where = f"{name} at {{}} of {millivolt.size} energies"
-            if high.any():
-                flags.append(
-                    Flag(
-                        "saturated",
-                        "warning",
-                        float(millivolt.max()),
-                        "mV",
-                        f"{where.format(np.count_nonzero(high))} is above {SATURATED:.0f} mV, "
-                        "where the electrometer no longer follows; lower the gain",
-                    )
-                )
-            if np.count_nonzero(low) > LOW_SHARE * low.size:
-                flags.append(
-                    Flag(
-                        "low_signal",
-                        "warning",
-                        float(np.median(millivolt)),
-                        "mV",
-                        f"{where.format(np.count_nonzero(low))} is below {LOW:.0f} mV, where its "
-                        "offset matters; raise the gain",
-                    )
-                )
-        return flags
+    def levels(self, bins: Bins) -> dict[str, Floats]:
+        """What each input read, mV (b,) by role."""
+        return {role: np.abs(bins.signals[name]) / 1e3 for role, name in self._inputs.items()}
 
     def _of_input(self, start: Document, template: str, name: str) -> float:
         """An input's offset or gain; 0 with a flag where the start document has no number."""

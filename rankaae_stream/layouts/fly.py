@@ -15,8 +15,15 @@ import numpy as np
 from rankaae_stream.errors import Refused
 from rankaae_stream.files.resolve import path_of_uri, resolve
 from rankaae_stream.layouts.base import Document, Reading
-from rankaae_stream.layouts.signals import absorption, first, match_all, missing_fields
-from rankaae_stream.spectrum import Floats
+from rankaae_stream.layouts.signals import (
+    absorption,
+    first,
+    levels_of,
+    limits_of,
+    match_all,
+    missing_fields,
+)
+from rankaae_stream.spectrum import Floats, Limits
 
 __all__ = ["FlyLayout"]
 
@@ -39,6 +46,8 @@ class FlyLayout:
         Fields or patterns whose sum is the fluorescence signal.
     root_map, allowed_roots
         See `files.resolve.resolve`.
+    limits : mapping of Limits
+        By role, of a field as it is read; of several fluorescence fields the highest counts.
     """
 
     stream: str
@@ -50,6 +59,7 @@ class FlyLayout:
     pips: Sequence[str] = ()
     allowed_roots: Sequence[str] = ()
     root_map: Mapping[str, str] = field(default_factory=dict[str, str])
+    limits: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
 
     def open(self, start: Document) -> "_FlyReader":
         """Begin a run."""
@@ -191,12 +201,18 @@ class _FlyReader:
         if not count:
             return None
         self._done += count
-        signals = {
-            role: np.sum([columns[name][:count] for name in names], axis=0)
-            for role, names in stream.roles.items()
+        read = {
+            role: [columns[name][:count] for name in names] for role, names in stream.roles.items()
         }
-        energy = signals.pop("energy")
-        return Reading(energy, absorption(**signals), stream.time)
+        signals = {role: np.sum(values, axis=0) for role, values in read.items()}
+        energy, limits = signals.pop("energy"), limits_of(self._layout.limits, stream.roles)
+        return Reading(
+            energy,
+            absorption(**signals),
+            stream.time,
+            levels=levels_of(limits, read),
+            limits=limits,
+        )
 
 
 def _rows(item: _Field, begin: int, end: int) -> Floats:

@@ -26,6 +26,7 @@ from rankaae_stream.layouts.arrival import Arrival, ScanFile
 from rankaae_stream.layouts.assets import Assets
 from rankaae_stream.layouts.base import Document, Reading
 from rankaae_stream.layouts.electrometer import Currents, number_of, text_of
+from rankaae_stream.layouts.signals import limits_of
 from rankaae_stream.rebin import (
     TURN,
     averages_between,
@@ -34,7 +35,7 @@ from rankaae_stream.rebin import (
     turning_points,
 )
 from rankaae_stream.report import Flag
-from rankaae_stream.spectrum import Channel, Floats, edge_of
+from rankaae_stream.spectrum import Channel, Floats, Limits, edge_of
 
 __all__ = ["Frames", "Monochromator", "PizzaboxLayout"]
 
@@ -83,11 +84,14 @@ class Frames:
         Data keys; those that a run has are summed.
     trigger : str
         Data key of the trigger file.
+    highest : float
+        Counts a second beyond which one of `keys` no longer follows.
     """
 
     channel: Channel
     keys: Sequence[str]
     trigger: str
+    highest: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,8 @@ class PizzaboxLayout:
     frames : sequence of Frames
     root_map, allowed_roots
         See `files.resolve.resolve`.
+    limits : mapping of Limits
+        By role, as `inputs`, in mV.
     """
 
     analog: Sequence[str]
@@ -122,6 +128,7 @@ class PizzaboxLayout:
     frames: Sequence[Frames] = ()
     allowed_roots: Sequence[Path] = ()
     root_map: Mapping[str, str] = field(default_factory=dict[str, str])
+    limits: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
 
     def open(self, start: Document) -> "_PizzaboxReader":
         """Begin a run."""
@@ -196,7 +203,7 @@ class _PizzaboxReader:
             )
         currents = Currents(layout.inputs, layout.offset, layout.gain, self._start)
         flags += currents.flags
-        paired: list[tuple[Frames, Pulses, Floats]] = []
+        paired: list[tuple[Frames, Pulses, Floats, Floats]] = []
         for frames, files, trigger in detectors:
             pair = self._frames(files, trigger, flags)
             if pair is not None:
@@ -251,8 +258,8 @@ class _PizzaboxReader:
 
     def _frames(
         self, files: Sequence[ScanFile], trigger: ScanFile, flags: list[Flag]
-    ) -> tuple[Pulses, Floats] | None:
-        """Exposures and the summed frames that belong to them, or None with a flag why not."""
+    ) -> tuple[Pulses, Floats, Floats] | None:
+        """Exposures with their frames, summed and the highest, or None with a flag why not."""
         try:
             pulses = read_pulses(trigger.whole(flags))
             columns: list[Floats] = []
@@ -283,8 +290,9 @@ class _PizzaboxReader:
                     f"frames; the first {used} of both were paired and the rest left out",
                 )
             )
-        counts = np.sum([column[:used] for column in columns], axis=0)
-        return Pulses(pulses.rise[:used], pulses.fall[:used]), counts
+        cut = [column[:used] for column in columns]
+        exposures = Pulses(pulses.rise[:used], pulses.fall[:used])
+        return exposures, np.sum(cut, axis=0), np.max(cut, axis=0)
 
     # ---- numbers ---------------------------------------------------------------------
 
@@ -293,7 +301,7 @@ class _PizzaboxReader:
         apb: Apb,
         energy: Floats,
         currents: Currents,
-        paired: Sequence[tuple[Frames, Pulses, Floats]],
+        paired: Sequence[tuple[Frames, Pulses, Floats, Floats]],
         flags: Sequence[Flag],
     ) -> list[Reading]:
         known = np.isfinite(energy)
@@ -301,7 +309,9 @@ class _PizzaboxReader:
         signals = {name: microvolt[:, i] for i, name in enumerate(APB_CHANNELS)}
         signals = {name: signals[name] for name in currents.used}
         edges = grid_edges(self._e0(energy), float(energy.min()), float(energy.max()))
-        replaced: set[Channel] = {frames.channel for frames, _, _ in paired}
+        replaced: set[Channel] = {frames.channel for frames, _, _, _ in paired}
+        inputs = {role: (name,) for role, name in self._layout.inputs.items()}
+        limits = limits_of(self._layout.limits, inputs)
         readings: list[Reading] = []
         index = 0
         for rows in turning_points(energy):
@@ -311,14 +321,15 @@ class _PizzaboxReader:
                 continue
             mu = currents.absorption(bins, without=replaced)
             said: dict[Channel, Sequence[Flag]] = {
-                channel: [*flags, *currents.judge(bins, channel)]
-                for channel in mu
-                if channel != "reference"
+                channel: flags for channel in mu if channel != "reference"
             }
             falling = energy[rows][0] > energy[rows][-1]
-            readings.append(self._reading(bins.energy, mu, index, said, falling=bool(falling)))
+            seen = currents.levels(bins), limits
+            readings.append(
+                self._reading(bins.energy, mu, index, said, seen, falling=bool(falling))
+            )
             begin, end = time[rows][0], time[rows][-1]
-            for frames, pulses, counts in paired:
+            for frames, pulses, counts, highest in paired:
                 during = (pulses.rise >= begin) & (pulses.fall <= end)
                 if not during.any():
                     continue
@@ -329,10 +340,18 @@ class _PizzaboxReader:
                     pulses.fall[during],
                 )
                 exposed["frames"] = counts[during]
+                exposed["rate"] = highest[during] / (pulses.fall[during] - pulses.rise[during])
                 bins = bin_rows(exposed.pop("energy"), exposed, edges)
                 mu = currents.frames(bins, frames.channel)
-                said = {frames.channel: [*flags, *currents.judge(bins, frames.channel)]}
-                readings.append(self._reading(bins.energy, mu, index, said, falling=bool(falling)))
+                said = {frames.channel: flags}
+                most = Limits(0.0, frames.highest, "counts/s", f"a key of {frames.channel}")
+                seen = (
+                    {**currents.levels(bins), frames.channel: bins.signals["rate"]},
+                    {**limits, frames.channel: most},
+                )
+                readings.append(
+                    self._reading(bins.energy, mu, index, said, seen, falling=bool(falling))
+                )
             index += 1
         return readings
 
@@ -342,13 +361,15 @@ class _PizzaboxReader:
         mu: dict[Channel, Floats],
         sweep: int,
         flags: Mapping[Channel, Sequence[Flag]],
+        seen: tuple[Mapping[str, Floats], Mapping[str, Limits]],
         *,
         falling: bool,
     ) -> Reading:
         """In time order, as every Reading is."""
         way = -1 if falling else 1
         turned: dict[Channel, Floats] = {channel: values[::way] for channel, values in mu.items()}
-        return Reading(energy[::way], turned, self._time, sweep, flags)
+        levels = {role: values[::way] for role, values in seen[0].items()}
+        return Reading(energy[::way], turned, self._time, sweep, flags, levels, seen[1])
 
     def _e0(self, energy: Floats) -> float:
         """The tabulated edge; what the start document says only where there is none."""

@@ -1,15 +1,16 @@
 """Named fields, currents and counts to absorption: the same for every layout."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
 
 from rankaae_stream.errors import Refused
-from rankaae_stream.spectrum import Channel, Floats
+from rankaae_stream.spectrum import Channel, Floats, Limits
 
-__all__ = ["absorption", "first", "match_all", "missing_fields"]
+__all__ = ["absorption", "first", "levels_of", "limits_of", "match_all", "missing_fields"]
 
 
 def absorption(
@@ -45,6 +46,25 @@ def absorption(
         if pips is not None:
             mu["pips"] = pips / i0
     return mu
+
+
+def limits_of(
+    limits: Mapping[str, Limits], fields: Mapping[Any, Sequence[str]]
+) -> dict[str, Limits]:
+    """Limits of the roles that a run has, each with its field's name, or how many there are."""
+    named: dict[str, Limits] = {}
+    for role, names in fields.items():
+        if role in limits:
+            name = names[0] if len(names) == 1 else f"one of {len(names)} {role} fields"
+            named[role] = replace(limits[role], name=name)
+    return named
+
+
+def levels_of(
+    limits: Mapping[str, Limits], read: Mapping[Any, Sequence[Floats]]
+) -> dict[str, Floats]:
+    """What the detectors with limits read, (n,) each: of several that are summed the highest."""
+    return {role: np.max(np.abs(read[role]), axis=0) for role in limits}
 
 
 def first(wanted: Iterable[str | None], keys: Mapping[str, Any]) -> str | None:

@@ -8,8 +8,15 @@ import numpy as np
 
 from rankaae_stream.errors import Refused
 from rankaae_stream.layouts.base import Document, Reading
-from rankaae_stream.layouts.signals import absorption, first, match_all, missing_fields
-from rankaae_stream.spectrum import Floats
+from rankaae_stream.layouts.signals import (
+    absorption,
+    first,
+    levels_of,
+    limits_of,
+    match_all,
+    missing_fields,
+)
+from rankaae_stream.spectrum import Floats, Limits
 
 __all__ = ["Role", "StepLayout"]
 
@@ -46,6 +53,10 @@ class StepLayout:
         two sums, or of two rates, is right as it is.
     offsets : mapping of str
         What to subtract from a field: its key in the descriptor's configuration.
+    limits : mapping of Limits
+        By role, of a field as it is read, before its offset is subtracted; of those
+        that are sums over the exposure of what they are divided by `dwell`. Of several
+        fluorescence fields the highest counts.
     """
 
     stream: str
@@ -59,6 +70,7 @@ class StepLayout:
     dwell: Sequence[str] = ()
     integrated: Sequence[Role] = ()
     offsets: Mapping[str, str] = field(default_factory=dict[str, str])
+    limits: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
 
     def open(self, start: Document) -> "_StepReader":
         """Begin a run."""
@@ -67,13 +79,17 @@ class StepLayout:
 
 @dataclass(frozen=True, slots=True)
 class _Fields:
-    """What one descriptor really has: fields by role, eV a unit of energy, offsets by field."""
+    """What one descriptor really has: fields and limits by role, offsets by field.
+
+    `unit` is what one of the energy's is in eV.
+    """
 
     energy: str
     unit: float
     signals: Mapping[Role, tuple[str, ...]]
     dwell: str | None
     offsets: Mapping[str, float]
+    limits: Mapping[str, Limits]
 
 
 class _StepReader:
@@ -137,22 +153,37 @@ class _StepReader:
                 f"energy {energy} is in {keys[energy]['units']}, not in eV or keV",
             )
         return _Fields(
-            energy, unit, signals, first(layout.dwell, keys), _offsets(layout, signals, descriptor)
+            energy,
+            unit,
+            signals,
+            first(layout.dwell, keys),
+            _offsets(layout, signals, descriptor),
+            limits_of(layout.limits, signals),
         )
 
     def _reading(self, fields: _Fields, doc: Document) -> Reading:
         data = doc["data"]
         signals: dict[Role, Floats] = {}
+        read: dict[str, list[Floats]] = {}
         for role, names in fields.signals.items():
+            columns = [_column(data, key) for key in names]
             signal = np.sum(
-                [_column(data, key) - fields.offsets.get(key, 0.0) for key in names], axis=0
+                [c - fields.offsets.get(key, 0.0) for c, key in zip(columns, names, strict=True)],
+                axis=0,
             )
             if fields.dwell is not None and role in self._layout.integrated:
                 with np.errstate(divide="ignore", invalid="ignore"):
                     signal = signal / _column(data, fields.dwell)
-            signals[role] = signal
+                    columns = [column / _column(data, fields.dwell) for column in columns]
+            signals[role], read[role] = signal, columns
         energy = _column(data, fields.energy) * fields.unit
-        return Reading(energy, absorption(**signals), float(np.ravel(doc["time"])[-1]))
+        return Reading(
+            energy,
+            absorption(**signals),
+            float(np.ravel(doc["time"])[-1]),
+            levels=levels_of(fields.limits, read),
+            limits=fields.limits,
+        )
 
 
 def _alternatives(layout: StepLayout, start: Document) -> list[tuple[str, ...]]:

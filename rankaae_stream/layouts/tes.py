@@ -5,14 +5,14 @@ all scans of the run.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from rankaae_stream.layouts.base import Document, Reading
-from rankaae_stream.layouts.signals import absorption, first, missing_fields
-from rankaae_stream.spectrum import Channel, Floats
+from rankaae_stream.layouts.signals import absorption, first, limits_of, missing_fields
+from rankaae_stream.spectrum import Channel, Floats, Limits
 
 __all__ = ["TesLayout"]
 
@@ -30,6 +30,8 @@ class TesLayout:
     i0, it, ir, fluorescence, pips : sequence of str
         Arrays with one value a pixel; further axes, such as the channels of a
         detector, are summed.
+    limits : mapping of Limits
+        By role, of a pixel's value as it is read; of a detector's channels the highest counts.
     """
 
     stream: str
@@ -40,6 +42,7 @@ class TesLayout:
     ir: Sequence[str] = ()
     fluorescence: Sequence[str] = ()
     pips: Sequence[str] = ()
+    limits: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
 
     def open(self, start: Document) -> "_TesReader":
         """Begin a run."""
@@ -66,7 +69,9 @@ class _TesReader:
                 return self._take(())
             signals = self._signals.get(doc["descriptor"])
             if signals is not None:
-                return self._take(_scan(signals, data, time) for data, time in _rows(name, doc))
+                limits = limits_of(self._layout.limits, {r: (k,) for r, k in signals.items()})
+                rows = _rows(name, doc)
+                return self._take(_scan(signals, data, time, limits) for data, time in rows)
         return None
 
     def missing(self) -> str:
@@ -116,25 +121,40 @@ class _TesReader:
             )
             for channel in ready[0].mu
         }
-        return Reading(np.concatenate(energies), mu, ready[-1].time)
+        levels = {
+            role: np.concatenate(
+                [scan.levels[role][: e.size] for scan, e in zip(ready, energies, strict=True)]
+            )
+            for role in ready[0].levels
+        }
+        return Reading(
+            np.concatenate(energies),
+            mu,
+            ready[-1].time,
+            levels=levels,
+            limits=ready[0].limits,
+        )
 
 
-def _scan(signals: Mapping[str, str], data: Mapping[str, Any], time: float) -> Reading:
+def _scan(
+    signals: Mapping[str, str], data: Mapping[str, Any], time: float, limits: Mapping[str, Limits]
+) -> Reading:
     """One scan's absorption, its energies still unknown.
 
     A scan that was ended early has fewer pixels in some column than in another;
     they all belong to its beginning.
     """
-    columns = {role: _summed(data[key]) for role, key in signals.items()}
+    columns = {role: _pixels(data[key]).sum(axis=1) for role, key in signals.items()}
     pixels = min(column.size for column in columns.values())
     columns = {role: column[:pixels] for role, column in columns.items()}
-    return Reading(np.empty(0), absorption(**columns), time)
+    levels = {role: np.abs(_pixels(data[signals[role]])).max(axis=1)[:pixels] for role in limits}
+    return Reading(np.empty(0), absorption(**columns), time, levels=levels, limits=limits)
 
 
-def _summed(values: Any) -> Floats:
-    """One value a pixel, (pixels,)."""
+def _pixels(values: Any) -> Floats:
+    """Values of each pixel, (pixels, channels)."""
     array = np.atleast_1d(np.asarray(values, dtype=float))
-    return array.reshape(array.shape[0], -1).sum(axis=1)
+    return array.reshape(array.shape[0], -1)
 
 
 def _rows(name: str, doc: Document) -> Iterator[tuple[Mapping[str, Any], float]]:

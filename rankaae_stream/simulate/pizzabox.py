@@ -88,7 +88,7 @@ class Detector:
     kind: str = "xs"
     rate: float = 100.0
     surplus: int = 0
-    counts: float = 1e6
+    counts: float = 1e3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
