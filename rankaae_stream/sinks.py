@@ -119,6 +119,7 @@ class TiledSink:
         self._key_variable = key_variable
         self._timeout = timeout
         self._client: Any = None
+        self._writer: Any = None
         self._open: dict[str, tuple[Any, int]] = {}
 
     def provisional(self, run: ResultRun) -> None:
@@ -126,12 +127,9 @@ class TiledSink:
         writer, number = self._open.pop(run.uid, (None, 0))
         numbered = run.numbered(number + 1)
         with self._told_plainly():
+            writer = writer or self._begin(run)
             if writer is None:
-                if self._is_there(run):
-                    return
-                writer = self._writer()
-                writer("start", dict(run.start))
-                writer("descriptor", dict(run.descriptor))
+                return
             writer("event", numbered.event)
         # Only now: a run whose append failed is rewritten whole at the end.
         self._open[run.uid] = writer, number + 1
@@ -150,8 +148,7 @@ class TiledSink:
                 logger.info("result %s is written again: %s", run.uid, error)
         try:
             with self._told_plainly():
-                if not self._is_there(run):
-                    self._write_whole(run)
+                self._write_whole(run)
         except Rejected:
             # What was begun would stay without a stop, and break who reads it.
             with contextlib.suppress(Exception):
@@ -159,10 +156,11 @@ class TiledSink:
             raise
 
     def _write_whole(self, run: ResultRun) -> None:
-        writer = self._writer()
         try:
-            for name, doc in run.documents():
-                writer(name, dict(doc))
+            writer = self._begin(run)
+            if writer is not None:
+                writer("event", dict(run.event))
+                writer("stop", dict(run.stop))
         except json.JSONDecodeError:
             raise  # of an answer, say a proxy's page
         except (ValueError, TypeError) as error:
@@ -170,7 +168,7 @@ class TiledSink:
 
     def close(self) -> None:
         """Close the connection; it is made again when it is needed."""
-        client, self._client = self._client, None
+        client, self._client, self._writer = self._client, None, None
         if client is not None:
             client.context.close()
 
@@ -179,8 +177,10 @@ class TiledSink:
         """What Tiled raises as a verdict on the result or a state of the server."""
         from httpx import HTTPStatusError, TransportError
 
+        done = False
         try:
             yield
+            done = True
         except HTTPStatusError as error:
             code = error.response.status_code
             if code in (400, 413, 422):
@@ -192,11 +192,22 @@ class TiledSink:
             raise
         except TransportError as error:
             raise _silent(self.uri, error) from error
+        finally:
+            if not done:
+                self._writer = None  # it would hold on to the run for ever
 
-    def _writer(self) -> Any:
+    def _begin(self, run: ResultRun) -> Any:
+        """A writer that has opened the run, or None where a complete one is there."""
         from bluesky_tiled_plugins import TiledWriter
 
-        return TiledWriter(self._container(), normalizer=None, batch_size=1)
+        if self._is_there(run):
+            return None
+        if self._writer is None:  # kept, for it asks for the container when it is made
+            self._writer = TiledWriter(self._container(), normalizer=None, batch_size=1)
+        writer = self._writer
+        writer("start", dict(run.start))
+        writer("descriptor", dict(run.descriptor))
+        return writer
 
     def _is_there(self, run: ResultRun) -> bool:
         """Whether a complete run of that uid is there.
@@ -204,9 +215,12 @@ class TiledSink:
         One without a stop is deleted, to be written again, and so is a partial
         answer where this one is whole.
         """
+        from tiled.client.container import Container
+
         container = self._container()
         try:
-            found = container[run.uid]
+            # A catalog of runs would look for beginnings of uids too, with two requests more.
+            found = Container.__getitem__(container, run.uid)
         except KeyError:
             return False
         stop = found.metadata.get("stop")
