@@ -159,6 +159,26 @@ def replay(
     raise typer.Exit(0 if good else 1)
 
 
+@app.command()
+def tiled(
+    directory: Annotated[
+        Path | None,
+        typer.Argument(help="For the data; ~/.local/share/rankaae-stream/tiled by default."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Whom to listen to; this machine only.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8000,
+) -> None:
+    """Serve scans and results by Tiled on this machine, for a single instrument.
+
+    The key to write comes from RANKAAE_STREAM_TILED_API_KEY; reading needs none on
+    a loopback host. SQLite; for a facility see profiles/tiled/facility.yml.
+    """
+    from rankaae_stream.tiled_command import run_tiled
+
+    with _told_plainly():
+        run_tiled(console, directory, host=host, port=port)
+
+
 models = typer.Typer(help="The shipped models with their scores, and whether they are whole.")
 app.add_typer(models, name="models")
 

@@ -180,6 +180,17 @@ class EmbeddedServer:
             raise
         return self
 
+    def wait(self) -> None:
+        """Return never while the child runs; Ctrl-C ends the waiting, not the child.
+
+        Raises
+        ------
+        ConfigurationError
+            When the child ends by itself; the message holds the last lines of its log.
+        """
+        if self._process is not None:
+            raise self._failed(f"ended with exit code {self._process.wait()}")
+
     def stop(self, timeout: float = 10.0) -> None:
         """End the child, by force after `timeout` seconds; data in a given directory stay.
 
