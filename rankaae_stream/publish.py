@@ -8,6 +8,8 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 from rankaae_stream.compose import ResultRun
 from rankaae_stream.sinks import Rejected, Sink, Unavailable
@@ -88,6 +90,7 @@ class Publisher:
         self._thread.join(max(deadline - time.monotonic(), 0.0))
         if not self._thread.is_alive():
             self.sink.close()
+        self._to_disk()
         self.spool.close()
         lost = sum(not isinstance(item, str) for item in tuple(self._finals))
         if lost:
@@ -132,6 +135,7 @@ class Publisher:
                 self._deliver_final(item)
         except BaseException as error:  # noqa: BLE001 - nothing may end this thread
             self._say_failing(error)
+            self._to_disk()
             return False
         if self.failing:
             logger.warning("%s takes results again", self.sink.name)
@@ -142,8 +146,8 @@ class Publisher:
         uid = item if isinstance(item, str) else item.uid
         try:
             self.sink.final(self._read(item) if isinstance(item, str) else item)
-            self.spool.sent(uid)
             self.sent += 1
+            self._mark(self.spool.sent, uid)
         except _Disappeared:
             logger.error("result %s disappeared from the spool", uid)
         except Rejected as error:
@@ -154,10 +158,31 @@ class Publisher:
                 error,
                 self.spool.folder / "rejected",
             )
-            self.spool.rejected(uid)
             self.rejected += 1
+            if not isinstance(item, str):
+                self._mark(self.spool.add, item)
+            self._mark(self.spool.rejected, uid, str(error))
         with self._changed:
             self._finals.popleft()
+
+    def _mark(self, mark: Callable[..., None], *what: Any) -> None:
+        """Move a result's file; one that stays is sent once more by the next session."""
+        try:
+            mark(*what)
+        except OSError as error:
+            logger.warning("the spool %s cannot be written: %s", self.spool.folder, error)
+
+    def _to_disk(self) -> None:
+        """Spool what a full disk has kept in memory, as soon as it can be."""
+        with self._changed:
+            for position, item in enumerate(self._finals):
+                if isinstance(item, str):
+                    continue
+                try:
+                    self.spool.add(item)
+                except OSError:
+                    return
+                self._finals[position] = item.uid
 
     def _read(self, uid: str) -> ResultRun:
         try:

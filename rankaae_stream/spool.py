@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from rankaae_stream.compose import ResultRun
 
@@ -12,7 +14,67 @@ try:
 except ImportError:  # Windows: leftovers are then taken up without a lock
     fcntl = None
 
-__all__ = ["Spool"]
+__all__ = ["Entry", "Spool", "entries"]
+
+State = Literal["waiting", "rejected", "sent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A result in a spool, as a person looks for it.
+
+    Attributes
+    ----------
+    uid : str
+    state : {"waiting", "rejected", "sent"}
+    written : float
+        Seconds since the epoch.
+    start : dict
+        The result's start document; empty where the file is damaged.
+    reason : str
+        Why a sink did not take it.
+    """
+
+    uid: str
+    state: State
+    written: float
+    start: dict[str, Any]
+    reason: str = ""
+
+
+def entries(folder: Path) -> list[Entry]:
+    """What lies in a spool's folder, oldest first; nobody is disturbed by the look."""
+    found = [
+        _entry(path, state)
+        for state, sub in (("waiting", "."), ("rejected", "rejected"), ("sent", "sent"))
+        for path in (folder / sub).glob("*.jsonl")
+    ]
+    return sorted((one for one in found if one is not None), key=lambda one: one.written)
+
+
+def _entry(path: Path, state: State) -> Entry | None:
+    reason = ""
+    try:
+        written = path.stat().st_mtime
+        with path.open(encoding="utf-8") as file:
+            first = file.readline()
+        if state == "rejected":
+            with contextlib.suppress(FileNotFoundError):
+                reason = path.with_suffix(REASON).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None  # sent meanwhile
+    except (OSError, UnicodeDecodeError) as error:
+        return Entry(path.stem, state, 0.0, {}, f"cannot be read: {error}")
+    try:
+        name, start = json.loads(first)
+    except (ValueError, TypeError):
+        name, start = "", {}
+    whole = name == "start" and isinstance(start, dict)
+    return Entry(path.stem, state, written, start if whole else {}, reason)
+
+
+REASON = ".reason"
+"""Suffix of the file beside a rejected result that says why."""
 
 
 class Spool:
@@ -46,12 +108,17 @@ class Spool:
         """Write a result complete, and on the disk, before anyone is told."""
         path = self.folder / f"{run.uid}.jsonl"
         temporary = path.with_suffix(".part")
-        with temporary.open("w", encoding="utf-8") as file:
-            for item in run.documents():
-                file.write(json.dumps(item) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                for item in run.documents():
+                    file.write(json.dumps(item) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)  # half of it helps nobody, least a full disk
+            raise
         self._sync_folder()
 
     def waiting(self) -> list[str]:
@@ -74,9 +141,17 @@ class Spool:
             del self._sent[oldest]
             (self.folder / "sent" / f"{oldest}.jsonl").unlink(missing_ok=True)
 
-    def rejected(self, uid: str) -> None:
+    def rejected(self, uid: str, reason: str = "") -> None:
         """Put aside a result that the sink will not take, for a person to look at."""
         self._move(uid, "rejected")
+        (self.folder / "rejected" / f"{uid}{REASON}").write_text(reason, encoding="utf-8")
+
+    def restore(self, uid: str) -> None:
+        """Let a rejected result wait again."""
+        aside = self.folder / "rejected" / f"{uid}.jsonl"
+        with contextlib.suppress(FileNotFoundError):
+            aside.replace(self.folder / aside.name)
+        aside.with_suffix(REASON).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Give up the folder."""

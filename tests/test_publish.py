@@ -34,7 +34,7 @@ from rankaae_stream.report import (
 from rankaae_stream.server import EmbeddedServer
 from rankaae_stream.sinks import CallableSink, Rejected, TiledSink, Unavailable
 from rankaae_stream.spectrum import Edge, NormalizationRanges
-from rankaae_stream.spool import Spool
+from rankaae_stream.spool import Spool, entries
 
 PATIENCE = 30.0
 RETRY = (0.01, 0.02)
@@ -275,6 +275,7 @@ def test_a_half_written_result_is_never_listed(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         spool.add(composed())
     assert spool.waiting() == []
+    assert list(tmp_path.glob("*.part")) == [], "half of it does not fill the disk"
     monkeypatch.undo()
     spool.add(composed())
     assert spool.waiting() == [composed().uid]
@@ -312,9 +313,13 @@ def test_sent_results_move_away_and_only_the_last_are_kept(tmp_path):
 def test_a_rejected_result_is_put_aside(tmp_path):
     spool = Spool(tmp_path)
     spool.add(composed())
-    spool.rejected(composed().uid)
+    spool.rejected(composed().uid, "422: no")
     assert spool.waiting() == []
-    assert [path.stem for path in (tmp_path / "rejected").iterdir()] == [composed().uid]
+    (entry,) = entries(tmp_path)
+    assert (entry.uid, entry.state, entry.reason) == (composed().uid, "rejected", "422: no")
+    spool.restore(composed().uid)
+    assert spool.waiting() == [composed().uid]
+    assert list((tmp_path / "rejected").iterdir()) == []
     spool.close()
 
 
@@ -513,7 +518,8 @@ def test_a_rejected_result_is_put_aside_and_the_next_goes_on(tmp_path, caplog):
         publisher.final(composed(number))
     assert publisher.wait_idle(PATIENCE)
     assert sink.finals == [composed(1).uid, composed(3).uid]
-    assert [path.stem for path in (tmp_path / "rejected").iterdir()] == [composed(2).uid]
+    (aside,) = (entry for entry in entries(tmp_path) if entry.state == "rejected")
+    assert (aside.uid, aside.reason) == (composed(2).uid, "422: no")
     assert publisher.sent == 2
     assert "422: no" in caplog.text
     assert str(tmp_path / "rejected") in caplog.text
@@ -530,7 +536,9 @@ def test_a_damaged_file_in_the_spool_is_put_aside(tmp_path, content):
     publisher = Publisher(sink, spool, RETRY)
     assert publisher.wait_idle(PATIENCE)
     assert sink.finals == [composed().uid]
-    assert [path.name for path in (tmp_path / "rejected").iterdir()] == ["damaged.jsonl"]
+    aside, _ = entries(tmp_path)
+    assert (aside.uid, aside.state, aside.start) == ("damaged", "rejected", {})
+    assert "the file is damaged" in aside.reason
     assert publisher.close(PATIENCE) == 0
 
 
@@ -620,6 +628,32 @@ def test_without_a_spool_that_can_be_written_results_go_from_memory(
     (said,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "No space left on device" in said.message
     assert "kept in memory" in said.message
+
+
+def test_a_result_kept_in_memory_is_spooled_once_the_disk_has_room(sink, tmp_path, monkeypatch):
+    publisher = Publisher(sink, Spool(tmp_path), RETRY)
+    with monkeypatch.context() as full:
+        full.setattr(publisher.spool, "add", lambda run: (_ for _ in ()).throw(OSError("full")))
+        sink.failing = ConnectionError("gone")
+        publisher.final(composed(1))
+        wait_until(lambda: publisher.failing, "it failed")
+    publisher.final(composed(2))
+    assert publisher.close(PATIENCE) == 2
+    assert {entry.uid for entry in entries(tmp_path)} == {composed(1).uid, composed(2).uid}
+
+
+def test_a_result_that_cannot_be_marked_as_sent_holds_nothing_up(
+    publisher, sink, monkeypatch, caplog
+):
+    def read_only(uid: str) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(publisher.spool, "sent", read_only)
+    for number in (1, 2):
+        publisher.final(composed(number))
+    assert publisher.wait_idle(PATIENCE)
+    assert sink.finals == [composed(1).uid, composed(2).uid]
+    assert "Read-only file system" in caplog.text
 
 
 def test_results_lost_from_memory_at_the_end_are_said_to_be_lost(
