@@ -220,6 +220,40 @@ def verify(
     raise typer.Exit(0 if good else 1)
 
 
+spool = typer.Typer(help="Results that wait for Tiled, or that it did not take; send them again.")
+app.add_typer(spool, name="spool")
+
+
+@spool.callback(invoke_without_command=True)
+def list_spool(
+    context: typer.Context,
+    profile: Annotated[str, typer.Option(help="Shipped profile or TOML file.")] = "sim",
+    sent: Annotated[int, typer.Option(help="How many of those that were sent to show.")] = 5,
+) -> None:
+    """List the results of a profile's spool: state, age, element, sample, why not taken."""
+    from rankaae_stream.spool_command import run_list
+
+    if context.invoked_subcommand is None:
+        with _told_plainly():
+            run_list(console, profile, sent=sent)
+
+
+@spool.command()
+def send(
+    profile: Annotated[str, typer.Option(help="Shipped profile or TOML file.")] = "sim",
+) -> None:
+    """Send to Tiled what waits and what it did not take before; twice changes nothing.
+
+    The key comes from RANKAAE_STREAM_TILED_API_KEY. Exit status 1 when a result
+    stays behind.
+    """
+    from rankaae_stream.spool_command import run_send
+
+    with _told_plainly():
+        good = run_send(console, profile)
+    raise typer.Exit(0 if good else 1)
+
+
 class _told_plainly:  # noqa: N801 - reads as a phrase where it is used
     """Print a configuration error as one sentence and end with status 1."""
 

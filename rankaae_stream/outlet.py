@@ -6,6 +6,7 @@ Live and replay both end here, so that a result has one way out whoever found it
 import re
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rankaae_stream.compose import compose
@@ -16,7 +17,7 @@ from rankaae_stream.report import Result
 from rankaae_stream.sinks import CallableSink, TiledSink
 from rankaae_stream.spool import Spool
 
-__all__ = ["Outlet"]
+__all__ = ["Outlet", "tiled_folder"]
 
 
 class Outlet:
@@ -47,8 +48,7 @@ class Outlet:
         self._copied = profile.copied_keys()
         chosen: list[Any] = [CallableSink(sink) for sink in sinks]
         if to_tiled:
-            server, key = profile.tiled, profile.api_key()
-            chosen.insert(0, TiledSink(server.uri, server.node, key, key_variable=API_KEY_VARIABLE))
+            chosen.insert(0, _tiled_sink(profile, profile.api_key()))
             # Imported here and not in the publisher's thread: an import holds the
             # interpreter for hundreds of milliseconds, which a scan would feel.
             import bluesky_tiled_plugins  # noqa: F401
@@ -109,6 +109,16 @@ class Outlet:
         return sum(
             publisher.close(max(deadline - time.monotonic(), 0.0)) for publisher in self.publishers
         )
+
+
+def tiled_folder(profile: Profile) -> Path:
+    """The spool of what goes to the profile's Tiled."""
+    return profile.spool.expanduser() / _tiled_sink(profile, "").name
+
+
+def _tiled_sink(profile: Profile, key: str) -> TiledSink:
+    server = profile.tiled
+    return TiledSink(server.uri, server.node, key, key_variable=API_KEY_VARIABLE)
 
 
 def _folders(sinks: Sequence[Any]) -> list[str]:
