@@ -10,7 +10,7 @@ from typing import Any
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.base import Document
-from rankaae_stream.loading import build_pipeline, open_foils
+from rankaae_stream.loading import build_pipeline, load_analysis, open_foils
 from rankaae_stream.outlet import Outlet
 from rankaae_stream.profile import Profile, load_profile
 from rankaae_stream.receive import Inbox
@@ -99,8 +99,9 @@ class DescriptorStream:
         self._answered = self._refused = 0
         if to_tiled:
             profile.api_key()  # told before the models are loaded, which takes a second
-        self._pipeline = build_pipeline(profile, self._emit, foils=open_foils(profile))
-        self._outlet = Outlet(profile, sinks, to_tiled=to_tiled)
+        analysis = load_analysis(profile)
+        self._pipeline = build_pipeline(profile, self._emit, analysis, foils=open_foils(profile))
+        self._outlet = Outlet(profile, sinks, to_tiled=to_tiled, models=analysis.models)
         self.publishers = self._outlet.publishers
         self._inbox = Inbox(
             lambda name, doc, dropped: self._pipeline.feed(name, doc, clock(), dropped),

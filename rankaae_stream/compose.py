@@ -13,9 +13,12 @@ import numpy as np
 
 from rankaae_stream.report import Result, flatten, summarize
 
-__all__ = ["CURVES", "ResultRun", "compose", "is_partial"]
+__all__ = ["CURVES", "PURPOSE", "STREAM", "ResultRun", "compose", "data_key", "is_partial"]
 
 STREAM = "primary"
+PURPOSE = "descriptors from XANES by rankaae-stream"
+"""What all results say in their start document, and nothing else does."""
+
 CURVES = ("flat", "reconstruction", "residual")
 """Rows of the event's array `curves`, each on the model's grid."""
 
@@ -77,7 +80,7 @@ def compose(result: Result, profile: Mapping[str, Any], copied_keys: tuple[str, 
         "uid": result.uid,
         "time": started,
         "original_run_uid": result.start["uid"],
-        "purpose": "descriptors from XANES by rankaae-stream",
+        "purpose": PURPOSE,
         "element": report.element,
         "edge": summary["edge"],
         "channel": report.channel,
@@ -163,7 +166,7 @@ def _descriptor(
     units = dict(_UNITS)
     for name, unit in result.outputs:
         units.update({f"{name}{suffix}": unit for suffix in ("", "_low", "_high")})
-    keys = {key: _data_key(value, units.get(key, "")) for key, value in data.items()}
+    keys = {key: data_key(value, units.get(key, "")) for key, value in data.items()}
     settings = {
         "curve_rows": list(CURVES),
         "energy_grid": [] if result.grid is None else result.grid.tolist(),
@@ -181,15 +184,16 @@ def _descriptor(
                 "data": settings,
                 "timestamps": dict.fromkeys(settings, started),
                 "data_keys": {
-                    "curve_rows": {**_data_key(settings["curve_rows"], ""), "dtype_numpy": "<U14"},
-                    "energy_grid": _data_key(settings["energy_grid"], "eV"),
+                    "curve_rows": {**data_key(settings["curve_rows"], ""), "dtype_numpy": "<U14"},
+                    "energy_grid": data_key(settings["energy_grid"], "eV"),
                 },
             }
         },
     }
 
 
-def _data_key(value: Any, unit: str) -> dict[str, Any]:
+def data_key(value: Any, unit: str) -> dict[str, Any]:
+    """What a descriptor says of a plain value: type, shape and unit."""
     key: dict[str, Any] = {"source": "rankaae-stream", "shape": [], "units": unit}
     if isinstance(value, list):
         shape = list(np.shape(value))

@@ -22,6 +22,7 @@ from rich.table import Table
 from tiled.queries import Key
 
 from rankaae_stream.callback import DescriptorStream
+from rankaae_stream.compose import PURPOSE
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.receive import Inbox
 from rankaae_stream.server import EmbeddedServer
@@ -190,15 +191,16 @@ def _cells(row: Row) -> tuple[str, ...]:
 def _say_where(console: Console, server: EmbeddedServer, folder: Path, keep: bool) -> None:
     console.print(f"\nThe results are runs in Tiled, kept in [bold]{escape(str(folder))}[/]")
     console.print("(raw scans in the tree raw, results in the tree processed). Read them with:\n")
-    read = '.values().last().metadata["stop"]["summary"]["estimates"]'
+    newest = f'.search(Key("start.purpose") == "{PURPOSE}").values().last()'
+    read = f'{newest}.metadata["stop"]["summary"]["estimates"]'
     if keep:
         lines = (
-            "from tiled.client import from_uri",
+            "from tiled.client import from_uri; from tiled.queries import Key",
             f'print(from_uri("{server.uri}")["processed"]{read})',
         )
     else:
         lines = (
-            "from rankaae_stream.server import EmbeddedServer",
+            "from rankaae_stream.server import EmbeddedServer; from tiled.queries import Key",
             f'with EmbeddedServer("{folder}") as server: print(server.client("processed"){read})',
         )
     for line in lines:

@@ -5,17 +5,21 @@ Live and replay both end here, so that a result has one way out whoever found it
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rankaae_stream.compose import compose
+import numpy as np
+
+from rankaae_stream.compose import ResultRun, compose
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.model import Model
 from rankaae_stream.profile import API_KEY_VARIABLE, Profile
 from rankaae_stream.publish import Publisher
 from rankaae_stream.report import Result
 from rankaae_stream.sinks import CallableSink, TiledSink
 from rankaae_stream.spool import Spool
+from rankaae_stream.what_if import compose_what_if
 
 __all__ = ["Outlet", "tiled_folder"]
 
@@ -30,6 +34,8 @@ class Outlet:
         Each receives (name, document) of every result, beside Tiled.
     to_tiled : bool
         False to publish to `sinks` only.
+    models : mapping of Model, optional
+        Their what-if curves go to Tiled with the first result of each.
 
     Raises
     ------
@@ -43,9 +49,12 @@ class Outlet:
         sinks: Sequence[Callable[[str, dict[str, Any]], Any]] = (),
         *,
         to_tiled: bool = True,
+        models: Mapping[str, Model] | None = None,
     ) -> None:
         self._published = profile.published()
         self._copied = profile.copied_keys()
+        # Of the models whose curves this process has not sent.
+        self._models = {one.card.id: one for one in (models or {}).values()} if to_tiled else {}
         chosen: list[Any] = [CallableSink(sink) for sink in sinks]
         if to_tiled:
             chosen.insert(0, _tiled_sink(profile, profile.api_key()))
@@ -64,6 +73,9 @@ class Outlet:
                 publisher.final(run)
             else:
                 publisher.provisional(run)
+        model = result.report.model and self._models.pop(result.report.model.id, None)
+        if model:
+            self.publishers[0].extra(lambda: _what_if(model))
 
     @property
     def waiting(self) -> int:
@@ -109,6 +121,12 @@ class Outlet:
         return sum(
             publisher.close(max(deadline - time.monotonic(), 0.0)) for publisher in self.publishers
         )
+
+
+def _what_if(model: Model) -> ResultRun:
+    middle = np.zeros((model.card.members, 1, model.card.latent))
+    mean = model.decode(middle).mean(axis=0, dtype=float)[0]
+    return compose_what_if(model.card, mean, model.what_if)
 
 
 def tiled_folder(profile: Profile) -> Path:

@@ -39,6 +39,7 @@ class Publisher:
         self._changed = threading.Condition()
         self._finals: deque[ResultRun | str] = deque(spool.waiting() if spool.owner else ())
         self._provisional: dict[str, ResultRun] = {}
+        self._extras: deque[Callable[[], ResultRun]] = deque()
         self._busy = False
         self._closing = False
         self.sent = self.rejected = 0
@@ -74,11 +75,18 @@ class Publisher:
                 self._finals.append(item)
             self._changed.notify_all()
 
+    def extra(self, make: Callable[[], ResultRun]) -> None:
+        """Take over what is made and sent, as a final result is, when nothing else is to do."""
+        with self._changed:
+            self._extras.append(make)
+            self._changed.notify_all()
+
     def wait_idle(self, timeout: float) -> bool:
         """Wait until everything is sent; False on time-out."""
         with self._changed:
             return self._changed.wait_for(
-                lambda: not (self._finals or self._provisional or self._busy), timeout
+                lambda: not (self._finals or self._provisional or self._extras or self._busy),
+                timeout,
             )
 
     def close(self, timeout: float) -> int:
@@ -101,13 +109,17 @@ class Publisher:
         delay = self._retry[0]
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._finals or self._provisional or self._closing)
-                if not self._finals and (self._closing or not self._provisional):
+                self._changed.wait_for(
+                    lambda: self._finals or self._provisional or self._extras or self._closing
+                )
+                if not self._finals and self._closing:
                     return
                 if self._finals:
                     kind, item = "final", self._finals[0]
-                else:
+                elif self._provisional:
                     kind, item = "provisional", self._provisional.pop(next(iter(self._provisional)))
+                else:
+                    kind, item = "extra", self._extras.popleft()
                 self._busy = True
             ok = self._deliver(kind, item)
             with self._changed:
@@ -125,15 +137,20 @@ class Publisher:
                 )
                 delay = min(2 * delay, self._retry[1])
 
-    def _deliver(self, kind: str, item: ResultRun | str) -> bool:
+    def _deliver(self, kind: str, item: Any) -> bool:
         """Bring one item to the sink; False when it has to be tried again."""
         try:
             if kind == "provisional":
-                assert isinstance(item, ResultRun)
                 self.sink.provisional(item)
-            else:
+            elif kind == "final":
                 self._deliver_final(item)
+            else:
+                self.final(item())
+                return True
         except BaseException as error:  # noqa: BLE001 - nothing may end this thread
+            if kind == "extra":  # it could not be made, which the sink has no part in
+                logger.error("left out: %s: %s", type(error).__name__, error)
+                return True
             self._say_failing(error)
             self._to_disk()
             return False

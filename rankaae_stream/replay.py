@@ -148,7 +148,9 @@ def replay(
         profile = load_profile(profile)
     wanted = selection or Selection()
     analysis = load_analysis(profile)
-    outlet = None if dry_run else Outlet(profile, sinks, to_tiled=to_tiled)
+    outlet = None
+    if not dry_run:
+        outlet = Outlet(profile, sinks, to_tiled=to_tiled, models=analysis.models)
     published = _published(profile) if to_tiled else None
     history = open_foils(profile, published, writes=outlet is not None)
     done = Replayed()

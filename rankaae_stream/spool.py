@@ -18,6 +18,8 @@ __all__ = ["Entry", "Spool", "entries"]
 
 State = Literal["waiting", "rejected", "sent"]
 
+SUBFOLDERS: dict[State, str] = {"waiting": ".", "rejected": "rejected", "sent": "sent"}
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -46,7 +48,7 @@ def entries(folder: Path) -> list[Entry]:
     """What lies in a spool's folder, oldest first; nobody is disturbed by the look."""
     found = [
         _entry(path, state)
-        for state, sub in (("waiting", "."), ("rejected", "rejected"), ("sent", "sent"))
+        for state, sub in SUBFOLDERS.items()
         for path in (folder / sub).glob("*.jsonl")
     ]
     return sorted((one for one in found if one is not None), key=lambda one: one.written)

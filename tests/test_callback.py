@@ -20,6 +20,7 @@ from event_model import DocumentNames, schema_validators
 from tiled.queries import Key
 
 from rankaae_stream.callback import DescriptorStream
+from rankaae_stream.compose import PURPOSE
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.profile import API_KEY_VARIABLE, load_profile
 from rankaae_stream.server import EmbeddedServer
@@ -436,7 +437,8 @@ def test_tiled_may_go_in_the_middle_of_a_scan_and_gets_the_result_when_it_return
                 now[0] += 1.0
             elif doc["seq_num"] == 50:
                 assert stream.wait_idle(PATIENCE)
-                assert len(server.client("processed")) == 1, "a provisional answer, still open"
+                shown = server.client("processed").search(Key("start.purpose") == PURPOSE)
+                assert len(shown) == 1, "a provisional answer, still open"
                 server.stop()
 
         token = engine.subscribe(cut, "event")

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from tiled.queries import Key
 from typer.testing import CliRunner
 
 from rankaae_stream import resources
 from rankaae_stream.cli import app
+from rankaae_stream.compose import PURPOSE
 from rankaae_stream.demo import run_demo
 from rankaae_stream.server import EmbeddedServer
 from rankaae_stream.simulate import series
@@ -110,7 +112,8 @@ def test_the_two_printed_lines_read_the_results_afterwards(demonstrate):
 def test_scans_and_results_are_all_there_and_nothing_is_left_to_send(demonstrate):
     shown = demonstrate("Fe")
     with EmbeddedServer(shown.folder) as server:
-        raw, processed = server.client("raw"), server.client("processed")
+        raw = server.client("raw")
+        processed = server.client("processed").search(Key("start.purpose") == PURPOSE)
         assert len(raw) == len(processed) == len(shown.rows)
         for run in processed.values():
             assert raw[run.start["original_run_uid"]].stop["exit_status"] == "success"

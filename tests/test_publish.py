@@ -485,6 +485,31 @@ def test_a_final_result_comes_before_provisional_ones_and_ends_its_own(publisher
     assert sink.shown == [(composed(2).uid, 1.0)], "of a finished result nothing is shown"
 
 
+def test_what_can_wait_is_made_and_sent_after_all_results(publisher, sink, tmp_path):
+    sink.go.clear()
+    publisher.final(composed(0))
+    assert sink.busy.wait(PATIENCE)
+    publisher.extra(lambda: composed(9))
+    publisher.provisional(composed(1, state=1.0))
+    publisher.final(composed(2))
+    sink.go.set()
+    assert publisher.wait_idle(PATIENCE)
+    assert sink.finals == [composed(number).uid for number in (0, 2, 9)]
+    assert {entry.uid for entry in entries(tmp_path)} == set(sink.finals), "by the spool"
+
+
+def test_what_cannot_be_made_is_left_out(publisher, sink, caplog):
+    def no() -> ResultRun:
+        raise ValueError("no such curve")
+
+    publisher.extra(no)
+    publisher.final(composed())
+    assert publisher.wait_idle(PATIENCE)
+    assert sink.finals == [composed().uid]
+    assert publisher.failing == ""
+    assert "no such curve" in caplog.text
+
+
 def test_provisional_results_are_never_spooled(publisher, sink, tmp_path):
     publisher.provisional(composed())
     assert publisher.wait_idle(PATIENCE)
