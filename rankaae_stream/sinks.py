@@ -177,24 +177,21 @@ class TiledSink:
         """What Tiled raises as a verdict on the result or a state of the server."""
         from httpx import HTTPStatusError, TransportError
 
-        done = False
         try:
             yield
-            done = True
         except HTTPStatusError as error:
             code = error.response.status_code
             if code in (400, 413, 422):
                 raise Rejected(str(error)) from error
             if code in (401, 403):
-                may = "does not know the key" if code == 401 else "does not let the key write"
+                # Tiled says 401 to a key without the scope, too.
+                known = code == 403 or "permissions" in str(error)
+                may = "does not let the key write" if known else "does not know the key"
                 fix = f"; set {self._key_variable} and start again" if self._key_variable else ""
                 raise Unavailable(f"Tiled at {self.uri} {may} (HTTP {code}){fix}") from error
             raise
         except TransportError as error:
             raise _silent(self.uri, error) from error
-        finally:
-            if not done:
-                self._writer = None  # it would hold on to the run for ever
 
     def _begin(self, run: ResultRun) -> Any:
         """A writer that has opened the run, or None where a complete one is there."""
@@ -204,7 +201,9 @@ class TiledSink:
             return None
         if self._writer is None:  # kept, for it asks for the container when it is made
             self._writer = TiledWriter(self._container(), normalizer=None, batch_size=1)
-        writer = self._writer
+        # Past its router, which turns whatever goes wrong with a start document, a key
+        # that may not write for one, into a warning in the session, and goes on.
+        (writer,), _ = self._writer._factory("start", run.start)
         writer("start", dict(run.start))
         writer("descriptor", dict(run.descriptor))
         return writer

@@ -890,6 +890,30 @@ def test_a_wrong_key_is_told_with_the_variable_to_set_and_the_result_is_kept(
     assert uid not in server.client("processed")
 
 
+def test_a_key_that_may_only_read_is_told_and_nothing_is_printed(
+    server, connect, uid, monkeypatch, capfd, recwarn
+):
+    """The writer's router would warn of a start document and go on without one."""
+    import httpx
+
+    sink = connect()
+    http = sink._container().context.http_client
+    real = http._transport.handle_request
+
+    def read_only(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return real(request)
+        detail = {"detail": "Not enough permissions. Requires scopes ['create:node']."}
+        return httpx.Response(401, json=detail, request=request)
+
+    monkeypatch.setattr(http._transport, "handle_request", read_only)
+    for bring in (sink.provisional, sink.final):
+        with pytest.raises(Unavailable, match=r"does not let the key write \(HTTP 401\); set THE"):
+            bring(composed(uid))
+    assert capfd.readouterr() == ("", "")
+    assert list(recwarn) == []
+
+
 def test_a_missing_container_is_told_with_those_that_are_there(connect, uid):
     with pytest.raises(Unavailable, match=r"no container 'proccessed'.*raw, processed"):
         connect(node="proccessed").final(composed(uid))
