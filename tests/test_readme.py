@@ -1,8 +1,14 @@
 """The README does what it says."""
 
+import csv
+import io
 import re
+import shlex
 
+import httpx
+import numpy as np
 import pytest
+from tiled.queries import Key
 
 
 @pytest.fixture(scope="module")
@@ -27,26 +33,64 @@ def test_ci_calls_exactly_the_readmes_test_command(readme, root):
     assert len(re.findall(pattern, readme, flags=re.MULTILINE)) == 1
 
 
-def test_the_examples_run_as_they_stand(readme, server, tmp_path, monkeypatch, capsys):
+@pytest.fixture(scope="module")
+def session(readme, server, tmp_path_factory):
+    """The names of the session's example after one scan, and the result's uid."""
     from rankaae_stream.simulate import Beamline, scan, series
 
-    monkeypatch.setenv("RANKAAE_STREAM_TILED_API_KEY", server.api_key)
-    monkeypatch.setenv("RANKAAE_STREAM_TILED__URI", server.uri)
-    monkeypatch.setenv("RANKAAE_STREAM_SPOOL", str(tmp_path))
-    session, reading, *_ = blocks(readme, "python")
-    names = {}
-    exec(session, names)
+    names, uids = {}, []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RANKAAE_STREAM_TILED_API_KEY", server.api_key)
+        patch.setenv("RANKAAE_STREAM_TILED__URI", server.uri)
+        patch.setenv("RANKAAE_STREAM_SPOOL", str(tmp_path_factory.mktemp("spool")))
+        exec(blocks(readme, "python")[0], names)
     stream = names["stream"]
     try:
+        names["RE"].subscribe(lambda _, doc: uids.append(doc["uid"]), "start")
         names["RE"](scan(Beamline(dwell=0.0), series("Fe")[2], quick=True))
         assert stream.wait_idle(60)
     finally:
         assert stream.close() == 0
+    found = server.client("processed").search(Key("start.original_run_uid") == uids[-1])
+    return names, found.keys().last()
+
+
+def test_a_result_is_read_by_tileds_client_and_as_a_bluesky_run(readme, session, server, capsys):
+    names, uid = dict(session[0]), session[1]
+    _, reading, as_a_run, *_ = blocks(readme, "python")
     exec(reading.replace("http://127.0.0.1:8000", server.uri), names)
-    names["results"].context.http_client.close()
     printed = capsys.readouterr().out
+    value = names["stream"].last.estimate("oxidation_state").value
     assert "'value': " in printed
-    assert str(stream.last.estimate("oxidation_state").value)[:6] in printed
+    assert str(value)[:6] in printed
+    names["found"] = names["found"].search(Key("start.uid") == uid)
+    exec(as_a_run, names)
+    names["results"].context.http_client.close()
+    assert names["events"]["oxidation_state"].values[-1] == pytest.approx(value)
+    assert names["flat"].shape == names["residual"].shape == (256,)
+    at = names["trend"]["uid"].tolist().index(uid)
+    assert names["trend"]["value"][at] == pytest.approx(value)
+    assert capsys.readouterr().out
+
+
+def test_a_result_is_read_as_csv_over_plain_http(readme, session, server):
+    names, uid = session
+    commands = [line for block in blocks(readme, "sh") for line in block.splitlines()]
+    table, curves = (
+        httpx.get(
+            shlex.split(line)[1].replace("http://127.0.0.1:8000", server.uri).replace("UID", uid)
+        )
+        for line in commands
+        if line.startswith("curl ")
+    )
+    rows = list(csv.DictReader(io.StringIO(table.text)))
+    report = names["stream"].last
+    assert float(rows[-1]["oxidation_state"]) == pytest.approx(
+        report.estimate("oxidation_state").value
+    )
+    assert rows[-1]["complete"] == "True"
+    found = np.loadtxt(io.StringIO(curves.text), delimiter=",")
+    np.testing.assert_allclose(found[0], report.curves.flat, equal_nan=True)
 
 
 def test_the_example_for_arrays_runs_as_it_stands(readme, root, monkeypatch, capsys):

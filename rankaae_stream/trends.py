@@ -1,0 +1,118 @@
+"""Trends: one value of many results, read from their summaries alone."""
+
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlparse
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["read_trend"]
+
+PAGE = 300
+"""Results a request: the most that Tiled gives."""
+
+SUMMARY = "stop.summary"
+
+
+def read_trend(
+    results: Any, descriptor: str = "oxidation_state", *, against: tuple[str, ...] = ()
+) -> dict[str, NDArray[Any]]:
+    """One descriptor of every final result, in the order of their scans.
+
+    The server picks what is asked for out of the metadata, so that thousands of
+    results come in the time that a few hundred take whole.
+
+    Parameters
+    ----------
+    results : tiled.client.container.Container
+        The container of results, or what its ``search`` has found.
+    descriptor : str
+        A name among the model's outputs.
+    against : tuple of str
+        Further metadata, by dotted key: ``"start.sample_heater_1_T_rb"``.
+
+    Returns
+    -------
+    dict of (n,) arrays
+        ``uid`` of the result, ``raw_uid``, ``time`` (s since the epoch), ``scan_id``,
+        ``sample_name``, ``element``, ``value``, ``low`` and ``high`` in the descriptor's unit (NaN
+        where the scan was refused or the model has no such output), ``refusal`` (its name, or
+        empty), ``out_of_domain`` (bool), and each of `against`.
+
+    Examples
+    --------
+    >>> from tiled.queries import Key  # doctest: +SKIP
+    >>> iron = results.search(Key("start.element") == "Fe").search(Key("start.primary") == True)
+    >>> trend = read_trend(iron, against=("start.sample_heater_1_T_rb",))
+    >>> plt.errorbar(trend["start.sample_heater_1_T_rb"], trend["value"])
+    """
+    wanted = {
+        "raw_uid": "start.original_run_uid",
+        "time": "start.time",
+        "scan_id": "start.scan_id",
+        "sample_name": "start.sample_name",
+        "element": "start.element",
+        **{name: f"{SUMMARY}.estimates.{descriptor}.{name}" for name in ("value", "low", "high")},
+        "refusal": f"{SUMMARY}.refusal.name",
+        "out_of_domain": f"{SUMMARY}.flags.out_of_domain.severity",
+        **{key: key for key in against},
+    }
+    rows = [row for row in _rows(results, wanted) if row["raw_uid"]]
+    plain = {name: [row[name] for row in rows] for name in ("uid", *wanted)}
+    return {
+        "uid": np.array(plain["uid"], dtype=str),
+        **{name: _text(plain[name]) for name in ("raw_uid", "sample_name", "element", "refusal")},
+        **{name: _numbers(plain[name]) for name in ("time", "scan_id", "value", "low", "high")},
+        "out_of_domain": np.array([one is not None for one in plain["out_of_domain"]], dtype=bool),
+        **{key: _either(plain[key]) for key in against},
+    }
+
+
+def _rows(results: Any, wanted: dict[str, str]) -> list[dict[str, Any]]:
+    """What is wanted of every complete result."""
+    picked = ", ".join(f"{json.dumps(name)}: {_quoted(key)}" for name, key in wanted.items())
+    params = {
+        # As the client itself asks for a page: it has no method that lets metadata be picked.
+        **results._queries_as_params,
+        "select_metadata": f'{{"ended": "stop"."time", {picked}}}',
+        "fields": "metadata",
+        "page[limit]": PAGE,
+    }
+    found: list[dict[str, Any]] = []
+    link = results.item["links"]["search"]
+    # In the order they were written, which the server pages through by a cursor; by time it
+    # would sort all of them anew for every page, and name no page behind the first few.
+    while link is not None:
+        response = results.context.http_client.get(
+            link, params={**parse_qs(urlparse(link).query), **params}
+        )
+        response.raise_for_status()
+        page = response.json()
+        for item in page["data"]:
+            selected = item["attributes"]["metadata"]["selected"]
+            if selected["ended"] is not None:
+                found.append({"uid": item["id"], **selected})
+        link = page["links"]["next"]
+    return sorted(found, key=lambda row: row["time"])
+
+
+def _quoted(key: str) -> str:
+    """A dotted key as JMESPath has it, whatever its parts hold."""
+    return ".".join(json.dumps(part) for part in key.split("."))
+
+
+def _numbers(values: list[Any]) -> NDArray[np.float64]:
+    return np.array([np.nan if one is None else float(one) for one in values], dtype=float)
+
+
+def _text(values: list[Any]) -> NDArray[np.str_]:
+    return np.array(["" if one is None else str(one) for one in values], dtype=str)
+
+
+def _either(values: list[Any]) -> NDArray[Any]:
+    """Numbers where all that is known are numbers, else text."""
+    try:
+        return _numbers(values)
+    except (TypeError, ValueError):
+        return _text(values)

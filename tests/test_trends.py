@@ -1,0 +1,98 @@
+"""One value of many results, from the summaries that Tiled holds."""
+
+import numpy as np
+import pytest
+from tiled.queries import Key
+
+from rankaae_stream.callback import DescriptorStream
+from rankaae_stream.compose import PURPOSE
+from rankaae_stream.trends import read_trend
+
+
+@pytest.fixture(scope="module")
+def results(server, tmp_path_factory, documents, hematite):
+    """Three scans of hematite as it warms up, one of them refused, beside the what-if curves."""
+    energy, *signals = hematite
+    half = energy < 7112
+    with DescriptorStream(
+        "sim",
+        run={"copy": ["sample_heater_1_T_rb", "gas-flow"]},
+        tiled={"uri": server.uri, "node": "processed"},
+        tiled_api_key=server.api_key,
+        spool=tmp_path_factory.mktemp("spool"),
+    ) as stream:
+        for number, (time, columns) in enumerate(
+            [
+                (2000.0, (energy, *signals)),
+                (1000.0, (energy[half], *(one[half] for one in signals))),
+                (3000.0, (energy, *signals)),
+            ]
+        ):
+            scan = documents(
+                *columns,
+                uid=f"trend-{number}",
+                time=time,
+                scan_id=number,
+                sample_name='<b>"hematite"</b>',
+                sample_heater_1_T_rb=300.0 + number,
+                **{"gas-flow": "N2" if number else 5},
+            )
+            for item in scan:
+                stream(*item)
+            assert stream.wait_idle(60)
+    return server.client("processed").search(Key("start.sample_name") == '<b>"hematite"</b>')
+
+
+def test_values_come_in_the_order_of_the_scans_with_their_intervals(results):
+    trend = read_trend(results)
+    assert trend["raw_uid"].tolist() == ["trend-1", "trend-0", "trend-2"]
+    np.testing.assert_array_equal(trend["time"], [1000.0, 2000.0, 3000.0])
+    np.testing.assert_array_equal(trend["scan_id"], [1.0, 0.0, 2.0])
+    for number, uid in enumerate(trend["uid"]):
+        summary = results[uid].metadata["stop"]["summary"]
+        told = summary["estimates"].get("oxidation_state", {})
+        for name in ("value", "low", "high"):
+            assert np.isclose(trend[name][number], told.get(name, np.nan), equal_nan=True)
+    assert np.all(trend["low"][1:] < trend["value"][1:])
+
+
+def test_a_refused_scan_keeps_its_place_and_says_why(results):
+    trend = read_trend(results)
+    assert trend["refusal"].tolist() == ["coverage", "", ""]
+    assert np.isnan(trend["value"][0])
+    assert not trend["out_of_domain"].any()
+
+
+def test_anything_of_the_start_document_can_stand_beside_them(results):
+    trend = read_trend(
+        results,
+        "mean_bond_length",
+        against=("start.sample_heater_1_T_rb", "start.gas-flow", "start.nothing"),
+    )
+    np.testing.assert_array_equal(trend["start.sample_heater_1_T_rb"], [301.0, 300.0, 302.0])
+    assert trend["start.gas-flow"].tolist() == ["N2", "5", "N2"]
+    assert np.isnan(trend["start.nothing"]).all()
+    assert 1.9 < trend["value"][1] < 2.2
+
+
+def test_what_is_no_result_of_a_scan_is_left_out(server, results):
+    everything = server.client("processed")
+    told = set(read_trend(everything)["uid"])
+    assert set(read_trend(results)["uid"]) <= told
+    assert len(everything) > len(told), "the what-if curves are there too"
+    assert told == {
+        run.start["uid"]
+        for run in everything.search(Key("start.purpose") == PURPOSE).values()
+        if run.metadata.get("stop")
+    }
+
+
+def test_more_than_one_page_is_read(results, monkeypatch):
+    monkeypatch.setattr("rankaae_stream.trends.PAGE", 2)
+    assert read_trend(results)["raw_uid"].tolist() == ["trend-1", "trend-0", "trend-2"]
+
+
+def test_nothing_found_is_an_empty_trend(server):
+    trend = read_trend(server.client("processed").search(Key("start.element") == "Xx"))
+    assert {len(one) for one in trend.values()} == {0}
+    assert trend["value"].dtype == float
