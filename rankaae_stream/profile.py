@@ -33,7 +33,8 @@ from pydantic_settings import (
 )
 
 from rankaae_stream import resources
-from rankaae_stream.choose import Choice
+from rankaae_stream.card import KINDS
+from rankaae_stream.choose import Choice, Exclusion
 from rankaae_stream.energy import AxisRules
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.files.pizzabox import APB_CHANNELS
@@ -274,10 +275,21 @@ class RunSettings(_Table):
     def _as_tables(cls, rules: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
         """``"XDI._mode" = ...`` and a table ``[XDI]`` are the same."""
         return tuple(
-            {key: str(value) for key, value in rule.items() if key == "reason"}
+            {key: str(value) for key, value in rule.items() if key in _NO_PATTERNS}
             | _nested(_flat(_patterns(rule)))
             for rule in rules
         )
+
+    @field_validator("not_xas")
+    @classmethod
+    def _knows_kind(cls, rules: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        for rule in rules:
+            if rule.get("unless_model", KINDS[0]) not in KINDS:
+                raise ValueError(
+                    f"unless_model is {rule['unless_model']!r}; a model's card can say "
+                    f"{' or '.join(KINDS)}"
+                )
+        return rules
 
     def build(self) -> Choice:
         """The choice these settings describe."""
@@ -287,7 +299,12 @@ class RunSettings(_Table):
             self.channel,
             self.primary,
             tuple(_flat(_patterns(rule)) for rule in self.xas),
-            tuple((rule.get("reason", ""), _flat(_patterns(rule))) for rule in self.not_xas),
+            tuple(
+                Exclusion(
+                    rule.get("reason", ""), _flat(_patterns(rule)), rule.get("unless_model", "")
+                )
+                for rule in self.not_xas
+            ),
             self.others,
         )
 
@@ -519,8 +536,12 @@ def _analysis_of(layout: _Table) -> dict[str, Any]:
     return plain
 
 
+_NO_PATTERNS = ("reason", "unless_model")
+"""Keys of a rule that say something of it; all others are the start document's."""
+
+
 def _patterns(rule: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in rule.items() if key != "reason"}
+    return {key: value for key, value in rule.items() if key not in _NO_PATTERNS}
 
 
 def _flat(rule: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[str, ...]]:
