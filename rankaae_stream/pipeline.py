@@ -434,7 +434,7 @@ class Pipeline:
 
 def _add(run: _Run, reading: Reading) -> None:
     if reading.sweep is None:
-        run.sweeps.add(reading.energy, reading.mu, reading.levels, reading.limits)
+        run.sweeps.add(reading.energy, reading.mu, reading.levels, reading.limits, reading.flags)
     else:
         run.sweeps.add_whole(
             reading.sweep,

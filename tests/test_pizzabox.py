@@ -346,10 +346,13 @@ def test_a_low_signal_is_named(station, play, iron):
     assert flags["low_signal"].value < 20.0
 
 
+@pytest.mark.parametrize("streaming", [False, True], ids=["resource", "stream_resource"])
 @pytest.mark.parametrize("key", ["apb_stream", "pb9_enc1", "xs_ch01_roi01"])
-def test_a_file_that_is_three_seconds_late_is_waited_for(station, play, iron, key, tmp_path):
+def test_a_file_that_is_three_seconds_late_is_waited_for(
+    station, play, iron, key, streaming, tmp_path
+):
     pipeline = station()
-    scan = play(iron, detector=Detector())
+    scan = play(iron, detector=Detector(), streaming=streaming)
     late = tmp_path / "late"
     shutil.move(scan.files[key], late)
     feed(pipeline, scan, 100.0)
