@@ -46,15 +46,31 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the Tiled server up until Ctrl-C.")
     ] = False,
+    beamline: Annotated[
+        str | None,
+        typer.Option(
+            help="Play this beamline's session instead, in its own documents and files: iss, qas, "
+            "bmm, tes or generic."
+        ),
+    ] = None,
 ) -> None:
     """Scan measured spectra on a simulated beamline and publish their oxidation states.
 
     Starts a Tiled server on this machine, runs ordinary bluesky scans with the
     plugin subscribed, and prints what a client then reads from Tiled.
     """
+    from rankaae_stream.beamline_demo import run_beamline_demo
     from rankaae_stream.demo import run_demo
 
     with _told_plainly():
+        if beamline is not None:
+            if element or quick:
+                raise ConfigurationError(
+                    "--element and --quick choose scans of the demo itself; "
+                    "leave them out beside --beamline"
+                )
+            run_beamline_demo(console, beamline, directory=directory, keep=keep)
+            return
         run_demo(
             console,
             element=element.capitalize() if element else None,

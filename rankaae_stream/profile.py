@@ -46,7 +46,7 @@ from rankaae_stream.layouts.step import Role, StepLayout
 from rankaae_stream.layouts.tes import TesLayout
 from rankaae_stream.spectrum import Limits, NormalizationRanges
 
-__all__ = ["Profile", "load_profile"]
+__all__ = ["Profile", "load_profile", "reading_under"]
 
 API_KEY_VARIABLE = "RANKAAE_STREAM_TILED_API_KEY"
 
@@ -520,6 +520,21 @@ def load_profile(name_or_path: str | Path, **overrides: Any) -> Profile:
             for item in error.errors()
         )
         raise ConfigurationError(f"profile {path}: {problems}") from error
+
+
+def reading_under(name_or_path: str | Path, folder: Path | str, **overrides: Any) -> Profile:
+    """Read a profile whose scans' files may lie in one folder only, whatever it says itself.
+
+    The parameters are those of `load_profile`.
+    """
+    layouts = load_profile(name_or_path, **overrides).layout
+    moved = [
+        layout.model_dump() for layout in (layouts if isinstance(layouts, tuple) else (layouts,))
+    ]
+    for layout in moved:
+        if "allowed_roots" in layout:
+            layout["allowed_roots"] = [str(folder)]
+    return load_profile(name_or_path, **{**overrides, "layout": moved})
 
 
 def _analysis_of(layout: _Table) -> dict[str, Any]:
