@@ -267,9 +267,6 @@ class Pipeline:
     def _end(self, run: _Run, flags: list[Flag], dropped: int = 0) -> None:
         if not dropped:
             self._collect(run, last=True)
-        uid = run.start["uid"]
-        del self._runs[uid]
-        self._owner = {key: owner for key, owner in self._owner.items() if owner != uid}
         remaining = run.sweeps.items[run.answered :]
         try:
             if dropped:
@@ -290,6 +287,10 @@ class Pipeline:
             for sweep in remaining:
                 self._answer(run, sweep, flags if sweep.index == remaining[-1].index else [])
         finally:
+            # Open until it is answered: who waits for that looks at `open_runs`.
+            uid = run.start["uid"]
+            del self._runs[uid]
+            self._owner = {key: owner for key, owner in self._owner.items() if owner != uid}
             self._late.discard(uid)
 
     # ---- answering -----------------------------------------------------------------

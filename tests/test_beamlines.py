@@ -163,14 +163,40 @@ def test_a_dilute_sample_is_answered_from_its_fluorescence(play):
     assert transmission.refusal is not None or steps["transmission"] < 0.02
 
 
-def test_noise_leaves_no_bias(play):
-    biases = []
-    for seed in range(8):
-        _, spectra = play("bmm", bmm.xafs(Beam(HEMATITE, noise=2e-3, seed=seed), name=f"n{seed}"))
-        for spectrum, _ in spectra.values():
-            if spectrum.channel == "transmission":
-                biases.append(np.mean(spectrum.mu - played(spectrum, HEMATITE)[0]))
-    assert abs(np.mean(biases)) < 4 * 2e-3 * np.sqrt(2) / np.sqrt(8 * 347)
+NOISY = {
+    "bmm": lambda beam, name, _: ("bmm", bmm.xafs(beam, name=name)),
+    "iss step": lambda beam, name, _: ("iss", steps.iss_step(beam, name=name)),
+    "ophyd step": lambda beam, name, _: ("generic", steps.ophyd_step(beam, name=name)),
+    "ophyd-async step": lambda beam, name, _: (
+        "generic",
+        steps.ophyd_async_step(beam, name=name, element="Fe"),
+    ),
+    "ophyd-async fly": lambda beam, name, folder: (
+        FLY.format(root=folder),
+        panda.fly(beam, folder, name=name, sweeps=1),
+    ),
+    "tes": lambda beam, name, _: ("tes", tes.fly(beam, name=name)),
+}
+
+
+@pytest.mark.parametrize("kind", NOISY)
+def test_noise_leaves_no_bias_at_any_beamline(play, tmp_path, kind):
+    """Energies as without noise; mu scatters about the played spectrum, by no more than it must."""
+    noise, scans, seeds = 2e-3, {}, range(100, 106)
+    for number, seed in enumerate((None, *seeds)):
+        beam = Beam(HEMATITE) if seed is None else Beam(HEMATITE, noise=noise, seed=seed)
+        _, spectra = play(*NOISY[kind](beam, f"{kind} {number}".replace(" ", "-"), tmp_path))
+        for (_, channel, _), (spectrum, _) in spectra.items():
+            scans.setdefault(channel, []).append(spectrum)
+    for clean, *noisy in scans.values():
+        assert len(noisy) == len(seeds)
+        for spectrum in noisy:
+            np.testing.assert_array_equal(spectrum.energy, clean.energy)
+        # Of an absorption or of a ratio: two signals' noise, in units that are the same for both.
+        scale = 1.0 if clean.channel == "transmission" else clean.mu
+        off = np.array([(spectrum.mu - clean.mu) / scale for spectrum in noisy])
+        assert 0.5 * noise < np.std(off) < 2 * noise
+        assert abs(off.mean()) < 4 * np.std(off) / np.sqrt(off.size)
 
 
 def test_without_a_foil_in_the_beam_it_is_said(play):

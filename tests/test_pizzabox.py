@@ -171,10 +171,11 @@ def test_a_sharp_pre_edge_peak_is_recovered_too(station, play, chromate):
     assert abs(shift) < 0.005
 
 
-def test_noise_leaves_no_bias(station, play, iron):
-    scan = play(iron, noise=0.02, seed=3)
-    (reading,) = readings(station(), scan)
-    (clean,) = readings(station(), play(iron))
+@pytest.mark.parametrize("beamline", [ISS, QAS], ids=["iss", "qas"])
+def test_noise_leaves_no_bias(station, play, iron, beamline):
+    scan = play(iron, beamline=beamline, noise=0.02, seed=3)
+    (reading,) = readings(station(beamline.name), scan)
+    (clean,) = readings(station(beamline.name), play(iron, beamline=beamline))
     difference = reading.mu["transmission"] - clean.mu["transmission"]
     assert np.std(difference) > 1e-3, "there is noise"
     assert abs(difference.mean()) < 3 * np.std(difference) / np.sqrt(difference.size)
