@@ -183,6 +183,10 @@ def tiled(
     ] = None,
     host: Annotated[str, typer.Option(help="Whom to listen to; this machine only.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8000,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder with the files of raw fly scans, to be served too; repeat."),
+    ] = None,
 ) -> None:
     """Serve scans and results by Tiled on this machine, for a single instrument.
 
@@ -192,7 +196,7 @@ def tiled(
     from rankaae_stream.tiled_command import run_tiled
 
     with _told_plainly():
-        run_tiled(console, directory, host=host, port=port)
+        run_tiled(console, directory, host=host, port=port, files=files or ())
 
 
 models = typer.Typer(help="The shipped models with their scores, and whether they are whole.")
