@@ -234,7 +234,9 @@ def _cells(item: PlayedCase) -> tuple[str, str, str]:
     low, high = (sum(state[end] for state in states if state) for end in ("low", "high"))
     mean = sum(answers) / len(answers)
     interval = f"{low / len(answers):+.2f} to {high / len(answers):+.2f}"
-    return f"[bold]{mean:+.2f}[/]", interval, "; ".join(filter(None, words))
+    # Greyed, never hidden: a number out of domain is shown as what it is.
+    style = "dim" if any("out_of_domain" in s["flags"] for s in shown) else "bold"
+    return f"[{style}]{mean:+.2f}[/]", interval, "; ".join(filter(None, words))
 
 
 def _words(summary: Mapping[str, Any], about: str) -> str:
