@@ -59,16 +59,22 @@ class Sweeps:
         mu: Mapping[Channel, Floats],
         levels: Mapping[str, Floats] = _NONE,
         limits: Mapping[str, Limits] = _NONE,
+        flags: Mapping[Channel, Sequence[Flag]] | None = None,
     ) -> None:
-        """Append points (n,) in time order; every channel and level (n,)."""
+        """Append points (n,) in time order; every channel and level (n,).
+
+        `flags` are of the sweep that they end in, or without points of the last one.
+        """
         for i in range(energy.size):
             self._add(
                 float(energy[i]),
                 {channel: float(v[i]) for channel, v in mu.items()},
                 {role: float(v[i]) for role, v in levels.items()},
             )
-        if self.items:
+        if self.items and energy.size:
             self.items[-1].limits = limits
+        if self.items and flags:
+            self.items[-1].flags = flags
 
     def add_whole(
         self,

@@ -20,6 +20,7 @@ from rankaae_stream.spectrum import Edge, EnergyGrid, Floats, NormalizationRange
 __all__ = [
     "CARD_SCHEMA",
     "EVIDENCE",
+    "KINDS",
     "DomainRule",
     "ModelCard",
     "MonotoneMap",
@@ -32,6 +33,9 @@ CARD_SCHEMA = 2
 
 EVIDENCE = ("measured", "simulation")
 """What speaks for a descriptor; see `Output`."""
+
+KINDS = ("herfd",)
+"""Kinds of spectra that a card may say its model was trained on, each a key that is true."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +135,11 @@ class DomainRule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelCard:
-    """A checked card.json; `raw` keeps what the runtime does not use (data, scores, domain)."""
+    """A checked card.json; `raw` keeps what the runtime does not use (data, scores, domain).
+
+    `trained_for` names kinds of spectra beside plain absorption, of `KINDS`; a card that
+    names none holds for plain absorption only.
+    """
 
     id: str
     name: str
@@ -146,6 +154,7 @@ class ModelCard:
     outputs: tuple[Output, ...]
     domain: DomainRule
     raw: Mapping[str, Any]
+    trained_for: frozenset[str] = frozenset()
 
     @property
     def title(self) -> ModelName:
@@ -207,6 +216,7 @@ class ModelCard:
             outputs=outputs,
             domain=_domain(raw["domain"]),
             raw=raw,
+            trained_for=_trained_for(raw),
         )
 
 
@@ -234,6 +244,13 @@ def _output(item: dict[str, Any]) -> Output:
         error_per_spread=float(item["error_per_spread"]),
         evidence=str(item["evidence"]),
     )
+
+
+def _trained_for(raw: dict[str, Any]) -> frozenset[str]:
+    for kind in KINDS:
+        if not isinstance(raw.get(kind, False), bool):
+            raise ValueError(f"{kind} is {raw[kind]!r}, and must be true or false")
+    return frozenset(kind for kind in KINDS if raw.get(kind))
 
 
 def _domain(item: dict[str, Any]) -> DomainRule:

@@ -6,7 +6,7 @@ Where none names the element, the energies of the finished scan tell.
 
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -15,7 +15,7 @@ import numpy as np
 
 from rankaae_stream.spectrum import Channel, Floats
 
-__all__ = ["Choice", "Rule", "element_within", "k_edges", "lookup"]
+__all__ = ["Choice", "Exclusion", "Rule", "element_within", "k_edges", "lookup"]
 
 Document = Mapping[str, Any]
 Rule = Mapping[str, Sequence[str]]
@@ -29,6 +29,19 @@ TAIL = 15.0
 
 _STATED_EDGE = re.compile(r"(?:([A-Z][a-z]?)[\s_-]*)?(K|L[123])")
 _CHANNELS: tuple[Channel, ...] = ("transmission", "fluorescence", "pips")
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """A rule for runs that are not analysed, and why.
+
+    Where `unless_model` names a kind of spectrum, such as ``herfd``, runs that fit are
+    analysed by a model whose card says that it was trained on such.
+    """
+
+    reason: str
+    rule: Rule
+    unless_model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +59,8 @@ class Choice:
         That channel where no key names one.
     xas : tuple of Rule
         A run is XAS when one of these fits; without any, every run may be.
-    not_xas : tuple of (str, Rule)
-        Unless one of these fits, with its reason.
+    not_xas : tuple of Exclusion
+        Unless one of these fits; the first that does says why.
     others : {"refuse", "skip"}
         What becomes of the others: a published refusal, or silence.
     """
@@ -57,7 +70,7 @@ class Choice:
     channel: tuple[str, ...] = ()
     primary: Channel = "transmission"
     xas: tuple[Rule, ...] = ()
-    not_xas: tuple[tuple[str, Rule], ...] = ()
+    not_xas: tuple[Exclusion, ...] = ()
     others: Literal["refuse", "skip"] = "refuse"
 
     @property
@@ -69,11 +82,17 @@ class Choice:
         """
         return self.others == "skip" and not self.xas
 
-    def unwanted(self, start: Document) -> str:
-        """Why a run is not XAS, or an empty text when it is."""
-        for reason, rule in self.not_xas:
-            if _fits(rule, start):
-                return f"{reason} ({_say(rule, start)})" if reason else _say(rule, start)
+    def unwanted(self, start: Document, trained_for: Collection[str] = ()) -> str:
+        """Why a run is not XAS that can be answered, or an empty text when it is.
+
+        `trained_for` are the kinds of spectra that the card of its edge's model names.
+        """
+        for exclusion in self.not_xas:
+            if _fits(exclusion.rule, start):
+                if exclusion.unless_model in trained_for:
+                    break
+                said = _say(exclusion.rule, start)
+                return f"{exclusion.reason} ({said})" if exclusion.reason else said
         if self.xas and not any(_fits(rule, start) for rule in self.xas):
             keys = dict.fromkeys(key for rule in self.xas for key in rule)
             return f"the profile takes no run with {_say(keys, start)} for XAS"

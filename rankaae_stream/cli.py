@@ -46,15 +46,31 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the Tiled server up until Ctrl-C.")
     ] = False,
+    beamline: Annotated[
+        str | None,
+        typer.Option(
+            help="Play this beamline's session instead, in its own documents and files: iss, qas, "
+            "bmm, tes or generic."
+        ),
+    ] = None,
 ) -> None:
     """Scan measured spectra on a simulated beamline and publish their oxidation states.
 
     Starts a Tiled server on this machine, runs ordinary bluesky scans with the
     plugin subscribed, and prints what a client then reads from Tiled.
     """
+    from rankaae_stream.beamline_demo import run_beamline_demo
     from rankaae_stream.demo import run_demo
 
     with _told_plainly():
+        if beamline is not None:
+            if element or quick:
+                raise ConfigurationError(
+                    "--element and --quick choose scans of the demo itself; "
+                    "leave them out beside --beamline"
+                )
+            run_beamline_demo(console, beamline, directory=directory, keep=keep)
+            return
         run_demo(
             console,
             element=element.capitalize() if element else None,
@@ -167,6 +183,10 @@ def tiled(
     ] = None,
     host: Annotated[str, typer.Option(help="Whom to listen to; this machine only.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8000,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder with the files of raw fly scans, to be served too; repeat."),
+    ] = None,
 ) -> None:
     """Serve scans and results by Tiled on this machine, for a single instrument.
 
@@ -176,7 +196,7 @@ def tiled(
     from rankaae_stream.tiled_command import run_tiled
 
     with _told_plainly():
-        run_tiled(console, directory, host=host, port=port)
+        run_tiled(console, directory, host=host, port=port, files=files or ())
 
 
 models = typer.Typer(help="The shipped models with their scores, and whether they are whole.")

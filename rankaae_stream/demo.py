@@ -29,7 +29,7 @@ from rankaae_stream.server import EmbeddedServer
 from rankaae_stream.simulate import Beamline, Sample, scan, scan_energies, series
 from rankaae_stream.tables import flag_markup
 
-__all__ = ["run_demo"]
+__all__ = ["PATIENCE", "hand_over", "run_demo"]
 
 PATIENCE = 120.0
 """Seconds to wait for the last results; then the demo has failed and says so."""
@@ -82,9 +82,7 @@ def run_demo(
     try:
         rows = _scan(console, server, samples, folder / "spool", quick)
         console.print(_table(rows))
-        _say_where(console, server, folder, keep)
-        if keep:
-            _wait_for_interrupt(console)
+        hand_over(console, server, folder, keep=keep)
     finally:
         server.close()
     return rows
@@ -216,3 +214,10 @@ def _wait_for_interrupt(console: Console) -> None:
             time.sleep(3600)
     except KeyboardInterrupt:
         console.print("stopping the server")
+
+
+def hand_over(console: Console, server: EmbeddedServer, folder: Path, *, keep: bool) -> None:
+    """Say where the results are and, where it is to be kept, leave the server up."""
+    _say_where(console, server, folder, keep)
+    if keep:
+        _wait_for_interrupt(console)

@@ -21,7 +21,7 @@ from rankaae_stream.foils import AcceptedFoil, FoilHistory, Foils
 from rankaae_stream.layouts.base import CollectingReader, Document, Layout, Reader, Reading
 from rankaae_stream.quality import signal_flags
 from rankaae_stream.report import EarlierFoil, Flag, Report, Result
-from rankaae_stream.spectrum import Channel, Edge
+from rankaae_stream.spectrum import Channel, Edge, edge_of
 
 __all__ = ["Pipeline", "result_uid"]
 
@@ -177,7 +177,7 @@ class Pipeline:
         # A run derived from another is an analysis, ours or somebody's.
         if "original_run_uid" in doc or doc["uid"] in self._runs:
             return
-        unwanted = self._choice.unwanted(doc)
+        unwanted = self._choice.unwanted(doc, self._trained_for(doc))
         if unwanted and self._choice.others == "skip":
             logger.debug("run %s is left alone: %s", doc["uid"], unwanted)
             return
@@ -189,6 +189,15 @@ class Pipeline:
             time=float(doc.get("time", 0.0)),
         )
         heapq.heappush(self._deadlines, (now + self._stop_deadline, doc["uid"]))
+
+    def _trained_for(self, start: Document) -> frozenset[str]:
+        """What the card of the stated edge's model names beside plain absorption."""
+        element, shell = self._choice.stated_edge(start)
+        try:
+            model = self._analysis.models.get(str(edge_of(element, np.empty(0), shell)))
+        except Refused:  # not stated, or of no model
+            return frozenset()
+        return model.card.trained_for if model is not None else frozenset()
 
     def _run_of(self, name: str, doc: Document) -> _Run | None:
         if "run_start" in doc:
@@ -258,9 +267,6 @@ class Pipeline:
     def _end(self, run: _Run, flags: list[Flag], dropped: int = 0) -> None:
         if not dropped:
             self._collect(run, last=True)
-        uid = run.start["uid"]
-        del self._runs[uid]
-        self._owner = {key: owner for key, owner in self._owner.items() if owner != uid}
         remaining = run.sweeps.items[run.answered :]
         try:
             if dropped:
@@ -281,6 +287,10 @@ class Pipeline:
             for sweep in remaining:
                 self._answer(run, sweep, flags if sweep.index == remaining[-1].index else [])
         finally:
+            # Open until it is answered: who waits for that looks at `open_runs`.
+            uid = run.start["uid"]
+            del self._runs[uid]
+            self._owner = {key: owner for key, owner in self._owner.items() if owner != uid}
             self._late.discard(uid)
 
     # ---- answering -----------------------------------------------------------------
@@ -425,7 +435,7 @@ class Pipeline:
 
 def _add(run: _Run, reading: Reading) -> None:
     if reading.sweep is None:
-        run.sweeps.add(reading.energy, reading.mu, reading.levels, reading.limits)
+        run.sweeps.add(reading.energy, reading.mu, reading.levels, reading.limits, reading.flags)
     else:
         run.sweeps.add_whole(
             reading.sweep,

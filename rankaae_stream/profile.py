@@ -33,7 +33,8 @@ from pydantic_settings import (
 )
 
 from rankaae_stream import resources
-from rankaae_stream.choose import Choice
+from rankaae_stream.card import KINDS
+from rankaae_stream.choose import Choice, Exclusion
 from rankaae_stream.energy import AxisRules
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.files.pizzabox import APB_CHANNELS
@@ -45,7 +46,7 @@ from rankaae_stream.layouts.step import Role, StepLayout
 from rankaae_stream.layouts.tes import TesLayout
 from rankaae_stream.spectrum import Limits, NormalizationRanges
 
-__all__ = ["Profile", "load_profile"]
+__all__ = ["Profile", "load_profile", "reading_under"]
 
 API_KEY_VARIABLE = "RANKAAE_STREAM_TILED_API_KEY"
 
@@ -274,10 +275,21 @@ class RunSettings(_Table):
     def _as_tables(cls, rules: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
         """``"XDI._mode" = ...`` and a table ``[XDI]`` are the same."""
         return tuple(
-            {key: str(value) for key, value in rule.items() if key == "reason"}
+            {key: str(value) for key, value in rule.items() if key in _NO_PATTERNS}
             | _nested(_flat(_patterns(rule)))
             for rule in rules
         )
+
+    @field_validator("not_xas")
+    @classmethod
+    def _knows_kind(cls, rules: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        for rule in rules:
+            if rule.get("unless_model", KINDS[0]) not in KINDS:
+                raise ValueError(
+                    f"unless_model is {rule['unless_model']!r}; a model's card can say "
+                    f"{' or '.join(KINDS)}"
+                )
+        return rules
 
     def build(self) -> Choice:
         """The choice these settings describe."""
@@ -287,7 +299,12 @@ class RunSettings(_Table):
             self.channel,
             self.primary,
             tuple(_flat(_patterns(rule)) for rule in self.xas),
-            tuple((rule.get("reason", ""), _flat(_patterns(rule))) for rule in self.not_xas),
+            tuple(
+                Exclusion(
+                    rule.get("reason", ""), _flat(_patterns(rule)), rule.get("unless_model", "")
+                )
+                for rule in self.not_xas
+            ),
             self.others,
         )
 
@@ -505,6 +522,21 @@ def load_profile(name_or_path: str | Path, **overrides: Any) -> Profile:
         raise ConfigurationError(f"profile {path}: {problems}") from error
 
 
+def reading_under(name_or_path: str | Path, folder: Path | str, **overrides: Any) -> Profile:
+    """Read a profile whose scans' files may lie in one folder only, whatever it says itself.
+
+    The parameters are those of `load_profile`.
+    """
+    layouts = load_profile(name_or_path, **overrides).layout
+    moved = [
+        layout.model_dump() for layout in (layouts if isinstance(layouts, tuple) else (layouts,))
+    ]
+    for layout in moved:
+        if "allowed_roots" in layout:
+            layout["allowed_roots"] = [str(folder)]
+    return load_profile(name_or_path, **{**overrides, "layout": moved})
+
+
 def _analysis_of(layout: _Table) -> dict[str, Any]:
     """A layout's settings that can change a number."""
     plain = layout.model_dump(mode="json")
@@ -519,8 +551,12 @@ def _analysis_of(layout: _Table) -> dict[str, Any]:
     return plain
 
 
+_NO_PATTERNS = ("reason", "unless_model")
+"""Keys of a rule that say something of it; all others are the start document's."""
+
+
 def _patterns(rule: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in rule.items() if key != "reason"}
+    return {key: value for key, value in rule.items() if key not in _NO_PATTERNS}
 
 
 def _flat(rule: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[str, ...]]:

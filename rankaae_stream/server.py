@@ -18,18 +18,21 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.files.pizzabox import MIMETYPES
 
 __all__ = ["TREES", "EmbeddedServer", "configuration"]
 
 TREES = ("raw", "processed")
 """The scans as measured, and the results."""
 
+ADAPTER = "rankaae_stream.files.tiled_adapters:PizzaboxAdapter"
 KEY_VARIABLE = "TILED_SINGLE_USER_API_KEY"
 CONFIG, LOG = "tiled.json", "tiled.log"
 LOG_LINES = 15
@@ -79,6 +82,8 @@ class EmbeddedServer:
         Whether reading needs no key; by default only on a loopback host.
     timeout : float
         Seconds that a start may take.
+    readable : sequence of Path
+        Folders from which raw runs' own files are served, HDF5 and those of pizza boxes.
     extra : dict, optional
         Further keys of Tiled's configuration, e.g. ``routers``.
 
@@ -97,6 +102,7 @@ class EmbeddedServer:
         api_key: str | None = None,
         allow_anonymous_access: bool | None = None,
         timeout: float = 60.0,
+        readable: Sequence[Path | str] = (),
         extra: dict[str, Any] | None = None,
     ) -> None:
         self.host = host
@@ -111,6 +117,7 @@ class EmbeddedServer:
             allow_anonymous_access = _is_loopback(host)
         self.allow_anonymous_access = allow_anonymous_access
         self.timeout = timeout
+        self._readable = tuple(readable)
         self._extra = dict(extra or {})
         self._given = Path(directory).expanduser().resolve() if directory is not None else None
         self._directory: Path | None = self._given
@@ -243,6 +250,7 @@ class EmbeddedServer:
             host=self.host,
             port=self.port,
             allow_anonymous_access=self.allow_anonymous_access,
+            readable=self._readable,
         )
         try:
             for tree in TREES:
@@ -309,9 +317,21 @@ class EmbeddedServer:
 
 
 def configuration(
-    directory: Path, *, host: str, port: int, allow_anonymous_access: bool
+    directory: Path,
+    *,
+    host: str,
+    port: int,
+    allow_anonymous_access: bool,
+    readable: Sequence[Path | str] = (),
 ) -> dict[str, Any]:
-    """Tiled's configuration for two trees in one directory; it holds no key."""
+    """Tiled's configuration for two trees in one directory; it holds no key.
+
+    The files that raw runs name are served from the folders `readable` only.
+    """
+    files: dict[str, Any] = {}
+    if readable:
+        files["readable_storage"] = [str(folder) for folder in readable]
+        files["adapters_by_mimetype"] = dict.fromkeys(MIMETYPES.values(), ADAPTER)
     return {
         "trees": [
             {
@@ -324,6 +344,7 @@ def configuration(
                         f"sqlite:///{directory / tree / 'tables.db'}",
                     ],
                     "specs": [{"name": "CatalogOfBlueskyRuns", "version": "3.0"}],
+                    **(files if tree == TREES[0] else {}),
                 },
             }
             for tree in TREES

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,12 @@ DIRECTORY = Path("~/.local/share/rankaae-stream/tiled")
 
 
 def run_tiled(
-    console: Console, directory: Path | None = None, *, host: str = "127.0.0.1", port: int = 8000
+    console: Console,
+    directory: Path | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    files: Sequence[Path] = (),
 ) -> None:
     """Serve a directory until Ctrl-C or SIGTERM.
 
@@ -31,6 +36,8 @@ def run_tiled(
         For the databases and files, made where it is missing; `DIRECTORY` by default.
     host, port : str, int
         Port 0 takes a free one.
+    files : sequence of Path
+        Folders of raw fly scans' own files, served with their runs.
 
     Raises
     ------
@@ -38,7 +45,13 @@ def run_tiled(
         When the environment has no key, the server does not start, or it ends by
         itself.
     """
-    server = EmbeddedServer(directory or DIRECTORY, host=host, port=port, api_key=_key())
+    readable = [folder.expanduser().resolve() for folder in files]
+    for folder in readable:
+        if not folder.is_dir():
+            raise ConfigurationError(f"there is no folder {folder} with files of scans to serve")
+    server = EmbeddedServer(
+        directory or DIRECTORY, host=host, port=port, api_key=_key(), readable=readable
+    )
     with _terminated_as_interrupted():
         try:
             with console.status("starting the Tiled server"):

@@ -149,12 +149,12 @@ def chromate(root):
 @pytest.fixture(scope="session")
 def reading_under():
     """A shipped profile whose fly scans are read under one folder only, with other changes."""
-    from rankaae_stream.profile import load_profile
+    from rankaae_stream.profile import load_profile, reading_under
 
     def make(name, folder, settings=(), **layout):
-        shipped = load_profile(name).layout
-        fly, *others = shipped if isinstance(shipped, tuple) else (shipped,)
-        changed = {**fly.model_dump(), "allowed_roots": [folder], **layout}
+        moved = reading_under(name, folder).layout
+        fly, *others = moved if isinstance(moved, tuple) else (moved,)
+        changed = {**fly.model_dump(), **layout}
         return load_profile(
             name, layout=[changed, *(other.model_dump() for other in others)], **dict(settings)
         )

@@ -163,14 +163,40 @@ def test_a_dilute_sample_is_answered_from_its_fluorescence(play):
     assert transmission.refusal is not None or steps["transmission"] < 0.02
 
 
-def test_noise_leaves_no_bias(play):
-    biases = []
-    for seed in range(8):
-        _, spectra = play("bmm", bmm.xafs(Beam(HEMATITE, noise=2e-3, seed=seed), name=f"n{seed}"))
-        for spectrum, _ in spectra.values():
-            if spectrum.channel == "transmission":
-                biases.append(np.mean(spectrum.mu - played(spectrum, HEMATITE)[0]))
-    assert abs(np.mean(biases)) < 4 * 2e-3 * np.sqrt(2) / np.sqrt(8 * 347)
+NOISY = {
+    "bmm": lambda beam, name, _: ("bmm", bmm.xafs(beam, name=name)),
+    "iss step": lambda beam, name, _: ("iss", steps.iss_step(beam, name=name)),
+    "ophyd step": lambda beam, name, _: ("generic", steps.ophyd_step(beam, name=name)),
+    "ophyd-async step": lambda beam, name, _: (
+        "generic",
+        steps.ophyd_async_step(beam, name=name, element="Fe"),
+    ),
+    "ophyd-async fly": lambda beam, name, folder: (
+        FLY.format(root=folder),
+        panda.fly(beam, folder, name=name, sweeps=1),
+    ),
+    "tes": lambda beam, name, _: ("tes", tes.fly(beam, name=name)),
+}
+
+
+@pytest.mark.parametrize("kind", NOISY)
+def test_noise_leaves_no_bias_at_any_beamline(play, tmp_path, kind):
+    """Energies as without noise; mu scatters about the played spectrum, by no more than it must."""
+    noise, scans, seeds = 2e-3, {}, range(100, 106)
+    for number, seed in enumerate((None, *seeds)):
+        beam = Beam(HEMATITE) if seed is None else Beam(HEMATITE, noise=noise, seed=seed)
+        _, spectra = play(*NOISY[kind](beam, f"{kind} {number}".replace(" ", "-"), tmp_path))
+        for (_, channel, _), (spectrum, _) in spectra.items():
+            scans.setdefault(channel, []).append(spectrum)
+    for clean, *noisy in scans.values():
+        assert len(noisy) == len(seeds)
+        for spectrum in noisy:
+            np.testing.assert_array_equal(spectrum.energy, clean.energy)
+        # Of an absorption or of a ratio: two signals' noise, in units that are the same for both.
+        scale = 1.0 if clean.channel == "transmission" else clean.mu
+        off = np.array([(spectrum.mu - clean.mu) / scale for spectrum in noisy])
+        assert 0.5 * noise < np.std(off) < 2 * noise
+        assert abs(off.mean()) < 4 * np.std(off) / np.sqrt(off.size)
 
 
 def test_without_a_foil_in_the_beam_it_is_said(play):
@@ -445,9 +471,99 @@ def test_a_file_that_never_comes_is_named(play, tmp_path):
     (tmp_path / "fly.h5").unlink()
     results, _ = play(FLY.format(root=tmp_path), documents)
     assert refusals(results) == ["missing_file"]
+    assert results[0].report.refusal.message.startswith("energy: ")
     assert "fly.h5" in results[0].report.refusal.message
     results, _ = play(FLY.format(root=tmp_path), panda.fly(Beam(HEMATITE), tmp_path, name="next"))
     assert set(refusals(results)) == {None}
+
+
+@pytest.fixture
+def opened(analysis, tmp_path):
+    """A pipeline of fly scans in ``tmp_path``, and its final results."""
+    path = tmp_path / "profile.toml"
+    path.write_text(FLY.format(root=tmp_path))
+    results = []
+
+    def take(result):
+        if result.report.complete:
+            results.append(result)
+
+    return build_pipeline(load_profile(path), take, analysis), results
+
+
+def test_a_fly_scans_file_that_appears_after_the_stop_is_waited_for(opened, tmp_path):
+    pipeline, results = opened
+    documents = list(panda.fly(Beam(HEMATITE), tmp_path, sweeps=2))
+    path = tmp_path / "fly.h5"
+    content = path.read_bytes()
+    path.unlink()
+    for name, doc in documents:
+        pipeline.feed(name, doc, 100.0)
+    assert (pipeline.waiting_for_files, results) == (1, [])
+    for share in (0.5, 0.9, 0.99):
+        path.write_bytes(content[: int(share * len(content))])
+        pipeline.tick(101.0 + share)
+        assert results == [], "its copy has begun"
+    path.write_bytes(content)
+    pipeline.tick(103.0)
+    assert channels(results) == [
+        (channel, sweep) for sweep in range(2) for channel in ("transmission", "fluorescence")
+    ]
+    assert refusals(results) == [None] * 4
+    assert {name for r in results for name in flags(r)} == {"energy_shift"}
+    assert (pipeline.waiting_for_files, pipeline.open_runs) == (0, 0)
+
+
+def test_a_fly_scans_file_that_lacks_its_end_is_named_with_the_field(opened, tmp_path):
+    import h5py
+
+    pipeline, results = opened
+    documents = list(panda.fly(Beam(HEMATITE), tmp_path, sweeps=2))
+    with h5py.File(tmp_path / "fly.h5", "a") as file:
+        file["it"].resize((790,))
+    for name, doc in documents:
+        pipeline.feed(name, doc, 100.0)
+    assert {sweep for _, sweep in channels(results)} == {0}, "more rows may still come"
+    pipeline.tick(120.1)
+    assert [flags(r) for r in results[:2]] == [["energy_shift"]] * 2
+    for result in results[2:]:
+        (said,) = [f.message for f in result.report.flags if f.name == "truncated_file"]
+        assert said == f"it: {tmp_path / 'fly.h5'}: 790 rows, 800 were announced"
+        assert result.report.refusal is None
+
+
+def test_a_fly_scan_whose_rows_were_never_announced_names_the_fields(opened, tmp_path):
+    pipeline, results = opened
+    documents = list(panda.fly(Beam(HEMATITE), tmp_path))
+    (resource,) = [d["uid"] for n, d in documents if d.get("data_key") == "it" and "uri" in d]
+    for name, doc in documents:
+        if doc.get("stream_resource") != resource:
+            pipeline.feed(name, doc, 0.0)
+    assert refusals(results) == ["missing_fields"]
+    assert results[0].report.refusal.message.endswith("rows of it")
+
+
+@pytest.mark.parametrize("kind", ["external", "virtual"])
+def test_a_fly_scans_file_cannot_lead_to_another(opened, tmp_path, kind):
+    import h5py
+
+    pipeline, results = opened
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    documents = list(panda.fly(Beam(HEMATITE), elsewhere))
+    with h5py.File(tmp_path / "fly.h5", "w") as file:
+        for key in ("energy", "i0", "it", "ir", "iff"):
+            if kind == "external":
+                file[key] = h5py.ExternalLink(str(elsewhere / "fly.h5"), key)
+            else:
+                layout = h5py.VirtualLayout((800,), float)
+                layout[:] = h5py.VirtualSource(str(elsewhere / "fly.h5"), key, (800,))
+                file.create_virtual_dataset(key, layout)
+    for name, doc in documents:
+        uri = {"uri": f"file://localhost{tmp_path}/fly.h5"} if "uri" in doc else {}
+        pipeline.feed(name, {**doc, **uri}, 0.0)
+    assert refusals(results) == ["outside_roots"]
+    assert "another file" in results[0].report.refusal.message
 
 
 # ---- what the results say ------------------------------------------------------------

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from rankaae_stream.choose import Choice, element_within, k_edges
+from rankaae_stream.choose import Choice, Exclusion, element_within, k_edges
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.profile import load_profile
 from rankaae_stream.spectrum import K_EDGES
 
 ISS = Choice(
     xas=({"experiment": ("fly_scan", "step_scan")}, {"plan_name": ("scan_nd xafs*",)}),
-    not_xas=(("an emission spectrum", {"spectrometer": ("?*",)}),),
+    not_xas=(Exclusion("an emission spectrum", {"spectrometer": ("?*",)}),),
 )
 
 
@@ -43,6 +43,18 @@ def test_a_run_is_xas_when_one_rule_fits(start):
 )
 def test_what_is_not_xas_says_why(start, words):
     assert words in ISS.unwanted(start)
+
+
+def test_a_rule_can_leave_a_run_to_a_model_that_was_trained_on_its_kind():
+    herfd = Exclusion("HERFD", {"spectrometer": ("johann",)}, unless_model="herfd")
+    start = {"experiment": "fly_scan", "spectrometer": "johann"}
+    choice = Choice(xas=ISS.xas, not_xas=(herfd, *ISS.not_xas))
+    assert choice.unwanted(start) == "HERFD (spectrometer 'johann')"
+    assert choice.unwanted(start, {"herfd"}) == ""
+    assert choice.unwanted({**start, "experiment": "count"}, {"herfd"}), "it must be XAS still"
+    assert "emission" in choice.unwanted({**start, "spectrometer": "von_hamos"}, {"herfd"})
+    emission = Choice(not_xas=(*ISS.not_xas, herfd))
+    assert "emission" in emission.unwanted(start, {"herfd"}), "the first that fits says why"
 
 
 def test_all_keys_of_a_rule_have_to_fit():
@@ -125,6 +137,8 @@ def test_dotted_keys_and_tables_are_the_same_rule(tmp_path):
 def test_a_rule_that_is_none_is_named(tmp_path):
     with pytest.raises(ConfigurationError, match="plan_name must be a text"):
         load_profile(toml(tmp_path, "[[run.xas]]\nplan_name = []"))
+    with pytest.raises(ConfigurationError, match=r"unless_model is 'xes'.*can say herfd"):
+        load_profile(toml(tmp_path, '[[run.not_xas]]\nx = "y"\nunless_model = "xes"'))
     with pytest.raises(ConfigurationError, match="primary"):
         load_profile(toml(tmp_path, '[run]\nprimary = "reference"'))
 

@@ -79,6 +79,7 @@ def test_a_missing_file_is_named(copied):
         ({"schema": 3}, "schema 3"),
         ({"members": 99}, "99 members"),
         ({"edge": {"element": "Fe"}}, "not a valid model card"),
+        ({"herfd": "no"}, "herfd is 'no', and must be true or false"),
         ({"outputs": [{"name": "x"}]}, "not a valid model card"),
     ],
 )
@@ -86,6 +87,14 @@ def test_a_card_that_contradicts_itself_is_refused(copied, change, says):
     card = json.loads((copied[0] / "card.json").read_text())
     with pytest.raises(ModelError, match=says):
         ModelCard.from_bytes(json.dumps({**card, **change}).encode())
+
+
+def test_a_card_says_what_its_model_was_trained_for_beside_plain_absorption(shipped):
+    content = (shipped[0] / "card.json").read_bytes()
+    card = ModelCard.from_bytes(content)
+    assert (card.id, card.trained_for) == (shipped[1], frozenset())
+    herfd = json.dumps({**json.loads(content), "herfd": True}).encode()
+    assert ModelCard.from_bytes(herfd).trained_for == {"herfd"}
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff\xfe"])

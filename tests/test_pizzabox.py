@@ -2,6 +2,8 @@
 
 import copy
 import dataclasses
+import hashlib
+import json
 import os
 import shutil
 import tracemalloc
@@ -13,9 +15,11 @@ import pytest
 from tiled.queries import Key
 
 from rankaae_stream import replay as replay_module
+from rankaae_stream import resources
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.electrometer import Currents
+from rankaae_stream.loading import build_pipeline
 from rankaae_stream.pipeline import Pipeline
 from rankaae_stream.profile import load_profile
 from rankaae_stream.simulate.pizzabox import ISS, QAS, Detector, fly_scan
@@ -167,10 +171,11 @@ def test_a_sharp_pre_edge_peak_is_recovered_too(station, play, chromate):
     assert abs(shift) < 0.005
 
 
-def test_noise_leaves_no_bias(station, play, iron):
-    scan = play(iron, noise=0.02, seed=3)
-    (reading,) = readings(station(), scan)
-    (clean,) = readings(station(), play(iron))
+@pytest.mark.parametrize("beamline", [ISS, QAS], ids=["iss", "qas"])
+def test_noise_leaves_no_bias(station, play, iron, beamline):
+    scan = play(iron, beamline=beamline, noise=0.02, seed=3)
+    (reading,) = readings(station(beamline.name), scan)
+    (clean,) = readings(station(beamline.name), play(iron, beamline=beamline))
     difference = reading.mu["transmission"] - clean.mu["transmission"]
     assert np.std(difference) > 1e-3, "there is noise"
     assert abs(difference.mean()) < 3 * np.std(difference) / np.sqrt(difference.size)
@@ -342,10 +347,13 @@ def test_a_low_signal_is_named(station, play, iron):
     assert flags["low_signal"].value < 20.0
 
 
+@pytest.mark.parametrize("streaming", [False, True], ids=["resource", "stream_resource"])
 @pytest.mark.parametrize("key", ["apb_stream", "pb9_enc1", "xs_ch01_roi01"])
-def test_a_file_that_is_three_seconds_late_is_waited_for(station, play, iron, key, tmp_path):
+def test_a_file_that_is_three_seconds_late_is_waited_for(
+    station, play, iron, key, streaming, tmp_path
+):
     pipeline = station()
-    scan = play(iron, detector=Detector())
+    scan = play(iron, detector=Detector(), streaming=streaming)
     late = tmp_path / "late"
     shutil.move(scan.files[key], late)
     feed(pipeline, scan, 100.0)
@@ -672,6 +680,31 @@ def test_what_is_no_plain_absorption_scan_is_refused_with_its_reason(station, pl
     pipeline.results.clear()
     feed(pipeline, play(iron))
     assert only(pipeline).refusal is None
+
+
+def test_herfd_is_answered_by_a_model_whose_card_says_so_and_by_no_other(
+    play, iron, tmp_path, reading_under
+):
+    shipped = next((resources.folder("models") / "fe-k").iterdir())
+    mine = tmp_path / "model"
+    shutil.copytree(shipped, mine)
+    card = json.dumps({**json.loads((mine / "card.json").read_text()), "herfd": True}).encode()
+    (mine / "card.json").write_bytes(card)
+    pinned = {"Fe K": {"path": str(mine), "id": hashlib.sha256(card).hexdigest()}}
+    profile = reading_under("iss", tmp_path / "data", {"models": pinned})
+    results = []
+    pipeline = build_pipeline(profile, results.append)
+    herfd = {"spectrometer": "johann"}
+    scan = play(iron, md=herfd, uid="fe", detector=Detector("pil100k"))
+    feed(pipeline, scan)
+    assert [r.report.refusal for r in results] == [None, None]
+    assert {r.report.model.id for r in results} == {pinned["Fe K"]["id"]}
+    results.clear()
+    for md in ({"element": "Mn"}, {"element": ""}, {"scan_kind": "johann_xes"}):
+        feed(pipeline, play(iron, uid=str(md), md={**herfd, **md, "e0": 0}))
+    reasons = [r.report.refusal.message for r in results]
+    assert ["HERFD" in reason for reason in reasons] == [True, True, False]
+    assert "an emission spectrum" in reasons[2]
 
 
 def test_a_defect_of_ours_ends_as_a_refusal(station, play, iron, monkeypatch):

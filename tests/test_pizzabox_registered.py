@@ -1,4 +1,4 @@
-"""Pizza-box files through databroker's handlers and Tiled's adapter: the same readers."""
+"""Raw fly scans through databroker's handlers and in Tiled: the same readers."""
 
 import importlib
 import tomllib
@@ -10,15 +10,17 @@ from bluesky_tiled_plugins import TiledWriter
 
 from rankaae_stream.files.frames import read_frames
 from rankaae_stream.files.pizzabox import read_apb, read_encoder, read_pulses
-from rankaae_stream.files.tiled_adapters import (
-    SPEC_TO_MIMETYPE,
-    PizzaboxAdapter,
-    raw_writer_options,
-)
+from rankaae_stream.files.tiled_adapters import raw_writer_options
+from rankaae_stream.loading import build_pipeline
 from rankaae_stream.pipeline import Pipeline
-from rankaae_stream.server import EmbeddedServer, configuration
+from rankaae_stream.profile import reading_under as profile_under
+from rankaae_stream.server import EmbeddedServer
+from rankaae_stream.simulate import panda, series
+from rankaae_stream.simulate.documents import Beam
 from rankaae_stream.simulate.pizzabox import Detector, fly_scan
-from rankaae_stream.simulate.samples import curves, series
+from rankaae_stream.simulate.samples import curves
+
+HEMATITE = next(sample for sample in series("Fe") if sample.name == "Fe2O3")
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +30,24 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scan(folder):
-    played = curves(next(sample for sample in series("Fe") if sample.name == "Fe2O3"))
+    played = curves(HEMATITE)
     return fly_scan(folder / "data", played, element="Fe", seconds=4.0, detector=Detector())
+
+
+@pytest.fixture(scope="module")
+def streamed(folder):
+    """A scan whose files stream resources name."""
+    detector = Detector("pil100k")
+    played = curves(HEMATITE)
+    return fly_scan(
+        folder / "data", played, element="Fe", seconds=4.0, detector=detector, streaming=True
+    )
+
+
+@pytest.fixture(scope="module")
+def hdf5(folder, scan):
+    """An ophyd-async fly scan's documents; its file lies beside the others."""
+    return list(panda.fly(Beam(HEMATITE), folder / "data", sweeps=2))
 
 
 @pytest.fixture(scope="module")
@@ -72,21 +90,24 @@ def test_databroker_fills_a_runs_events_with_what_the_readers_read(root, scan, t
 
 
 @pytest.fixture(scope="module")
-def stored(folder, scan):
-    """The run in Tiled, written while its files lie where the server may read."""
-    trees = configuration(folder / "tiled", host="127.0.0.1", port=0, allow_anonymous_access=True)[
-        "trees"
-    ]
-    adapter = f"{PizzaboxAdapter.__module__}:{PizzaboxAdapter.__name__}"
-    for tree in trees:
-        tree["args"]["readable_storage"] = [str(folder / "data")]
-        tree["args"]["adapters_by_mimetype"] = dict.fromkeys(SPEC_TO_MIMETYPE.values(), adapter)
-    with EmbeddedServer(folder / "tiled", extra={"trees": trees}) as server:
+def tree(folder, scan, streamed, hdf5):
+    """The runs in Tiled, written while their files lie where the server may read."""
+    with EmbeddedServer(folder / "tiled", readable=[folder / "data"]) as server:
         client = server.client("raw")
-        writer = TiledWriter(client, **raw_writer_options())
-        for name, doc in scan.documents:
-            writer(name, dict(doc))
-        yield client[scan.uid]
+        for documents in (scan.documents, streamed.documents, hdf5):
+            write(client, documents)
+        yield client
+
+
+def write(client, documents):
+    writer = TiledWriter(client, **raw_writer_options())
+    for name, doc in documents:
+        writer(name, dict(doc))
+
+
+@pytest.fixture(scope="module")
+def stored(tree, scan):
+    return tree[scan.uid]
 
 
 def test_a_raw_run_is_readable_in_tiled(stored, tables):
@@ -99,6 +120,39 @@ def test_a_detectors_sums_are_readable_in_tiled_too(stored, scan):
         scan.files["xs_ch02_roi01"], "entry/instrument/detector/NDAttributes/CHAN2ROI1"
     )
     assert np.array_equal(stored["xs_stream"]["xs_ch02_roi01"].read().ravel(), counts)
+
+
+def test_files_that_stream_resources_name_are_readable_in_tiled(tree, streamed):
+    run = tree[streamed.uid]
+    apb = read_apb(streamed.files["apb_stream"].read_bytes())
+    assert np.array_equal(run["apb_stream"]["apb_stream"].read()[0, :, 1:], apb.microvolt)
+    encoder = read_encoder(streamed.files["pb9_enc1"].read_bytes())
+    assert np.array_equal(run["pb9_enc1"]["pb9_enc1"].read()[0, :, 1], encoder.counts)
+    counts = read_frames(streamed.files["pil100k_roi1"], "entry/instrument/NDAttributes/_ROI1Total")
+    assert np.array_equal(run["pil100k_stream"]["pil100k_roi1"].read().ravel(), counts)
+
+
+def test_an_ophyd_async_fly_scan_is_readable_in_tiled_and_replays_to_the_live_report(
+    tree, hdf5, analysis, folder
+):
+    run = tree[hdf5[0][1]["uid"]]
+    energy = run["primary"]["energy"].read()
+    assert energy.shape == (800,)
+    assert energy[0] == energy[-1] == 7112 - 160, "up and down"
+    profile, answers = profile_under("generic", folder / "data"), []
+    for documents in (hdf5, run.documents()):
+        results = []
+        pipeline = build_pipeline(profile, results.append, analysis)
+        for name, doc in documents:
+            pipeline.feed(name, doc, 0.0)
+        pipeline.finish()
+        answers.append({r.uid: r.report for r in results if r.report.complete})
+    live, replayed = answers
+    assert len(live) == 4
+    assert {report.refusal for report in live.values()} == {None}
+    assert {uid: report.latent for uid, report in live.items()} == {
+        uid: report.latent for uid, report in replayed.items()
+    }
 
 
 def test_a_run_replayed_from_tiled_gives_the_live_report(

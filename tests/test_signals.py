@@ -216,4 +216,6 @@ def test_the_examples_in_the_profiles_load_when_their_marks_are_taken_off(tmp_pa
         lines[begin:end] = [line.lstrip("# ") for line in lines[begin:end]]
         path = tmp_path / f"{name}.toml"
         path.write_text("\n".join(lines))
-        assert load_profile(path).layout.limits["fluorescence"].high == 450_000
+        layout = load_profile(path).layout
+        layout = layout[0] if isinstance(layout, tuple) else layout
+        assert layout.limits["fluorescence"].high == 450_000

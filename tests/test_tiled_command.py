@@ -66,6 +66,15 @@ def test_without_a_key_it_says_how_to_make_one(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_of_files_that_is_not_there_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, KEY)
+    command = ["tiled", str(tmp_path / "data"), "--files", str(tmp_path / "raw")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 1
+    assert f"there is no folder {tmp_path / 'raw'}" in " ".join(done.output.split())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_server_that_ends_by_itself_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, KEY)
     real = EmbeddedServer.start

@@ -26,7 +26,7 @@ class Reading:
 
     `sweep` is the number of a sweep that is whole, from a layout that splits the
     motion itself; None for points that are still to be split. `flags` are what
-    the layout knows of each channel of such a sweep.
+    the layout knows of each channel of such a sweep, or of the one that these points end.
 
     `levels` are what the detectors read at each point, (n,) by role (i0, it,
     fluorescence ...), for those of which the profile states `limits`.

@@ -3,16 +3,17 @@
 The documents carry no values. A ``stream_resource`` names the file and data set
 of each field, and every ``stream_datum`` says how many more of its rows there are.
 A row is read when all fields have it; sweeps may follow each other in one stream.
+What is not in the file when the run ends is waited for.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rankaae_stream.errors import Refused
+from rankaae_stream.files.frames import read_rows
 from rankaae_stream.files.resolve import path_of_uri, resolve
 from rankaae_stream.layouts.base import Document, Reading
 from rankaae_stream.layouts.signals import (
@@ -23,7 +24,8 @@ from rankaae_stream.layouts.signals import (
     match_all,
     missing_fields,
 )
-from rankaae_stream.spectrum import Floats, Limits
+from rankaae_stream.report import Flag
+from rankaae_stream.spectrum import Channel, Floats, Limits
 
 __all__ = ["FlyLayout"]
 
@@ -72,7 +74,7 @@ class _Field:
     """One field's file, and how many of its rows are announced; `rows` belong to an event."""
 
     rows: int
-    path: Path | None = None
+    path: Path = Path()
     dataset: str = ""
     announced: int = 0
 
@@ -92,6 +94,7 @@ class _FlyReader:
         self._stream: _Stream | None = None
         self._resources: dict[str, Document] = {}
         self._done = 0
+        self._kept: list[Reading] = []
         self._problem: Refused | None = None
         self._streams: list[str] = []
 
@@ -110,9 +113,30 @@ class _FlyReader:
         if self._problem is not None:
             raise self._problem
         if self._stream is not None:
-            return "the run ended before its first point"
+            silent = [name for name, item in self._stream.fields.items() if not item.announced]
+            no_rows = f": no stream_datum announced rows of {', '.join(silent)}" if silent else ""
+            return f"the run ended before its first point{no_rows}"
         streams = ", ".join(self._streams) or "none"
         return f"the run has no stream {self._layout.stream!r}; its streams: {streams}"
+
+    def collect(self, *, last: bool) -> Sequence[Reading] | None:
+        reading = self._read()
+        if reading is not None:
+            self._kept.append(reading)
+        if self._problem is None:
+            return self._kept
+        if not last:
+            return None
+        if self._done:
+            self._kept.append(self._truncated(self._problem))
+        return self._kept
+
+    def _truncated(self, problem: Refused) -> Reading:
+        """No more points, and what there is to say of those before."""
+        flag = Flag("truncated_file", "warning", None, "", problem.message)
+        channels: tuple[Channel, ...] = ("transmission", "fluorescence", "pips")
+        time = self._stream.time if self._stream is not None else 0.0
+        return Reading(np.empty(0), {}, time, flags=dict.fromkeys(channels, (flag,)))
 
     def _describe(self, doc: Document) -> _Stream:
         layout, keys = self._layout, doc["data_keys"]
@@ -154,7 +178,7 @@ class _FlyReader:
             raise Refused(
                 "missing_fields", f"{name} is in a file of type {resource['mimetype']}, not {HDF5}"
             )
-        if wanted.path is None:
+        if not wanted.announced:
             wanted.path = self._path(name, resource)
             wanted.dataset = str(resource["parameters"].get("dataset", ""))
         wanted.announced = int(datum["indices"]["stop"]) * wanted.rows
@@ -179,21 +203,23 @@ class _FlyReader:
         ready = min(item.announced for item in stream.fields.values())
         if ready <= self._done:
             return None
-        try:
-            columns = {name: _rows(item, self._done, ready) for name, item in stream.fields.items()}
-        except OSError as error:
-            # A file may come after its announcement; the next document tries again.
-            there = all(item.path and item.path.exists() for item in stream.fields.values())
-            self._problem = Refused(
-                "file" if there else "missing_file", f"a file cannot be read: {error}"
-            )
-            return None
+        columns: dict[str, Floats] = {}
+        for name, item in stream.fields.items():
+            try:
+                columns[name] = read_rows(item.path, item.dataset, self._done, ready)
+            except Refused as refused:
+                problem = Refused(refused.name, f"{name}: {item.path}: {refused.message}")
+                if refused.name == "outside_roots":
+                    raise problem from refused
+                # A file may come after its announcement; the next look tries again.
+                self._problem = problem
+                return None
         count = min(column.size for column in columns.values())
         if count < ready - self._done:
             short = min(columns, key=lambda name: columns[name].size)
             self._problem = Refused(
                 "file",
-                f"{short} has {self._done + count} rows in {stream.fields[short].path}, "
+                f"{short}: {stream.fields[short].path}: {self._done + count} rows, "
                 f"{ready} were announced",
             )
         else:
@@ -213,15 +239,3 @@ class _FlyReader:
             levels=levels_of(limits, read),
             limits=limits,
         )
-
-
-def _rows(item: _Field, begin: int, end: int) -> Floats:
-    """Rows of one field, (n,), fewer where the file has not got them yet."""
-    import h5py
-
-    # Written at this moment by another process: no lock, and what is flushed is read.
-    with h5py.File(item.path, "r", libver="latest", swmr=True, locking=False) as file:
-        dataset: Any = file.get(item.dataset)
-        if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1:
-            raise OSError(f"{item.path} has no data set {item.dataset!r} of one axis")
-        return np.asarray(dataset[begin:end], dtype=float)

@@ -17,7 +17,7 @@ from rankaae_stream.simulate.plans import step_energies
 from rankaae_stream.simulate.samples import Sample, curves
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["Beam", "Documents", "RunWriter", "number", "over_the_edge"]
+__all__ = ["Beam", "Documents", "RunWriter", "number", "over_the_edge", "stamped"]
 
 Documents = list[tuple[str, Mapping[str, Any]]]
 
@@ -77,6 +77,27 @@ def number(units: str = "", source: str = "PV:simulated", precision: int = 5) ->
     """A scalar data key as ophyd describes it."""
     key = {"source": source, "dtype": "number", "shape": [], "precision": precision}
     return {**key, "units": units} if units else key
+
+
+def stamped(doc: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """The same document, emitted at `now`; what is known of one moment stays in step.
+
+    Examples
+    --------
+    >>> stamped({"uid": ["a", "b"], "time": [1.0, 2.0], "timestamps": {"x": [1.0, 2.0]}}, 9.0)
+    {'uid': ['a', 'b'], 'time': [8.0, 9.0], 'timestamps': {'x': [8.0, 9.0]}}
+    """
+    if "time" not in doc:
+        return dict(doc)
+    times = doc["time"]
+    later = now - (times[-1] if isinstance(times, list) else times)
+
+    def shifted(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: shifted(item) for key, item in value.items()}
+        return [item + later for item in value] if isinstance(value, list) else value + later
+
+    return {**doc, **{key: shifted(doc[key]) for key in ("time", "timestamps") if key in doc}}
 
 
 class RunWriter:

@@ -325,7 +325,7 @@ def _expose(
     files.update(dict.fromkeys(keys, path))
     return [
         _Named(trigger, {trigger: {}}, "APB_TRIGGER", str(files[trigger])),
-        _Named(stream, keys, spec, str(path), counts.shape),
+        _Named(stream, keys, spec, str(path), counts.shape, dict(zip(keys, datasets, strict=True))),
     ]
 
 
@@ -371,13 +371,17 @@ def _write_encoder(
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """A stream, what its datums choose for each key, and the file as the documents name it."""
+    """A stream, what its datums choose for each key, and the file as the documents name it.
+
+    `datasets` are where the keys lie in a file of several, as stream resources say it.
+    """
 
     stream: str
     keys: Mapping[str, Mapping[str, Any]]
     spec: str
     path: str
     shape: tuple[int, ...] = (-1, -1)
+    datasets: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def _documents(
@@ -483,7 +487,11 @@ def _streamed(uid: str, item: _Named, files: Mapping[str, Path]) -> Iterator[Doc
                 "data_key": key,
                 "mimetype": mimetypes.get(item.spec, MIMETYPES["encoder"]),
                 "uri": f"file://localhost{files[key]}",
-                "parameters": {"spec": item.spec, **options},
+                "parameters": {
+                    "spec": item.spec,
+                    **({"dataset": item.datasets[key]} if item.datasets else {}),
+                    **options,
+                },
             },
         )
         yield (
