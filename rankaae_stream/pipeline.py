@@ -23,7 +23,7 @@ from rankaae_stream.quality import signal_flags
 from rankaae_stream.report import EarlierFoil, Flag, Report, Result
 from rankaae_stream.spectrum import Channel, Edge
 
-__all__ = ["Pipeline", "result_uid"]
+__all__ = ["Pipeline", "add_reading", "result_uid"]
 
 logger = logging.getLogger(__name__)
 
@@ -134,8 +134,14 @@ class Pipeline:
                 reading = run.reader.feed(name, doc)
             except Refused as refused:
                 run.refused, reading = refused, None
+            except Exception as error:
+                logger.exception("a document of a run could not be read")
+                run.refused, reading = (
+                    Refused("internal_error", f"{type(error).__name__}: {error}"),
+                    None,
+                )
             if reading is not None:
-                _add(run, reading)
+                add_reading(run.sweeps, reading)
                 run.time, run.news = reading.time, True
                 self._answer_finished_sweeps(run)
                 if name != "stop":
@@ -250,7 +256,7 @@ class Pipeline:
             if readings is None:
                 return False
             for reading in readings:
-                _add(run, reading)
+                add_reading(run.sweeps, reading)
                 run.time = max(run.time, reading.time)
         run.collected = True
         return True
@@ -423,11 +429,12 @@ class Pipeline:
         return wanted
 
 
-def _add(run: _Run, reading: Reading) -> None:
+def add_reading(sweeps: Sweeps, reading: Reading) -> None:
+    """Put a layout's reading where the run's sweeps are split."""
     if reading.sweep is None:
-        run.sweeps.add(reading.energy, reading.mu, reading.levels, reading.limits)
+        sweeps.add(reading.energy, reading.mu, reading.levels, reading.limits)
     else:
-        run.sweeps.add_whole(
+        sweeps.add_whole(
             reading.sweep,
             reading.energy,
             reading.mu,
