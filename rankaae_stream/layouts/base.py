@@ -132,7 +132,8 @@ class Scan:
 
     Attributes
     ----------
-    uid : str
+    name : str
+        Of the run; its uid may follow from it.
     start : mapping
         Keys of the start document beside uid and time.
     energy : (n,) array
@@ -144,7 +145,7 @@ class Scan:
         How often the motion passes; back and forth where it cannot be otherwise.
     """
 
-    uid: str
+    name: str
     start: Mapping[str, Any]
     energy: Floats
     signals: Mapping[str, Floats]
