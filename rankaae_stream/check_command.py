@@ -3,11 +3,11 @@
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -91,25 +91,23 @@ class _Silent:
         del status
 
 
-def _shown(area: str, found: Sequence[Finding], *, verbose: bool) -> Table:
+def _shown(area: str, found: Sequence[Finding], *, verbose: bool) -> Group:
     """A heading and a line for each finding, or one line for many that are ok."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, width=11)
     table.add_column()
-    table.add_row("", Text(f"\n{area}", style="bold"))
     for one in found if verbose or area in IN_FULL else _condensed(found):
         table.add_row(Text(one.verdict, style=STYLES[one.verdict]), _told(one))
-    return table
+    return Group(Text(f"\n{area}", style="bold"), table)
 
 
-def _condensed(found: Sequence[Finding]) -> Iterable[Finding]:
+def _condensed(found: Sequence[Finding]) -> list[Finding]:
     good = [one for one in found if one.verdict == "ok"]
-    if len(good) > 1:
-        names = "; ".join(one.name for one in good)
-        yield Finding(good[0].area, f"{len(good)} of {len(found)} checks", "ok", names)
-        yield from (one for one in found if one.verdict != "ok")
-    else:
-        yield from found
+    if len(good) < 2:
+        return list(found)
+    names = "; ".join(one.name for one in good)
+    first = Finding(good[0].area, f"{len(good)} of {len(found)} checks", "ok", names)
+    return [first, *(one for one in found if one.verdict != "ok")]
 
 
 def _told(one: Finding) -> Text:
@@ -117,5 +115,6 @@ def _told(one: Finding) -> Text:
     curve = one.name == "curve" and one.verdict == "ok"
     said = Text(one.message if curve else f"{one.name}: {one.message}", no_wrap=curve)
     if one.fix:
-        said.append(f"\nfix: {one.fix}", style="bold")
+        what = "to check it" if one.verdict == "not checked" else "fix"
+        said.append(f"\n{what}: {one.fix}", style="bold")
     return said

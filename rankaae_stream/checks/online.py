@@ -20,16 +20,17 @@ _QUESTIONS = (
 
 
 def offline_notes(profile: Profile) -> list[Check]:
-    """The same questions, none of which can be answered without the network and the key."""
+    """The same as one question that cannot be answered without the network and the key."""
 
     def wait() -> str:
         key = "" if profile.tiled_api_key else f"export {API_KEY_VARIABLE}=... and "
         raise NotChecked(
-            f"{profile.tiled.uri}, node {profile.tiled.node!r}: needs the network and the key",
+            f"whether it answers, knows the key, has the node {profile.tiled.node!r} and takes "
+            "results needs the network and the key",
             f"{key}check again with --online",
         )
 
-    return [Check("tiled", name, wait) for name in _QUESTIONS]
+    return [Check("tiled", profile.tiled.uri, wait)]
 
 
 def online_checks(profile: Profile) -> list[Check]:

@@ -9,16 +9,17 @@ import numpy as np
 
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.assemble import FRAGMENT, Sweep
-from rankaae_stream.checks.base import Finding, NotChecked
+from rankaae_stream.checks.base import Broken, Finding, NotChecked
 from rankaae_stream.checks.find_run import Recorded
-from rankaae_stream.checks.misfit import ADVICE, Failure, misfit
+from rankaae_stream.checks.misfit import ADVICE, KNOWN, key_of, misfit, streams_of
 from rankaae_stream.checks.reading import Understood, read_run
-from rankaae_stream.choose import Choice, lookup
+from rankaae_stream.choose import Choice, element_within, lookup
+from rankaae_stream.errors import Refused
 from rankaae_stream.layouts.base import Layout
 from rankaae_stream.loading import build_pipeline, load_analysis
 from rankaae_stream.profile import Profile
-from rankaae_stream.report import Report, Result, to_dict
-from rankaae_stream.spectrum import K_EDGES
+from rankaae_stream.report import Estimate, Report, Result, to_dict
+from rankaae_stream.spectrum import K_EDGES, Channel
 from rankaae_stream.text_plot import text_plot
 
 __all__ = ["recorded_findings"]
@@ -66,12 +67,16 @@ def recorded_findings(
     read = [read_run(layout, run.documents) for layout in layouts]
     fitting = next((i for i, one in enumerate(read) if one.refused is None), None)
     if fitting is None:
-        yield from _unread(run, layouts, names, read)
+        yield _unread(run, layouts, names, read)
         return
     found = read[fitting]
     yield Finding("run", "layout", "ok", f"{names[fitting]} fits", data={"layout": names[fitting]})
     yield _signals(layouts[fitting], names[fitting], found)
-    yield _motion(found)
+    motion = _motion(found)
+    yield motion
+    if motion.verdict == "failed":
+        yield _curve(found, next(iter(found.sweeps[0].mu)))
+        return
 
     results: list[Result] = []
     pipeline = build_pipeline(profile, results.append, analysis or load_analysis(profile))
@@ -79,14 +84,16 @@ def recorded_findings(
         pipeline.feed(name, doc, 0.0)
     pipeline.finish("the archive holds no end of the run")
     final = [result for result in results if result.report.complete]
-    yield _edge(choice, run, final)
-    if not final:
+    edge = _edge(choice, run, final, found)
+    yield edge
+    if edge.verdict == "failed" or not final:
+        yield _curve(found, next(iter(found.sweeps[0].mu)))
         return
     primary = next((result.report for result in final if result.primary), final[0].report)
     yield _foil(layouts[fitting], names[fitting], found, primary)
     for result in final:
         yield _answer(result.report, result.primary)
-    yield _curve(found, primary)
+    yield _curve(found, primary.channel, primary.element)
 
 
 # ---- one thing after the other -------------------------------------------------------
@@ -109,19 +116,27 @@ def _described(run: Recorded) -> str:
 
 def _unread(
     run: Recorded, layouts: list[Layout], names: list[str], read: list[Understood]
-) -> Iterator[Finding]:
+) -> Finding:
+    """What is wrong with the layout that came furthest; the others may be for other runs."""
+    streams = streams_of(run.documents)
+    tried: list[tuple[int, str, Broken | NotChecked]] = []
     for layout, name, one in zip(layouts, names, read, strict=True):
-        if one.refused is not None:
-            why: Failure = misfit(layout, name.split(" (")[0], run.documents, one.refused)
-            verdict = "not checked" if isinstance(why, NotChecked) else "failed"
-            yield Finding("run", name, verdict, why.message, why.fix)
+        refused = one.refused or Refused("missing_fields", "")
+        known = getattr(layout, "stream", None) in streams
+        rank = 0 if refused.name != "missing_fields" else 1 if known else 2
+        tried.append((rank, name, misfit(layout, name, run.documents, refused)))
+    tried.sort(key=lambda item: item[0])
+    _, name, why = tried[0]
+    others = [f"\n{other} does not fit either: {no.message}" for _, other, no in tried[1:]]
+    verdict = "not checked" if isinstance(why, NotChecked) else "failed"
+    return Finding("run", name, verdict, why.message + "".join(others), why.fix)
 
 
 def _signals(layout: Layout, name: str, found: Understood) -> Finding:
     used = [f"{role}: {where}" for role, where in found.used.items()]
     wanted = [role for role in ROLES if getattr(layout, role, ())]
     lacking = [
-        f"{name.split(' (', maxsplit=1)[0]}.{role} = {_listed(getattr(layout, role))}"
+        f"{key_of(name, role)} = {_listed(getattr(layout, role))}"
         for role in wanted
         if role not in found.used
     ]
@@ -169,31 +184,30 @@ def _way(sweep: Sweep) -> str:
     return "rising" if sweep.energy[-1] > sweep.energy[0] else "falling"
 
 
-def _edge(choice: Choice, run: Recorded, final: list[Result]) -> Finding:
-    stated, _ = choice.stated_edge(run.start)
-    if not final:
-        return Finding(
-            "run",
-            "edge",
-            "failed",
-            "the profile leaves the run without a result: its energies lead over no K edge, and "
-            f"none of run.element = {list(choice.element)} names an element",
-            ADVICE["unknown_element"],
-        )
-    edge = final[0].report.edge
-    where = [
+def _edge(choice: Choice, run: Recorded, final: list[Result], found: Understood) -> Finding:
+    stated, shell = choice.stated_edge(run.start)
+    fix = f"set run.element, now {list(choice.element)}, to the start key that names it"
+    energy = np.concatenate([sweep.energy for sweep in found.sweeps])
+    passed = element_within(energy)
+    if stated is None:
+        if passed is None or not final:
+            keys = ", ".join(sorted(str(key) for key in run.start))
+            said = f"the energies lead over no K edge, and no start key names it; there are {keys}"
+            return Finding("run", "edge", "failed", said, fix)
+        return Finding("run", "edge", "ok", f"{passed} K, by its energies", data={"edge": passed})
+    where = ", ".join(
         f"{what} from {key}"
         for what, keys in (("element", choice.element), ("edge", choice.edge))
         if (key := next((key for key in keys if lookup(run.start, (key,))), None))
-    ]
-    if stated is None:
-        where = [f"by its energies; no start key of {list(choice.element)} names it"]
-    said = f"{edge or final[0].report.element or 'unknown'}, {', '.join(where)}"
-    if edge is None:
-        keys = ", ".join(sorted(str(key) for key in run.start))
-        said += f"; the start document has {keys}"
-        return Finding("run", "edge", "failed", said, ADVICE["unknown_element"])
-    return Finding("run", "edge", "ok", said, data={"edge": str(edge)})
+    )
+    said = f"{stated} {shell}, {where}"
+    e0 = K_EDGES.get(stated.capitalize()) if shell == "K" else None
+    if e0 is None:
+        return Finding("run", "edge", "failed", f"{said}: no such edge is tabulated here", KNOWN)
+    if passed and not energy.min() < e0 < energy.max():
+        said += f", but the energies lead over the {passed} K edge and not over {e0:.0f} eV"
+        return Finding("run", "edge", "failed", said, fix)
+    return Finding("run", "edge", "ok", said, data={"edge": f"{stated} {shell}"})
 
 
 def _foil(layout: Layout, name: str, found: Understood, report: Report) -> Finding:
@@ -202,8 +216,8 @@ def _foil(layout: Layout, name: str, found: Understood, report: Report) -> Findi
     if foil is None:
         reason = flags.get("no_foil", "the run was refused before its foil was looked at")
         has = any("reference" in sweep.mu for sweep in found.sweeps)
-        key = f"{name.split(' (', maxsplit=1)[0]}.ir"
-        fix = "" if has else f"set {key} to the chamber behind the foil, if there is one"
+        fix = f"set {key_of(name, 'ir')} to the chamber behind the foil, if there is one"
+        fix = "" if has else fix
         return Finding("run", "foil", "not checked", reason, fix)
     said = (
         f"{foil.library} fits the reference channel at {foil.value:+.2f} ± {foil.uncertainty:.2f} "
@@ -220,34 +234,43 @@ def _answer(report: Report, primary: bool) -> Finding:
     name += f", sweep {report.sweep + 1}" if report.sweep else ""
     flags = [f"{flag.name}: {flag.message}" for flag in report.flags]
     if report.refusal is not None:
-        said = "\n".join([f"refused as {report.refusal.name}: {report.refusal.message}", *flags])
+        said, data = f"refused as {report.refusal.name}: {report.refusal.message}", to_dict(report)
+        if not primary:  # it may have measured nothing, and nobody asked it to
+            return Finding("run", name, "not checked", said, "", data)
         advice = ADVICE.get(report.refusal.name, "")
-        # A channel beside the one that counts may have measured nothing.
-        verdict = "failed" if primary else "not checked"
-        return Finding("run", name, verdict, said, advice, to_dict(report))
-    answers = []
-    for one in report.estimates[:2]:
-        unit = "" if one.unit == "1" else f" {one.unit}"
-        words = one.name.replace("_", " ")
-        interval = f"{one.low:.2f} to {one.high:.2f}"
-        answers.append(f"{words} {one.value:.2f}{unit} ({interval}, {one.level:.0%})")
+        return Finding("run", name, "failed", "\n".join([said, *flags]), advice, data)
+    answers = [
+        f"{one.name.replace('_', ' ')} {one.value:{sign}.2f} ({one.low:{sign}.2f} to "
+        f"{one.high:{sign}.2f}, {one.level:.0%})"
+        for one, sign in _main(report)
+    ]
     answers.append(f"edge step {report.edge_step:.3g}")
+    if flags and not (primary and report.sweep == 0):  # told once, then only named
+        answers.append("flags " + ", ".join(flag.name for flag in report.flags))
+        flags = []
     said = "\n".join([", ".join(answers), *flags])
     return Finding("run", name, "ok", said, data=to_dict(report))
 
 
-def _curve(found: Understood, report: Report) -> Finding:
-    """mu(E) of the primary channel's first sweep."""
-    sweep = next((one for one in found.sweeps if report.channel in one.mu), None)
+def _main(report: Report) -> list[tuple[Estimate, str]]:
+    """The two estimates that everybody looks for, and how their numbers are signed."""
+    wanted = {"oxidation_state": "+", "coordination_number": ""}
+    found = [(report.estimate(name), sign) for name, sign in wanted.items()]
+    return [(one, sign) for one, sign in found if one is not None]
+
+
+def _curve(found: Understood, channel: Channel, element: str = "") -> Finding:
+    """mu(E) of a channel's first sweep."""
+    sweep = next((one for one in found.sweeps if channel in one.mu), None)
     if sweep is None:
-        return Finding("run", "curve", "not checked", f"{report.channel} has no points")
-    energy, mu = sweep.channel(report.channel)
-    e0 = K_EDGES.get(report.element)
-    mark = (e0, f"{report.element} K {e0:.0f}") if e0 else None
+        return Finding("run", "curve", "not checked", f"{channel} has no points")
+    energy, mu = sweep.channel(channel)
+    e0 = K_EDGES.get(element)
+    mark = (e0, f"{element} K {e0:.0f}") if e0 else None
     lines = text_plot(energy, mu, mark=mark)
     data: Mapping[str, Any] = {
         "energy": energy.tolist(),
         "mu": [float(v) if np.isfinite(v) else None for v in mu],
     }
-    title = f"mu(E), {report.channel}, as measured"
+    title = f"mu(E), {channel}, as measured"
     return Finding("run", "curve", "ok", "\n".join([title, *lines]), data=data)

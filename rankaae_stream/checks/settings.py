@@ -38,9 +38,9 @@ def settings_checks(profile: Profile) -> Iterator[Check]:
 
 
 def layout_names(profile: Profile) -> list[str]:
-    """What to call each layout of a profile: ``layout``, or ``layout 2 (step)``."""
+    """What to call each layout of a profile: ``layout (step)``, or ``layout 2 (step)``."""
     if not isinstance(profile.layout, tuple):
-        return ["layout"]
+        return [f"layout ({profile.layout.kind})"]
     return [f"layout {i} ({one.kind})" for i, one in enumerate(profile.layout, start=1)]
 
 
