@@ -106,7 +106,8 @@ def catalogs_of(uri: str, own: tuple[str, str | None]) -> list[str]:
         context, _ = open_context(uri, own[1] if same else None, READ_TIMEOUT)
         found = list(_catalogs_below(from_context(context), [], 2))
     except (Unavailable, HTTPError) as error:
-        raise ConfigurationError(f"cannot look for runs at {uri}: {error}") from error
+        keys = f"the key comes from RANKAAE_STREAM_TILED_API_KEY, else from {KEY_VARIABLE}"
+        raise ConfigurationError(f"cannot look for runs at {uri}: {error}; {keys}") from error
     finally:
         if context is not None:
             context.close()

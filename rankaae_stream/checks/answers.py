@@ -2,17 +2,19 @@
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rankaae_stream.analysis import Analysis
-from rankaae_stream.checks.base import Broken, Check
+from rankaae_stream.checks.base import Broken, Check, NotChecked
 from rankaae_stream.checks.rehearsal import SAMPLE, at_home, example_scan, rehearse, start_of
+from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.base import Layout, Scan
 from rankaae_stream.layouts.several import SeveralLayouts
-from rankaae_stream.loading import build_pipeline, load_analysis
+from rankaae_stream.loading import build_pipeline
 from rankaae_stream.profile import Profile
 from rankaae_stream.report import Report
 
@@ -20,7 +22,12 @@ __all__ = ["answer_checks"]
 
 
 def answer_checks(
-    profile: Profile, layouts: list[Layout], layout: Layout, name: str, folder: Path
+    profile: Profile,
+    layouts: list[Layout],
+    layout: Layout,
+    name: str,
+    folder: Path,
+    load: Callable[[], Analysis],
 ) -> list[Check]:
     """What becomes of runs of one layout's kind, with all layouts of the profile there.
 
@@ -35,8 +42,10 @@ def answer_checks(
         What the checks are called by.
     folder : Path
         Where files of generated runs go.
+    load : callable
+        Loads the models, once for all.
     """
-    whole = _Whole(profile, layouts, layout, folder)
+    whole = _Whole(profile, layouts, layout, folder, load)
     return [
         Check(name, "a whole scan is answered", whole.answered),
         Check(name, "a scan that ends at +40 eV is refused, the next answered", whole.short),
@@ -48,7 +57,12 @@ class _Whole:
     """All layouts of a profile as one, as the live stream has them."""
 
     def __init__(
-        self, profile: Profile, layouts: list[Layout], layout: Layout, folder: Path
+        self,
+        profile: Profile,
+        layouts: list[Layout],
+        layout: Layout,
+        folder: Path,
+        load: Callable[[], Analysis],
     ) -> None:
         self._profile = profile
         self._played = layout
@@ -57,7 +71,7 @@ class _Whole:
         self._folder = folder
         self._layout = SeveralLayouts([at_home(layout, folder) for layout in layouts])
         self._numbers = itertools.count()
-        self._analysis: Analysis | None = None
+        self._load = load
 
     def answered(self) -> str:
         reports = self._play(self._scan())
@@ -109,11 +123,14 @@ class _Whole:
     def _play(self, *scans: Scan) -> list[Report]:
         """Final reports of runs of one kind."""
         results: list[Report] = []
-        self._analysis = self._analysis or load_analysis(self._profile)
+        try:
+            analysis = self._load()
+        except ConfigurationError as error:
+            raise NotChecked("the models do not load", "see above") from error
         pipeline = build_pipeline(
             self._profile,
             lambda result: results.append(result.report),
-            self._analysis,
+            analysis,
             layout=self._layout,
         )
         for scan in scans:

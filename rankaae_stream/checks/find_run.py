@@ -62,6 +62,8 @@ def find_run(profile: Profile, source: str) -> Recorded:
         return _first(path, Selection.parse([uid] if uid else []), own, profile)
     wanted = Selection.parse([source])
     names = catalogs_of(profile.tiled.uri, own)
+    beside = profile.tiled.node.rpartition("/")[0]
+    names.sort(key=lambda name: not name.partition("#")[2].startswith(beside))
     for name in names:
         # What the plugin made of a run is no run to check.
         if name.partition("#")[2] != profile.tiled.node:

@@ -9,6 +9,7 @@ For a layout of your own, in pytest::
 
 import copy
 import dataclasses
+import functools
 import itertools
 import shutil
 import tempfile
@@ -59,13 +60,22 @@ class _Contract:
     """Checks that share a layout and the runs that were made for it."""
 
     def __init__(self, layout: Layout, folder: Path | None, start: dict[str, Any]) -> None:
+        self._given = folder, layout
+        self._start = start
+        self._numbers = itertools.count()
+
+    @functools.cached_property
+    def _folder(self) -> Path:
+        """Made when the first check is asked: pytest makes more checks than it asks."""
+        folder, _ = self._given
         if folder is None:
             folder = Path(tempfile.mkdtemp(prefix="rankaae-stream-rehearsal-"))
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        self._folder = folder.resolve()
-        self._layout = at_home(layout, self._folder)
-        self._start = start
-        self._numbers = itertools.count()
+        return folder.resolve()
+
+    @functools.cached_property
+    def _layout(self) -> Layout:
+        return at_home(self._given[1], self._folder)
 
     def checks(self) -> dict[str, Callable[[], str]]:
         return {

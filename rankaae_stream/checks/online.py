@@ -46,6 +46,7 @@ class _Visit:
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self._sink: TiledSink | None = None
+        self._ours = False
 
     def reach(self) -> str:
         server, key = self._profile.tiled, self._profile.api_key()
@@ -56,10 +57,11 @@ class _Visit:
 
     def no_raw_runs(self) -> str:
         newest = self._told(self._connected().newest)
+        self._ours = newest is None or "original_run_uid" in (newest.get("start") or {})
         if newest is None:
             return f"{self._profile.tiled.node!r} is empty"
         start = newest.get("start") or {}
-        if "original_run_uid" not in start:
+        if not self._ours:
             raise Broken(
                 f"the newest entry of {self._profile.tiled.node!r} is no result but the run "
                 f"{start.get('uid', 'without a uid')}",
@@ -69,6 +71,8 @@ class _Visit:
 
     def probe(self) -> str:
         sink, run = self._connected(), example_result(2.5)
+        if not self._ours:
+            raise NotChecked("nothing is written beside raw runs", "see above")
         said = f"a run of the sample {run.start['sample_name']!r}, uid {run.uid}"
         try:
             self._told(lambda: sink.final(run))

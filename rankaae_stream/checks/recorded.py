@@ -1,7 +1,7 @@
 """What a profile makes of a beamline's own recorded run, one thing after the other."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from rankaae_stream.checks.reading import Understood, read_run
 from rankaae_stream.choose import Choice, element_within, lookup
 from rankaae_stream.errors import Refused
 from rankaae_stream.layouts.base import Layout
-from rankaae_stream.loading import build_pipeline, load_analysis
+from rankaae_stream.loading import build_pipeline
 from rankaae_stream.profile import Profile
 from rankaae_stream.report import Estimate, Report, Result, to_dict
 from rankaae_stream.spectrum import K_EDGES, Channel
@@ -31,7 +31,10 @@ LARGE_SHIFT = 2.0
 
 
 def recorded_findings(
-    profile: Profile, run: Recorded, names: list[str], analysis: Analysis | None = None
+    profile: Profile,
+    run: Recorded,
+    names: list[str],
+    load: Callable[[], Analysis] | None = None,
 ) -> Iterator[Finding]:
     """Findings in the order in which a run is understood; after a failure no more can be.
 
@@ -41,8 +44,8 @@ def recorded_findings(
     run : Recorded
     names : list of str
         What the profile's layouts are called.
-    analysis : Analysis, optional
-        Models and foils, where they are loaded already.
+    load : callable, optional
+        Loads models and foils.
     """
     choice, start = profile.run.build(), run.start
     yield Finding("run", "found", "ok", _described(run), data={"uid": start.get("uid")})
@@ -79,7 +82,7 @@ def recorded_findings(
         return
 
     results: list[Result] = []
-    pipeline = build_pipeline(profile, results.append, analysis or load_analysis(profile))
+    pipeline = build_pipeline(profile, results.append, load() if load else None)
     for name, doc in run.documents:
         pipeline.feed(name, doc, 0.0)
     pipeline.finish("the archive holds no end of the run")

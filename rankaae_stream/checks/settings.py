@@ -3,23 +3,23 @@
 import itertools
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from rankaae_stream.analysis import Analysis
 from rankaae_stream.checks.base import Broken, Check, NotChecked
 from rankaae_stream.checks.rehearsal import start_of
 from rankaae_stream.choose import Choice, Rule
-from rankaae_stream.loading import load_analysis
 from rankaae_stream.model import duplicate_runtime, providers
 from rankaae_stream.profile import Profile
 
 __all__ = ["layout_names", "settings_checks"]
 
 
-def settings_checks(profile: Profile) -> Iterator[Check]:
-    """Everything that can be told without a run and without the network."""
-    yield Check("profile", "models and normalisation", lambda: _analysis(profile))
+def settings_checks(profile: Profile, load: Callable[[], Analysis]) -> Iterator[Check]:
+    """Everything that can be told without a run and without the network; `load` loads models."""
+    yield Check("profile", "models and normalisation", lambda: _analysis(profile, load()))
     yield Check("profile", "ONNX Runtime", _runtime)
     yield Check("profile", "device", lambda: _device(profile.device))
     yield Check("profile", "spool", lambda: _spool(profile.spool.expanduser()))
@@ -44,8 +44,8 @@ def layout_names(profile: Profile) -> list[str]:
     return [f"layout {i} ({one.kind})" for i, one in enumerate(profile.layout, start=1)]
 
 
-def _analysis(profile: Profile) -> str:
-    models = load_analysis(profile).models
+def _analysis(profile: Profile, analysis: Analysis) -> str:
+    models = analysis.models
     own = f", {len(profile.models)} of your own" if profile.models else ""
     ranges = "as each model's card has it"
     if profile.normalization is not None:

@@ -1,13 +1,14 @@
 """All that can be told of a profile, in the order of the data."""
 
+import functools
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
+from rankaae_stream.analysis import Analysis
 from rankaae_stream.checks.answers import answer_checks
-from rankaae_stream.checks.base import Check, Finding, run_checks
+from rankaae_stream.checks.base import Finding, run_checks
 from rankaae_stream.checks.find_run import find_run
 from rankaae_stream.checks.layouts import layout_checks
 from rankaae_stream.checks.models import model_checks
@@ -18,6 +19,7 @@ from rankaae_stream.checks.settings import layout_names, settings_checks
 from rankaae_stream.checks.sinks import tiled_sink_checks
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.base import Layout
+from rankaae_stream.loading import load_analysis
 from rankaae_stream.profile import Profile, load_profile
 from rankaae_stream.server import EmbeddedServer
 
@@ -62,14 +64,21 @@ def check_profile(
     kinds = settings.layout if isinstance(settings.layout, tuple) else (settings.layout,)
     said = f"{settings.name!r}, layout {', '.join(str(one.kind) for one in kinds)}"
     yield Finding("profile", "settings", "ok", f"{said}; no key is misspelt")
+    load = functools.cache(lambda: load_analysis(settings))
     tell("the settings")
-    yield from run_checks(settings_checks(settings))
-    built = settings.build_layout()
+    yield from run_checks(settings_checks(settings, load))
+    built, choice = settings.build_layout(), settings.run.build()
+    start = start_of(choice, choice.xas[0] if choice.xas else None)
     layouts: list[Layout] = list(getattr(built, "layouts", [built]))
     with tempfile.TemporaryDirectory(prefix="rankaae-stream-check-") as temporary:
         for name, layout in zip(names, layouts, strict=True):
             tell(f"{name} with generated runs")
-            yield from run_checks(_of_layout(settings, layout, layouts, name, Path(temporary)))
+            yield from run_checks(
+                [
+                    *layout_checks(layout, Path(temporary), start, name),
+                    *answer_checks(settings, layouts, layout, name, Path(temporary), load),
+                ]
+            )
     tell("the models")
     yield from run_checks(model_checks(settings))
     tell("the sink, on a Tiled server of its own")
@@ -77,16 +86,7 @@ def check_profile(
     tell(f"Tiled at {settings.tiled.uri}")
     yield from run_checks(online_checks(settings) if online else offline_notes(settings))
     tell("the recorded run")
-    yield from _of_run(settings, run, names)
-
-
-def _of_layout(
-    profile: Profile, layout: Layout, layouts: list[Layout], name: str, folder: Path
-) -> list[Check]:
-    choice = profile.run.build()
-    start = start_of(choice, choice.xas[0] if choice.xas else None)
-    own = layout_checks(layout, folder, start, name)
-    return [*own, *answer_checks(profile, layouts, layout, name, folder)]
+    yield from _of_run(settings, run, names, load)
 
 
 def _of_sink(server: EmbeddedServer | None) -> Iterator[Finding]:
@@ -97,7 +97,9 @@ def _of_sink(server: EmbeddedServer | None) -> Iterator[Finding]:
         yield Finding("sink", "a Tiled server of its own", "failed", str(error))
 
 
-def _of_run(profile: Profile, run: str | None, names: list[str]) -> Iterator[Finding]:
+def _of_run(
+    profile: Profile, run: str | None, names: list[str], load: Callable[[], Analysis]
+) -> Iterator[Finding]:
     if run is None:
         yield Finding(
             "run",
@@ -108,7 +110,6 @@ def _of_run(profile: Profile, run: str | None, names: list[str]) -> Iterator[Fin
         )
         return
     try:
-        found: Any = find_run(profile, run)
-        yield from recorded_findings(profile, found, names)
+        yield from recorded_findings(profile, find_run(profile, run), names, load)
     except ConfigurationError as error:
         yield Finding("run", "found", "failed", str(error))
