@@ -123,6 +123,8 @@ class _Contract:
     def dark(self) -> str:
         scan = self._scan()
         channels = self._channels(scan)
+        if not channels:
+            raise Broken("no channel is read of a run")
         role = "it" if "transmission" in channels else channels[0]
         signal = scan.signals[role].copy()
         signal[scan.energy > SAMPLE.edge.e0] = np.nan

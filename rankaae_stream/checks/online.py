@@ -51,7 +51,11 @@ class _Visit:
     def reach(self) -> str:
         server, key = self._profile.tiled, self._profile.api_key()
         sink = TiledSink(server.uri, server.node, key, key_variable=API_KEY_VARIABLE)
-        self._told(sink.newest)
+        try:
+            self._told(sink.newest)
+        except BaseException:
+            sink.close()
+            raise
         self._sink = sink
         return f"{server.uri} has the node {server.node!r}"
 
@@ -72,6 +76,7 @@ class _Visit:
     def probe(self) -> str:
         sink, run = self._connected(), example_result(2.5)
         if not self._ours:
+            sink.close()
             raise NotChecked("nothing is written beside raw runs", "see above")
         said = f"a run of the sample {run.start['sample_name']!r}, uid {run.uid}"
         try:
