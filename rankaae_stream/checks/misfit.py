@@ -65,16 +65,16 @@ def misfit(
     Broken or NotChecked
         The latter for files that are only at the beamline.
     """
-    if refused.name == "missing_file":
-        return NotChecked(
-            refused.message,
-            f"run this where the files are; if they lie in other folders, set "
-            f"{key_of(name, 'root_map')}",
-        )
-    if refused.name == "missing_fields":
+    if refused.name in ("missing_fields", "missing_file", "outside_roots"):
         found = _misnamed(layout, name, streams_of(documents))
         if found is not None:
             return found
+    if refused.name == "missing_file":
+        return NotChecked(
+            refused.message,
+            "run this where the files are; if they lie in other folders, set "
+            f"{key_of(name, 'root_map')}",
+        )
     return Broken(refused.message, ADVICE.get(refused.name, ""))
 
 
