@@ -134,12 +134,6 @@ class Pipeline:
                 reading = run.reader.feed(name, doc)
             except Refused as refused:
                 run.refused, reading = refused, None
-            except Exception as error:
-                logger.exception("a document of a run could not be read")
-                run.refused, reading = (
-                    Refused("internal_error", f"{type(error).__name__}: {error}"),
-                    None,
-                )
             if reading is not None:
                 add_reading(run.sweeps, reading)
                 run.time, run.news = reading.time, True

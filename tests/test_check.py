@@ -194,6 +194,19 @@ def test_two_runtimes_side_by_side_and_a_missing_gpu_are_told(profile, monkeypat
     assert found["layout (step): a whole scan is answered"].verdict == "not checked"
 
 
+@pytest.mark.usefixtures("without_sink")
+def test_documents_that_are_none_are_told_and_the_rest_is_checked_all_the_same(tmp_path):
+    start = {"uid": "u", "time": 1.0}
+    descriptor = {"uid": "d", "run_start": "u", "name": "primary", "time": 1.0}
+    path = tmp_path / "odd.jsonl"
+    path.write_text(f"{json.dumps(['start', start])}\n{json.dumps(['descriptor', descriptor])}\n")
+    findings = list(check_profile("sim", run=str(path)))
+    (problem,) = failed(findings)
+    assert "KeyError: 'data_keys'" in problem.message
+    (missing,) = failed(check_profile("sim", run=str(tmp_path / "none.jsonl")))
+    assert "no archive" in missing.message
+
+
 # ---- a layout of another package ---------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 
 import event_model
@@ -208,6 +209,20 @@ def test_a_layout_that_cannot_rehearse_is_not_checked_and_says_how_it_could_be()
     (first, *_) = run_checks(layout_checks(Alone()))
     assert first.verdict == "not checked"
     assert "rehearse(scan, folder)" in first.fix
+
+
+def test_the_guides_example_asks_the_contract():
+    text = (resources.folder("profiles") / "README.md").read_text()
+    (example,) = [
+        block
+        for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+        if "layout_checks" in block
+    ]
+    names = {"CrystalLayout": lambda theta: dataclasses.replace(STEP, energy=(theta,))}
+    exec(example, names)
+    (mark,) = names["test_my_layout"].pytestmark
+    asked = [names["test_my_layout"](check) for check in mark.args[1]]
+    assert len(asked) == 10
 
 
 # ---- models --------------------------------------------------------------------------

@@ -118,3 +118,8 @@ def _of_run(
         yield from recorded_findings(profile, find_run(profile, run), names, load)
     except ConfigurationError as error:
         yield Finding("run", "found", "failed", str(error))
+    except Exception as error:  # noqa: BLE001 - of documents that are none, or a foreign layout
+        said = f"its documents cannot be read: {type(error).__name__}: {error}"
+        yield Finding(
+            "run", "documents", "failed", said, "is the file whole, and of a bluesky run?"
+        )
