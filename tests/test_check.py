@@ -290,6 +290,32 @@ def test_online_what_is_wrong_is_told_once(online, settings, message, fix):
     assert {one.verdict for one in others} == {"not checked"}
 
 
+@pytest.mark.parametrize(
+    "may_not", [("POST", "PUT", "PATCH"), ("DELETE",)], ids=["write", "delete"]
+)
+def test_online_a_key_that_lacks_a_scope_is_told(server, online, monkeypatch, may_not):
+    import httpx
+
+    real = httpx.HTTPTransport.handle_request
+
+    def limited(self, request):
+        if request.method not in may_not or "/stream/" in request.url.path:
+            return real(self, request)
+        detail = {"detail": "Not enough permissions. Requires scopes [...]."}
+        return httpx.Response(401, json=detail, request=request)
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", limited)
+    reached, node, probe = online()
+    assert [reached.verdict, node.verdict, probe.verdict] == ["ok", "ok", "failed"]
+    assert "does not let the key write" in probe.message
+    if may_not == ("DELETE",):
+        assert "cannot be removed" in probe.message
+        assert "delete:node" in probe.fix
+        monkeypatch.undo()
+        uid = probe.message.split("uid ")[1].split(",")[0]
+        server.client("processed").delete_contents([uid], recursive=True, external_only=False)
+
+
 def test_online_nothing_is_written_beside_raw_runs(server, online):
     from bluesky_tiled_plugins import TiledWriter
 
