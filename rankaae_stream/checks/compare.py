@@ -40,6 +40,8 @@ def check_equal(found: Understood, scan: Scan, only: Sequence[Channel] | None = 
                 apart = _deviation(sweep, channel, scan)
                 worst, shift = max(worst, apart[0]), max(shift, apart[1])
                 channels[channel] = len(sweep.energy)
+    if only is None and not channels:
+        raise Broken("no channel is read", "give mu of a channel in Reading.mu")
     points = ", ".join(f"{channel} ({count} points)" for channel, count in channels.items())
     return f"{points or 'nothing'}: energy within {shift:.3f} eV, mu within {worst:.4f} of the step"
 

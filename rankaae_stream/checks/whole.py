@@ -74,10 +74,11 @@ def check_profile(
     with tempfile.TemporaryDirectory(prefix="rankaae-stream-check-") as temporary:
         for name, layout in zip(names, layouts, strict=True):
             tell(f"{name} with generated runs")
+            folder = Path(tempfile.mkdtemp(dir=temporary))
             checks = [
                 Check(name, "fields", lambda layout=layout, name=name: check_fields(layout, name)),
-                *layout_checks(layout, Path(temporary), start, name),
-                *answer_checks(settings, layouts, layout, name, Path(temporary), load),
+                *layout_checks(layout, folder, start, name),
+                *answer_checks(settings, layouts, layout, name, folder, load),
             ]
             for number, finding in enumerate(run_checks(checks)):
                 yield finding
