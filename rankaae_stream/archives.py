@@ -4,17 +4,19 @@ An archive is opened by its name, a Tiled address or a path, and yields runs tha
 have `start` and `documents()`.
 """
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.layouts.base import Document
 from rankaae_stream.selection import Selection, meanings
 from rankaae_stream.sinks import Unavailable, open_context
-from rankaae_stream.stored import ENDINGS, read_runs
+from rankaae_stream.stored import ENDINGS, Damaged, read_runs
 
-__all__ = ["Archive", "open_archive"]
+__all__ = ["Archive", "catalogs_of", "documents_of", "open_archive", "sentence_of"]
 
 KEY_VARIABLE = "TILED_API_KEY"
 READ_TIMEOUT = 60.0
@@ -85,6 +87,56 @@ def open_archive(source: str, selection: Selection, own: tuple[str, str | None])
     return Archive(str(path), (run for item in paths for run in read_runs(item)), len(paths))
 
 
+def catalogs_of(uri: str, own: tuple[str, str | None]) -> list[str]:
+    """Addresses of the catalogs of bluesky runs on a Tiled server, as `open_archive` takes them.
+
+    Two levels deep, and of many containers the first hundred.
+
+    Raises
+    ------
+    ConfigurationError
+        When the server does not answer or does not let us in.
+    """
+    from httpx import HTTPError
+    from tiled.client.constructors import from_context
+
+    context = None
+    try:
+        same = urlsplit(uri).netloc == urlsplit(own[0]).netloc
+        context, _ = open_context(uri, own[1] if same else None, READ_TIMEOUT)
+        found = list(_catalogs_below(from_context(context), [], 2))
+    except (Unavailable, HTTPError) as error:
+        keys = f"the key comes from RANKAAE_STREAM_TILED_API_KEY, else from {KEY_VARIABLE}"
+        raise ConfigurationError(f"cannot look for runs at {uri}: {error}; {keys}") from error
+    finally:
+        if context is not None:
+            context.close()
+    return [f"{uri.rstrip('/')}#{'/'.join(path)}" for path in found]
+
+
+def documents_of(run: Any) -> list[tuple[str, Document]]:
+    """All (name, document) of a run, read whole: what is damaged answers nothing."""
+    return [
+        (name, doc)
+        for name, doc in (run.documents() if hasattr(run, "documents") else run)
+        # Of a run without an end Tiled makes an empty stop document.
+        if name != "stop" or (doc and doc.get("run_start"))
+    ]
+
+
+def sentence_of(error: Exception) -> str:
+    """Why a run could not be read, in one sentence."""
+    if isinstance(error, (Damaged, Unavailable)):
+        return str(error)
+    text = " ".join(str(error).split())[:300]
+    if "406" in text:
+        return (
+            "Tiled does not hand out documents; its configuration needs, under media_types, "
+            "BlueskyRun: {application/json-seq: bluesky_tiled_plugins.exporters:json_seq_exporter}"
+        )
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 # ---- Tiled ---------------------------------------------------------------------------
 
 
@@ -143,6 +195,15 @@ def _catalog(root: Any, node: list[str], address: str) -> Any:
             f"{address.rstrip('/')}#{'/'.join([*node, 'raw'])}"
         )
     return client
+
+
+def _catalogs_below(node: Any, path: list[str], depth: int) -> Iterator[list[str]]:
+    names = {spec.name for spec in getattr(node, "specs", ())}
+    if "CatalogOfBlueskyRuns" in names:
+        yield path
+    elif depth and hasattr(node, "items"):
+        for key, child in itertools.islice(node.items(), 100):
+            yield from _catalogs_below(child, [*path, str(key)], depth - 1)
 
 
 def _narrowed(catalog: Any, selection: Selection) -> list[Any]:

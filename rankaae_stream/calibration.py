@@ -88,6 +88,8 @@ def fit_monotone(latent: Floats, value: Floats, weights: Floats | None = None) -
     blocks = _pool(mean, mass)
     knot = np.array([np.average(points[a:b], weights=mass[a:b]) for a, b in blocks])
     level = np.array([np.average(mean[a:b], weights=mass[a:b]) for a, b in blocks])
+    # Blocks that differ by less than a sum's rounding may come out in the wrong order.
+    level = np.maximum.accumulate(level)
     if knot.size == 1:
         return MonotoneMap(points[[0, -1]], np.repeat(level, 2))
     return MonotoneMap(knot, level)

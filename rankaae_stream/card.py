@@ -20,7 +20,7 @@ from rankaae_stream.spectrum import Edge, EnergyGrid, Floats, NormalizationRange
 __all__ = [
     "CARD_SCHEMA",
     "EVIDENCE",
-    "KINDS",
+    "SPECTRA",
     "DomainRule",
     "ModelCard",
     "MonotoneMap",
@@ -34,7 +34,7 @@ CARD_SCHEMA = 2
 EVIDENCE = ("measured", "simulation")
 """What speaks for a descriptor; see `Output`."""
 
-KINDS = ("herfd",)
+SPECTRA = ("herfd",)
 """Kinds of spectra that a card may say its model was trained on, each a key that is true."""
 
 
@@ -137,7 +137,7 @@ class DomainRule:
 class ModelCard:
     """A checked card.json; `raw` keeps what the runtime does not use (data, scores, domain).
 
-    `trained_for` names kinds of spectra beside plain absorption, of `KINDS`; a card that
+    `trained_for` names kinds of spectra beside plain absorption, of `SPECTRA`; a card that
     names none holds for plain absorption only.
     """
 
@@ -247,10 +247,10 @@ def _output(item: dict[str, Any]) -> Output:
 
 
 def _trained_for(raw: dict[str, Any]) -> frozenset[str]:
-    for kind in KINDS:
+    for kind in SPECTRA:
         if not isinstance(raw.get(kind, False), bool):
             raise ValueError(f"{kind} is {raw[kind]!r}, and must be true or false")
-    return frozenset(kind for kind in KINDS if raw.get(kind))
+    return frozenset(kind for kind in SPECTRA if raw.get(kind))
 
 
 def _domain(item: dict[str, Any]) -> DomainRule:

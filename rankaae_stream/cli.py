@@ -199,6 +199,45 @@ def tiled(
         run_tiled(console, directory, host=host, port=port, files=files or ())
 
 
+@app.command()
+def check(
+    profile: Annotated[str, typer.Argument(help="Shipped profile or TOML file.")],
+    run: Annotated[
+        str | None,
+        typer.Option(
+            help="One of your runs: a file of documents (*.jsonl, *.msgpack; FILE#UID for one of "
+            "several), a Tiled address as for replay, or a uid in the profile's Tiled."
+        ),
+    ] = None,
+    online: Annotated[
+        bool,
+        typer.Option(
+            "--online",
+            help="Ask the profile's own Tiled too: the key, the node, and a probe that is removed.",
+        ),
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Every check, also where all are ok.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line instead of the list.")
+    ] = False,
+) -> None:
+    """Check a beamline's profile: settings, layouts, models, sink, and a run of yours.
+
+    Plays generated scans in the format and with the field names of the profile, tries the
+    sink on a Tiled server of its own, and says of a recorded run what was understood: plan,
+    element, fields, direction, sweeps, foil, answer, and mu(E) as a small plot; or the first
+    thing that does not fit and the key to change. Needs no network without --online and
+    --run UID. Exit status 1 when something failed.
+    """
+    from rankaae_stream.check_command import run_check
+
+    with _told_plainly():
+        good = run_check(console, profile, run=run, online=online, verbose=verbose, as_json=as_json)
+    raise typer.Exit(0 if good else 1)
+
+
 models = typer.Typer(help="The shipped models with their scores, and whether they are whole.")
 app.add_typer(models, name="models")
 

@@ -17,13 +17,21 @@ from rankaae_stream.energy import FoilLibrary
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.files.xdi import read_xdi
 from rankaae_stream.foils import FoilHistory, Foils, Published
+from rankaae_stream.layouts.base import Layout
 from rankaae_stream.model import Model, duplicate_runtime, load_model, shipped_models
 from rankaae_stream.pipeline import Pipeline
 from rankaae_stream.profile import Profile
 from rankaae_stream.report import Result
 from rankaae_stream.spectrum import K_EDGES, Edge
 
-__all__ = ["build_pipeline", "default_analysis", "library_foil", "load_analysis", "open_foils"]
+__all__ = [
+    "build_pipeline",
+    "default_analysis",
+    "library_foil",
+    "load_analysis",
+    "newest_models",
+    "open_foils",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +41,12 @@ def build_pipeline(
     emit: Callable[[Result], None],
     analysis: Analysis | None = None,
     foils: Foils | None = None,
+    layout: Layout | None = None,
 ) -> Pipeline:
     """Load models and foils, unless they are given, and string the stations together.
 
-    Without `foils` those of earlier runs are remembered in memory only.
+    Without `foils` those of earlier runs are remembered in memory only; `layout` stands
+    instead of the profile's.
 
     Raises
     ------
@@ -46,7 +56,7 @@ def build_pipeline(
     """
     k_edges()  # read now, not when the first run without an element has ended
     return Pipeline(
-        profile.build_layout(),
+        layout or profile.build_layout(),
         analysis or load_analysis(profile),
         profile.run.build(),
         emit,
@@ -114,14 +124,17 @@ def _models(profile: Profile) -> dict[str, Model]:
     return models
 
 
-def _newest(device: str) -> dict[str, Model]:
-    """The newest shipped model of every edge."""
+def newest_models() -> dict[str, tuple[Path, str]]:
+    """Folder and id of the newest shipped model of every edge, ``fe-k``."""
     root = resources.folder("models")
     # Versions are dates, so the last of an edge in alphabetical order is the newest.
-    newest = {
+    return {
         key.split("/")[0]: (root / key, digest) for key, digest in sorted(shipped_models().items())
     }
-    loaded = [load_model(path, digest, device) for path, digest in newest.values()]
+
+
+def _newest(device: str) -> dict[str, Model]:
+    loaded = [load_model(path, digest, device) for path, digest in newest_models().values()]
     return {str(model.card.edge): model for model in loaded}
 
 

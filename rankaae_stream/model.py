@@ -251,7 +251,15 @@ def providers(device: str = "auto") -> list[str]:
     CUDA is asked for only where its libraries load: asking in vain makes
     ONNX Runtime print an error on every machine without a GPU.
     """
-    if device == "cpu" or "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        if device == "cuda":
+            raise ModelError(
+                "device = 'cuda' is configured but this onnxruntime has no CUDA; fix: pip "
+                "uninstall -y onnxruntime && pip install --force-reinstall onnxruntime-gpu, or set "
+                "device = 'auto'"
+            )
         return ["CPUExecutionProvider"]
     if _cuda_loads():
         return ["CUDAExecutionProvider", "CPUExecutionProvider"]

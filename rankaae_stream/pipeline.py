@@ -23,7 +23,7 @@ from rankaae_stream.quality import signal_flags
 from rankaae_stream.report import EarlierFoil, Flag, Report, Result
 from rankaae_stream.spectrum import Channel, Edge, edge_of
 
-__all__ = ["Pipeline", "result_uid"]
+__all__ = ["Pipeline", "add_reading", "result_uid"]
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ class Pipeline:
             except Refused as refused:
                 run.refused, reading = refused, None
             if reading is not None:
-                _add(run, reading)
+                add_reading(run.sweeps, reading)
                 run.time, run.news = reading.time, True
                 self._answer_finished_sweeps(run)
                 if name != "stop":
@@ -259,7 +259,7 @@ class Pipeline:
             if readings is None:
                 return False
             for reading in readings:
-                _add(run, reading)
+                add_reading(run.sweeps, reading)
                 run.time = max(run.time, reading.time)
         run.collected = True
         return True
@@ -433,11 +433,12 @@ class Pipeline:
         return wanted
 
 
-def _add(run: _Run, reading: Reading) -> None:
+def add_reading(sweeps: Sweeps, reading: Reading) -> None:
+    """Put a layout's reading where the run's sweeps are split."""
     if reading.sweep is None:
-        run.sweeps.add(reading.energy, reading.mu, reading.levels, reading.limits, reading.flags)
+        sweeps.add(reading.energy, reading.mu, reading.levels, reading.limits, reading.flags)
     else:
-        run.sweeps.add_whole(
+        sweeps.add_whole(
             reading.sweep,
             reading.energy,
             reading.mu,

@@ -6,6 +6,7 @@ the defaults below. Misspelt keys are errors. Secrets come from the environment
 only and are never part of what is published.
 """
 
+import difflib
 import hashlib
 import json
 import os
@@ -27,13 +28,15 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 from rankaae_stream import resources
-from rankaae_stream.card import KINDS
+from rankaae_stream.card import SPECTRA
 from rankaae_stream.choose import Choice, Exclusion
 from rankaae_stream.energy import AxisRules
 from rankaae_stream.errors import ConfigurationError
@@ -41,6 +44,7 @@ from rankaae_stream.files.pizzabox import APB_CHANNELS
 from rankaae_stream.layouts.base import Layout
 from rankaae_stream.layouts.fly import FlyLayout
 from rankaae_stream.layouts.pizzabox import Frames, Monochromator, PizzaboxLayout
+from rankaae_stream.layouts.plugged import plugged_layout
 from rankaae_stream.layouts.several import SeveralLayouts
 from rankaae_stream.layouts.step import Role, StepLayout
 from rankaae_stream.layouts.tes import TesLayout
@@ -49,6 +53,7 @@ from rankaae_stream.spectrum import Limits, NormalizationRanges
 __all__ = ["Profile", "load_profile", "reading_under"]
 
 API_KEY_VARIABLE = "RANKAAE_STREAM_TILED_API_KEY"
+PREFIX = "RANKAAE_STREAM_"
 
 STANDARD_COPY = (
     "data_session",
@@ -241,21 +246,46 @@ class PizzaboxSettings(_Table):
         )
 
 
+KINDS = ("step", "tes", "fly", "pizzabox")
+"""Kinds of layout that need no other package."""
+
+
+class PluggedSettings(BaseModel):
+    """A layout of another package, which alone knows its keys; see `layouts.plugged`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    kind: str
+
+    @model_validator(mode="after")
+    def _fits(self) -> "PluggedSettings":
+        self.build()  # misspelt keys are told at start-up here too
+        return self
+
+    def build(self) -> Layout:
+        """The layout these settings describe."""
+        return plugged_layout(self.kind, self.model_dump(exclude={"kind"}), KINDS)
+
+
 def _layout_kind(value: Any) -> str:
     """A layout that does not say what it is, is a step scan."""
-    if isinstance(value, Mapping):
-        return str(value.get("kind", "step"))
-    return str(getattr(value, "kind", "step"))
+    kind = value.get("kind", "step") if isinstance(value, Mapping) else getattr(value, "kind", "")
+    return kind if kind in KINDS else "plugged"
 
 
 LayoutSettings = Annotated[
     Annotated[StepSettings, Tag("step")]
     | Annotated[TesSettings, Tag("tes")]
     | Annotated[FlySettings, Tag("fly")]
-    | Annotated[PizzaboxSettings, Tag("pizzabox")],
+    | Annotated[PizzaboxSettings, Tag("pizzabox")]
+    | Annotated[PluggedSettings, Tag("plugged")],
     Discriminator(_layout_kind),
 ]
 """One kind of scan; `kind` tells which."""
+
+
+def _how_many(value: Any) -> str:
+    return "several" if isinstance(value, (list, tuple)) else "single"
 
 
 class RunSettings(_Table):
@@ -284,10 +314,10 @@ class RunSettings(_Table):
     @classmethod
     def _knows_kind(cls, rules: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
         for rule in rules:
-            if rule.get("unless_model", KINDS[0]) not in KINDS:
+            if rule.get("unless_model", SPECTRA[0]) not in SPECTRA:
                 raise ValueError(
                     f"unless_model is {rule['unless_model']!r}; a model's card can say "
-                    f"{' or '.join(KINDS)}"
+                    f"{' or '.join(SPECTRA)}"
                 )
         return rules
 
@@ -374,7 +404,7 @@ class Profile(BaseSettings):
     Attributes
     ----------
     name : str
-    layout : StepSettings, TesSettings, FlySettings or PizzaboxSettings, or several of them
+    layout : StepSettings, TesSettings ..., or several of them
         How documents become mu(E); of several the one that fits a run reads it.
     run : RunSettings
     energy : EnergySettings
@@ -398,7 +428,7 @@ class Profile(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="RANKAAE_STREAM_",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         frozen=True,
         extra="forbid",
@@ -406,7 +436,11 @@ class Profile(BaseSettings):
     )
 
     name: str
-    layout: LayoutSettings | Annotated[tuple[LayoutSettings, ...], Field(min_length=1)]
+    layout: Annotated[
+        Annotated[LayoutSettings, Tag("single")]
+        | Annotated[tuple[LayoutSettings, ...], Field(min_length=1), Tag("several")],
+        Discriminator(_how_many),
+    ]
     run: RunSettings = RunSettings()
     energy: EnergySettings = EnergySettings()
     tiled: TiledSettings = TiledSettings()
@@ -430,8 +464,9 @@ class Profile(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """What the program passes, then the environment, then the file."""
-        del dotenv_settings, file_secret_settings
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        del env_settings, dotenv_settings, file_secret_settings
+        file = TomlConfigSettingsSource(settings_cls)
+        return init_settings, _FileAndEnvironment(settings_cls), file
 
     def api_key(self) -> str:
         """The Tiled key.
@@ -515,11 +550,14 @@ def load_profile(name_or_path: str | Path, **overrides: Any) -> Profile:
     try:
         return FromFile(**overrides)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc'])}: {_advice(item)}"
-            for item in error.errors()
-        )
+        problems = "; ".join(f"{_where(item['loc'])}: {_advice(item)}" for item in error.errors())
         raise ConfigurationError(f"profile {path}: {problems}") from error
+    except SettingsError as error:
+        said = str(error).split(" from source")[0]
+        raise ConfigurationError(
+            f"profile {path}: {said}; in the environment lists and tables are JSON, such as "
+            f"""{PREFIX}LAYOUT__I0='["I0"]'"""
+        ) from error
 
 
 def reading_under(name_or_path: str | Path, folder: Path | str, **overrides: Any) -> Profile:
@@ -537,7 +575,63 @@ def reading_under(name_or_path: str | Path, folder: Path | str, **overrides: Any
     return load_profile(name_or_path, **{**overrides, "layout": moved})
 
 
-def _analysis_of(layout: _Table) -> dict[str, Any]:
+class _FileAndEnvironment(EnvSettingsSource):
+    """The file's settings with the environment's above them, place by place.
+
+    pydantic-settings lays one source over another table by table, and would take
+    what is said of one of several ``[[layout]]`` for all of them.
+    """
+
+    def __call__(self) -> dict[str, Any]:
+        settings = TomlConfigSettingsSource(self.settings_cls)()
+        for key, value in super().__call__().items():
+            known = settings.get(key)
+            settings[key] = value if known is None else _over(known, value, (key,))
+        return settings
+
+
+def _over(below: Any, above: Any, where: tuple[str, ...]) -> Any:
+    """The settings `below` with those of the environment above."""
+    above = _decoded(above)
+    if not isinstance(above, Mapping) or not isinstance(below, (Mapping, list)):
+        return above
+    if isinstance(below, Mapping):
+        if set(above) == {"0"}:  # the only one of its kind is the first
+            return _over(below, above["0"], where)
+        return {**below, **{k: _over(below.get(k), v, (*where, k)) for k, v in above.items()}}
+    merged = list(below)
+    for key, value in above.items():
+        if not key.isdecimal() or int(key) >= len(below):
+            name = "__".join(part.upper() for part in (*where, key))
+            first = "__".join(part.upper() for part in (*where, "0", key))
+            fix = f"say which: {PREFIX}{first} for the first"
+            if key.isdecimal():
+                fix = f"they are counted from 0 to {len(below) - 1}"
+            raise ConfigurationError(
+                f"{PREFIX}{name} is set, and the profile has {len(below)} tables "
+                f"[[{'.'.join(where)}]]; {fix}"
+            )
+        merged[int(key)] = _over(below[int(key)], value, (*where, key))
+    return merged
+
+
+def _decoded(value: Any) -> Any:
+    """Lists and tables are JSON in the environment; a text that only looks so stays one."""
+    if not isinstance(value, str) or not value.startswith(("[", "{")):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _where(location: tuple[int | str, ...]) -> str:
+    """Dotted key of a validation error, without the names of the alternatives tried."""
+    tried = {"single", "several", "plugged", *KINDS}
+    return ".".join(str(part) for part in location if part not in tried)
+
+
+def _analysis_of(layout: BaseModel) -> dict[str, Any]:
     """A layout's settings that can change a number."""
     plain = layout.model_dump(mode="json")
     for name in getattr(layout, "LATER", ()):
@@ -546,8 +640,9 @@ def _analysis_of(layout: _Table) -> dict[str, Any]:
     # Where files lie changes no number, nor does what is flagged.
     for name in ("allowed_roots", "root_map", "limits"):
         plain.pop(name, None)
-    for frames in plain.get("frames", ()):
-        frames.pop("highest")
+    if isinstance(layout, PizzaboxSettings):
+        for frames in plain["frames"]:
+            frames.pop("highest")
     return plain
 
 
@@ -601,5 +696,13 @@ def _find(name_or_path: str | Path) -> Path:
 
 def _advice(item: Any) -> str:
     if item["type"] == "extra_forbidden":
-        return "no such setting; is it misspelt?"
+        kinds = {"step": StepSettings, "tes": TesSettings, "fly": FlySettings}
+        kinds["pizzabox"] = PizzaboxSettings
+        # Under a layout only its own keys help; elsewhere those of any table do.
+        tables = [kinds[part] for part in item["loc"] if part in kinds]
+        tables = tables or [Profile, *_Table.__subclasses__()]
+        known = {one.alias or name for table in tables for name, one in table.model_fields.items()}
+        wrong = str(item["loc"][-1])
+        near = difflib.get_close_matches(wrong, known - {wrong}, n=1)
+        return f"no such setting here; {f'did you mean {near[0]}?' if near else 'is it misspelt?'}"
     return str(item["msg"])

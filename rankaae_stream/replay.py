@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rankaae_stream.analysis import Analysis
+from rankaae_stream.archives import documents_of, sentence_of
 from rankaae_stream.foils import AcceptedFoil, FoilHistory, Foils
 from rankaae_stream.layouts.base import Document
 from rankaae_stream.loading import build_pipeline, load_analysis, open_foils
@@ -27,7 +28,7 @@ from rankaae_stream.profile import Profile, load_profile
 from rankaae_stream.published import PublishedFoils
 from rankaae_stream.report import Report, Result
 from rankaae_stream.selection import Selection
-from rankaae_stream.sinks import Unavailable, Unreachable
+from rankaae_stream.sinks import Unreachable
 from rankaae_stream.stored import Damaged, StoredRun
 
 __all__ = ["Outcome", "Replayed", "replay"]
@@ -187,7 +188,7 @@ def replay(
                 start = _start_of(run)
                 if start and not _asked_for(start, wanted, seen):
                     continue
-                documents = _documents(run)
+                documents = documents_of(run)
                 start = start or _checked(next((d for n, d in documents if n == "start"), {}))
                 if not _asked_for(start, wanted, seen):
                     continue
@@ -196,21 +197,21 @@ def replay(
                 answer(place, run, documents, guess=False)
             except Exception as error:  # noqa: BLE001 - a damaged run must not end the others
                 if _gone(error):
-                    done.lost = _sentence(error)
+                    done.lost = sentence_of(error)
                     break
                 name = start.get("uid", name)
                 outcomes[place:] = [None]
-                tell(place, Outcome(name, start, problem=_sentence(error)))
+                tell(place, Outcome(name, start, problem=sentence_of(error)))
             seen.add(name)
         for place, run in waiting:
             start = _start_of(run)
             try:
-                answer(place, run, _documents(run), guess=True)
+                answer(place, run, documents_of(run), guess=True)
             except Exception as error:  # noqa: BLE001 - it was read once, and may be gone by now
                 if _gone(error):
-                    done.lost = _sentence(error)
+                    done.lost = sentence_of(error)
                     break
-                tell(place, Outcome(start.get("uid", ""), start, problem=_sentence(error)))
+                tell(place, Outcome(start.get("uid", ""), start, problem=sentence_of(error)))
         done.outcomes = [outcome for outcome in outcomes if outcome is not None]
         done.missing = tuple(
             uid for uid in wanted.uids if not any(name.startswith(uid) for name in seen)
@@ -297,16 +298,6 @@ def _answer(
     return Outcome(name, start, reports), final
 
 
-def _documents(run: Any) -> Documents:
-    """Read whole before anything is fed: what is damaged answers nothing."""
-    return [
-        (name, doc)
-        for name, doc in (run.documents() if hasattr(run, "documents") else run)
-        # Of a run without an end Tiled makes an empty stop document.
-        if name != "stop" or (doc and doc.get("run_start"))
-    ]
-
-
 def _asked_for(start: Document, wanted: Selection, seen: set[str]) -> bool:
     return wanted.takes(start) and start["uid"] not in seen
 
@@ -324,7 +315,7 @@ def _each(runs: Any, done: Replayed) -> Iterator[Any]:
         except StopIteration:
             return
         except Exception as error:  # noqa: BLE001 - whatever a foreign catalog raises
-            done.lost = _sentence(error)
+            done.lost = sentence_of(error)
             return
         yield run
 
@@ -354,15 +345,3 @@ def _gone(error: Exception) -> bool:
     from httpx import TransportError
 
     return isinstance(error, (Unreachable, TransportError, ConnectionError))
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, (Damaged, Unavailable)):
-        return str(error)
-    text = " ".join(str(error).split())[:300]
-    if "406" in text:
-        return (
-            "Tiled does not hand out documents; its configuration needs, under media_types, "
-            "BlueskyRun: {application/json-seq: bluesky_tiled_plugins.exporters:json_seq_exporter}"
-        )
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

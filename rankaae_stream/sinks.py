@@ -152,7 +152,7 @@ class TiledSink:
         except Rejected:
             # What was begun would stay without a stop, and break who reads it.
             with contextlib.suppress(Exception):
-                self._container().delete_contents([run.uid], recursive=True, external_only=False)
+                self.remove(run.uid)
             raise
 
     def _write_whole(self, run: ResultRun) -> None:
@@ -165,6 +165,28 @@ class TiledSink:
             raise  # of an answer, say a proxy's page
         except (ValueError, TypeError) as error:
             raise Rejected(f"{type(error).__name__}: {error}") from error
+
+    def metadata(self, uid: str) -> dict[str, Any] | None:
+        """What the server says of a result, with `start` and, once it is whole, `stop`."""
+        from tiled.client.container import Container
+
+        with self._told_plainly():
+            try:
+                # A catalog of runs would look for beginnings of uids too, with two requests more.
+                return dict(Container.__getitem__(self._container(), uid).metadata)
+            except KeyError:
+                return None
+
+    def newest(self) -> dict[str, Any] | None:
+        """The same of what was written last, or None where there is nothing."""
+        with self._told_plainly():
+            found = self._container()
+            return dict(found.values().last().metadata) if len(found) else None
+
+    def remove(self, uid: str) -> None:
+        """Take a result away."""
+        with self._told_plainly():
+            self._container().delete_contents([uid], recursive=True, external_only=False)
 
     def close(self) -> None:
         """Close the connection; it is made again when it is needed."""
@@ -214,18 +236,13 @@ class TiledSink:
         One without a stop is deleted, to be written again, and so is a partial
         answer where this one is whole.
         """
-        from tiled.client.container import Container
-
-        container = self._container()
-        try:
-            # A catalog of runs would look for beginnings of uids too, with two requests more.
-            found = Container.__getitem__(container, run.uid)
-        except KeyError:
+        found = self.metadata(run.uid)
+        if found is None:
             return False
-        stop = found.metadata.get("stop")
+        stop = found.get("stop")
         if stop and not (is_partial(stop) and not is_partial(run.stop)):
             return True
-        container.delete_contents([run.uid], recursive=True, external_only=False)
+        self.remove(run.uid)
         return False
 
     def _container(self) -> Any:

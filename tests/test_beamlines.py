@@ -8,6 +8,7 @@ import pytest
 
 from rankaae_stream import resources
 from rankaae_stream.analysis import Analysis
+from rankaae_stream.layouts.plugged import GROUP
 from rankaae_stream.loading import build_pipeline
 from rankaae_stream.profile import load_profile
 from rankaae_stream.simulate import bmm, panda, series, steps, tes
@@ -657,7 +658,8 @@ def test_the_tiled_client_profile_opens_the_results(server, tmp_path, monkeypatc
 
 def test_the_guides_profiles_load_as_they_stand(tmp_path):
     text = (resources.folder("profiles") / "README.md").read_text()
-    layout, fly, run, energy = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    layout, fly, run, energy, plugged = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    assert f'[project.entry-points."{GROUP}"]' in plugged
     path = tmp_path / "mine.toml"
     path.write_text(layout + run + energy)
     profile = load_profile(path)

@@ -123,6 +123,10 @@ def test_cuda_is_asked_for_only_where_its_libraries_load(monkeypatch):
     monkeypatch.setattr(model_module, "_cuda_loads", lambda: True)
     assert providers("auto") == both
     assert providers("cpu") == ["CPUExecutionProvider"]
+    monkeypatch.setattr(model_module.onnxruntime, "get_available_providers", lambda: both[1:])
+    assert providers("auto") == ["CPUExecutionProvider"]
+    with pytest.raises(ModelError, match="onnxruntime-gpu, or set device = 'auto'"):
+        providers("cuda")
 
 
 def test_loading_a_model_prints_nothing_on_this_machine(shipped, capfd):

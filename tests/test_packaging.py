@@ -109,3 +109,6 @@ def test_help_teaches():
     text = run(sys.executable, "-m", "rankaae_stream", "demo", "--help")
     for option in ("--quick", "--keep", "--element", "--directory"):
         assert option in text
+    text = run(sys.executable, "-m", "rankaae_stream", "check", "--help")
+    for option in ("--run", "--online", "--verbose", "--json", "Exit status 1"):
+        assert option in text

@@ -44,10 +44,61 @@ def test_nested_settings_come_from_the_environment_too(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("variable", "value", "found"),
+    [
+        ("LAYOUT__0__D_SPACING", "3.2", lambda p: p.layout[0].d_spacing == 3.2),
+        ("LAYOUT__0__ALLOWED_ROOTS", '["/m"]', lambda p: str(p.layout[0].allowed_roots[0]) == "/m"),
+        ("LAYOUT__0__FRAMES__1__HIGHEST", "9", lambda p: p.layout[0].frames[1].highest == 9.0),
+        ("LAYOUT__1__LIMITS__I0__HIGH", "99", lambda p: p.layout[1].limits["i0"].high == 99.0),
+        ("LAYOUT__0__OFFSET", "{n}_offset", lambda p: p.layout[0].offset == "{n}_offset"),
+        ("RUN__NOT_XAS__1__REASON", "sharp", lambda p: p.run.not_xas[1]["reason"] == "sharp"),
+    ],
+)
+def test_one_of_several_tables_is_set_by_its_number(monkeypatch, variable, value, found):
+    shipped = load_profile("iss")
+    monkeypatch.setenv(f"RANKAAE_STREAM_{variable}", value)
+    changed = load_profile("iss")
+    assert found(changed)
+    assert not found(shipped)
+    assert [one.kind for one in changed.layout] == ["pizzabox", "step"]
+    other = 1 if "__0__" in variable else 0
+    assert "LAYOUT" not in variable or changed.layout[other] == shipped.layout[other]
+
+
+def test_the_number_of_a_single_table_is_0(monkeypatch):
+    monkeypatch.setenv("RANKAAE_STREAM_LAYOUT__0__I0", '["other"]')
+    assert load_profile("bmm").layout.i0 == ("other",)
+    assert load_profile("bmm").layout.it == ("It",)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "fix"),
+    [
+        ("LAYOUT__STREAM", "x", r"2 tables \[\[layout\]\]; say which: \S+LAYOUT__0__STREAM"),
+        ("LAYOUT__2__STREAM", "x", "counted from 0 to 1"),
+        ("LAYOUT__1__STREEM", "x", r"layout\.1\.streem: no such setting here; did you mean stream"),
+        ("LAYOUT__0__ALLOWED_ROOTS", "/mnt", r"layout\.0\.allowed_roots"),
+    ],
+)
+def test_a_setting_in_the_environment_that_has_no_place_is_an_error(
+    monkeypatch, variable, value, fix
+):
+    monkeypatch.setenv(f"RANKAAE_STREAM_{variable}", value)
+    with pytest.raises(ConfigurationError, match=fix):
+        load_profile("iss")
+
+
+def test_a_list_in_the_environment_that_is_no_json_says_how_to_write_one(monkeypatch):
+    monkeypatch.setenv("RANKAAE_STREAM_LAYOUT__ALLOWED_ROOTS", "/mnt")
+    with pytest.raises(ConfigurationError, match="lists and tables are JSON, such as"):
+        load_profile("qas")
+
+
+@pytest.mark.parametrize(
     ("top", "bottom", "where"),
     [
-        ("provisonal_interval = 1.0", "", "provisonal_interval"),
-        ("", "[layuot]\nkind = 'step'", "layuot"),
+        ("provisonal_interval = 1.0", "", "provisonal_interval.*mean provisional_interval"),
+        ("", "[layuot]\nkind = 'step'", "layuot: no such setting here; did you mean layout"),
         ("", "nod = 'x'", "tiled.nod"),
         ("provisional_interval = 0.1", "", "provisional_interval"),
         ("device = 'tpu'", "", "device"),

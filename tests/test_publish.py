@@ -715,7 +715,7 @@ def test_a_callable_gets_one_run_of_all_events():
         schema_validators[DocumentNames[name]].validate(doc)
 
 
-# ---- Tiled ---------------------------------------------------------------------------
+# ---- Tiled, beside the contract of every sink (test_contracts) ------------------------
 
 
 @pytest.fixture
@@ -769,25 +769,6 @@ def test_a_result_is_read_from_tiled_as_it_was_composed(server, tiled, uid):
     assert list(container.search(key > 2.6)) == []
 
 
-def test_a_refusal_is_published_like_any_result(server, tiled, uid):
-    tiled.final(composed(uid, state=None, model=False))
-    found = server.client("processed")[uid]
-    assert found.stop["summary"]["refusal"]["name"] == "coverage"
-    assert list(found["primary"].read()["refusal"]) == ["coverage"]
-
-
-def test_publishing_twice_changes_nothing(server, connect, tiled, uid):
-    tiled.final(composed(uid, state=2.0))
-    before = server.client("processed")[uid]
-    for sink in (tiled, connect()):
-        sink.final(composed(uid, state=5.0))
-        sink.provisional(composed(uid, state=6.0))
-    after = server.client("processed")[uid]
-    assert rows(after) == [2.0]
-    assert after.metadata == before.metadata
-    assert after.item["attributes"] == before.item["attributes"]
-
-
 def test_a_whole_answer_replaces_a_partial_one_and_never_the_other_way(server, tiled, uid):
     no_stop = Flag("no_stop", "warning", None, "", "the session ended before the run did")
     partial, whole = composed(uid, flags=(no_stop,)), composed(uid)
@@ -824,14 +805,11 @@ def test_provisional_answers_and_the_final_one_are_events_of_one_run(server, til
     assert rows(server.client("processed")[uid]) == [1.0, 2.0, 3.0]
 
 
-@pytest.mark.parametrize("how", ["final", "provisional"])
-def test_an_unfinished_run_that_another_process_left_is_written_again(
-    server, connect, tiled, uid, how
-):
+def test_an_unfinished_run_that_another_process_left_is_begun_again(server, connect, tiled, uid):
     other = connect()
     other.provisional(composed(uid, state=1.0))
     other.provisional(composed(uid, state=1.5))
-    getattr(tiled, how)(composed(uid, state=2.0))
+    tiled.provisional(composed(uid, state=2.0))
     assert rows(server.client("processed")[uid]) == [2.0]
     tiled.final(composed(uid, state=2.0))
     assert server.client("processed")[uid].stop["summary"]["complete"]

@@ -5,14 +5,24 @@ Reader sees the run's documents after the start and returns what each of them
 adds. Nothing else in the package knows an event from an event page or a file.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from rankaae_stream.report import Flag
 from rankaae_stream.spectrum import Channel, Floats, Limits
 
-__all__ = ["CollectingReader", "Document", "Layout", "Reader", "Reading"]
+__all__ = [
+    "CollectingReader",
+    "Document",
+    "Layout",
+    "NamingReader",
+    "Reader",
+    "Reading",
+    "Rehearsing",
+    "Scan",
+]
 
 Document = Mapping[str, Any]
 
@@ -99,9 +109,64 @@ class CollectingReader(Protocol):
         ...
 
 
+@runtime_checkable
+class NamingReader(Protocol):
+    """A Reader that can say what it took for what; `rankaae-stream check` shows it."""
+
+    def used(self) -> Mapping[str, str]:
+        """Where each role (energy, i0, it ...) of this run was found, in words."""
+        ...
+
+
 class Layout(Protocol):
     """One kind of beamline."""
 
     def open(self, start: Document) -> Reader:
         """Begin a run."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scan:
+    """What a rehearsed run is to hold.
+
+    Attributes
+    ----------
+    name : str
+        Of the run; its uid may follow from it.
+    start : mapping
+        Keys of the start document beside uid and time.
+    energy : (n,) array
+        eV, in the order of the motion of the first sweep.
+    signals : mapping of (n,) arrays
+        What the detectors read at these energies, by role: ``i0``, ``it``, ``ir``,
+        ``fluorescence``, ``pips``. A role that is absent is a field that the run has not.
+    sweeps : int
+        How often the motion passes; back and forth where it cannot be otherwise.
+    """
+
+    name: str
+    start: Mapping[str, Any]
+    energy: Floats
+    signals: Mapping[str, Floats]
+    sweeps: int = 1
+
+
+@runtime_checkable
+class Rehearsing(Protocol):
+    """A Layout that can write a run of its own kind, for `check` and for tests of it."""
+
+    def open(self, start: Document) -> Reader:
+        """Begin a run; see `Layout`."""
+        ...
+
+    def rehearse(self, scan: Scan, folder: Path) -> Iterable[tuple[str, Document]]:
+        """Documents of a run that holds the scan, from start to stop.
+
+        Parameters
+        ----------
+        scan : Scan
+        folder : Path
+            Where files may be written, if the kind has any.
+        """
         ...

@@ -23,6 +23,7 @@ from rankaae_stream.layouts.signals import (
     limits_of,
     match_all,
     missing_fields,
+    names_of,
 )
 from rankaae_stream.report import Flag
 from rankaae_stream.spectrum import Channel, Floats, Limits
@@ -108,6 +109,10 @@ class _FlyReader:
         elif name == "stream_datum":
             self._announce(doc)
         return self._read()
+
+    def used(self) -> dict[str, str]:
+        """See `layouts.base.NamingReader`."""
+        return names_of(self._layout.stream, self._stream.roles) if self._stream else {}
 
     def missing(self) -> str:
         if self._problem is not None:

@@ -150,6 +150,21 @@ class _PizzaboxReader:
             self._time = max(self._time, float(np.max(times)))
         return None
 
+    def used(self) -> dict[str, str]:
+        """See `layouts.base.NamingReader`."""
+        layout = self._layout
+        analog, encoder = (
+            next((key for key in keys if self._assets.of(key)), None)
+            for keys in (layout.analog, layout.encoder)
+        )
+        found = {"energy": f"{encoder} with the start key {layout.angle_offset}"} if encoder else {}
+        if analog:
+            found |= {role: f"input {name} of {analog}" for role, name in layout.inputs.items()}
+            for frames, files, trigger in reversed(self._detectors()):
+                keys = " + ".join(file.key for file in files)
+                found[frames.channel] = f"{keys}, triggered by {trigger.key}"
+        return found
+
     def missing(self) -> str:
         return "the files hold no rows while the monochromator moved"
 

@@ -10,7 +10,16 @@ import numpy as np
 from rankaae_stream.errors import Refused
 from rankaae_stream.spectrum import Channel, Floats, Limits
 
-__all__ = ["absorption", "first", "levels_of", "limits_of", "match_all", "missing_fields"]
+__all__ = [
+    "absorption",
+    "first",
+    "levels_of",
+    "limits_of",
+    "match_all",
+    "missing_fields",
+    "names_of",
+    "numbers",
+]
 
 
 def absorption(
@@ -81,6 +90,28 @@ def match_all(wanted: Iterable[str], keys: Mapping[str, Any]) -> tuple[str, ...]
             return ()
         found.update(dict.fromkeys(fitting))
     return tuple(found)
+
+
+def numbers(data: Mapping[str, Any], key: str) -> Floats:
+    """A field's value or values, as floats of whatever shape they have.
+
+    Raises
+    ------
+    Refused
+        ``missing_fields`` when there is none, or it holds something else.
+    """
+    try:
+        return np.asarray(data[key], dtype=float)
+    except KeyError:
+        message = f"an event has no {key}, which its descriptor announces"
+    except (TypeError, ValueError):
+        message = f"{key} holds {str(data[key])[:60]!r}, which is no number"
+    raise Refused("missing_fields", message)
+
+
+def names_of(stream: str, fields: Mapping[Any, Sequence[str]]) -> dict[str, str]:
+    """Where each role is found, in words; see `base.NamingReader`."""
+    return {role: f"{' + '.join(keys)} in stream {stream}" for role, keys in fields.items()}
 
 
 def missing_fields(

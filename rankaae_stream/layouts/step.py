@@ -15,6 +15,8 @@ from rankaae_stream.layouts.signals import (
     limits_of,
     match_all,
     missing_fields,
+    names_of,
+    numbers,
 )
 from rankaae_stream.spectrum import Floats, Limits
 
@@ -110,6 +112,16 @@ class _StepReader:
             if fields is not None:
                 return self._reading(fields, doc)
         return None
+
+    def used(self) -> dict[str, str]:
+        """See `layouts.base.NamingReader`."""
+        found: dict[str, str] = {}
+        for fields in self._fields.values():
+            named = {"energy": (fields.energy,), **fields.signals}
+            if fields.dwell is not None and self._layout.integrated:
+                named["dwell"] = (fields.dwell,)
+            found.update(names_of(self._layout.stream, named))
+        return found
 
     def missing(self) -> str:
         if self._fields:
@@ -235,7 +247,7 @@ def _unit(keys: Mapping[str, Any], field: str | None) -> float | None:
 
 def _column(data: Mapping[str, Any], key: str) -> Floats:
     """One value of an event or a page's list of them, as floats (n,)."""
-    return np.atleast_1d(np.asarray(data[key], dtype=float)).ravel()
+    return np.atleast_1d(numbers(data, key)).ravel()
 
 
 def _first_dimension(start: Document, stream: str) -> str | None:

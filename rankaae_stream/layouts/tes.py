@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 
 from rankaae_stream.layouts.base import Document, Reading
-from rankaae_stream.layouts.signals import absorption, first, limits_of, missing_fields
+from rankaae_stream.layouts.signals import (
+    absorption,
+    first,
+    limits_of,
+    missing_fields,
+    names_of,
+    numbers,
+)
 from rankaae_stream.spectrum import Channel, Floats, Limits
 
 __all__ = ["TesLayout"]
@@ -64,8 +71,8 @@ class _TesReader:
             self._describe(doc)
         elif name in ("event", "event_page"):
             if doc["descriptor"] in self._axes:
-                values = next(_rows(name, doc))[0][self._axes[doc["descriptor"]]]
-                self._axis = np.ravel(np.asarray(values, dtype=float))
+                data, _ = next(_rows(name, doc))
+                self._axis = np.ravel(numbers(data, self._axes[doc["descriptor"]]))
                 return self._take(())
             signals = self._signals.get(doc["descriptor"])
             if signals is not None:
@@ -73,6 +80,15 @@ class _TesReader:
                 rows = _rows(name, doc)
                 return self._take(_scan(signals, data, time, limits) for data, time in rows)
         return None
+
+    def used(self) -> dict[str, str]:
+        """See `layouts.base.NamingReader`."""
+        layout, found = self._layout, dict[str, str]()
+        for energy in self._axes.values():
+            found.update(names_of(layout.energy_stream, {"energy": (energy,)}))
+        for signals in self._signals.values():
+            found.update(names_of(layout.stream, {role: (key,) for role, key in signals.items()}))
+        return found
 
     def missing(self) -> str:
         layout = self._layout
@@ -144,16 +160,18 @@ def _scan(
     A scan that was ended early has fewer pixels in some column than in another;
     they all belong to its beginning.
     """
-    columns = {role: _pixels(data[key]).sum(axis=1) for role, key in signals.items()}
+    columns = {role: _pixels(numbers(data, key)).sum(axis=1) for role, key in signals.items()}
     pixels = min(column.size for column in columns.values())
     columns = {role: column[:pixels] for role, column in columns.items()}
-    levels = {role: np.abs(_pixels(data[signals[role]])).max(axis=1)[:pixels] for role in limits}
+    levels = {
+        role: np.abs(_pixels(numbers(data, signals[role]))).max(axis=1)[:pixels] for role in limits
+    }
     return Reading(np.empty(0), absorption(**columns), time, levels=levels, limits=limits)
 
 
-def _pixels(values: Any) -> Floats:
+def _pixels(values: Floats) -> Floats:
     """Values of each pixel, (pixels, channels)."""
-    array = np.atleast_1d(np.asarray(values, dtype=float))
+    array = np.atleast_1d(values)
     return array.reshape(array.shape[0], -1)
 
 

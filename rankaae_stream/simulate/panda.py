@@ -11,7 +11,7 @@ import numpy as np
 from rankaae_stream.simulate.documents import Beam, RunWriter
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["fly"]
+__all__ = ["fly", "fly_columns"]
 
 
 def fly(
@@ -51,10 +51,25 @@ def fly(
     once = np.linspace(e0 - 160, e0 + 160, points)
     energy = np.concatenate([once[::-1] if i % 2 else once for i in range(sweeps)])
     columns = {"energy": energy, **beam.signals(energy)}
-    path = folder / f"{name}.h5"
-    uri = f"file://localhost{path}"
     run = RunWriter(f"panda/{name}", {"plan_name": "fly", "element": beam.sample.element})
-    run.stream("primary", {key: _external(uri) for key in columns})
+    path = folder / f"{name}.h5"
+    yield from fly_columns(run, columns, path, every=every, late=late, stop=stop)
+
+
+def fly_columns(
+    run: RunWriter,
+    columns: Mapping[str, Floats],
+    path: Path,
+    *,
+    stream: str = "primary",
+    every: int = 100,
+    late: bool = False,
+    stop: str | None = "success",
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """A run whose fields (n,) are written to one file, `every` rows between two announcements."""
+    uri = f"file://localhost{path}"
+    rows = next(iter(columns.values())).size
+    run.stream(stream, {key: _external(uri) for key in columns})
     yield from run.documents
     compose = event_model.ComposeStreamResource(run.documents[0][1])  # type: ignore[arg-type]
     bundles = [
@@ -68,9 +83,9 @@ def fly(
         for key in columns
     ]
     written = 0
-    for begin in range(0, energy.size, every):
-        end = min(begin + every, energy.size)
-        upto = begin if late and end < energy.size else end
+    for begin in range(0, rows, every):
+        end = min(begin + every, rows)
+        upto = begin if late and end < rows else end
         if upto > written:
             _append(path, {key: column[written:upto] for key, column in columns.items()})
             written = upto
@@ -81,7 +96,7 @@ def fly(
             datum = bundle.compose_stream_datum(
                 {"start": begin, "stop": end},
                 seq_nums={"start": begin + 1, "stop": end + 1},
-                descriptor=run.descriptor_of("primary"),
+                descriptor=run.descriptor_of(stream),
             )
             yield "stream_datum", datum
     if stop is not None:

@@ -37,7 +37,13 @@ Document = tuple[str, dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class FlyBeamline:
-    """Names and constants of one beamline, as its profile has them too."""
+    """Names and constants of one beamline, as its profile has them too.
+
+    `inputs` says on which of the electrometer's inputs the signals ``i0``, ``it``, ``ir``
+    and ``iff`` are, where it is not the one of that name, and ``pips`` if there is a diode.
+    `angle_key`, `offset_key` and `gain_key` are keys of the start document, ``{n}`` the
+    number of an input.
+    """
 
     name: str
     analog: str
@@ -48,6 +54,10 @@ class FlyBeamline:
     angle_offset: float
     d_spacing: float = 3.1356
     hc: float = 12398.42
+    inputs: Mapping[str, str] = field(default_factory=dict[str, str])
+    angle_key: str = "angle_offset"
+    offset_key: str = "ch{n}_offset"
+    gain_key: str = "ch{n}_amp_gain"
 
     def counts(self, energy: Floats) -> Floats:
         """Encoder counts at energies (n,), eV: negative whole numbers."""
@@ -179,6 +189,11 @@ def fly_scan(
     if opaque is not None:
         dark = at > e0 + opaque
         volts["it"][dark] = rng.normal(0.0, 1e-4, int(dark.sum()))
+    if "pips" in beamline.inputs:
+        volts["pips"] = 0.5 * volts["iff"]
+    gains = {beamline.inputs.get(name, name): gain for name, gain in gains.items()}
+    volts = {beamline.inputs.get(name, name): signal for name, signal in volts.items()}
+    numbered = list(enumerate(APB_CHANNELS, start=1))
     start = {
         "experiment": beamline.experiment,
         "element": element,
@@ -187,10 +202,10 @@ def fly_scan(
         "name": f"{element} {uid[:8]}",
         "comment": "",
         "trajectory_filename": "simulated.txt",
-        "angle_offset": beamline.angle_offset,
+        beamline.angle_key: beamline.angle_offset,
         "mono_d_spacing": 3.1354951,
-        **{f"ch{i + 1}_offset": offsets[name] for i, name in enumerate(APB_CHANNELS)},
-        **{f"ch{i + 1}_amp_gain": gains.get(name, 0) for i, name in enumerate(APB_CHANNELS)},
+        **{beamline.offset_key.format(n=i): offsets[name] for i, name in numbered},
+        **{beamline.gain_key.format(n=i): gains.get(name, 0) for i, name in numbered},
         "detectors": {"APB": {"device": beamline.analog}},
         "plan_name": "fly_scan_plan",
         "scan_kind": "fly_scan",

@@ -1,0 +1,230 @@
+"""What every layout must do with a run of its own kind, and with any other.
+
+For a layout of your own, in pytest::
+
+    @pytest.mark.parametrize("check", layout_checks(MyLayout(...)), ids=lambda one: one.name)
+    def test_my_layout(check):
+        check.ask()
+"""
+
+import copy
+import dataclasses
+import functools
+import itertools
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rankaae_stream.checks.base import Broken, Check
+from rankaae_stream.checks.compare import check_equal
+from rankaae_stream.checks.reading import RunReader, Understood, read_run
+from rankaae_stream.checks.rehearsal import SAMPLE, Documents, at_home, example_scan, rehearse
+from rankaae_stream.checks.spoiled import spoiled_runs, strangers
+from rankaae_stream.layouts.base import Layout, Scan
+from rankaae_stream.spectrum import Channel
+
+__all__ = ["layout_checks"]
+
+
+def layout_checks(
+    layout: Layout,
+    folder: Path | None = None,
+    start: Mapping[str, Any] | None = None,
+    area: str = "layout",
+) -> list[Check]:
+    """The contract of a layout, as checks that can be asked in any order.
+
+    Parameters
+    ----------
+    layout : Layout
+        One of this package, or one that can `rehearse` (`layouts.base.Rehearsing`).
+    folder : Path, optional
+        Where files of generated runs go, and the only place from which the layout then
+        reads any, for its `allowed_roots` are replaced; by default a temporary one that is
+        removed with the checks.
+    start : mapping, optional
+        Keys that the start document of a run has at this beamline.
+    area : str
+        What the checks are called by.
+    """
+    contract = _Contract(layout, folder, dict(start or {}))
+    return [Check(area, name, ask) for name, ask in contract.checks().items()]
+
+
+class _Contract:
+    """Checks that share a layout and the runs that were made for it."""
+
+    def __init__(self, layout: Layout, folder: Path | None, start: dict[str, Any]) -> None:
+        self._given = folder, layout
+        self._start = start
+        self._numbers = itertools.count()
+
+    @functools.cached_property
+    def _folder(self) -> Path:
+        """Made when the first check is asked: pytest makes more checks than it asks."""
+        folder, _ = self._given
+        if folder is None:
+            folder = Path(tempfile.mkdtemp(prefix="rankaae-stream-rehearsal-"))
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder.resolve()
+
+    @functools.cached_property
+    def _layout(self) -> Layout:
+        return at_home(self._given[1], self._folder)
+
+    def checks(self) -> dict[str, Callable[[], str]]:
+        return {
+            "a rising scan is read as it was played": self.rising,
+            "a falling scan is read as it was played": self.falling,
+            "several sweeps in one run are told apart": self.sweeps,
+            "an aborted scan gives what was measured": self.aborted,
+            "a signal without a number spoils its channel only": self.dark,
+            "a missing field is named": self.missing,
+            "documents it does not know are passed over": self.others,
+            "documents stay as they came": self.unchanged,
+            "runs that interleave do not mix": self.interleaved,
+            "strange values are refused by name": self.strange,
+        }
+
+    def rising(self) -> str:
+        scan = self._scan()
+        said = check_equal(self._read(self._make(scan)), scan)
+        if hasattr(self._layout, "allowed_roots"):
+            said += f"; files of generated runs were in {self._folder}, instead of allowed_roots"
+        return said
+
+    def falling(self) -> str:
+        scan = self._scan(falling=True)
+        found = self._read(self._make(scan))
+        energy = found.sweeps[0].energy if found.sweeps else [0.0, 0.0]
+        said = check_equal(found, scan)
+        if energy[0] < energy[-1]:
+            raise Broken("a falling scan came out rising", "give points in the order of time")
+        return said
+
+    def sweeps(self) -> str:
+        scan = self._scan(sweeps=3)
+        return check_equal(self._read(self._make(scan)), scan)
+
+    def aborted(self) -> str:
+        scan = self._scan(upto=40.0)
+        found = self._read(self._make(scan))
+        check_equal(found, scan)
+        last = max(max(sweep.energy) for sweep in found.sweeps) - SAMPLE.edge.e0
+        if last > 41.0:
+            raise Broken(f"a scan that ended at +40 eV is read up to {last:+.1f} eV")
+        return f"read up to {last:+.1f} eV"
+
+    def dark(self) -> str:
+        scan = self._scan()
+        channels = self._channels(scan)
+        if not channels:
+            raise Broken("no channel is read of a run")
+        role = "it" if "transmission" in channels else channels[0]
+        signal = scan.signals[role].copy()
+        signal[scan.energy > SAMPLE.edge.e0] = np.nan
+        blind = dataclasses.replace(
+            scan, name=f"{scan.name}-dark", signals={**scan.signals, role: signal}
+        )
+        found = self._read(self._make(blind))
+        if found.refused is not None:
+            raise Broken(
+                f"a run without a number in {role} is refused as a whole: {found.refused}",
+                "give what is not finite as NaN; it is judged where the whole sweep is known",
+            )
+        lost = {"it": {"transmission", "reference"}, "ir": {"reference"}}.get(role, {role})
+        others: list[Channel] = [channel for channel in channels if channel not in lost]
+        check_equal(found, scan, others)
+        return f"{role} failed above the edge; read beside it: {', '.join(others) or 'none'}"
+
+    def missing(self) -> str:
+        scan = self._scan()
+        signals = {role: values for role, values in scan.signals.items() if role != "i0"}
+        found = self._read(self._make(dataclasses.replace(scan, signals=signals)))
+        if found.refused is None:
+            raise Broken("a run without i0 is read", "raise Refused('missing_fields', ...)")
+        if found.refused.name != "missing_fields" or not found.refused.message:
+            raise Broken(
+                f"a run without i0 is refused as {found.refused.name!r}: {found.refused.message}",
+                "refuse it as 'missing_fields', with what the layout wants and what the run has",
+            )
+        return found.refused.message
+
+    def others(self) -> str:
+        scan = self._scan()
+        documents = self._make(scan)
+        mixed: Documents = [documents[0], *strangers(documents[0][1]["uid"])]
+        for item in documents[1:]:
+            mixed.append(item)
+            if item[0] == "event":
+                mixed.append(("event", {**item[1], "uid": "x", "descriptor": "a stranger"}))
+        found = self._read(mixed)
+        check_equal(found, scan)
+        return "another stream, its events and files, and a document of the future"
+
+    def unchanged(self) -> str:
+        documents = self._make(self._scan(sweeps=2))
+        before = copy.deepcopy(documents)
+        self._read(documents)
+        changed = {item[0] for item, was in zip(documents, before, strict=True) if item != was}
+        if changed:
+            raise Broken(
+                f"documents were changed: {', '.join(sorted(changed))}",
+                "copy before you change: others are subscribed to the same documents",
+            )
+        return f"{len(documents)} documents"
+
+    def interleaved(self) -> str:
+        scans = self._scan(), self._scan(falling=True, upto=120.0)
+        runs = [self._make(scan) for scan in scans]
+        # Which document belongs to which run is the pipeline's business.
+        readers = [RunReader(self._layout, documents[0][1]) for documents in runs]
+        longest = max(len(documents) for documents in runs)
+        for place in range(1, longest):
+            for reader, documents in zip(readers, runs, strict=True):
+                for name, doc in documents[place : place + 1]:
+                    reader.feed(name, doc)
+        for reader, scan in zip(readers, scans, strict=True):
+            check_equal(reader.end(), scan)
+        return "two runs, one document of each in turn"
+
+    def strange(self) -> str:
+        documents, said = self._make(self._scan()), set[str]()
+        tried = 0
+        for what, spoiled in spoiled_runs(documents):
+            tried += 1
+            try:
+                found = read_run(self._layout, spoiled)
+            except Exception as error:
+                raise Broken(
+                    f"{what}: {type(error).__name__}: {error} is raised",
+                    "raise nothing but rankaae_stream.errors.Refused",
+                ) from error
+            if found.refused is not None:
+                said.add(found.refused.name)
+            elif "file" in what:
+                raise Broken(
+                    f"{what}: it is read",
+                    "open files through rankaae_stream.files.resolve.resolve only",
+                )
+        return f"{tried} ways; refused as {', '.join(sorted(said)) or 'nothing'}"
+
+    # ---- runs ------------------------------------------------------------------------
+
+    def _scan(self, **settings: Any) -> Scan:
+        return example_scan(f"rehearsal {next(self._numbers)}", self._start, **settings)
+
+    def _make(self, scan: Scan) -> Documents:
+        return rehearse(self._layout, scan, self._folder)
+
+    def _channels(self, scan: Scan) -> list[Channel]:
+        found = self._read(self._make(dataclasses.replace(scan, name=f"{scan.name}-whole")))
+        return list(dict.fromkeys(channel for sweep in found.sweeps for channel in sweep.mu))
+
+    def _read(self, documents: Documents) -> Understood:
+        return read_run(self._layout, documents)

@@ -1,0 +1,120 @@
+"""The profile's real Tiled: does it answer, know the key, have the node, and take a result."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from rankaae_stream.checks.base import Broken, Check, NotChecked
+from rankaae_stream.checks.sinks import example_result
+from rankaae_stream.profile import API_KEY_VARIABLE, Profile
+from rankaae_stream.sinks import Rejected, TiledSink, Unavailable
+
+__all__ = ["offline_notes", "online_checks"]
+
+_T = TypeVar("_T")
+
+_QUESTIONS = (
+    "Tiled answers and lets us in",
+    "the node holds no raw runs",
+    "a probe is written, read and removed",
+)
+
+
+def offline_notes(profile: Profile) -> list[Check]:
+    """The same as one question that cannot be answered without the network and the key."""
+
+    def wait() -> str:
+        key = "" if profile.tiled_api_key else f"export {API_KEY_VARIABLE}=... and "
+        raise NotChecked(
+            f"whether it answers, knows the key, has the node {profile.tiled.node!r} and takes "
+            "results needs the network and the key",
+            f"{key}check again with --online",
+        )
+
+    return [Check("tiled", profile.tiled.uri, wait)]
+
+
+def online_checks(profile: Profile) -> list[Check]:
+    """Questions to the profile's Tiled; the only thing written is a probe, which is removed."""
+    visit = _Visit(profile)
+    answers = (visit.reach, visit.no_raw_runs, visit.probe)
+    return [Check("tiled", name, ask) for name, ask in zip(_QUESTIONS, answers, strict=True)]
+
+
+class _Visit:
+    """One connection for all questions; without it the later ones are not asked."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self._sink: TiledSink | None = None
+        self._ours = False
+
+    def reach(self) -> str:
+        server, key = self._profile.tiled, self._profile.api_key()
+        sink = TiledSink(server.uri, server.node, key, key_variable=API_KEY_VARIABLE)
+        try:
+            self._told(sink.newest)
+        except BaseException:
+            sink.close()
+            raise
+        self._sink = sink
+        return f"{server.uri} has the node {server.node!r}"
+
+    def no_raw_runs(self) -> str:
+        newest = self._told(self._connected().newest)
+        self._ours = newest is None or "original_run_uid" in (newest.get("start") or {})
+        if newest is None:
+            return f"{self._profile.tiled.node!r} is empty"
+        start = newest.get("start") or {}
+        if not self._ours:
+            raise Broken(
+                f"the newest entry of {self._profile.tiled.node!r} is no result but the run "
+                f"{start.get('uid', 'without a uid')}",
+                "set tiled.node to a container for results alone",
+            )
+        return "the newest entry is a result"
+
+    def probe(self) -> str:
+        sink, run = self._connected(), example_result(2.5)
+        if not self._ours:
+            sink.close()
+            raise NotChecked("nothing is written beside raw runs", "see above")
+        said = f"a run of the sample {run.start['sample_name']!r}, uid {run.uid}"
+        try:
+            self._told(lambda: sink.final(run))
+            found = self._told(lambda: sink.metadata(run.uid))
+        finally:
+            left = self._cleaned(sink, run.uid)
+        if left:
+            raise Broken(f"{said}, was written and cannot be removed: {left}", _DELETE)
+        if found is None or not found.get("stop"):
+            raise Broken(f"{said}, was written and is not there whole")
+        return said
+
+    def _cleaned(self, sink: TiledSink, uid: str) -> str:
+        """Why the probe stays, or an empty text."""
+        try:
+            if sink.metadata(uid) is not None:
+                sink.remove(uid)
+        except Exception as error:  # noqa: BLE001 - said beside what went wrong before
+            return str(error)
+        finally:
+            sink.close()
+        return ""
+
+    def _connected(self) -> TiledSink:
+        if self._sink is None:
+            raise NotChecked("Tiled could not be reached", "see above")
+        return self._sink
+
+    def _told(self, ask: Callable[[], _T]) -> _T:
+        try:
+            return ask()
+        except (Unavailable, Rejected) as error:
+            said, _, fix = str(error).partition("; ")
+            raise Broken(said, fix) from error
+
+
+_DELETE = (
+    "remove it by hand, and give the key the scope delete:node: a result that was begun and not "
+    "ended is removed and written again"
+)

@@ -1,0 +1,279 @@
+"""What a profile makes of a beamline's own recorded run, one thing after the other."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from rankaae_stream.analysis import Analysis
+from rankaae_stream.assemble import FRAGMENT, Sweep
+from rankaae_stream.checks.base import Broken, Finding, NotChecked
+from rankaae_stream.checks.find_run import Recorded
+from rankaae_stream.checks.misfit import ADVICE, KNOWN, key_of, misfit, streams_of
+from rankaae_stream.checks.reading import Understood, read_run
+from rankaae_stream.choose import Choice, element_within, lookup
+from rankaae_stream.errors import Refused
+from rankaae_stream.layouts.base import Layout
+from rankaae_stream.loading import build_pipeline
+from rankaae_stream.profile import Profile
+from rankaae_stream.report import Estimate, Report, Result, to_dict
+from rankaae_stream.spectrum import K_EDGES, Channel
+from rankaae_stream.text_plot import text_plot
+
+__all__ = ["recorded_findings"]
+
+ROLES = ("ir", "it", "fluorescence", "pips")
+"""Signals that a run may lack; where the profile names them it is said."""
+LARGE_SHIFT = 2.0
+"""A foil that moves the axis by more, eV, points at constants of the monochromator."""
+
+
+def recorded_findings(
+    profile: Profile,
+    run: Recorded,
+    names: list[str],
+    load: Callable[[], Analysis] | None = None,
+) -> Iterator[Finding]:
+    """Findings in the order in which a run is understood; after a failure no more can be.
+
+    Parameters
+    ----------
+    profile : Profile
+    run : Recorded
+    names : list of str
+        What the profile's layouts are called.
+    load : callable, optional
+        Loads models and foils.
+    """
+    choice, start = profile.run.build(), run.start
+    yield Finding("run", "found", "ok", _described(run), data={"uid": start.get("uid")})
+    if "original_run_uid" in start:
+        yield Finding(
+            "run",
+            "XAS",
+            "failed",
+            f"it is an analysis of the run {start['original_run_uid']}, which is left alone",
+            f"check that one: --run {start['original_run_uid']}",
+        )
+        return
+    unwanted = choice.unwanted(start)
+    if unwanted:
+        yield Finding("run", "XAS", "failed", f"not XAS: {unwanted}", ADVICE["not_xas"])
+        return
+    rules = "by [[run.xas]]" if choice.xas else "as every run with the fields of a layout"
+    yield Finding("run", "XAS", "ok", f"taken for XAS, {rules}")
+
+    built = profile.build_layout()
+    layouts: list[Layout] = list(getattr(built, "layouts", [built]))
+    read = [read_run(layout, run.documents) for layout in layouts]
+    fitting = next((i for i, one in enumerate(read) if one.refused is None), None)
+    if fitting is None:
+        yield _unread(run, layouts, names, read)
+        return
+    found = read[fitting]
+    yield Finding("run", "layout", "ok", f"{names[fitting]} fits", data={"layout": names[fitting]})
+    yield _signals(layouts[fitting], names[fitting], found)
+    motion = _motion(found)
+    yield motion
+    if motion.verdict == "failed":
+        yield _curve(found, next(iter(found.sweeps[0].mu)))
+        return
+
+    results: list[Result] = []
+    pipeline = build_pipeline(profile, results.append, load() if load else None)
+    for name, doc in run.documents:
+        pipeline.feed(name, doc, 0.0)
+    pipeline.finish("the archive holds no end of the run")
+    final = [result for result in results if result.report.complete]
+    edge = _edge(choice, run, final, found)
+    yield edge
+    if edge.verdict == "failed" or not final:
+        yield _curve(found, next(iter(found.sweeps[0].mu)))
+        return
+    primary = next((result.report for result in final if result.primary), final[0].report)
+    yield _foil(layouts[fitting], names[fitting], found, primary)
+    for result in final:
+        yield _answer(result.report, result.primary)
+    yield _curve(found, primary.channel, primary.element)
+
+
+# ---- one thing after the other -------------------------------------------------------
+
+
+def _described(run: Recorded) -> str:
+    start = run.start
+    parts = [f"{str(start.get('uid', '?'))[:8]} of {run.where}"]
+    if start.get("plan_name"):
+        parts.append(f"plan {start['plan_name']}")
+    parts += [f"{key} {start[key]}" for key in ("scan_id", "sample_name") if start.get(key)]
+    time = start.get("time")
+    if isinstance(time, (int, float)):
+        parts.append(datetime.fromtimestamp(time).astimezone().isoformat(" ", "minutes"))
+    parts.append(f"{len(run.documents)} documents")
+    stop = next((doc for name, doc in run.documents if name == "stop"), None)
+    parts.append(f"exit status {stop.get('exit_status')}" if stop else "no stop document")
+    return ", ".join(parts) + (f" ({run.beside})" if run.beside else "")
+
+
+def _unread(
+    run: Recorded, layouts: list[Layout], names: list[str], read: list[Understood]
+) -> Finding:
+    """What is wrong with the layout that came furthest; the others may be for other runs."""
+    streams = streams_of(run.documents)
+    tried: list[tuple[int, str, Broken | NotChecked]] = []
+    for layout, name, one in zip(layouts, names, read, strict=True):
+        refused = one.refused or Refused("missing_fields", "")
+        known = getattr(layout, "stream", None) in streams
+        rank = 0 if refused.name != "missing_fields" else 1 if known else 2
+        tried.append((rank, name, misfit(layout, name, run.documents, refused)))
+    tried.sort(key=lambda item: item[0])
+    _, name, why = tried[0]
+    others = [f"\n{other} does not fit either: {no.message}" for _, other, no in tried[1:]]
+    verdict = "not checked" if isinstance(why, NotChecked) else "failed"
+    return Finding("run", name, verdict, why.message + "".join(others), why.fix)
+
+
+def _signals(layout: Layout, name: str, found: Understood) -> Finding:
+    used = [f"{role}: {where}" for role, where in found.used.items()]
+    wanted = [role for role in ROLES if getattr(layout, role, ())]
+    lacking = [
+        f"{key_of(name, role)} = {_listed(getattr(layout, role))}"
+        for role in wanted
+        if role not in found.used
+    ]
+    channels = ", ".join(dict.fromkeys(channel for one in found.sweeps for channel in one.mu))
+    said = [*(used or ["the layout does not say which fields it used"]), f"channels: {channels}"]
+    if lacking and used:
+        said.append(f"not in this run: {'; '.join(lacking)}")
+    return Finding("run", "signals", "ok", "\n".join(said), data={"used": dict(found.used)})
+
+
+def _listed(names: Any) -> str:
+    return repr([list(one) if isinstance(one, tuple) else one for one in names])
+
+
+def _motion(found: Understood) -> Finding:
+    whole = [sweep for sweep in found.sweeps if len(sweep.energy) >= FRAGMENT]
+    if not whole:
+        few = sum(len(sweep.energy) for sweep in found.sweeps)
+        return Finding("run", "motion", "failed", f"only {few} points, in no sweep of {FRAGMENT}")
+    ways = dict.fromkeys(_way(sweep) for sweep in whole)
+    indices = {sweep.index for sweep in whole}
+    energy = np.concatenate([sweep.energy for sweep in whole])
+    points = sorted({len(sweep.energy) for sweep in whole})
+    count = f"{points[0]}" if len(points) == 1 else f"{points[0]} to {points[-1]}"
+    low, high = float(energy.min()), float(energy.max())
+    said = (
+        f"{len(indices)} sweep{'s' * (len(indices) > 1)}, {' and '.join(ways)}, {count} points, "
+        f"{low:.1f} to {high:.1f} eV"
+    )
+    data = {"sweeps": len(indices), "ways": list(ways), "points": points, "range": [low, high]}
+    if high < 200.0:
+        return Finding(
+            "run",
+            "motion",
+            "failed",
+            f"{said}: no K edge here lies there",
+            "these look like keV or an angle: name the field in eV, or have the data key's units "
+            "say keV",
+            data,
+        )
+    return Finding("run", "motion", "ok", said, data=data)
+
+
+def _way(sweep: Sweep) -> str:
+    return "rising" if sweep.energy[-1] > sweep.energy[0] else "falling"
+
+
+def _edge(choice: Choice, run: Recorded, final: list[Result], found: Understood) -> Finding:
+    stated, shell = choice.stated_edge(run.start)
+    fix = f"set run.element, now {list(choice.element)}, to the start key that names it"
+    energy = np.concatenate([sweep.energy for sweep in found.sweeps])
+    passed = element_within(energy)
+    if stated is None:
+        if passed is None or not final:
+            keys = ", ".join(sorted(str(key) for key in run.start))
+            said = f"the energies lead over no K edge, and no start key names it; there are {keys}"
+            return Finding("run", "edge", "failed", said, fix)
+        return Finding("run", "edge", "ok", f"{passed} K, by its energies", data={"edge": passed})
+    where = ", ".join(
+        f"{what} from {key}"
+        for what, keys in (("element", choice.element), ("edge", choice.edge))
+        if (key := next((key for key in keys if lookup(run.start, (key,))), None))
+    )
+    said = f"{stated} {shell}, {where}"
+    e0 = K_EDGES.get(stated.capitalize()) if shell == "K" else None
+    if e0 is None:
+        return Finding("run", "edge", "failed", f"{said}: no such edge is tabulated here", KNOWN)
+    if passed and not energy.min() < e0 < energy.max():
+        said += f", but the energies lead over the {passed} K edge and not over {e0:.0f} eV"
+        return Finding("run", "edge", "failed", said, fix)
+    return Finding("run", "edge", "ok", said, data={"edge": f"{stated} {shell}"})
+
+
+def _foil(layout: Layout, name: str, found: Understood, report: Report) -> Finding:
+    shifts, flags = report.shifts, {flag.name: flag.message for flag in report.flags}
+    foil = shifts.foil
+    if foil is None:
+        reason = flags.get("no_foil", "the run was refused before its foil was looked at")
+        has = any("reference" in sweep.mu for sweep in found.sweeps)
+        fix = f"set {key_of(name, 'ir')} to the chamber behind the foil, if there is one"
+        fix = "" if has else fix
+        return Finding("run", "foil", "not checked", reason, fix)
+    said = (
+        f"{foil.library} fits the reference channel at {foil.value:+.2f} ± {foil.uncertainty:.2f} "
+        f"eV, misfit {foil.misfit:.3f} edge steps; {shifts.calibration:+.2f} eV are added"
+    )
+    if abs(foil.value) > LARGE_SHIFT:
+        cause = "the monochromator's constants" if hasattr(layout, "mono") else "its calibration"
+        said += f"; that is much: look at {cause}"
+    return Finding("run", "foil", "ok", said, data=dataclasses.asdict(foil))
+
+
+def _answer(report: Report, primary: bool) -> Finding:
+    name = f"{report.channel}{', the primary channel' if primary else ''}"
+    name += f", sweep {report.sweep + 1}" if report.sweep else ""
+    flags = [f"{flag.name}: {flag.message}" for flag in report.flags]
+    if report.refusal is not None:
+        said, data = f"refused as {report.refusal.name}: {report.refusal.message}", to_dict(report)
+        if not primary:  # it may have measured nothing, and nobody asked it to
+            return Finding("run", name, "not checked", said, "", data)
+        advice = ADVICE.get(report.refusal.name, "")
+        return Finding("run", name, "failed", "\n".join([said, *flags]), advice, data)
+    answers = [
+        f"{one.name.replace('_', ' ')} {one.value:{sign}.2f} ({one.low:{sign}.2f} to "
+        f"{one.high:{sign}.2f}, {one.level:.0%})"
+        for one, sign in _main(report)
+    ]
+    answers.append(f"edge step {report.edge_step:.3g}")
+    if flags and not (primary and report.sweep == 0):  # told once, then only named
+        answers.append("flags " + ", ".join(flag.name for flag in report.flags))
+        flags = []
+    said = "\n".join([", ".join(answers), *flags])
+    return Finding("run", name, "ok", said, data=to_dict(report))
+
+
+def _main(report: Report) -> list[tuple[Estimate, str]]:
+    """The two estimates that everybody looks for, and how their numbers are signed."""
+    wanted = {"oxidation_state": "+", "coordination_number": ""}
+    found = [(report.estimate(name), sign) for name, sign in wanted.items()]
+    return [(one, sign) for one, sign in found if one is not None]
+
+
+def _curve(found: Understood, channel: Channel, element: str = "") -> Finding:
+    """mu(E) of a channel's first sweep."""
+    sweep = next((one for one in found.sweeps if channel in one.mu), None)
+    if sweep is None:
+        return Finding("run", "curve", "not checked", f"{channel} has no points")
+    energy, mu = sweep.channel(channel)
+    e0 = K_EDGES.get(element)
+    mark = (e0, f"{element} K {e0:.0f}") if e0 else None
+    lines = text_plot(energy, mu, mark=mark)
+    data: Mapping[str, Any] = {
+        "energy": energy.tolist(),
+        "mu": [float(v) if np.isfinite(v) else None for v in mu],
+    }
+    title = f"mu(E), {channel}, as measured"
+    return Finding("run", "curve", "ok", "\n".join([title, *lines]), data=data)

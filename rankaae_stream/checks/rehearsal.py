@@ -1,0 +1,109 @@
+"""Runs in a layout's own format, from the field names of a profile.
+
+So that any profile is tried, not only a shipped one. What is played is a measured
+spectrum: Fe2O3 with the foil of its session.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rankaae_stream.checks.base import NotChecked
+from rankaae_stream.checks.formats import (
+    SAMPLE,
+    Documents,
+    example,
+    fly_run,
+    pizzabox_run,
+    put,
+    step_run,
+    tes_run,
+)
+from rankaae_stream.choose import Choice, Rule
+from rankaae_stream.layouts.base import Layout, Rehearsing, Scan
+from rankaae_stream.layouts.fly import FlyLayout
+from rankaae_stream.layouts.pizzabox import PizzaboxLayout
+from rankaae_stream.layouts.step import StepLayout
+from rankaae_stream.layouts.tes import TesLayout
+from rankaae_stream.simulate.documents import Beam
+
+__all__ = ["SAMPLE", "Documents", "at_home", "example_scan", "rehearse", "start_of"]
+
+
+OFFSETS = np.unique(
+    np.concatenate([np.arange(-160, -20, 10.0), np.arange(-20, 60, 1.0), np.arange(60, 201, 5.0)])
+)
+"""Where the points of a rehearsed scan are, eV from the edge."""
+
+
+def example_scan(
+    name: str,
+    start: Mapping[str, Any] | None = None,
+    *,
+    falling: bool = False,
+    sweeps: int = 1,
+    upto: float = 200.0,
+) -> Scan:
+    """A scan of Fe2O3 over its edge, or `upto` that many eV beyond it only."""
+    relative = OFFSETS[: np.searchsorted(OFFSETS, upto, side="right")]
+    energy = SAMPLE.edge.e0 + relative
+    energy = energy[::-1] if falling else energy
+    seen = Beam(SAMPLE).signals(energy)
+    signals = {
+        "i0": seen["i0"],
+        "it": seen["it"],
+        "ir": seen["ir"],
+        "fluorescence": seen["iff"],
+        "pips": 0.5 * seen["iff"],
+    }
+    return Scan(name, {"element": SAMPLE.element, **(start or {})}, energy, signals, sweeps)
+
+
+def start_of(choice: Choice, rule: Rule | None = None) -> dict[str, Any]:
+    """A start document of Fe that a profile calls XAS by one of its rules, if it has any."""
+    start: dict[str, Any] = {}
+    if choice.element:
+        put(start, choice.element[0], SAMPLE.element)
+    if choice.edge:
+        put(start, choice.edge[0], SAMPLE.edge.shell)
+    for key, patterns in (rule or {}).items():
+        if example(patterns[0]):
+            put(start, key, example(patterns[0]))
+    return start
+
+
+def at_home(layout: Layout, folder: Path) -> Layout:
+    """The same layout where it may read files below `folder`, and nowhere else."""
+    if not dataclasses.is_dataclass(layout) or isinstance(layout, type):
+        return layout
+    names = {one.name for one in dataclasses.fields(layout)}
+    moved: dict[str, Any] = {"allowed_roots": (folder,), "root_map": {}}
+    return dataclasses.replace(layout, **{k: v for k, v in moved.items() if k in names})
+
+
+def rehearse(layout: Layout, scan: Scan, folder: Path) -> Documents:
+    """Documents of a run of the layout's kind, from start to stop; files go below `folder`.
+
+    Raises
+    ------
+    NotChecked
+        For a layout that nobody here can write runs for.
+    """
+    if isinstance(layout, Rehearsing):
+        return list(layout.rehearse(scan, folder))
+    if isinstance(layout, StepLayout):
+        return step_run(layout, scan)
+    if isinstance(layout, TesLayout):
+        return tes_run(layout, scan)
+    if isinstance(layout, FlyLayout):
+        return fly_run(layout, scan, folder)
+    if isinstance(layout, PizzaboxLayout):
+        return pizzabox_run(layout, scan, folder)
+    raise NotChecked(
+        f"{type(layout).__name__} cannot write runs of its own kind",
+        "give it rehearse(scan, folder) as in rankaae_stream.layouts.base.Rehearsing, or check "
+        "it on a recorded run with --run",
+    )

@@ -1,0 +1,183 @@
+"""What every sink must do with results: take each once, whole, whatever came before.
+
+For a sink of your own, in pytest::
+
+    @pytest.mark.parametrize("check", sink_checks(MySink, read), ids=lambda one: one.name)
+    def test_my_sink(check):
+        check.ask()
+"""
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from rankaae_stream.checks.base import Broken, Check
+from rankaae_stream.checks.rehearsal import SAMPLE, example_scan
+from rankaae_stream.compose import ResultRun, compose
+from rankaae_stream.errors import Refused
+from rankaae_stream.loading import default_analysis
+from rankaae_stream.report import Report, Result
+from rankaae_stream.server import EmbeddedServer
+from rankaae_stream.sinks import Sink, TiledSink
+
+__all__ = ["PROBE", "example_result", "sink_checks", "tiled_sink_checks"]
+
+PROBE = "a probe of rankaae-stream check"
+"""What the results that are brought here have for a sample's name."""
+
+Read = Callable[[str], Iterable[tuple[str, Mapping[str, Any]]]]
+
+
+def sink_checks(make: Callable[[], Sink], read: Read, area: str = "sink") -> list[Check]:
+    """The contract of a sink.
+
+    Parameters
+    ----------
+    make : callable
+        A new sink on the same place, as another session would have it.
+    read : callable
+        Documents of a result, by its uid, as somebody finds them there.
+    area : str
+        What the checks are called by.
+    """
+    contract = _Contract(make, read)
+    return [Check(area, name, ask) for name, ask in contract.checks().items()]
+
+
+def tiled_sink_checks(server: EmbeddedServer) -> list[Check]:
+    """The contract for Tiled, on a server of our own."""
+
+    def make() -> Sink:
+        return TiledSink(server.uri, "processed", server.api_key)
+
+    return sink_checks(make, lambda uid: server.client("processed")[uid].documents())
+
+
+def example_result(state: float | None, uid: str | None = None) -> ResultRun:
+    """A result of Fe2O3 that says an oxidation state, or a refusal where that is None."""
+    analysis, scan = default_analysis(), example_scan("a result")
+    mu = scan.signals["fluorescence"] / scan.signals["i0"]
+    report = analysis.process_columns(scan.energy, mu, element=SAMPLE.element)
+    if state is None:
+        report = analysis.refuse(
+            Refused("coverage", "a refusal, for a change"), scan.energy, element=SAMPLE.element
+        )
+    report = _saying(report, state)
+    model = analysis.models[str(SAMPLE.edge)].card
+    uid = uid or str(uuid.uuid4())
+    raw = {"uid": str(uuid.uuid5(uuid.UUID(uid), "raw")), "time": 1.75e9, "sample_name": PROBE}
+    outputs = tuple((item.name, item.unit) for item in model.outputs)
+    grid = model.edge.e0 + model.grid.relative()
+    result = Result(report, uid, raw, 1.75e9 + 60, outputs, grid)
+    return compose(result, {"name": "check"}, ("sample_name",))
+
+
+def _saying(report: Report, state: float | None) -> Report:
+    estimates = tuple(
+        replace(one, value=state) if one.name == "oxidation_state" and state is not None else one
+        for one in report.estimates
+    )
+    return replace(report, estimates=estimates)
+
+
+class _Contract:
+    def __init__(self, make: Callable[[], Sink], read: Read) -> None:
+        self._make = make
+        self._read = read
+
+    def checks(self) -> dict[str, Callable[[], str]]:
+        return {
+            "a result arrives whole": self.whole,
+            "a refusal arrives like any result": self.refusal,
+            "a result that is brought again changes nothing": self.twice,
+            "provisional results and the final one are one run": self.growing,
+            "a run that was interrupted is written again": self.interrupted,
+        }
+
+    def whole(self) -> str:
+        run = example_result(2.5)
+        for sink in self._sinks(1):
+            sink.final(run)
+        self._found(run)
+        return "start, descriptor, event and stop"
+
+    def refusal(self) -> str:
+        run = example_result(None)
+        for sink in self._sinks(1):
+            sink.final(run)
+        self._found(run)
+        return run.stop["reason"]
+
+    def twice(self) -> str:
+        run = example_result(2.5)
+        for sink in self._sinks(2):
+            sink.final(run)
+        before = self._found(run)
+        for sink in self._sinks(2):
+            sink.final(run)
+            sink.provisional(run)
+        after = self._found(run)
+        if str(before) != str(after):  # a number that is missing equals no other
+            raise Broken("a result that was brought again is there in another form")
+        return "by the same sink and by another, whole and as provisional"
+
+    def growing(self) -> str:
+        run = example_result(3.0)
+        for sink in self._sinks(1):
+            for state in (1.0, 2.0):
+                sink.provisional(example_result(state, run.uid))
+            sink.final(run)
+        found = self._found(run)
+        numbers = [doc["seq_num"] for name, doc in found if name == "event"]
+        if numbers != [1, 2, 3]:
+            raise Broken(f"three events were brought, numbers {numbers} are there")
+        return "three events of one run"
+
+    def interrupted(self) -> str:
+        run = example_result(3.0)
+        broken, other = self._make(), self._make()
+        try:
+            for state in (1.0, 2.0):
+                broken.provisional(example_result(state, run.uid))
+            other.final(run)
+        finally:
+            broken.close()
+            other.close()
+        self._found(run)
+        return "begun by one session, ended by the next"
+
+    def _sinks(self, count: int) -> Iterator[Sink]:
+        """The same sink, then another one."""
+        for _ in range(count):
+            sink = self._make()
+            try:
+                yield sink
+            finally:
+                sink.close()
+
+    def _found(self, run: ResultRun) -> list[tuple[str, Mapping[str, Any]]]:
+        """What is there of a result, if it is one whole run that says what was brought."""
+        found = list(self._read(run.uid))
+        names = [name for name, _ in found]
+        for name in ("start", "descriptor", "stop"):
+            if names.count(name) != 1:
+                raise Broken(f"the result has {names.count(name)} {name} documents, not one")
+        documents = {name: doc for name, doc in found if name != "event"}
+        events = [doc for name, doc in found if name == "event"]
+        told = {key: documents["start"].get(key) for key in run.start}
+        if told != run.start:
+            wrong = sorted(key for key in run.start if told[key] != run.start[key])
+            raise Broken(f"the start document differs in {', '.join(wrong)}")
+        if documents["stop"]["summary"] != run.stop["summary"]:
+            raise Broken("the summary of the stop document is not the one that was brought")
+        if not events or documents["stop"]["num_events"] != {"primary": len(events)}:
+            raise Broken(
+                f"the stop document says {documents['stop']['num_events']}, there are "
+                f"{len(events)} events"
+            )
+        for key in ("oxidation_state", "refusal"):
+            last, brought = events[-1]["data"][key], run.event["data"][key]
+            if last != brought and not (last != last and brought != brought):  # noqa: PLR0124 - NaN
+                raise Broken(f"the last event has {key} = {last}, {brought} was brought")
+        return found
