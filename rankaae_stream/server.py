@@ -336,6 +336,8 @@ def configuration(
             }
         },
         "streaming_cache": {"uri": "memory"},
+        # the page at /custom/dashboard/
+        "routers": ["rankaae_stream.dashboard.router:router"],
         "uvicorn": {
             "host": host,
             "port": port,
