@@ -34,6 +34,19 @@ export function showCurrent(result) {
   );
 }
 
+// The scan that is being measured, while an earlier result is shown.
+export function showNext(result, now) {
+  $("next").hidden = !result;
+  if (!result) return;
+  const [first, last] = result.range ?? [null, null];
+  const so = [result.scan === null ? "" : `scan ${result.scan}`, result.points === null ? "" : `${result.points} points`];
+  if (first !== null && last !== null) so.push(`${first.toFixed(0)} to ${last.toFixed(0)} eV`);
+  const silent = now - result.updated > 60 ? `no news for ${Math.round((now - result.updated) / 60)} min` : "";
+  const words = [...so, silent].filter(Boolean).join(" · ");
+  const why = result.refusal ? `. No answer yet: ${result.refusal.message}` : "";
+  $("next").replaceChildren("◌ Now scanning ", h("b", {}, result.sample || edgeText(result) || "a sample"), words ? ` · ${words}` : "", why);
+}
+
 function showState(result) {
   const outside = isOutside(result);
   const [kind, text] = result.refusal

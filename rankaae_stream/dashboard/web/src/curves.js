@@ -3,7 +3,8 @@
 const KEPT = 60;
 const WHAT_IF = "what-if curves by rankaae-stream";
 const ABOUT =
-  "[configuration.rankaae_stream.data.energy_grid, configuration.rankaae_stream.data.curve_rows, data_keys]";
+  "[configuration.rankaae_stream.data.[energy_grid, curve_rows], data_keys, " +
+  "hints.rankaae_stream.fields]";
 
 export class Curves {
   #tiled;
@@ -28,7 +29,7 @@ export class Curves {
     return curves;
   }
 
-  // {energy, rows, units} of a result's stream; the same for all of a model.
+  // {energy, rows, descriptors, units} of a result's stream; the same for all of a model.
   async about(result) {
     const key = result.model.id || result.uid;
     if (!this.#about.has(key)) {
@@ -75,12 +76,14 @@ export function arrange(rows, about) {
 }
 
 function read(selected) {
-  const [energy, rows, keys] = selected ?? [];
+  const [grid, keys, fields] = selected ?? [];
+  const [energy, rows] = grid ?? [];
   const units = {};
   for (const [name, key] of Object.entries(keys ?? {})) units[name] = String(key?.units ?? "");
   return {
     energy: Array.isArray(energy) ? energy : [],
-    rows: Array.isArray(rows) ? rows : ["flat", "reconstruction", "residual"],
+    rows: Array.isArray(rows) ? rows : [],
+    descriptors: Array.isArray(fields) ? fields : [],
     units,
   };
 }

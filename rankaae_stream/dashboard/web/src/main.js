@@ -2,7 +2,7 @@
 
 import "../app.css";
 import { Curves, arrange } from "./curves.js";
-import { showCurrent } from "./current.js";
+import { showCurrent, showNext } from "./current.js";
 import { $, download, h, setOptions, setText } from "./dom.js";
 import { fileName, toCsv, toXdi } from "./export.js";
 import { Growing } from "./growing.js";
@@ -32,9 +32,12 @@ const trend = new Trend(store, choose, drawSeries);
 const table = new SeriesTable(store, () => trend.y, choose);
 const live = new Live(tiled, heard, connectionChanged);
 
+const AGAIN = 3000;
+const READING = 600;
+
 let growing = null;
 let drawn = { uid: null, updated: null, final: null };
-let scheduled = false;
+let scheduled = null;
 
 // ---- what comes in
 
@@ -48,7 +51,8 @@ function heard(results, { first, more, count }) {
   }
   setText($("where"), more && count ? `${node} · reading ${store.size} of ${count}` : node);
   for (const one of known) if (store.get(one.uid)?.final) tell(store.get(one.uid));
-  if (changed || first) schedule();
+  // While a long history is read, the page is drawn now and then, not for each part of it.
+  if (changed || first) schedule(first || !more ? 0 : READING);
 }
 
 function tell(result) {
@@ -75,13 +79,15 @@ function connectionChanged(state, same) {
 
 // ---- what is shown
 
-function schedule() {
-  if (scheduled) return;
-  scheduled = true;
-  requestAnimationFrame(() => {
-    scheduled = false;
-    draw();
-  });
+function schedule(after = 0) {
+  if (scheduled && (after > 0 || scheduled.after === 0)) return;
+  if (scheduled) clearTimeout(scheduled.timer);
+  const drawSoon = () =>
+    requestAnimationFrame(() => {
+      scheduled = null;
+      draw();
+    });
+  scheduled = { after, timer: after > 0 ? setTimeout(drawSoon, after) : drawSoon() };
 }
 
 function draw() {
@@ -94,6 +100,9 @@ function draw() {
   $("follow").hidden = !store.pinned;
   if (some) {
     if (shown) showResult(shown);
+    const next = store.growing?.uid === shown?.uid ? null : store.growing;
+    showNext(next, tiled.now());
+    follow(shown && !shown.final ? shown : next);
     drawSeries();
   }
   showAge(tiled, shown, live.state.kind);
@@ -107,45 +116,49 @@ function drawSeries() {
 function showResult(result) {
   const same = drawn.uid === result.uid;
   if (same && drawn.updated === result.updated && drawn.final === result.final) return;
-  if (!same) showRaw(result);
+  // Its raw run may come after its first answer.
+  if (!same || result.final) showRaw(result);
   drawn = { uid: result.uid, updated: result.updated, final: result.final };
   document.title = `${result.sample || edgeText(result) || "XANES"} · XANES live`;
   showCurrent(result);
   if (result.final) showFinal(result);
-  else follow(result);
+  else if (!same) showCurves(result, null, "Waiting for the first answer of this scan.");
 }
 
 async function showFinal(result) {
-  growing?.end();
-  growing = null;
   let found = null;
   let reason = "This result has no spectrum on the model’s grid.";
   try {
     found = await curves.final(result);
-  } catch {
-    reason = "The spectrum could not be read from the server.";
-    drawn = { uid: null, updated: null, final: null }; // and is asked for again
+  } catch (error) {
+    if (error.status !== 404) {
+      reason = "The spectrum could not be read from the server; trying again.";
+      setTimeout(() => store.shown?.uid === result.uid && showFinal(result), AGAIN);
+    }
   }
   if (store.shown?.uid !== result.uid || store.get(result.uid)?.final === false) return;
   showCurves(result, found, reason);
 }
 
+// Follows a growing run's reports, one run at a time; null for none.
 function follow(result) {
-  if (growing?.uid === result.uid) return;
+  if (growing?.uid === result?.uid) return;
   growing?.end();
-  showCurves(result, null, "Waiting for the first answer of this scan.");
-  growing = new Growing(tiled, result.uid, () => live.streaming, async (report) => {
-    const about = await curves.about(result).catch(() => null);
-    const before = store.get(result.uid);
-    if (!about || !before || before.final) return;
-    const updated = withRow(before, report.columns, report.index, about.units);
-    store.grow(updated);
-    if (store.shown?.uid === result.uid) {
-      showCurves(updated, arrange(report.curves, about), "No spectrum on the model’s grid yet.");
-      performance.mark("report-drawn", { detail: { uid: result.uid, row: report.index } });
-    }
-    schedule();
-  });
+  growing = result && new Growing(tiled, result.uid, () => live.streaming, (report) => grow(result.uid, report));
+}
+
+async function grow(uid, report) {
+  const about = await curves.about(store.get(uid)).catch(() => null);
+  const before = store.get(uid);
+  if (!about || before.final) return;
+  const updated = withRow(before, report.columns, report.index, about);
+  store.grow(updated);
+  if (store.shown.uid === uid) {
+    showResult(updated);
+    showCurves(updated, arrange(report.curves, about), "No spectrum on the model’s grid yet.");
+  }
+  performance.mark("report", { detail: { uid, time: updated.updated } });
+  schedule();
 }
 
 function showCurves(result, found, reason) {

@@ -8,7 +8,7 @@ const FONT = "system-ui, sans-serif";
 
 // An axis in the page's type and colours.
 export function axis(label, more = {}) {
-  const size = document.body.classList.contains("wall") ? 18 : 13;
+  const size = typeSize();
   return {
     label,
     font: `${size}px ${FONT}`,
@@ -23,12 +23,17 @@ export function axis(label, more = {}) {
   };
 }
 
+function typeSize() {
+  return document.body.classList.contains("wall") ? 18 : 13;
+}
+
 // Numbers as they are: energies need no commas.
 const plainNumbers = (_, ticks) => ticks.map((tick) => (tick === null ? "" : String(+tick.toFixed(6))));
 
 // The axis below; `size` leaves room for one line of numbers, two for times.
 export function axisBelow(label, more = {}) {
-  return axis(label, { size: 30, gap: 4, values: plainNumbers, ...more });
+  const lines = more === timeAxis ? 2 : 1;
+  return axis(label, { size: 14 + 1.3 * lines * typeSize(), gap: 4, ...more });
 }
 
 const MINUTE = 60;
@@ -36,7 +41,6 @@ const HOUR = 3600;
 const DAY = 86400;
 
 export const timeAxis = {
-  size: 46,
   incrs: [1, 5, 15, 30, 1, 2, 5, 10, 30, 1, 2, 3, 6, 12, 1, 2, 7, 14, 30, 90, 365].map(
     (n, i) => n * (i < 4 ? 1 : i < 9 ? MINUTE : i < 14 ? HOUR : DAY),
   ),

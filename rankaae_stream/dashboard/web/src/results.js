@@ -20,15 +20,14 @@ export function fromMetadata(uid, metadata) {
   return build(uid, start, stop?.time, summary);
 }
 
-// A growing run with what row number `index` of its stream's columns says.
-export function withRow(result, columns, index, units) {
+// A growing run with what row number `index` of its stream's columns says; about: the
+// stream's descriptors and units.
+export function withRow(result, columns, index, { descriptors, units }) {
   const at = (name) => columns[name]?.[index];
-  const estimates = {};
-  for (const name of Object.keys(columns)) {
-    const value = number(at(name));
-    const [low, high] = [number(at(`${name}_low`)), number(at(`${name}_high`))];
-    if (value === null || low === null || high === null) continue;
-    estimates[name] = { value, low, high, unit: units[name] ?? "", level: null };
+  const said = {};
+  for (const name of descriptors) {
+    const [value, low, high] = [at(name), at(`${name}_low`), at(`${name}_high`)];
+    said[name] = { value, low, high, unit: units[name] };
   }
   let flags = [];
   try {
@@ -40,12 +39,15 @@ export function withRow(result, columns, index, units) {
   return {
     ...result,
     updated: number(at("time")) ?? result.updated,
-    estimates,
+    estimates: asEstimates(said),
     flags,
     refusal: refusal ? { name: text(refusal), message: text(at("refusal_message")) } : null,
     points: number(at("points")),
+    range: [number(at("energy_first")), number(at("energy_last"))],
   };
 }
+
+export const isAnswered = (result) => Object.keys(result.estimates).length > 0;
 
 function build(uid, start, stopped, summary) {
   const about = isObject(start) ? start : {};
@@ -79,6 +81,7 @@ function build(uid, start, stopped, summary) {
       : null,
     complete: complete === true,
     points: number(points),
+    conditions: numericKeys(about),
   };
 }
 

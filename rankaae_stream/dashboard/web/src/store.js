@@ -1,7 +1,7 @@
 // All results the page knows, which of them are looked at, and which one is shown.
 
 import { edgeText } from "./words.js";
-import { isFlagged, isOutside, numericKeys } from "./results.js";
+import { isAnswered, isFlagged, isOutside } from "./results.js";
 
 export class Store {
   #results = new Map();
@@ -63,9 +63,20 @@ export class Store {
     return this.chosen.filter((one) => STATES[state](one) && words.every((word) => has(one, word)));
   }
 
-  // The result shown: the one chosen by hand, else the newest.
+  // The result shown: the one chosen by hand, else the newest. One that has no answer yet
+  // waits beside the last one a while, so that the figures stay in sight between two scans.
   get shown() {
-    return (this.pinned && this.get(this.pinned)) || (this.chosen[0] ?? null);
+    const pinned = this.pinned && this.get(this.pinned);
+    if (pinned) return pinned;
+    const [newest, before] = this.chosen;
+    if (!newest || newest.final || isAnswered(newest) || !before?.final) return newest ?? null;
+    return newest.updated - before.updated < STAY ? before : newest;
+  }
+
+  // The scan that is growing, if the newest one is.
+  get growing() {
+    const newest = this.chosen[0];
+    return newest && !newest.final ? newest : null;
   }
 
   get models() {
@@ -104,10 +115,12 @@ export class Store {
 
   get conditions() {
     const keys = new Set();
-    for (const one of this.chosen) for (const key of numericKeys(one.start).keys()) keys.add(key);
+    for (const one of this.chosen) for (const key of one.conditions.keys()) keys.add(key);
     return [...keys].sort();
   }
 }
+
+const STAY = 900;
 
 const STATES = {
   all: () => true,

@@ -1,7 +1,7 @@
 // One descriptor with its interval over all chosen results, against time or a condition.
 
 import { $, color, setOptions, setText } from "./dom.js";
-import { isFlagged, isOutside, numericKeys } from "./results.js";
+import { isFlagged, isOutside } from "./results.js";
 import { Plot, axis, axisBelow, timeAxis } from "./plots.js";
 import { dateTime, descriptorName, interval, plain, unitText, value, withUnit } from "./words.js";
 
@@ -78,7 +78,7 @@ export class Trend {
   #place(one) {
     if (this.x === "time") return one.time;
     if (this.x === "scan") return one.scan;
-    return numericKeys(one.start).get(this.x) ?? null;
+    return one.conditions.get(this.x) ?? null;
   }
 
   #label() {
