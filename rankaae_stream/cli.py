@@ -179,6 +179,25 @@ def tiled(
         run_tiled(console, directory, host=host, port=port)
 
 
+@app.command()
+def dashboard(
+    tiled: Annotated[str, typer.Option(help="The Tiled server, http://HOST:8000.")],
+    node: Annotated[str, typer.Option(help="Container of the results.")] = "processed",
+    port: Annotated[int, typer.Option(help="On this machine; 0 takes a free one.")] = 8050,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+) -> None:
+    """Show results while scans run, for a Tiled server that does not serve the page itself.
+
+    Served on this machine only. The key to read comes from RANKAAE_STREAM_TILED_API_KEY
+    or TILED_API_KEY and stays here: the browser never has it. `rankaae-stream tiled`
+    serves the page itself; other servers can, see profiles/tiled/README.md.
+    """
+    from rankaae_stream.dashboard_command import run_dashboard
+
+    with _told_plainly():
+        run_dashboard(console, tiled, node=node, port=port, browser=browser)
+
+
 models = typer.Typer(help="The shipped models with their scores, and whether they are whole.")
 app.add_typer(models, name="models")
 

@@ -57,10 +57,7 @@ export class Live {
     try {
       if (this.#loaded) await this.#newest();
       else await this.#history();
-      this.contact = this.#tiled.now();
-      if (this.#streaming) this.#set("live");
-      else if (Date.now() < this.#noStreamUntil) this.#set("polling");
-      if (!this.#socket && Date.now() >= this.#noStreamUntil) this.#open();
+      this.#reached();
     } catch (error) {
       if (round !== this.#round) return;
       this.#close();
@@ -69,12 +66,19 @@ export class Live {
     }
   }
 
+  #reached() {
+    this.contact = this.#tiled.now();
+    if (this.#streaming) this.#set("live");
+    else if (Date.now() < this.#noStreamUntil) this.#set("polling");
+    if (!this.#socket && Date.now() >= this.#noStreamUntil) this.#open();
+  }
+
   async #history() {
     let cursor = null;
     do {
       const page = await this.#tiled.runs(PURPOSE, SELECT, { cursor, limit: PAGE });
-      this.#take(page.runs, { first: cursor === null, more: page.next !== null, count: page.count });
-      this.contact = this.#tiled.now();
+      this.#take(page.runs, { first: cursor === null, more: page.next !== null });
+      this.#reached(); // a long history is still being read when the first scan comes
       cursor = page.next;
     } while (cursor !== null);
     this.#loaded = true;

@@ -41,7 +41,7 @@ let scheduled = null;
 
 // ---- what comes in
 
-function heard(results, { first, more, count }) {
+function heard(results, { first, more }) {
   const known = results.filter((one) => store.get(one.uid)?.final === false);
   const changed = store.add(results);
   if (first) performance.mark("first-results");
@@ -49,7 +49,7 @@ function heard(results, { first, more, count }) {
     performance.mark("all-results");
     requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("all-drawn")));
   }
-  setText($("where"), more && count ? `${node} · reading ${store.size} of ${count}` : node);
+  setText($("where"), more ? `${node} · reading, ${store.size} so far` : node);
   for (const one of known) if (store.get(one.uid)?.final) tell(store.get(one.uid));
   // While a long history is read, the page is drawn now and then, not for each part of it.
   if (changed || first) schedule(first || !more ? 0 : READING);

@@ -61,7 +61,6 @@ export class Tiled {
     return {
       runs: answer.data.map((one) => ({ uid: one.id, selected: one.attributes.metadata?.selected })),
       next: next ? next[1] : null,
-      count: answer.meta?.count ?? null,
     };
   }
 

@@ -157,6 +157,7 @@ export class Trend {
     const { left, top, width, height } = u.bbox;
     const many = this.#points.length > 400;
     const size = (many ? 3 : 5) * ratio;
+    const opacity = Math.min(0.75, Math.max(0.06, 150 / this.#points.length));
     const colors = Object.fromEntries(
       ["good", "warned", "outside", "ink", "card"].map((name) => [name, color(`--${name}`)]),
     );
@@ -180,7 +181,7 @@ export class Trend {
         const kind = outside ? "outside" : isFlagged(one) ? "warned" : "good";
         const y = u.valToPos(estimate.value, "y", true);
         const ends = [u.valToPos(estimate.low, "y", true), u.valToPos(estimate.high, "y", true)];
-        whisker(ctx, x, ends, many ? 0 : size, colors[kind], ratio, many ? 0.25 : 0.75);
+        whisker(ctx, x, ends, many ? 0 : size, colors[kind], ratio, opacity);
         mark(ctx, kind, x, y, size, one.final, colors, ratio);
         if (pass === "shown") last = [x, y];
       }
