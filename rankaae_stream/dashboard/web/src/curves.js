@@ -1,6 +1,7 @@
 // Spectra on the model's grid, and the model's what-if curves, fetched when looked at.
 
 const KEPT = 60;
+export const LATER = 3000;
 const WHAT_IF = "what-if curves by rankaae-stream";
 const ABOUT =
   "[configuration.rankaae_stream.data.[energy_grid, curve_rows], data_keys, " +
@@ -53,8 +54,8 @@ export class Curves {
       });
       this.#whatIf.set(modelId, asked);
       const forget = () => this.#whatIf.delete(modelId);
-      // Not there is asked again later: it is published with the model's first result.
-      asked.then((found) => found ?? setTimeout(forget, 5000), forget);
+      // Not there is asked again later: they are published with the model's first result.
+      asked.then((found) => found ?? setTimeout(forget, LATER), forget);
     }
     return this.#whatIf.get(modelId);
   }

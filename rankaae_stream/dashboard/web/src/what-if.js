@@ -4,6 +4,7 @@
 // difference, less what it is at the spectrum's own value, is added to the reconstruction;
 // at rest the slider stands on the estimate and moves nothing.
 
+import { LATER } from "./curves.js";
 import { $, setOptions, setText } from "./dom.js";
 import { descriptorName, unitText, value as asText } from "./words.js";
 
@@ -16,6 +17,7 @@ export class WhatIf {
   #family = null;
   #name = "oxidation_state";
   #touched = false;
+  #again = 0;
 
   // curves: Curves; moved(array or null) when the curve moves.
   constructor(curves, moved) {
@@ -52,6 +54,10 @@ export class WhatIf {
         this.#published = null; // the connection's state is told elsewhere
       }
       if (this.#result !== result) return;
+      clearTimeout(this.#again);
+      if (!this.#published && model) {
+        this.#again = setTimeout(() => this.show(this.#result, this.#shown), 1.2 * LATER);
+      }
       await this.#load();
     } else this.#settle();
   }
@@ -109,7 +115,8 @@ export class WhatIf {
     const here = interpolate(values, curves, this.#estimate().value);
     const { reconstruction } = this.#shown;
     this.#label();
-    setText($("what-if-hint"), "Dotted: the reconstruction, changed as the model expects.");
+    const most = Math.max(...there.map((y, i) => (reconstruction[i] === null ? 0 : Math.abs(y - here[i]))));
+    setText($("what-if-hint"), `Dotted: what the model expects, up to ${most.toFixed(3)} edge steps away.`);
     this.#moved(reconstruction.map((y, i) => (y === null ? null : y + there[i] - here[i])));
   }
 
