@@ -46,6 +46,10 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the Tiled server up until Ctrl-C.")
     ] = False,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Watch it on a page, which stays until Ctrl-C.")
+    ] = False,
+    browser: Annotated[bool, typer.Option(help="Open that page in the browser.")] = True,
 ) -> None:
     """Scan measured spectra on a simulated beamline and publish their oxidation states.
 
@@ -61,6 +65,8 @@ def demo(
             quick=quick,
             directory=directory,
             keep=keep,
+            dashboard=dashboard,
+            browser=browser,
         )
 
 

@@ -1,6 +1,7 @@
 """`rankaae-stream dashboard`: the page beside a Tiled server, until Ctrl-C."""
 
 import os
+import sys
 import webbrowser
 from collections.abc import Mapping
 from urllib.parse import urlencode
@@ -58,10 +59,17 @@ def page_address(server: str, node: str = "processed") -> str:
 
 
 def show_page(console: Console, address: str, *, browser: bool) -> None:
-    """Print the page's address, and open it where there is a browser."""
+    """Print the page's address, and open it where there is a screen."""
     console.print(f"  {address}", style="bold", markup=False, highlight=False, soft_wrap=True)
-    if browser:
+    if browser and _has_screen(os.environ):
         webbrowser.open(address)
+
+
+def _has_screen(environment: Mapping[str, str]) -> bool:
+    """Without one a browser for the terminal would be opened, and take the terminal."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
 
 
 def _key(environment: Mapping[str, str]) -> tuple[str, str]:

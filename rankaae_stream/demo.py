@@ -23,6 +23,7 @@ from tiled.queries import Key
 
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.compose import PURPOSE
+from rankaae_stream.dashboard_command import page_address, show_page
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.receive import Inbox
 from rankaae_stream.server import EmbeddedServer
@@ -31,6 +32,8 @@ from rankaae_stream.tables import flag_markup
 
 __all__ = ["run_demo"]
 
+DWELL, QUICK_DWELL, WATCHED_DWELL = 0.02, 0.005, 0.06
+"""Seconds a point takes; the last while somebody watches the page."""
 PATIENCE = 120.0
 """Seconds to wait for the last results; then the demo has failed and says so."""
 
@@ -51,6 +54,8 @@ def run_demo(
     quick: bool = False,
     directory: Path | None = None,
     keep: bool = False,
+    dashboard: bool = False,
+    browser: bool = True,
 ) -> list[Row]:
     """Scan the series, show progress, then the table.
 
@@ -65,6 +70,10 @@ def run_demo(
         For Tiled's files and the spool; a new temporary one by default. It stays.
     keep : bool
         Leave the server up until Ctrl-C.
+    dashboard : bool
+        Show the page before the first scan, scan more slowly, and keep the server up.
+    browser : bool
+        Whether to open the page in the browser, too.
 
     Returns
     -------
@@ -80,10 +89,14 @@ def run_demo(
     with console.status("starting the Tiled server"):
         server = EmbeddedServer(folder).start()
     try:
-        rows = _scan(console, server, samples, folder / "spool", quick)
+        if dashboard:
+            console.print("Watch the scans on this page, which reads Tiled:")
+            show_page(console, page_address(server.uri), browser=browser)
+        dwell = WATCHED_DWELL if dashboard else QUICK_DWELL if quick else DWELL
+        rows = _scan(console, server, samples, folder / "spool", quick, dwell)
         console.print(_table(rows))
-        _say_where(console, server, folder, keep)
-        if keep:
+        _say_where(console, server, folder, keep or dashboard)
+        if keep or dashboard:
             _wait_for_interrupt(console)
     finally:
         server.close()
@@ -91,7 +104,12 @@ def run_demo(
 
 
 def _scan(
-    console: Console, server: EmbeddedServer, samples: tuple[Sample, ...], spool: Path, quick: bool
+    console: Console,
+    server: EmbeddedServer,
+    samples: tuple[Sample, ...],
+    spool: Path,
+    quick: bool,
+    dwell: float,
 ) -> list[Row]:
     engine = RunEngine({})
     # The raw data's writer stands behind an Inbox too: it takes tens of
@@ -104,7 +122,7 @@ def _scan(
         tiled_api_key=server.api_key,
         spool=spool,
     )
-    beamline = Beamline(dwell=0.005 if quick else 0.02)
+    beamline = Beamline(dwell=dwell)
     stopped: list[tuple[str, float]] = []
     done: list[tuple[Sample, str, float]] = []
     with stream, _progress(console) as progress:

@@ -253,7 +253,8 @@ def test_a_scan_grows_before_ones_eyes(page, session):
     session.feed(scan, until=7112 + 20)
     page.wait_for("refusal", "a growing scan is answered from")
     assert page.text("sample") == "Fe2O3"
-    assert "Not yet" in page.text("state")
+    assert page.text("refusal").startswith("No answer yet: ")
+    assert "The scan is growing" in page.text("state")
     session.feed(scan, until=7112 + 120)
     page.wait_for("state", "Provisional")
     before = page.text("about")

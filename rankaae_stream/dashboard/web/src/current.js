@@ -1,7 +1,7 @@
 // The result in the large: its sample, its value with the interval, and what is said of it.
 
 import { $, h, setText } from "./dom.js";
-import { isOutside } from "./results.js";
+import { isAnswered, isOutside } from "./results.js";
 import { descriptorName, edgeText, interval, levelText, plain, unitText, value } from "./words.js";
 
 const HERO = "oxidation_state";
@@ -20,11 +20,13 @@ export function showCurrent(result) {
   $("hero").classList.toggle("outside", isOutside(result));
   if (hero) showHero(hero, result.estimates[hero]);
   $("refusal").hidden = !refused && Boolean(hero);
+  const waiting = !result.final;
   if (refused) {
     const sentence = result.refusal.message || "no reason was given";
-    $("refusal").replaceChildren(h("b", {}, `Refused: ${plain(result.refusal.name).toLowerCase()}. `), sentence);
+    const name = plain(result.refusal.name).toLowerCase();
+    $("refusal").replaceChildren(h("b", {}, waiting ? "No answer yet: " : `Refused: ${name}. `), sentence);
   } else if (!hero) setText($("refusal"), "Waiting for the first answer of this scan.");
-  $("refusal").classList.toggle("waiting", !refused);
+  $("refusal").classList.toggle("waiting", waiting);
   $("others").replaceChildren(...names.filter((name) => name !== hero).map((name) => other(name, result.estimates[name])));
   $("others").classList.toggle("outside", isOutside(result));
   $("flags").replaceChildren(
@@ -49,10 +51,10 @@ export function showNext(result, now) {
 
 function showState(result) {
   const outside = isOutside(result);
-  const [kind, text] = result.refusal
-    ? ["refused", result.final ? "✕ Refused" : "… Not yet"]
-    : !result.final
-      ? ["growing", "◌ Provisional: the scan is growing"]
+  const [kind, text] = !result.final
+    ? ["growing", isAnswered(result) ? "◌ Provisional: the scan is growing" : "◌ The scan is growing"]
+    : result.refusal
+      ? ["refused", "✕ Refused"]
       : outside
         ? ["outside", "◇ Out of domain: do not use"]
         : ["final", "✓ Final"];

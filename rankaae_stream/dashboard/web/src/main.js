@@ -127,7 +127,9 @@ function showResult(result) {
 
 async function showFinal(result) {
   let found = null;
-  let reason = "This result has no spectrum on the model’s grid.";
+  let reason = result.refusal
+    ? "Refused: there is no spectrum on the model’s grid."
+    : "This result has no spectrum on the model’s grid.";
   try {
     found = await curves.final(result);
   } catch (error) {

@@ -33,7 +33,8 @@ const plainNumbers = (_, ticks) => ticks.map((tick) => (tick === null ? "" : Str
 // The axis below; `size` leaves room for one line of numbers, two for times.
 export function axisBelow(label, more = {}) {
   const lines = more === timeAxis ? 2 : 1;
-  return axis(label, { size: 14 + 1.3 * lines * typeSize(), gap: 4, ...more });
+  const space = (lines + 3) * 1.5 * typeSize();
+  return axis(label, { size: 14 + 1.3 * lines * typeSize(), gap: 4, space, ...more });
 }
 
 const MINUTE = 60;

@@ -52,7 +52,7 @@ export class SeriesTable {
     if (!estimates.includes(name)) estimates.push(name);
     const units = this.#store.descriptors;
     return [
-      { key: "time", head: "Time", text: (one) => dateTime(one.time), sort: (one) => one.time },
+      { key: "time", head: "Time", cell: timeCell, sort: (one) => one.time },
       { key: "scan", head: "Scan", kind: "number minor", text: (one) => String(one.scan ?? "–"), sort: (one) => one.scan },
       { key: "sample", head: "Sample", kind: "name", text: (one) => one.sample || "–", sort: (one) => one.sample.toLowerCase() },
       { key: "edge", head: "Edge", text: edgeText, sort: edgeText },
@@ -171,13 +171,18 @@ export class SeriesTable {
 }
 
 export function stateText(one) {
-  if (one.refusal) return `refused: ${plain(one.refusal.name).toLowerCase()}`;
+  if (one.refusal && one.final) return `refused: ${plain(one.refusal.name).toLowerCase()}`;
   const warnings = one.flags.filter((flag) => flag.severity === "warning");
   const notes = one.flags.filter((flag) => flag.severity !== "warning");
   const words = [...warnings, ...notes].map((flag) => flag.name.replaceAll("_", " "));
   if (!one.final) words.unshift("growing");
   const sign = isFlagged(one) ? "▲ " : "";
   return words.length ? sign + words.join(", ") : "good";
+}
+
+function timeCell(one) {
+  const [day, time] = dateTime(one.time).split(" ");
+  return [h("span", { class: "day" }, `${day} `), time];
 }
 
 function estimateCell(name, one) {

@@ -42,7 +42,7 @@ export function interval(name, estimate) {
 }
 
 export function levelText(estimate) {
-  return estimate.level === null ? "interval" : `${Math.round(estimate.level * 100)} % interval`;
+  return estimate.level === null ? "Interval" : `${Math.round(estimate.level * 100)} % interval`;
 }
 
 // out_of_domain -> out of domain
