@@ -2,7 +2,6 @@
 
 import csv
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -23,18 +22,6 @@ from rankaae_stream.what_if import what_if_uid
 PATIENCE = 30.0
 KEY = "0123456789abcdef" * 4
 MARKUP = '<img src="x" onerror="window.pwned = true"><b id="injected">bold</b>'
-FLAGS = (
-    "headless=new",
-    "no-sandbox",
-    "disable-gpu",
-    "disable-quic",
-    "no-first-run",
-    "disable-background-networking",
-    "disable-component-update",
-    "disable-sync",
-    "disable-dev-shm-usage",
-    "window-size=1440,1000",
-)
 
 
 class Page:
@@ -196,29 +183,10 @@ def session(tiled, tmp_path_factory, documents, hematite) -> Iterator[Session]:
 
 
 @pytest.fixture(scope="module")
-def page(tiled, tmp_path_factory, screenshots) -> Iterator[Page]:
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        pytest.skip("no browser: apt-get install chromium chromium-driver")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
+def page(tiled, browser, tmp_path_factory, screenshots) -> Iterator[Page]:
     folder = tmp_path_factory.mktemp("browser")
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in (*FLAGS, f"user-data-dir={folder / 'profile'}"):
-        options.add_argument(f"--{flag}")
-    options.add_experimental_option(
-        "prefs",
-        {
-            "download.default_directory": str(folder),
-            "profile.default_content_setting_values.automatic_downloads": 1,
-        },
-    )
-    driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
-    try:
+    with browser(folder) as driver:
         yield Page(driver, tiled.uri, screenshots)
-    finally:
-        driver.quit()
 
 
 @pytest.fixture(scope="module")

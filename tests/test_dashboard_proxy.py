@@ -172,6 +172,47 @@ def test_a_stream_passes_and_only_to_the_page(proxy, tiled):
         stream(proxy, origin="http://evil.example").__enter__()
 
 
+@pytest.fixture(scope="module")
+def read(browser, tmp_path_factory):
+    """What stands in an element of the page, once a part of it does."""
+    with browser(tmp_path_factory.mktemp("browser")) as driver:
+
+        def wait_for(page: str, name: str, part: str) -> str:
+            if driver.current_url != page:
+                driver.get(page)
+            deadline = time.monotonic() + PATIENCE
+            while True:
+                said = driver.execute_script(
+                    "return document.getElementById(arguments[0]).textContent", name
+                )
+                if part in said:
+                    return said
+                assert time.monotonic() < deadline, said
+                time.sleep(0.05)
+
+        yield wait_for
+
+
+def test_the_page_lives_through_it_and_tells_when_the_server_is_away(read, proxy, tiled):
+    read(proxy.page, "connection", "Live")
+    tiled.stop()
+    try:
+        read(proxy.page, "connection", "Disconnected since")
+        read(proxy.page, "banner", f"Tiled at {tiled.uri} does not answer")
+    finally:
+        tiled.start()
+    read(proxy.page, "connection", "Live")
+
+
+def test_a_key_that_the_server_does_not_know_is_told_on_the_page(root, read, tiled):
+    other = Proxy(root, tiled.uri, WRONG)
+    try:
+        read(other.page, "connection", "Key refused")
+        assert "set TILED_API_KEY" in read(other.page, "banner", "does not know the key")
+    finally:
+        other.close()
+
+
 def test_a_key_that_the_server_does_not_know_is_told_with_the_fix(root, tiled):
     other = Proxy(root, tiled.uri, WRONG)
     try:

@@ -6,8 +6,10 @@
 import { PURPOSE, SELECT, fromMetadata, fromSelected } from "./results.js";
 import { sleep } from "./dom.js";
 
-const HEARTBEAT = 5000;
 const POLL = 2000;
+// A key that was refused is not tried again and again.
+const PAUSES = { live: 5000, refused: 10_000, absent: 10_000 };
+const MOST = 20_000;
 const STREAM_AGAIN = 20_000;
 const PAGE = 300;
 const NEWEST = 20;
@@ -38,7 +40,7 @@ export class Live {
   async run() {
     for (;;) {
       await this.#ask();
-      const pause = this.state.kind === "live" ? HEARTBEAT : POLL;
+      const pause = PAUSES[this.state.kind] ?? POLL;
       await Promise.race([sleep(pause), new Promise((wake) => (this.#wake = wake))]);
     }
   }
@@ -61,6 +63,7 @@ export class Live {
     } catch (error) {
       if (round !== this.#round) return;
       this.#close();
+      this.#noStreamUntil = 0; // one that returns may stream
       const kind = { 401: "refused", 403: "refused", 404: "absent" }[error.status] ?? "lost";
       this.#set(kind, error.message, error.proxied === true);
     }
@@ -79,7 +82,7 @@ export class Live {
       const page = await this.#tiled.runs(PURPOSE, SELECT, { cursor, limit: PAGE });
       this.#take(page.runs, { first: cursor === null, more: page.next !== null });
       this.#reached(); // a long history is still being read when the first scan comes
-      cursor = page.next;
+      cursor = this.#known.size < MOST ? page.next : null;
     } while (cursor !== null);
     this.#loaded = true;
   }

@@ -3,6 +3,11 @@
 const STORED = "rankaae-stream-key";
 const PATIENCE = 15_000;
 
+// A node's address: a container may be given as a/b/c, a key holds no slash.
+export function joined(container, ...keys) {
+  return [...container.split("/"), ...keys].map(encodeURIComponent).join("/");
+}
+
 export class TiledError extends Error {
   // status 0: nothing answered. proxied: the proxy beside the page speaks, not Tiled.
   constructor(status, message, proxied = false) {
@@ -39,7 +44,7 @@ export class Tiled {
 
   // Address of a node below the container of results, by its keys.
   path(...keys) {
-    return [...this.node.split("/"), ...keys].map(encodeURIComponent).join("/");
+    return joined(this.node, ...keys);
   }
 
   // Runs of one purpose, the one published last first: {runs: [{uid, selected}], next}.
@@ -88,7 +93,7 @@ export class Tiled {
 
   async has(tree, uid) {
     try {
-      await this.get(`metadata/${encodeURIComponent(tree)}/${encodeURIComponent(uid)}`, [
+      await this.get(`metadata/${joined(tree, uid)}`, [
         ["fields", ""],
         ["omit_links", "true"],
       ]);
