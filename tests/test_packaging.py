@@ -110,5 +110,5 @@ def test_help_teaches():
     assert "demo" in text
     assert "models" in text
     text = run(sys.executable, "-m", "rankaae_stream", "demo", "--help")
-    for option in ("--quick", "--keep", "--element", "--directory"):
+    for option in ("--quick", "--keep", "--element", "--directory", "--dashboard"):
         assert option in text
