@@ -110,7 +110,7 @@ class Target:
 
 
 def serve(target: Target, bound: socket.socket) -> None:
-    """Serve the page on a bound socket until Ctrl-C."""
+    """Serve the page on a listening socket until Ctrl-C."""
     port = int(bound.getsockname()[1])
     config = uvicorn.Config(
         make_app(target, port),
@@ -124,7 +124,7 @@ def serve(target: Target, bound: socket.socket) -> None:
 
 
 def listen(port: int) -> socket.socket:
-    """A socket on the loopback address; port 0 takes a free one.
+    """A socket that listens on the loopback address; port 0 takes a free one.
 
     Raises
     ------
@@ -135,6 +135,7 @@ def listen(port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((HOST, port))
+        bound.listen()  # a browser that is quicker than the server waits
     except (OSError, OverflowError) as error:
         bound.close()
         raise ConfigurationError(

@@ -55,7 +55,7 @@ export class SeriesTable {
       { key: "time", head: "Time", cell: timeCell, sort: (one) => one.time },
       { key: "scan", head: "Scan", kind: "number minor", text: (one) => String(one.scan ?? "–"), sort: (one) => one.scan },
       { key: "sample", head: "Sample", kind: "name", text: (one) => one.sample || "–", sort: (one) => one.sample.toLowerCase() },
-      { key: "edge", head: "Edge", text: edgeText, sort: edgeText },
+      { key: "edge", head: "Edge", kind: "least", text: edgeText, sort: edgeText },
       { key: "channel", head: "Channel", kind: "minor", text: (one) => one.channel, sort: (one) => one.channel },
       ...estimates.map((each) => ({
         key: each,
