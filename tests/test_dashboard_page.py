@@ -445,6 +445,18 @@ def test_a_chosen_result_stays_until_the_newest_is_asked_for(page, session):
     page.wait(lambda: page.text("sample") == "next", "the newest")
 
 
+def test_the_raw_scan_is_one_click_away_or_said_to_be_elsewhere(page, session, tiled):
+    page.show("Fe2O3")
+    page.wait_for("raw", "not in the tree “raw” of this server")
+    uid = f"page-{session.scans + 1:03d}-0000"
+    tiled.client("raw").create_container(uid, metadata={"start": {"uid": uid}})
+    session.scan("with raw data")
+    page.click("follow")
+    page.wait(lambda: page.text("sample") == "with raw data", "the newest")
+    link = "return document.querySelector('#raw a')?.href"
+    page.wait(lambda: page.run(link) == f"{tiled.uri}/ui/browse/raw/{uid}", "the link")
+
+
 def test_nothing_needs_scrolling_sideways_on_a_phone(page):
     page.size(375, 740, phone=True)
     try:

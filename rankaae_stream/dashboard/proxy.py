@@ -34,6 +34,10 @@ __all__ = ["Target", "listen", "make_app", "serve"]
 
 logger = logging.getLogger(__name__)
 
+# At its lowest level the websocket's own log would hold the header with the key.
+_discreet = logging.getLogger(f"{__name__}.websocket")
+_discreet.setLevel(logging.INFO)
+
 HOST = "127.0.0.1"
 READ = re.compile(r"(search|metadata|array/full|table/full)/[^\\]*")
 """Below ``/api/v1/``, what the page reads."""
@@ -219,7 +223,12 @@ async def _follow(target: Target, websocket: WebSocket, path: str) -> None:
     options: dict[str, Any] = {"proxy": None} if target.local else {}
     try:
         upstream = await connect(
-            address, additional_headers=target.headers, max_size=None, open_timeout=10, **options
+            address,
+            additional_headers=target.headers,
+            logger=_discreet,
+            max_size=None,
+            open_timeout=10,
+            **options,
         )
     except InvalidStatus as error:
         # Before it is accepted, a refusal is all that a websocket can say.
