@@ -23,7 +23,7 @@ from tiled.queries import Key
 
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.choose import Choice
-from rankaae_stream.demo import PATIENCE, hand_over
+from rankaae_stream.demo import PATIENCE, hand_over, show_dashboard
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.files.tiled_adapters import raw_writer_options
 from rankaae_stream.profile import reading_under
@@ -74,6 +74,8 @@ def run_beamline_demo(
     *,
     directory: Path | None = None,
     keep: bool = False,
+    dashboard: bool = False,
+    browser: bool = True,
     pace: float = 1.0,
 ) -> list[PlayedCase]:
     """Play a beamline's session with its shipped profile, show progress, then the table.
@@ -87,6 +89,10 @@ def run_beamline_demo(
         For Tiled's files, the beamline's own and the spool; a new temporary one by default.
     keep : bool
         Leave the server up until Ctrl-C.
+    dashboard : bool
+        Show the page before the first run, and leave the server up.
+    browser : bool
+        Open that page where there is a screen.
     pace : float
         Factor on all waiting but a late file's; 0 plays as fast as can be.
 
@@ -104,6 +110,8 @@ def run_beamline_demo(
     with console.status("starting the Tiled server"):
         server = EmbeddedServer(folder, readable=[data]).start()
     try:
+        if dashboard:
+            show_dashboard(console, server, browser=browser)
         data.mkdir(exist_ok=True)
         with console.status("writing the beamline's files"):
             cases = session(beamline, data)
@@ -117,7 +125,7 @@ def run_beamline_demo(
         with DescriptorStream(profile) as stream:
             played = _play(console, server, stream, cases, pace)
         console.print(_table(beamline, played))
-        hand_over(console, server, folder, keep=keep)
+        hand_over(console, server, folder, keep=keep or dashboard)
     finally:
         server.close()
     return played

@@ -53,6 +53,10 @@ def demo(
             "bmm, tes or generic."
         ),
     ] = None,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Watch it on a page, which stays until Ctrl-C.")
+    ] = False,
+    browser: Annotated[bool, typer.Option(help="Open that page in the browser.")] = True,
 ) -> None:
     """Scan measured spectra on a simulated beamline and publish their oxidation states.
 
@@ -69,7 +73,14 @@ def demo(
                     "--element and --quick choose scans of the demo itself; "
                     "leave them out beside --beamline"
                 )
-            run_beamline_demo(console, beamline, directory=directory, keep=keep)
+            run_beamline_demo(
+                console,
+                beamline,
+                directory=directory,
+                keep=keep,
+                dashboard=dashboard,
+                browser=browser,
+            )
             return
         run_demo(
             console,
@@ -77,6 +88,8 @@ def demo(
             quick=quick,
             directory=directory,
             keep=keep,
+            dashboard=dashboard,
+            browser=browser,
         )
 
 
@@ -236,6 +249,25 @@ def check(
     with _told_plainly():
         good = run_check(console, profile, run=run, online=online, verbose=verbose, as_json=as_json)
     raise typer.Exit(0 if good else 1)
+
+
+@app.command()
+def dashboard(
+    tiled: Annotated[str, typer.Option(help="The Tiled server, http://HOST:8000.")],
+    node: Annotated[str, typer.Option(help="Container of the results.")] = "processed",
+    port: Annotated[int, typer.Option(help="On this machine; 0 takes a free one.")] = 8050,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+) -> None:
+    """Show results while scans run, for a Tiled server that does not serve the page itself.
+
+    Served on this machine only. The key to read comes from RANKAAE_STREAM_TILED_API_KEY
+    or TILED_API_KEY and stays here: the browser never has it. `rankaae-stream tiled`
+    serves the page itself; other servers can, see profiles/tiled/README.md.
+    """
+    from rankaae_stream.dashboard_command import run_dashboard
+
+    with _told_plainly():
+        run_dashboard(console, tiled, node=node, port=port, browser=browser)
 
 
 models = typer.Typer(help="The shipped models with their scores, and whether they are whole.")

@@ -23,14 +23,17 @@ from tiled.queries import Key
 
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.compose import PURPOSE
+from rankaae_stream.dashboard_command import page_address, show_page
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.receive import Inbox
 from rankaae_stream.server import EmbeddedServer
 from rankaae_stream.simulate import Beamline, Sample, scan, scan_energies, series
 from rankaae_stream.tables import flag_markup
 
-__all__ = ["PATIENCE", "hand_over", "run_demo"]
+__all__ = ["PATIENCE", "hand_over", "run_demo", "show_dashboard"]
 
+DWELL, QUICK_DWELL, WATCHED_DWELL = 0.02, 0.005, 0.06
+"""Seconds a point takes; the last while somebody watches the page."""
 PATIENCE = 120.0
 """Seconds to wait for the last results; then the demo has failed and says so."""
 
@@ -51,6 +54,8 @@ def run_demo(
     quick: bool = False,
     directory: Path | None = None,
     keep: bool = False,
+    dashboard: bool = False,
+    browser: bool = True,
 ) -> list[Row]:
     """Scan the series, show progress, then the table.
 
@@ -65,6 +70,10 @@ def run_demo(
         For Tiled's files and the spool; a new temporary one by default. It stays.
     keep : bool
         Leave the server up until Ctrl-C.
+    dashboard : bool
+        Show the page before the first scan, scan more slowly, and keep the server up.
+    browser : bool
+        Whether to open the page in the browser, too.
 
     Returns
     -------
@@ -80,16 +89,24 @@ def run_demo(
     with console.status("starting the Tiled server"):
         server = EmbeddedServer(folder).start()
     try:
-        rows = _scan(console, server, samples, folder / "spool", quick)
+        if dashboard:
+            show_dashboard(console, server, browser=browser)
+        dwell = WATCHED_DWELL if dashboard else QUICK_DWELL if quick else DWELL
+        rows = _scan(console, server, samples, folder / "spool", quick, dwell)
         console.print(_table(rows))
-        hand_over(console, server, folder, keep=keep)
+        hand_over(console, server, folder, keep=keep or dashboard)
     finally:
         server.close()
     return rows
 
 
 def _scan(
-    console: Console, server: EmbeddedServer, samples: tuple[Sample, ...], spool: Path, quick: bool
+    console: Console,
+    server: EmbeddedServer,
+    samples: tuple[Sample, ...],
+    spool: Path,
+    quick: bool,
+    dwell: float,
 ) -> list[Row]:
     engine = RunEngine({})
     # The raw data's writer stands behind an Inbox too: it takes tens of
@@ -102,7 +119,7 @@ def _scan(
         tiled_api_key=server.api_key,
         spool=spool,
     )
-    beamline = Beamline(dwell=0.005 if quick else 0.02)
+    beamline = Beamline(dwell=dwell)
     stopped: list[tuple[str, float]] = []
     done: list[tuple[Sample, str, float]] = []
     with stream, _progress(console) as progress:
@@ -214,6 +231,12 @@ def _wait_for_interrupt(console: Console) -> None:
             time.sleep(3600)
     except KeyboardInterrupt:
         console.print("stopping the server")
+
+
+def show_dashboard(console: Console, server: EmbeddedServer, *, browser: bool) -> None:
+    """Say where the page is, and open it where there is a screen."""
+    console.print("Watch the scans on this page, which reads Tiled:")
+    show_page(console, page_address(server.uri), browser=browser)
 
 
 def hand_over(console: Console, server: EmbeddedServer, folder: Path, *, keep: bool) -> None:

@@ -49,6 +49,8 @@ def end_with_the_parent():
 
 threading.Thread(target=end_with_the_parent, daemon=True).start()
 path, *options = sys.argv[1:]
+# For the page's router; last, so that nothing beside it stands in for a module.
+sys.path.append({str(Path(__file__).resolve().parents[1])!r})
 from tiled.commandline.main import main
 # Tiled's own init_if_not_exists starts one more interpreter a tree, 3 s each.
 with open(path) as file:
@@ -357,6 +359,8 @@ def configuration(
             }
         },
         "streaming_cache": {"uri": "memory"},
+        # the page at /custom/dashboard/
+        "routers": ["rankaae_stream.dashboard.router:router"],
         "uvicorn": {
             "host": host,
             "port": port,

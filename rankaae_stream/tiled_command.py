@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from rankaae_stream.dashboard import PATH
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.profile import API_KEY_VARIABLE
 from rankaae_stream.server import LOG, EmbeddedServer
@@ -92,6 +93,7 @@ def _say(console: Console, server: EmbeddedServer) -> None:
     for line in (
         "  scans   the tree raw",
         "  results the tree processed",
+        f"  watch   {server.uri}{PATH}",
         f"  browse  {server.uri}/ui/browse/processed",
         f'  Python  from tiled.client import from_uri; from_uri("{server.uri}")["processed"]',
         f'  writing the key in {API_KEY_VARIABLE}, and uri = "{server.uri}" under [tiled] in the '

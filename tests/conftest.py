@@ -1,6 +1,8 @@
 """Shared by all tests: hypothesis without deadlines, one Tiled server a session."""
 
 import os
+import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,67 @@ from hypothesis import settings
 settings.register_profile("default", deadline=None, max_examples=25)
 settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Debian's Chromium without a screen, as a context; it saves files in the folder given."""
+    programs = shutil.which("chromium"), shutil.which("chromedriver")
+    if not all(programs):
+        pytest.skip("no browser: apt-get install chromium chromium-driver")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    @contextmanager
+    def open_in(folder):
+        options = webdriver.ChromeOptions()
+        options.binary_location = programs[0]
+        for flag in (*CHROMIUM, f"user-data-dir={folder / 'profile'}"):
+            options.add_argument(f"--{flag}")
+        saving = {
+            "download.default_directory": str(folder),
+            "profile.default_content_setting_values.automatic_downloads": 1,
+        }
+        options.add_experimental_option("prefs", saving)
+        driver = webdriver.Chrome(options, Service(programs[1]))
+        try:
+            yield driver
+        finally:
+            driver.quit()
+
+    return open_in
+
+
+CHROMIUM = (
+    "headless=new",
+    "no-sandbox",
+    "disable-gpu",
+    "disable-quic",
+    "no-first-run",
+    "disable-background-networking",
+    "disable-component-update",
+    "disable-sync",
+    "disable-dev-shm-usage",
+    "window-size=1440,1000",
+)
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory, pytestconfig):
+    """Folder for pictures of the page, which the run names at its end."""
+    folder = tmp_path_factory.mktemp("screenshots")
+    pytestconfig.stash[SCREENSHOTS] = folder
+    return folder
+
+
+SCREENSHOTS = pytest.StashKey[Path]()
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say where the pictures are."""
+    folder = config.stash.get(SCREENSHOTS, None)
+    if folder is not None:
+        terminalreporter.write_line(f"screenshots of the page: {folder}")
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 import sys
+import urllib.request
 from dataclasses import dataclass
 from functools import cache
 from io import StringIO
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 from rankaae_stream import resources
 from rankaae_stream.cli import app
 from rankaae_stream.compose import PURPOSE
+from rankaae_stream.dashboard import PATH
 from rankaae_stream.demo import run_demo
 from rankaae_stream.server import EmbeddedServer
 from rankaae_stream.simulate import series
@@ -119,6 +121,33 @@ def test_scans_and_results_are_all_there_and_nothing_is_left_to_send(demonstrate
             assert raw[run.start["original_run_uid"]].stop["exit_status"] == "success"
     assert list(shown.folder.glob("spool/*/sent/*.jsonl"))
     assert not list(shown.folder.glob("spool/*/*.jsonl"))
+
+
+def test_the_page_is_shown_before_the_first_scan_and_the_server_stays(tmp_path, monkeypatch):
+    shown, stayed = [], []
+
+    def results(address: str) -> int:
+        with urllib.request.urlopen(address, timeout=30) as page:
+            assert b"<!doctype html>" in page.read()
+        api = address.replace("/custom/dashboard/", "/api/v1/search/processed")
+        with urllib.request.urlopen(api, timeout=30) as found:
+            return len(json.load(found)["data"])
+
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr("webbrowser.open", lambda address: shown.append(results(address)))
+    monkeypatch.setattr("rankaae_stream.demo.WATCHED_DWELL", 0.005)
+    monkeypatch.setattr(
+        "rankaae_stream.demo._wait_for_interrupt", lambda console: stayed.append(results(said()))
+    )
+    console = Console(record=True, width=200, file=StringIO())
+
+    def said() -> str:
+        (address,) = {word for word in console.file.getvalue().split() if PATH in word}
+        return address
+
+    rows = run_demo(console, element="Mn", quick=True, directory=tmp_path / "d", dashboard=True)
+    assert shown == [0]
+    assert stayed == [len(rows) + 1], "the what-if curves of the model, too"
 
 
 def test_where_the_server_cannot_start_the_demo_ends_with_status_1_and_the_reason(tmp_path):

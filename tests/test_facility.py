@@ -20,6 +20,7 @@ from tiled.client import from_uri
 from tiled.queries import Key
 
 from rankaae_stream.callback import DescriptorStream
+from rankaae_stream.dashboard import PATH
 from rankaae_stream.sinks import TiledSink, Unavailable
 from rankaae_stream.what_if import compose_what_if
 
@@ -243,6 +244,12 @@ def test_nobody_reads_without_a_key(facility):
     assert status(facility.uri, None) == 401
     assert status(facility.uri, "0" * 72) == 401
     assert status(facility.uri, facility.read) == 200
+
+
+def test_the_page_is_there_for_everyone_and_what_it_reads_is_not(facility):
+    with urllib.request.urlopen(f"{facility.uri}{PATH}", timeout=30) as page:
+        assert b"<!doctype html>" in page.read()
+    assert status(facility.uri, None) == 401
 
 
 def test_the_key_to_read_cannot_write_and_says_so(facility, sink, curves):

@@ -39,6 +39,9 @@ def test_the_wheel_carries_models_profiles_and_spectra_but_no_training(built):
     assert f"{data}/profiles/spectra/foils/Fe.xdi" in names
     for key in shipped_models():
         assert f"{data}/models/{key}/encoder.onnx" in names
+    for name in ("index.html", "app.js", "app.css", "icon.svg"):
+        assert f"rankaae_stream/dashboard/static/{name}" in names
+    assert not [name for name in names if "/web/" in name or "node_modules" in name]
     assert not [name for name in names if name.startswith(("training/", "tests/"))]
 
 
@@ -107,7 +110,7 @@ def test_help_teaches():
     assert "demo" in text
     assert "models" in text
     text = run(sys.executable, "-m", "rankaae_stream", "demo", "--help")
-    for option in ("--quick", "--keep", "--element", "--directory"):
+    for option in ("--quick", "--keep", "--element", "--directory", "--dashboard"):
         assert option in text
     text = run(sys.executable, "-m", "rankaae_stream", "check", "--help")
     for option in ("--run", "--online", "--verbose", "--json", "Exit status 1"):

@@ -43,6 +43,7 @@ def test_the_command_serves_says_where_and_ends_cleanly(tmp_path, root, how):
             said.append(running.stdout.readline())
             assert said[-1], "".join(said)
         (address,) = {word for word in said[0].split() if word.startswith("http")}
+        assert f"{address}/custom/dashboard/" in "".join(said).split()
         client = from_uri(address)
         assert set(client) == {"raw", "processed"}
         client.context.http_client.close()

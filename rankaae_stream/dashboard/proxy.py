@@ -1,0 +1,303 @@
+"""The page from beside a Tiled server whose configuration cannot be changed.
+
+A reverse proxy on this machine's loopback: it serves the page, passes on what the
+page reads, and adds the key on its side, so that no browser ever has it. It reads
+only, and only what the page asks for; whoever is logged in on this machine can see
+the page.
+"""
+
+import asyncio
+import contextlib
+import logging
+import re
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from rankaae_stream.dashboard import PATH
+from rankaae_stream.dashboard.router import router
+from rankaae_stream.errors import ConfigurationError
+
+__all__ = ["Target", "listen", "make_app", "serve"]
+
+logger = logging.getLogger(__name__)
+
+# At its lowest level the websocket's own log would hold the header with the key.
+_discreet = logging.getLogger(f"{__name__}.websocket")
+_discreet.setLevel(logging.INFO)
+
+HOST = "127.0.0.1"
+READ = re.compile(r"(search|metadata|array/full|table/full)/[^\\]*")
+"""Below ``/api/v1/``, what the page reads."""
+
+PASSED = ("date", "etag", "content-type")
+MARK = {
+    "X-Rankaae-Stream-Proxy": "1",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'",
+    "Cache-Control": "no-store",
+}
+PATIENCE = 30.0
+NO_CODE = (1005, 1006, 1015)
+"""Codes of a websocket's end that nobody sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The Tiled server behind the proxy.
+
+    Parameters
+    ----------
+    uri : str
+        Its address, ``https://tiled.example``; what Tiled shows for a node will do.
+    api_key : str
+        Empty for a server that lets everyone read.
+    key_variable : str
+        Where the key comes from, for messages.
+
+    Raises
+    ------
+    ConfigurationError
+        When the address is none, or holds a key or a password.
+    """
+
+    uri: str
+    api_key: str = field(default="", repr=False)
+    key_variable: str = "RANKAAE_STREAM_TILED_API_KEY"
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.uri)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigurationError(
+                f"{parts.scheme or 'this'} is no address of a Tiled server; "
+                "write it as http://HOST:8000 or https://HOST"
+            )
+        if parts.username or parts.password or "api_key" in parts.query:
+            raise ConfigurationError(
+                f"the address holds a key or a password, which ends in logs and lists of "
+                f"processes; put the key into {self.key_variable}"
+            )
+        path = parts.path.partition("/api/v1")[0].rstrip("/")
+        object.__setattr__(self, "uri", f"{parts.scheme}://{parts.netloc}{path}")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The key, as a header."""
+        return {"Authorization": f"Apikey {self.api_key}"} if self.api_key else {}
+
+    @property
+    def local(self) -> bool:
+        """Whether it is on this machine: a proxy in the environment is not for it then."""
+        return urlsplit(self.uri).hostname in ("127.0.0.1", "localhost", "::1")
+
+    def refused(self, code: int) -> str:
+        """What to do when it wants another key."""
+        if not self.api_key:
+            return f"Tiled at {self.uri} asks for a key; set {self.key_variable} and start again"
+        may = "does not know the key" if code == 401 else "does not let the key read this"
+        return (
+            f"Tiled at {self.uri} {may} (HTTP {code}); set {self.key_variable} to a key that may "
+            "read, and start again"
+        )
+
+
+def serve(target: Target, bound: socket.socket) -> None:
+    """Serve the page on a listening socket until Ctrl-C."""
+    port = int(bound.getsockname()[1])
+    config = uvicorn.Config(
+        make_app(target, port),
+        access_log=False,
+        log_level="warning",
+        date_header=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
+    uvicorn.Server(config).run(sockets=[bound])
+
+
+def listen(port: int) -> socket.socket:
+    """A socket that listens on the loopback address; port 0 takes a free one.
+
+    Raises
+    ------
+    ConfigurationError
+        When another program listens there.
+    """
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((HOST, port))
+        bound.listen()  # a browser that is quicker than the server waits
+    except (OSError, OverflowError) as error:
+        bound.close()
+        raise ConfigurationError(
+            f"the dashboard cannot listen on {HOST} port {port}: {error}; "
+            "stop what listens there, or choose --port 0 for a free one"
+        ) from error
+    return bound
+
+
+def make_app(target: Target, port: int) -> ASGIApp:
+    """The proxy as an ASGI application that answers for one port of the loopback address."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with httpx.AsyncClient(
+            timeout=httpx.Timeout(PATIENCE, connect=5.0), trust_env=not target.local
+        ) as client:
+            app.state.client = client
+            yield
+
+    app = FastAPI(lifespan=lifespan, openapi_url=None)
+
+    @app.get("/")
+    async def start(request: Request) -> Response:
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"{PATH}{query}", status_code=307)
+
+    @app.get("/ui/{path:path}")
+    async def own_page(path: str) -> Response:
+        """Tiled's own page is a matter between Tiled and the browser."""
+        return RedirectResponse(f"{target.uri}/ui/{quote(path)}", status_code=307)
+
+    @app.api_route("/api/v1/{path:path}", methods=["GET", "HEAD"])
+    async def read(request: Request, path: str) -> Response:
+        return await _read(app.state.client, target, request, path)
+
+    @app.websocket("/api/v1/stream/single/{path:path}")
+    async def follow(websocket: WebSocket, path: str) -> None:
+        await _follow(target, websocket, path)
+
+    app.include_router(router, prefix="/custom")
+    return _OnlyThisPage(app, port)
+
+
+async def _read(client: httpx.AsyncClient, target: Target, request: Request, path: str) -> Response:
+    parameters = request.query_params.multi_items()
+    formats = {value for key, value in parameters if key == "format"} | {"json"}
+    if not READ.fullmatch(path) or ".." in path.split("/") or formats != {"json"}:
+        return _told(403, "the dashboard's proxy passes on what its page reads, and no more")
+    try:
+        answer = await client.request(
+            request.method,
+            f"{target.uri}/api/v1/{quote(path)}",
+            params=[(key, value) for key, value in parameters if key != "api_key"],
+            headers={"Accept": "application/json", **target.headers},
+        )
+    except httpx.HTTPError as error:
+        logger.info("%s", type(error).__name__)
+        return _told(502, f"Tiled at {target.uri} does not answer")
+    if answer.status_code in (401, 403):
+        return _told(answer.status_code, target.refused(answer.status_code))
+    if answer.status_code >= 300 and answer.status_code not in (400, 404, 410, 422):
+        return _told(502, f"Tiled at {target.uri} answers HTTP {answer.status_code}")
+    if not answer.headers.get("content-type", "").startswith("application/json"):
+        return _told(502, f"Tiled at {target.uri} answers something that is no JSON")
+    headers = {key: answer.headers[key] for key in PASSED if key in answer.headers}
+    return Response(answer.content, answer.status_code, {**headers, **MARK})
+
+
+async def _follow(target: Target, websocket: WebSocket, path: str) -> None:
+    """Pass a stream on, in this direction only."""
+    start = websocket.query_params.get("start") or ""
+    query = f"&start={int(start)}" if start.isascii() and start.isdigit() else ""
+    address = (
+        f"ws{target.uri.removeprefix('http')}/api/v1/stream/single/{quote(path)}"
+        f"?envelope_format=json{query}"
+    )
+    if ".." in path.split("/"):
+        await websocket.close(1008)
+        return
+    options: dict[str, Any] = {"proxy": None} if target.local else {}
+    try:
+        upstream = await connect(
+            address,
+            additional_headers=target.headers,
+            logger=_discreet,
+            max_size=None,
+            open_timeout=10,
+            **options,
+        )
+    except InvalidStatus as error:
+        # Before it is accepted, a refusal is all that a websocket can say.
+        logger.info("stream refused: HTTP %d", error.response.status_code)
+        await websocket.close(1011)
+        return
+    except (OSError, TimeoutError, WebSocketException) as error:
+        logger.info("no stream: %s", type(error).__name__)
+        await websocket.close(1011)
+        return
+    await websocket.accept()
+    passing = asyncio.create_task(_pass_on(upstream, websocket))
+    try:
+        # What the page sends is not passed on; that it goes away is.
+        while True:
+            await websocket.receive_text()
+    except (WebSocketDisconnect, RuntimeError, KeyError):
+        pass
+    finally:
+        passing.cancel()
+        await asyncio.gather(passing, return_exceptions=True)
+        await upstream.close()
+
+
+async def _pass_on(upstream: Any, websocket: WebSocket) -> None:
+    code = 1011
+    try:
+        async for message in upstream:
+            await websocket.send_text(message if isinstance(message, str) else message.decode())
+        code = upstream.close_code or code
+    except ConnectionClosed as closed:
+        code = closed.rcvd.code if closed.rcvd else code
+    except (WebSocketDisconnect, RuntimeError):
+        return
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+        await websocket.close(1011 if code in NO_CODE else code)
+
+
+def _told(status: int, sentence: str) -> JSONResponse:
+    return JSONResponse({"detail": sentence}, status, headers=MARK)
+
+
+class _OnlyThisPage:
+    """Answer the page of this very address only.
+
+    Another site's name that is made to point to this machine has another Host; another
+    site's page that reaches over to it has another Origin.
+    """
+
+    def __init__(self, app: ASGIApp, port: int) -> None:
+        self.app = app
+        self.hosts = {f"{name}:{port}" for name in (HOST, "localhost", "[::1]")}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or self._is_ours(dict(scope["headers"])):
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await WebSocket(scope, receive, send).close(1008)
+        else:
+            told = _told(403, "the dashboard's proxy answers its own page on this machine only")
+            await told(scope, receive, send)
+
+    def _is_ours(self, headers: dict[bytes, bytes]) -> bool:
+        if headers.get(b"host", b"").decode("latin-1") not in self.hosts:
+            return False
+        origin = headers.get(b"origin")
+        if origin is not None:
+            return origin.decode("latin-1") in {f"http://{host}" for host in self.hosts}
+        # A browser that sends no Origin with a reading request still says this. To open
+        # the page by a link of another site is no reading of it.
+        site = headers.get(b"sec-fetch-site", b"none")
+        return site in (b"none", b"same-origin") or headers.get(b"sec-fetch-mode") == b"navigate"

@@ -1,0 +1,80 @@
+// The result in the large: its sample, its value with the interval, and what is said of it.
+
+import { $, h, setText } from "./dom.js";
+import { isAnswered, isOutside } from "./results.js";
+import { descriptorName, edgeText, interval, levelText, plain, unitText, value } from "./words.js";
+
+const HERO = "oxidation_state";
+
+export function showCurrent(result) {
+  setText($("sample"), result.sample || "No sample name");
+  const about = [edgeText(result), result.channel, result.scan === null ? "" : `scan ${result.scan}`];
+  if (result.sweep > 0) about.push(`sweep ${result.sweep + 1}`);
+  if (result.points !== null) about.push(`${result.points} points`);
+  setText($("about"), about.filter(Boolean).join(" · "));
+  showState(result);
+  const refused = result.refusal !== null;
+  const names = Object.keys(result.estimates);
+  const hero = names.includes(HERO) ? HERO : names[0];
+  $("hero").hidden = !hero;
+  $("hero").classList.toggle("outside", isOutside(result));
+  if (hero) showHero(hero, result.estimates[hero]);
+  $("refusal").hidden = !refused && Boolean(hero);
+  const waiting = !result.final;
+  if (refused) {
+    const sentence = result.refusal.message || "no reason was given";
+    const name = plain(result.refusal.name).toLowerCase();
+    $("refusal").replaceChildren(h("b", {}, waiting ? "No answer yet: " : `Refused: ${name}. `), sentence);
+  } else if (!hero) setText($("refusal"), "Waiting for the first answer of this scan.");
+  $("refusal").classList.toggle("waiting", waiting);
+  $("others").replaceChildren(...names.filter((name) => name !== hero).map((name) => other(name, result.estimates[name])));
+  $("others").classList.toggle("outside", isOutside(result));
+  $("flags").replaceChildren(
+    ...result.flags.map((flag) =>
+      h("li", { class: flag.severity }, h("b", {}, `${plain(flag.name)}: `), flag.message),
+    ),
+  );
+}
+
+// The scan that is being measured, while an earlier result is shown.
+export function showNext(result, now) {
+  $("next").hidden = !result;
+  if (!result) return;
+  const [first, last] = result.range ?? [null, null];
+  const so = [result.scan === null ? "" : `scan ${result.scan}`, result.points === null ? "" : `${result.points} points`];
+  if (first !== null && last !== null) so.push(`${first.toFixed(0)} to ${last.toFixed(0)} eV`);
+  const silent = now - result.updated > 60 ? `no news for ${Math.round((now - result.updated) / 60)} min` : "";
+  const words = [...so, silent].filter(Boolean).join(" · ");
+  const why = result.refusal ? `. No answer yet: ${result.refusal.message}` : "";
+  $("next").replaceChildren("◌ Now scanning ", h("b", {}, result.sample || edgeText(result) || "a sample"), words ? ` · ${words}` : "", why);
+}
+
+function showState(result) {
+  const outside = isOutside(result);
+  const [kind, text] = !result.final
+    ? ["growing", isAnswered(result) ? "◌ Provisional: the scan is growing" : "◌ The scan is growing"]
+    : result.refusal
+      ? ["refused", "✕ Refused"]
+      : outside
+        ? ["outside", "◇ Out of domain: do not use"]
+        : ["final", "✓ Final"];
+  $("state").className = `state ${kind}`;
+  setText($("state"), text);
+}
+
+function showHero(name, estimate) {
+  setText($("hero-name"), descriptorName(name));
+  setText($("hero-number"), value(name, estimate.value));
+  setText($("hero-unit"), unitText(estimate.unit));
+  setText($("hero-interval"), `${levelText(estimate)}: ${interval(name, estimate)}`);
+}
+
+function other(name, estimate) {
+  const unit = unitText(estimate.unit);
+  return h(
+    "div",
+    {},
+    h("dt", {}, descriptorName(name)),
+    h("dd", {}, h("b", {}, value(name, estimate.value)), unit ? ` ${unit}` : "", h("span", { class: "range" }, interval(name, estimate))),
+  );
+}

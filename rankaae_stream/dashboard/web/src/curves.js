@@ -1,0 +1,90 @@
+// Spectra on the model's grid, and the model's what-if curves, fetched when looked at.
+
+const KEPT = 60;
+export const LATER = 3000;
+const WHAT_IF = "what-if curves by rankaae-stream";
+const ABOUT =
+  "[configuration.rankaae_stream.data.[energy_grid, curve_rows], data_keys, " +
+  "hints.rankaae_stream.fields]";
+
+export class Curves {
+  #tiled;
+  #of = new Map();
+  #about = new Map();
+  #whatIf = new Map();
+
+  constructor(tiled) {
+    this.#tiled = tiled;
+  }
+
+  // {energy, flat, reconstruction, residual} of a finished result, or null where it has none.
+  async final(result) {
+    const kept = this.#of.get(result.uid);
+    if (kept) return kept;
+    const about = await this.about(result);
+    if (about.energy.length === 0) return null;
+    const rows = await this.#tiled.array([result.uid, "primary", "curves"], "-1");
+    const curves = arrange(rows, about);
+    this.#of.set(result.uid, curves);
+    if (this.#of.size > KEPT) this.#of.delete(this.#of.keys().next().value);
+    return curves;
+  }
+
+  // {energy, rows, descriptors, units} of a result's stream; the same for all of a model.
+  async about(result) {
+    const key = result.model.id || result.uid;
+    if (!this.#about.has(key)) {
+      const asked = this.#tiled.metadata([result.uid, "primary"], ABOUT).then(read);
+      this.#about.set(key, asked);
+      asked.catch(() => this.#about.delete(key));
+    }
+    return this.#about.get(key);
+  }
+
+  // What a model publishes once: {uid, descriptors}, or null where it did not.
+  async whatIf(modelId) {
+    if (!modelId) return null;
+    if (!this.#whatIf.has(modelId)) {
+      const select = "[descriptors, start.descriptors]";
+      const where = { "start.model.id": modelId };
+      const asked = this.#tiled.runs(WHAT_IF, select, { limit: 1, where }).then(({ runs }) => {
+        if (runs.length === 0) return null;
+        const descriptors = runs[0].selected?.[1];
+        return { uid: runs[0].uid, descriptors: Array.isArray(descriptors) ? descriptors : [] };
+      });
+      this.#whatIf.set(modelId, asked);
+      const forget = () => this.#whatIf.delete(modelId);
+      // Not there is asked again later: they are published with the model's first result.
+      asked.then((found) => found ?? setTimeout(forget, LATER), forget);
+    }
+    return this.#whatIf.get(modelId);
+  }
+
+  // {values (v), curves (v x grid)} of one descriptor.
+  async family(uid, name) {
+    const read = (key) => this.#tiled.array([uid, "primary", `${name}_${key}`], "-1");
+    const [values, curves] = await Promise.all([read("values"), read("curves")]);
+    return { values, curves };
+  }
+}
+
+export function arrange(rows, about) {
+  if (!Array.isArray(rows)) return null;
+  const curves = { energy: about.energy };
+  about.rows.forEach((name, index) => (curves[name] = rows[index]));
+  if (!curves.flat || !curves.flat.some((value) => value !== null)) return null;
+  return curves;
+}
+
+function read(selected) {
+  const [grid, keys, fields] = selected ?? [];
+  const [energy, rows] = grid ?? [];
+  const units = {};
+  for (const [name, key] of Object.entries(keys ?? {})) units[name] = String(key?.units ?? "");
+  return {
+    energy: Array.isArray(energy) ? energy : [],
+    rows: Array.isArray(rows) ? rows : [],
+    descriptors: Array.isArray(fields) ? fields : [],
+    units,
+  };
+}

@@ -1,0 +1,90 @@
+// What leaves the page as files: the table as CSV, a spectrum as XDI.
+
+import { edgeText } from "./words.js";
+
+export function toCsv(results, descriptors) {
+  const names = [...descriptors.keys()];
+  const head = ["time_utc", "scan", "sample", "element", "edge", "channel", "primary", "sweep"];
+  for (const name of names) {
+    const unit = descriptors.get(name);
+    const suffix = unit && unit !== "1" ? ` (${unit})` : "";
+    head.push(name + suffix, `${name}_low`, `${name}_high`);
+  }
+  head.push("final", "flags", "refusal", "refusal_message", "model", "raw_run", "result_run");
+  const rows = results.map((one) => [
+    new Date(one.time * 1000).toISOString(),
+    one.scan,
+    one.sample,
+    one.element,
+    one.edge,
+    one.channel,
+    one.primary,
+    one.sweep,
+    ...names.flatMap((name) => {
+      const estimate = one.estimates[name];
+      return estimate ? [estimate.value, estimate.low, estimate.high] : [null, null, null];
+    }),
+    one.final,
+    one.flags.map((flag) => flag.name).join(" "),
+    one.refusal?.name ?? "",
+    one.refusal?.message ?? "",
+    [one.model.name, one.model.version].filter(Boolean).join(" "),
+    one.raw,
+    one.uid,
+  ]);
+  return [head, ...rows].map((row) => row.map(field).join(",")).join("\r\n") + "\r\n";
+}
+
+// Text that a spreadsheet would take for a formula is marked as text.
+function field(content) {
+  if (content === null || content === undefined) return "";
+  if (typeof content !== "string") return String(content);
+  const plain = /^[=+\-@\t\r]/.test(content) ? `'${content}` : content;
+  return /[",\r\n]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;
+}
+
+// `norm` is the flattened spectrum, whose edge step is 1: what the model saw, on its grid.
+export function toXdi(result, curves) {
+  const lines = ["# XDI/1.0 rankaae-stream"];
+  const say = (key, content) => {
+    const line = String(content ?? "").replace(/[^\S ]|[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, " ").trim();
+    if (line) lines.push(`# ${key}: ${line}`);
+  };
+  say("Column.1", "energy eV");
+  say("Column.2", "norm");
+  say("Column.3", "reconstruction");
+  say("Column.4", "residual");
+  say("Element.symbol", result.element);
+  say("Element.edge", result.edge);
+  say("Sample.name", result.sample);
+  say("Scan.start_time", new Date(result.time * 1000).toISOString().slice(0, 19));
+  say("Scan.edge_energy_range", `${curves.energy[0]} to ${curves.energy.at(-1)} eV`);
+  say("Rankaae.raw_run", result.raw);
+  say("Rankaae.result_run", result.uid);
+  say("Rankaae.channel", result.channel);
+  say("Rankaae.final", result.final);
+  say("Rankaae.model", `${result.model.name} ${result.model.version}`);
+  say("Rankaae.model_id", result.model.id);
+  for (const [name, { value, low, high, unit }] of Object.entries(result.estimates)) {
+    say(`Rankaae.${name}`, `${value} (${low} to ${high}) ${unit === "1" ? "" : unit}`);
+  }
+  say("Rankaae.flags", result.flags.map((flag) => flag.name).join(" "));
+  lines.push(
+    "# ///",
+    "# Flattened and normalised to an edge step of 1, on the axis and the grid of the model.",
+    "# -----",
+    "# energy norm reconstruction residual",
+  );
+  const number = (value) => (value === null ? "nan" : value.toFixed(6));
+  curves.energy.forEach((energy, i) => {
+    const row = [curves.flat[i], curves.reconstruction[i], curves.residual[i]];
+    lines.push(`${energy.toFixed(4)} ${row.map(number).join(" ")}`);
+  });
+  return lines.join("\n") + "\n";
+}
+
+export function fileName(result, ending) {
+  const words = [result.sample || edgeText(result), result.scan, result.uid.slice(0, 8)];
+  const name = words.filter((word) => word !== null && word !== "").join("_");
+  return `${name.replace(/[^\p{L}\p{N}_.-]+/gu, "-").replace(/^[.-]+/, "")}.${ending}`;
+}

@@ -1,0 +1,102 @@
+// What the plots share: uPlot set up in the page's colours, sized to its place.
+
+import uPlot from "uplot";
+import { color } from "./dom.js";
+import { dateTime } from "./words.js";
+
+const FONT = "system-ui, sans-serif";
+
+// An axis in the page's type and colours.
+export function axis(label, more = {}) {
+  const size = typeSize();
+  return {
+    label,
+    font: `${size}px ${FONT}`,
+    labelFont: `${size}px ${FONT}`,
+    labelSize: size + 8,
+    labelGap: 0,
+    values: plainNumbers,
+    stroke: color("--soft"),
+    grid: { stroke: color("--grid"), width: 1 },
+    ticks: { stroke: color("--grid"), width: 1, size: 5 },
+    ...more,
+  };
+}
+
+function typeSize() {
+  return document.body.classList.contains("wall") ? 18 : 13;
+}
+
+// Numbers as they are: energies need no commas.
+const plainNumbers = (_, ticks) => ticks.map((tick) => (tick === null ? "" : String(+tick.toFixed(6))));
+
+// The axis below; `size` leaves room for one line of numbers, two for times.
+export function axisBelow(label, more = {}) {
+  const lines = more === timeAxis ? 2 : 1;
+  const space = (lines + 3) * 1.5 * typeSize();
+  return axis(label, { size: 14 + 1.3 * lines * typeSize(), gap: 4, space, ...more });
+}
+
+const MINUTE = 60;
+const HOUR = 3600;
+const DAY = 86400;
+
+export const timeAxis = {
+  incrs: [1, 5, 15, 30, 1, 2, 5, 10, 30, 1, 2, 3, 6, 12, 1, 2, 7, 14, 30, 90, 365].map(
+    (n, i) => n * (i < 4 ? 1 : i < 9 ? MINUTE : i < 14 ? HOUR : DAY),
+  ),
+  values: (_, ticks, __, ___, step) => {
+    let day = null;
+    return ticks.map((tick) => {
+      const [date, time] = dateTime(tick).split(" ");
+      const shown = step >= DAY ? date : step >= MINUTE ? time.slice(0, 5) : time;
+      const below = step < DAY && date !== day ? `\n${date}` : "";
+      day = date;
+      return shown + below;
+    });
+  },
+};
+
+// A plot that is made anew when the page's colours or sizes change.
+export class Plot {
+  #place;
+  #options;
+  #data = null;
+  #plot = null;
+
+  constructor(place, options) {
+    this.#place = place;
+    this.#options = options;
+    new ResizeObserver(() => this.#size()).observe(place);
+  }
+
+  get uplot() {
+    return this.#plot;
+  }
+
+  set(data, keepScales = false) {
+    this.#data = data;
+    if (this.#plot) this.#plot.setData(data, !keepScales);
+    else this.#make();
+  }
+
+  remake() {
+    this.#plot?.destroy();
+    this.#plot = null;
+    if (this.#data) this.#make();
+  }
+
+  #make() {
+    const { clientWidth: width, clientHeight: height } = this.#place;
+    if (width === 0 || height === 0) return;
+    const common = { width, height, legend: { show: false } };
+    this.#plot = new uPlot({ ...common, ...this.#options() }, this.#data, this.#place);
+  }
+
+  #size() {
+    const { clientWidth: width, clientHeight: height } = this.#place;
+    if (width === 0 || height === 0) return;
+    if (this.#plot) this.#plot.setSize({ width, height });
+    else if (this.#data) this.#make();
+  }
+}

@@ -1,0 +1,134 @@
+// Results as plain objects, from a stop document's summary or from a growing run's rows.
+// Whatever a document says is taken as data: numbers are checked, text stays text.
+
+export const PURPOSE = "descriptors from XANES by rankaae-stream";
+
+// What the server sends of each run; a projection that reshapes more costs it more.
+export const SELECT =
+  "[merge(start, {profile: `null`}), stop.time, " +
+  "stop.summary.[estimates, flags, refusal, complete, points]]";
+
+export function fromSelected(uid, selected) {
+  const [start, stopped, summary] = Array.isArray(selected) ? selected : [];
+  return build(uid, start, stopped, summary);
+}
+
+export function fromMetadata(uid, metadata) {
+  const { start, stop } = metadata ?? {};
+  const said = stop?.summary;
+  const summary = said && [said.estimates, said.flags, said.refusal, said.complete, said.points];
+  return build(uid, start, stop?.time, summary);
+}
+
+// A growing run with what row number `index` of its stream's columns says; about: the
+// stream's descriptors and units.
+export function withRow(result, columns, index, { descriptors, units }) {
+  const at = (name) => columns[name]?.[index];
+  const said = {};
+  for (const name of descriptors) {
+    const [value, low, high] = [at(name), at(`${name}_low`), at(`${name}_high`)];
+    said[name] = { value, low, high, unit: units[name] };
+  }
+  let flags = [];
+  try {
+    flags = JSON.parse(at("flags") ?? "[]").map(asFlag);
+  } catch {
+    flags = [];
+  }
+  const refusal = at("refusal");
+  return {
+    ...result,
+    updated: number(at("time")) ?? result.updated,
+    estimates: asEstimates(said),
+    flags,
+    refusal: refusal ? { name: text(refusal), message: text(at("refusal_message")) } : null,
+    points: number(at("points")),
+    range: [number(at("energy_first")), number(at("energy_last"))],
+  };
+}
+
+export const isAnswered = (result) => Object.keys(result.estimates).length > 0;
+
+function build(uid, start, stopped, summary) {
+  const about = isObject(start) ? start : {};
+  const [estimates, flags, refusal, complete, points] = summary ?? [];
+  const final = Boolean(summary);
+  const time = number(about.time) ?? 0;
+  const named = Object.entries(isObject(flags) ? flags : {});
+  return {
+    uid,
+    time,
+    updated: number(stopped) ?? time,
+    final,
+    start: about,
+    scan: number(about.scan_id),
+    sample: text(about.sample_name ?? about.sample ?? ""),
+    element: text(about.element ?? ""),
+    edge: text(about.edge ?? ""),
+    channel: text(about.channel ?? ""),
+    primary: about.primary !== false,
+    sweep: number(about.sweep) ?? 0,
+    raw: text(about.original_run_uid ?? ""),
+    model: {
+      id: text(about.model?.id ?? ""),
+      name: text(about.model?.name ?? ""),
+      version: text(about.model?.version ?? ""),
+    },
+    estimates: asEstimates(estimates),
+    flags: named.map(([name, flag]) => asFlag({ ...flag, name })),
+    refusal: isObject(refusal)
+      ? { name: text(refusal.name), message: text(refusal.message) }
+      : null,
+    complete: complete === true,
+    points: number(points),
+    conditions: numericKeys(about),
+  };
+}
+
+export const isOutside = (result) => result.flags.some((flag) => flag.name === "out_of_domain");
+
+export const isFlagged = (result) => result.flags.some((flag) => flag.severity === "warning");
+
+// Numbers of the start document that a trend can be drawn over: temperature, flow, potential.
+export function numericKeys(start, prefix = "", into = new Map()) {
+  for (const [key, value] of Object.entries(start)) {
+    if (!prefix && NOT_CONDITIONS.has(key)) continue;
+    if (typeof value === "number" && Number.isFinite(value)) into.set(prefix + key, value);
+    else if (!prefix && isObject(value)) numericKeys(value, `${key}.`, into);
+  }
+  return into;
+}
+
+const NOT_CONDITIONS = new Set(["time", "scan_id", "sweep", "model", "profile"]);
+
+export function number(value) {
+  return typeof value === "number" && Number.isFinite(value) ? value : null;
+}
+
+export function text(value) {
+  if (typeof value === "string") return value.slice(0, 300);
+  if (value === null || value === undefined) return "";
+  return (typeof value === "object" ? JSON.stringify(value) : String(value)).slice(0, 300);
+}
+
+function asEstimates(said) {
+  const estimates = {};
+  for (const [name, one] of Object.entries(isObject(said) ? said : {})) {
+    const [value, low, high] = [number(one?.value), number(one?.low), number(one?.high)];
+    if (value === null || low === null || high === null) continue;
+    estimates[name] = { value, low, high, unit: text(one.unit), level: number(one.level) };
+  }
+  return estimates;
+}
+
+function asFlag(flag) {
+  return {
+    name: text(flag?.name),
+    severity: flag?.severity === "warning" ? "warning" : "info",
+    message: text(flag?.message),
+  };
+}
+
+function isObject(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
