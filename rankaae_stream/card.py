@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rankaae_stream.errors import ModelError
-from rankaae_stream.report import ModelName
+from rankaae_stream.report import Described, ModelName
 from rankaae_stream.spectrum import Edge, EnergyGrid, Floats, NormalizationRanges
 
 __all__ = [
@@ -160,6 +160,11 @@ class ModelCard:
     def title(self) -> ModelName:
         """Name, version and id as a report carries them."""
         return ModelName(self.name, self.version, self.id)
+
+    @property
+    def described(self) -> tuple[Described, ...]:
+        """What the model estimates, as a result names it."""
+        return tuple(Described(one.name, one.unit, one.evidence) for one in self.outputs)
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str = "card.json") -> "ModelCard":

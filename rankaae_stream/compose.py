@@ -87,10 +87,11 @@ def compose(result: Result, profile: Mapping[str, Any], copied_keys: tuple[str, 
         "primary": result.primary,
         "sweep": report.sweep,
         "model": summary["model"],
+        "descriptors": [one._asdict() for one in result.outputs],
         "profile": _plain(profile),
         "code_version": report.code_version,
     }
-    data = {**flatten(report, [name for name, _ in result.outputs]), **_curves(result)}
+    data = {**flatten(report, [one.name for one in result.outputs]), **_curves(result)}
     descriptor = _descriptor(result, uid, started, data)
     event = {
         "uid": str(uuid.uuid5(uid, "event 1")),
@@ -164,8 +165,8 @@ def _descriptor(
     result: Result, uid: uuid.UUID, started: float, data: Mapping[str, Any]
 ) -> dict[str, Any]:
     units = dict(_UNITS)
-    for name, unit in result.outputs:
-        units.update({f"{name}{suffix}": unit for suffix in ("", "_low", "_high")})
+    for one in result.outputs:
+        units.update({f"{one.name}{suffix}": one.unit for suffix in ("", "_low", "_high")})
     keys = {key: data_key(value, units.get(key, "")) for key, value in data.items()}
     settings = {
         "curve_rows": list(CURVES),
@@ -178,7 +179,7 @@ def _descriptor(
         "name": STREAM,
         "data_keys": keys,
         "object_keys": {"rankaae_stream": list(keys)},
-        "hints": {"rankaae_stream": {"fields": [name for name, _ in result.outputs]}},
+        "hints": {"rankaae_stream": {"fields": [one.name for one in result.outputs]}},
         "configuration": {
             "rankaae_stream": {
                 "data": settings,

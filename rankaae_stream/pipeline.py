@@ -411,7 +411,7 @@ class Pipeline:
         if report.complete:
             self._remember_foil(run, report, uid)
         model = self._analysis.models.get(str(report.edge))
-        outputs = tuple((item.name, item.unit) for item in model.card.outputs) if model else ()
+        outputs = model.card.described if model else ()
         grid = model.card.edge.e0 + model.card.grid.relative() if model else None
         primary = report.channel == self._primary(run, report.sweep)
         self._emit(Result(report, uid, run.start, run.time, outputs, grid, primary))

@@ -8,13 +8,14 @@ summary (`summarize`) are all made from what it returns.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from rankaae_stream.spectrum import Channel, Edge, Floats, NormalizationRanges
 
 __all__ = [
     "SCHEMA",
     "Curves",
+    "Described",
     "Domain",
     "EarlierFoil",
     "Estimate",
@@ -183,6 +184,18 @@ class Report:
         return next((item for item in self.estimates if item.name == name), None)
 
 
+class Described(NamedTuple):
+    """What a model says of one of its descriptors.
+
+    `evidence` is ``measured`` where measured compounds have shown it right, and
+    ``simulation`` where it is a hint.
+    """
+
+    name: str
+    unit: str
+    evidence: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
     """A report on its way out, with what its run needs.
@@ -198,7 +211,7 @@ class Result:
     time : float
         Seconds since the epoch of the last raw document that took part, so that
         a replay gives the same documents.
-    outputs : tuple of (name, unit)
+    outputs : tuple of Described
         What the model estimates, refused or not: the event's columns.
     grid : (points,) array or None
         Energies of the model's grid, eV, which the event's curves are on.
@@ -210,7 +223,7 @@ class Result:
     uid: str
     start: Mapping[str, Any]
     time: float
-    outputs: tuple[tuple[str, str], ...] = ()
+    outputs: tuple[Described, ...] = ()
     grid: Floats | None = None
     primary: bool = True
 

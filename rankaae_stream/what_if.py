@@ -71,7 +71,7 @@ def compose_what_if(
         "element": card.edge.element,
         "edge": card.edge.shell,
         "model": {"id": card.id, "name": card.name, "version": card.version},
-        "descriptors": [{"name": one.name, "unit": one.unit} for one in card.outputs],
+        "descriptors": [one._asdict() for one in card.described],
     }
     descriptor = {
         "uid": str(uuid.uuid5(uid, "descriptor")),

@@ -216,7 +216,7 @@ def test_before_the_first_result_it_says_what_to_do(page):
     page.picture("empty")
 
 
-def test_a_scan_grows_before_ones_eyes(page, session):
+def test_a_scan_grows_before_ones_eyes(page, session, analysis):
     scan = session.begin("Fe2O3")
     session.feed(scan, until=7112 + 20)
     page.wait_for("refusal", "a growing scan is answered from")
@@ -238,6 +238,11 @@ def test_a_scan_grows_before_ones_eyes(page, session):
     assert page.text("hero-interval") == (
         f"90 % interval: +{estimate.low:.2f} to +{estimate.high:.2f}"
     )
+    outputs = analysis.models["Fe K"].card.outputs
+    hints = [one.name for one in outputs if one.evidence == "simulation"]
+    marked = page.run("return [...document.querySelectorAll('#others dt')].map(d => d.innerText)")
+    assert sum("hint" in one for one in marked) == len(hints)
+    assert ("learned from simulations" in page.text("hint")) == bool(hints)
     page.wait(lambda: page.ink("residual-plot") > 1000, "the residual is drawn")
     page.wait(lambda: page.ink("trend-plot") > 1000, "the series is drawn")
     assert "reconstruction" in page.run(

@@ -22,6 +22,7 @@ from rankaae_stream.compose import ResultRun, compose, is_partial
 from rankaae_stream.publish import Publisher
 from rankaae_stream.report import (
     Curves,
+    Described,
     Domain,
     Estimate,
     Flag,
@@ -40,7 +41,10 @@ PATIENCE = 30.0
 RETRY = (0.01, 0.02)
 FE = Edge("Fe", "K", 7112.0)
 GRID = FE.e0 + np.arange(-40.0, 100.0, 4.0)
-OUTPUTS = (("oxidation_state", "1"), ("coordination_number", "1"))
+OUTPUTS = (
+    Described("oxidation_state", "1", "measured"),
+    Described("coordination_number", "1", "simulation"),
+)
 COPIED = ("data_session", "tiled_access_tags", "proposal", "cycle", "scan_id", "sample_name")
 COPIED += ("scan_group_uid",)
 
@@ -216,6 +220,7 @@ def test_the_start_names_the_raw_run_and_copies_what_it_must():
     assert start["uid"] != "raw-9"
     assert start["model"]["version"] == "2026-11-22"
     assert start["profile"] == {"name": "sim"}
+    assert [one["evidence"] for one in start["descriptors"]] == ["measured", "simulation"]
     assert (start["channel"], start["sweep"], start["code_version"]) == ("transmission", 0, "0.1.0")
 
 

@@ -45,8 +45,9 @@ def test_the_same_model_gives_the_same_documents(run, model, mean):
 
 def test_each_descriptor_goes_through_all_that_the_model_has_learned(run, model):
     data = run.event["data"]
-    assert [one["name"] for one in run.start["descriptors"]] == [
-        output.name for output in model.card.outputs
+    assert run.start["descriptors"] == [
+        {"name": output.name, "unit": output.unit, "evidence": output.evidence}
+        for output in model.card.outputs
     ]
     for output in model.card.outputs:
         values = data[f"{output.name}_values"]

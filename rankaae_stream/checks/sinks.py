@@ -67,9 +67,8 @@ def example_result(state: float | None, uid: str | None = None) -> ResultRun:
     model = analysis.models[str(SAMPLE.edge)].card
     uid = uid or str(uuid.uuid4())
     raw = {"uid": str(uuid.uuid5(uuid.UUID(uid), "raw")), "time": 1.75e9, "sample_name": PROBE}
-    outputs = tuple((item.name, item.unit) for item in model.outputs)
     grid = model.edge.e0 + model.grid.relative()
-    result = Result(report, uid, raw, 1.75e9 + 60, outputs, grid)
+    result = Result(report, uid, raw, 1.75e9 + 60, model.described, grid)
     return compose(result, {"name": "check"}, ("sample_name",))
 
 

@@ -18,7 +18,7 @@ export function showCurrent(result) {
   const hero = names.includes(HERO) ? HERO : names[0];
   $("hero").hidden = !hero;
   $("hero").classList.toggle("outside", isOutside(result));
-  if (hero) showHero(hero, result.estimates[hero]);
+  if (hero) showHero(hero, result.estimates[hero], result.hints.has(hero));
   $("refusal").hidden = !refused && Boolean(hero);
   const waiting = !result.final;
   if (refused) {
@@ -27,8 +27,9 @@ export function showCurrent(result) {
     $("refusal").replaceChildren(h("b", {}, waiting ? "No answer yet: " : `Refused: ${name}. `), sentence);
   } else if (!hero) setText($("refusal"), "Waiting for the first answer of this scan.");
   $("refusal").classList.toggle("waiting", waiting);
-  $("others").replaceChildren(...names.filter((name) => name !== hero).map((name) => other(name, result.estimates[name])));
+  $("others").replaceChildren(...names.filter((name) => name !== hero).map((name) => other(name, result.estimates[name], result.hints.has(name))));
   $("others").classList.toggle("outside", isOutside(result));
+  $("hint").hidden = !names.some((name) => result.hints.has(name));
   $("flags").replaceChildren(
     ...result.flags.map((flag) =>
       h("li", { class: flag.severity }, h("b", {}, `${plain(flag.name)}: `), flag.message),
@@ -62,19 +63,22 @@ function showState(result) {
   setText($("state"), text);
 }
 
-function showHero(name, estimate) {
-  setText($("hero-name"), descriptorName(name));
+function showHero(name, estimate, hint) {
+  $("hero-name").replaceChildren(descriptorName(name), hint ? marked() : "");
   setText($("hero-number"), value(name, estimate.value));
   setText($("hero-unit"), unitText(estimate.unit));
   setText($("hero-interval"), `${levelText(estimate)}: ${interval(name, estimate)}`);
 }
 
-function other(name, estimate) {
+// As the note below the values explains.
+const marked = () => h("span", { class: "unshown" }, "hint");
+
+function other(name, estimate, hint) {
   const unit = unitText(estimate.unit);
   return h(
     "div",
     {},
-    h("dt", {}, descriptorName(name)),
+    h("dt", {}, descriptorName(name), hint ? marked() : ""),
     h("dd", {}, h("b", {}, value(name, estimate.value)), unit ? ` ${unit}` : "", h("span", { class: "range" }, interval(name, estimate))),
   );
 }

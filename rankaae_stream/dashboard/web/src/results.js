@@ -75,6 +75,7 @@ function build(uid, start, stopped, summary) {
       version: text(about.model?.version ?? ""),
     },
     estimates: asEstimates(estimates),
+    hints: hinted(about.descriptors),
     flags: named.map(([name, flag]) => asFlag({ ...flag, name })),
     refusal: isObject(refusal)
       ? { name: text(refusal.name), message: text(refusal.message) }
@@ -119,6 +120,12 @@ function asEstimates(said) {
     estimates[name] = { value, low, high, unit: text(one.unit), level: number(one.level) };
   }
   return estimates;
+}
+
+// Descriptors that no measured compound has shown right.
+function hinted(descriptors) {
+  const said = Array.isArray(descriptors) ? descriptors : [];
+  return new Set(said.filter((one) => one?.evidence === "simulation").map((one) => text(one.name)));
 }
 
 function asFlag(flag) {
