@@ -16,7 +16,7 @@ import pytest
 
 from rankaae_stream.compose import ResultRun, compose
 from rankaae_stream.publish import Publisher
-from rankaae_stream.report import Curves, Estimate, Report, Result
+from rankaae_stream.report import Curves, Described, Estimate, Report, Result
 from rankaae_stream.server import EmbeddedServer
 from rankaae_stream.sinks import TiledSink
 from rankaae_stream.spectrum import Edge
@@ -43,7 +43,11 @@ def answer(name: str, state: float = 2.5, *, complete: bool = True) -> ResultRun
     )
     uid = str(uuid.uuid5(uuid.NAMESPACE_OID, name))
     raw = {"uid": name, "time": 1000.0}
-    return compose(Result(report, uid, raw, 2000.0, (("oxidation_state", "1"),), GRID), {}, ())
+    return compose(
+        Result(report, uid, raw, 2000.0, (Described("oxidation_state", "1", "measured"),), GRID),
+        {},
+        (),
+    )
 
 
 def check_each_is_there_once(server: EmbeddedServer, names: list[str]) -> None:

@@ -177,12 +177,15 @@ def test_a_replayed_session_equals_the_live_one_bit_for_bit(
     done = replay(runs, profile, sinks=[sink], to_tiled=False)
     assert not done.failed
     assert len(session.results) == len(SAMPLES)
-    assert set(sink.runs) == set(session.results)
+    found = {uid: documents for uid, documents in sink.runs.items() if uid in session.results}
+    assert set(found) == set(session.results)
+    # A catalog's `.v2` forgets what was searched for, and has other tests' runs too.
+    assert kind.startswith("v2") or len(sink.runs) == len(found)
     for uid, documents in session.results.items():
-        assert told(sink.runs[uid]) == told(documents)
-        assert [name for name, _ in sink.runs[uid]] == ["start", "descriptor", "event", "stop"]
+        assert told(found[uid]) == told(documents)
+        assert [name for name, _ in found[uid]] == ["start", "descriptor", "event", "stop"]
     raw = session.raw
-    for documents in map(dict, sink.runs.values()):
+    for documents in map(dict, found.values()):
         original = dict(raw[documents["start"]["original_run_uid"]])
         assert documents["start"]["time"] == original["start"]["time"]
         assert documents["event"]["time"] == documents["stop"]["time"] == original["stop"]["time"]
