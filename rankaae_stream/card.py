@@ -122,7 +122,7 @@ class DomainRule:
         simulated spectra are only a tail.
     regions : tuple of Region
     latent_length : float
-        Root mean square length of the latents of good measured oxides.
+        Usual length of the latents of good measured oxides.
     threshold : float
         Out of domain beyond it.
     """

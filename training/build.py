@@ -84,6 +84,7 @@ def build(
         When a trial raised or its worker died; those that had finished are kept.
     """
     simulated = dataset.read(config.element, config.data, config.grid, data, skip_bad=skip_bad)
+    simulated = dataset.with_related(simulated, config.element, config.data, config.grid)
     split = dataset.split(simulated, config.data)
     ensemble, scores = best_trials(config, simulated, split, runs, workers, watch)
     maps = calibrate.fit_maps(config, simulated, split, ensemble)
@@ -163,9 +164,10 @@ def _outputs(
     level = config.calibration.level
     entries: list[dict[str, Any]] = []
     for k, name in enumerate(config.network.descriptors):
-        factor = pool.error_factor(name, together, level)
-        shown = theory.is_shown(judged.compounds, k, factor)
-        error = errors[k].times(factor if shown else max(factor, 1.0))
+        widening = pool.widening(name, together, level)
+        shown = theory.is_shown(judged.compounds, k, widening)
+        error = errors[k].widened(widening)
+        error = error if shown else error.at_least(errors[k])
         evidence = "measured" if shown else "simulation"
         entries.append(export.output_entry(name, k, judged.maps[k], level, error, evidence))
     return entries
@@ -214,6 +216,14 @@ def _notes(
     return {
         "data": {
             "files": dict(simulated.sources),
+            "related": {
+                "files": dict(simulated.related.sources),
+                "spectra": len(simulated.related.mu),
+                "rule": "edges of equal valence laid together; none of a compound in validation or "
+                "test, and none in the last epochs",
+            }
+            if simulated.related
+            else None,
             "origin": "FEFF simulations of oxide sites, see training/data/README.md",
             "dropped": {"rule": RULE, "sites": dict(simulated.dropped)},
             "skipped": list(simulated.bad),
@@ -232,14 +242,15 @@ def _notes(
             "width": config.data.core_hole_width,
         },
         "intervals": "conformal half-width on augmented validation compounds, in the spread of "
-        "the members, times the factor that measured compounds of all elements call for (valences "
-        "left out one compound at a time); where a descriptor was not shown on this element's "
-        "compounds the factor is at least 1; axis and edge step are added by the runtime",
+        "the members, plus the median error of measured compounds of all elements where that gives "
+        "the narrower intervals, times the factor that these call for (valences left out one "
+        "compound at a time); where a descriptor was not shown on this element's compounds it is "
+        "nowhere narrower than simulated; axis and edge step are added by the runtime",
         "evidence_rule": theory.EVIDENCE_RULE,
         "domain_rule": "root mean square of the misfit by energy region (as shares of the "
         "spectrum's structure, after height, slope and a shift of at most 0.5 eV) and of the "
-        "latents' length, over what measured oxides of all elements show; threshold: 5 % of their "
-        "compounds would be flagged",
+        "latents' length, over the median of measured oxides of all elements; threshold: 5 % of "
+        "their compounds would be flagged",
         "theory_shift_rule": f"{config.calibration.residual_weight:g} of the residual's optimum "
         f"(valence held at its known value, from {config.calibration.start:+g} eV on), the rest of "
         "the valence error's, over standards averaged by compound; the residual's alone where all "

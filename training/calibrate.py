@@ -19,6 +19,7 @@ from training.train import labels_of
 __all__ = [
     "ErrorModel",
     "Maps",
+    "Widening",
     "augmented",
     "conformal_error",
     "domain_start",
@@ -48,9 +49,27 @@ class ErrorModel:
         """Half-width at each spread, of the same shape."""
         return self.constant + self.per_spread * spread
 
-    def times(self, factor: float) -> "ErrorModel":
-        """Wider or narrower by a factor."""
-        return ErrorModel(factor * self.constant, factor * self.per_spread)
+    def widened(self, by: "Widening") -> "ErrorModel":
+        """With every half-width widened alike."""
+        return ErrorModel(by.half(self.constant), by.factor * self.per_spread)
+
+    def at_least(self, other: "ErrorModel") -> "ErrorModel":
+        """Nowhere narrower than the other."""
+        return ErrorModel(
+            max(self.constant, other.constant), max(self.per_spread, other.per_spread)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Widening:
+    """From a simulated half-width to one that holds on measured compounds."""
+
+    factor: float
+    allowance: float
+
+    def half(self, simulated: float) -> float:
+        """The half-width that is published."""
+        return self.factor * (simulated + self.allowance)
 
 
 def fit_maps(config: Config, simulated: Simulated, split: Split, ensemble: Ensemble) -> Maps:

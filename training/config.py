@@ -72,6 +72,11 @@ class Data(_Section):
         default=0.0, description="eV per unit valence added to simulated energies"
     )
     core_hole_width: float = Field(description="full width of the Lorentzian tail, eV")
+    related: str | None = Field(
+        default=None,
+        description="glob below training/data: sites of other elements that are trained along in "
+        "the first part of the epochs; never a compound of validation or test",
+    )
     validation: Fraction = 0.15
     test: Fraction = 0.15
     split_seed: int = 0
@@ -102,7 +107,10 @@ class Network(_Section):
     )
     width: int = Field(default=128, ge=1, description="of a fully connected layer")
     depth: int = Field(default=4, ge=1, description="number of fully connected hidden layers")
-    dropout: Fraction = 0.04
+    dropout: Fraction = Field(
+        default=0.04,
+        description="without any, units that hardly vary blow up on spectra unlike the trained",
+    )
     discriminator_noise: NotNegative = 0.56
     discriminator_dropout: Fraction = 0.056
 
@@ -200,7 +208,7 @@ class Fit(_Section):
     batch: int = 128
     rate: float = Field(default=4e-3, description="peak of the one-cycle learning rate")
     weight_decay: float = 0.01
-    trials: int = 8
+    trials: int = 6
     keep: int = 4
     seed: int = 0
 

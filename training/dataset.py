@@ -1,18 +1,29 @@
 """Simulated spectra of one element: read, labelled, continued below, split by compound."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.spectrum import K_EDGES
 from training.config import Data, Grid
 from training.descriptors import DESCRIPTORS, describe
-from training.sources import read_sites
+from training.sources import elements, read_sites
 
-__all__ = ["DATA", "MARGIN", "STEP", "Simulated", "Split", "lorentzian_tail", "read", "split"]
+__all__ = [
+    "DATA",
+    "MARGIN",
+    "STEP",
+    "Simulated",
+    "Split",
+    "lorentzian_tail",
+    "read",
+    "split",
+    "with_related",
+]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -50,6 +61,8 @@ class Simulated:
         How many sites were unphysical, by reason.
     bad : tuple of str
         What could not be read and was skipped.
+    related : Simulated, optional
+        Sites of other elements, see `with_related`.
     """
 
     energy: Floats
@@ -62,6 +75,7 @@ class Simulated:
     native: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
     dropped: Mapping[str, int] = field(default_factory=dict[str, int])
     bad: tuple[str, ...] = ()
+    related: "Simulated | None" = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +139,78 @@ def read(
         dropped=found.dropped,
         bad=found.bad,
     )
+
+
+def with_related(simulated: Simulated, element: str, data: Data, grid: Grid) -> Simulated:
+    """The same with the sites of other elements that `data.related` names, if any.
+
+    The same neighbours scatter alike around another metal, and its edge moves with the
+    valence as this one's does: its spectra teach both. Each element's are moved so that
+    edges of equal valence lie together, after the same correction of the compression.
+
+    Raises
+    ------
+    ConfigurationError
+        As `read` does.
+    """
+    if data.related is None:
+        return simulated
+    shipped = Data(
+        simulated=data.related,
+        compression=data.compression,
+        core_hole_width=data.core_hole_width,
+    )
+    found: list[Simulated] = []
+    for path in sorted(DATA.glob(data.related)):
+        one = shipped.model_copy(update={"simulated": path.name})
+        for other in elements(one, DATA):
+            if other != element:
+                found.append(_aligned(read(other, one, grid), simulated))
+    if not found:
+        raise ConfigurationError(
+            f"data.related = {data.related!r} matches no file with another element in "
+            f"training/data; leave it out, or name one such as mn-feff10-*.parquet"
+        )
+    related = Simulated(
+        energy=simulated.energy,
+        mu=np.concatenate([one.mu for one in found]),
+        first=np.concatenate([one.first for one in found]),
+        last=np.concatenate([one.last for one in found]),
+        labels=np.concatenate([one.labels for one in found]),
+        group=np.concatenate([one.group for one in found]),
+        native=np.concatenate([one.native for one in found]),
+        sources=tuple(source for one in found for source in one.sources),
+    )
+    return replace(simulated, related=related)
+
+
+def _aligned(simulated: Simulated, own: Simulated) -> Simulated:
+    """Another element's sites, moved so that edges of equal valence lie together.
+
+    Valences that the element itself has not are unknown: nothing tells their place.
+    """
+    edges, wanted = _edges(simulated), _edges(own)
+    both = sorted(edges.keys() & wanted.keys())
+    move = float(np.median([wanted[one] - edges[one] for one in both])) if both else 0.0
+    axis, labels = simulated.energy, simulated.labels.copy()
+    labels[~np.isin(labels[:, 0], both), 0] = np.nan
+    return replace(
+        simulated,
+        mu=np.stack([np.interp(axis - move, axis, mu) for mu in simulated.mu]),
+        first=simulated.first + move,
+        last=simulated.last + move,
+        labels=labels,
+    )
+
+
+def _edges(simulated: Simulated) -> dict[float, float]:
+    """By valence, the median energy at which spectra first reach half a step, eV."""
+    half = simulated.energy[np.argmax(simulated.mu > 0.5, axis=1)]
+    valence = simulated.labels[:, 0]
+    return {
+        float(one): float(np.median(half[valence == one]))
+        for one in np.unique(valence[np.isfinite(valence)])
+    }
 
 
 def lorentzian_tail(energy: Floats, joint: float, height: float, width: float) -> Floats:

@@ -75,6 +75,7 @@ def learn(
     fit = config.fit.model_copy(update={"trials": seeds, "keep": 1})
     config = config.model_copy(update={"fit": fit})
     simulated = dataset.read(config.element, config.data, config.grid, data)
+    simulated = dataset.with_related(simulated, config.element, config.data, config.grid)
     split = dataset.split(simulated, config.data)
     unseen = np.concatenate([split.validation, split.test])
     points: list[dict[str, Any]] = []

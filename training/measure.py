@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from rankaae_stream.calibration import SCATTER, fit_theory_shift
+from rankaae_stream.energy import LIBRARY_UNCERTAINTY
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.spectrum import AXIS_UNCERTAINTY
 from training import calibrate, dataset, standards, theory, trials
@@ -48,6 +49,7 @@ def measure(
         When a compound has no file of role standard.
     """
     simulated = dataset.read(config.element, config.data, config.grid, data)
+    simulated = dataset.with_related(simulated, config.element, config.data, config.grid)
     split = dataset.split(simulated, config.data)
     ensemble, _ = best_trials(config, simulated, split, runs, workers, watch)
     maps = calibrate.fit_maps(config, simulated, split, ensemble)
@@ -62,7 +64,7 @@ def measure(
             )
         scan, _ = theory.scan_shifts(config, used, ensemble, maps)
         shift = fit_theory_shift(scan, residual_weight=1.0).by_residual
-        axis = 0.0 if all(one.foil for one in used) else AXIS_UNCERTAINTY
+        axis = LIBRARY_UNCERTAINTY if all(one.foil for one in used) else AXIS_UNCERTAINTY
         found.append(
             Constant(
                 element=config.element,

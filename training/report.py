@@ -51,7 +51,7 @@ def write_report(found: Evaluation) -> str:
         f"Written by `python -m training evaluate {found.key}` from the exported files "
         f"(card {card.id[:12]}); [models/README.md](../../README.md) says what the words mean.",
         f"{card.edge} edge, {card.members} networks, trained on "
-        f"{_count(found, 'train')} simulated spectra. Theory shift "
+        f"{_count(found, 'train')} simulated spectra{_related(found)}. Theory shift "
         f"{card.theory_shift.value:+.2f} ± {card.theory_shift.uncertainty:.2f} eV. Stated are the "
         f"figures of {chosen} of the test part ({stated.spectra}).",
         "![how good it is](report.png)",
@@ -671,6 +671,12 @@ def _interval(scores: SimulatedScores, name: str) -> str:
 
 def _link(found: Evaluation) -> str:
     return f"[{found.card.edge.element}]({found.key}/report.md)"
+
+
+def _related(found: Evaluation) -> str:
+    """What was trained along; see `training.dataset.with_related`."""
+    related = found.card.raw["data"].get("related")
+    return f", with {related['spectra']} of other elements in the first epochs" if related else ""
 
 
 def _count(found: Evaluation, part: str) -> str:

@@ -142,6 +142,7 @@ def search(
     import optuna
 
     simulated = dataset.read(config.element, config.data, config.grid, data, skip_bad=skip_bad)
+    simulated = dataset.with_related(simulated, config.element, config.data, config.grid)
     check_labels(config, simulated)
     split = dataset.split(simulated, config.data)
     folder = runs / config.element.lower() / f"search-{_mark(config, simulated)}"

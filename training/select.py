@@ -31,6 +31,9 @@ Floats = NDArray[np.floating]
 RESOLUTION = 0.8
 """Gaussian sigma that stands for an ordinary monochromator in scores, eV."""
 
+WORSE = 2.0
+"""Times the median reconstruction loss of the trials: beyond it one has lost its curves."""
+
 
 @dataclass(frozen=True)
 class TrialScore:
@@ -165,7 +168,8 @@ def select(scores: Sequence[TrialScore], keep: int) -> list[int]:
     subtracted. The two entanglements count apart because the free one is mostly
     the larger, and one maximum over both would never see the other. On the
     curves hang the theory shift and the verdict on the domain. A trial that
-    diverged is left out.
+    diverged is left out, and one that draws `WORSE` times worse than the median comes
+    after all others: its z-scores would hide what the rest differ by.
 
     Raises
     ------
@@ -188,7 +192,11 @@ def select(scores: Sequence[TrialScore], keep: int) -> list[int]:
         raise ConfigurationError(
             f"{sound.size} of {len(scores)} trials converged, fit.keep = {keep}; lower fit.rate"
         )
-    table = table[sound]
-    spread = table.std(axis=0)
-    z = (table - table.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    return [int(sound[i]) for i in np.argsort(-z.sum(axis=1), kind="stable")[:keep]]
+    losses = -table[sound, -1]
+    blown = losses > WORSE * np.median(losses)
+    fair = table[sound[~blown]]
+    spread = fair.std(axis=0)
+    z = (fair - fair.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    best = sound[~blown][np.argsort(-z.sum(axis=1), kind="stable")]
+    last = sound[blown][np.argsort(losses[blown], kind="stable")]
+    return [int(i) for i in np.concatenate([best, last])[:keep]]

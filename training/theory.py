@@ -17,10 +17,11 @@ from rankaae_stream.calibration import (
     leave_one_compound_out,
     straighten,
 )
+from rankaae_stream.energy import LIBRARY_UNCERTAINTY
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.latent import fit_nuisances, latent_length, region_misfits
 from rankaae_stream.spectrum import AXIS_UNCERTAINTY
-from training.calibrate import ErrorModel, Maps, estimate, member_estimates
+from training.calibrate import ErrorModel, Maps, Widening, estimate, member_estimates
 from training.config import Config
 from training.constants import Constant
 from training.descriptors import DESCRIPTORS
@@ -69,9 +70,8 @@ class Compound:
     half, axis : (k,) arrays
         The simulated compounds' half-width at its spread, and what the axis'
         uncertainty adds.
-    factor : (k,) array
-        What the simulated half-width must be multiplied by for the interval just to
-        hold the truth; NaN where that is unknown.
+    error : (k,) array
+        Size of what is wrong beyond the axis' part; NaN where the truth is unknown.
     misfits : (r,) array
         By region of the domain, as shares of its structure.
     length : float
@@ -85,7 +85,7 @@ class Compound:
     own_shift: float
     half: Floats
     axis: Floats
-    factor: Floats
+    error: Floats
     misfits: Floats
     length: float
 
@@ -160,7 +160,7 @@ def judge_standards(
                 own_shift=float(own[c]),
                 half=inside,
                 axis=axis,
-                factor=np.sqrt(np.maximum(error**2 - axis**2, 0.0)) / inside,
+                error=np.sqrt(np.maximum(error**2 - axis**2, 0.0)),
                 misfits=misfits[same].mean(axis=0),
                 length=float(length[same].mean()),
             )
@@ -168,13 +168,13 @@ def judge_standards(
     return Theory(fit, line, maps, tuple(compounds), tuple(constants))
 
 
-def is_shown(compounds: Sequence[Compound], k: int, factor: float) -> bool:
+def is_shown(compounds: Sequence[Compound], k: int, widening: Widening) -> bool:
     """Whether measured compounds speak for descriptor `k`, by `EVIDENCE_RULE`."""
     known = [one for one in compounds if np.isfinite(one.truth[k])]
     truth = np.array([one.truth[k] for one in known])
     if truth.size < FEWEST or np.ptp(truth) == 0.0:
         return False
-    missed = sum(one.factor[k] > factor for one in known)
+    missed = sum(one.error[k] > widening.half(float(one.half[k])) for one in known)
     return bool(
         missed <= max(1.0, (1.0 - HELD) * truth.size)
         and rank_correlation(np.array([one.value[k] for one in known]), truth) >= RANKED
@@ -241,9 +241,13 @@ def _axis_uncertainty(used: Sequence[Standard]) -> float:
 
 
 def _foil_uncertainty(used: Sequence[Standard], same: NDArray[np.bool_]) -> float:
-    """What a compound's axis is uncertain by, eV: nothing where all its files had a foil."""
-    bare = [not one.foil for one, chosen in zip(used, same, strict=True) if chosen]
-    return AXIS_UNCERTAINTY * float(np.mean(bare))
+    """What a compound's axis is uncertain by, eV: less where its files had a foil."""
+    each = [
+        LIBRARY_UNCERTAINTY if one.foil else AXIS_UNCERTAINTY
+        for one, chosen in zip(used, same, strict=True)
+        if chosen
+    ]
+    return float(np.mean(each))
 
 
 def _with_constants(fit: ShiftFit, scan: ShiftScan, constants: Sequence[Constant]) -> ShiftFit:

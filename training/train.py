@@ -1,8 +1,8 @@
 """Train the network of one seed."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training import losses
-from training.augment import augment
+from training.augment import Batch, augment
 from training.config import Config
 from training.dataset import Simulated, Split
 from training.descriptors import DESCRIPTORS
 from training.model import RankAAE, reverse_gradient
 
 __all__ = ["Progress", "Trial", "fingerprint", "fit_trial", "labels_of", "tensor"]
+
+SETTLING = 4
+"""Passes over the training rows for the final statistics of the batch normalisations."""
+
+LEAVING = (0.4, 0.8)
+"""Share of the epochs at which related sites begin to leave, and at which none is left."""
 
 Progress = Callable[[int, dict[str, float], float], None]
 """Called after each epoch with how many are done, the mean losses and the learning rate."""
@@ -41,12 +47,14 @@ def fit_trial(
     """Train one network.
 
     The same configuration, data, seed and thread count give the same network.
-    One AdamW with a one-cycle rate minimises the weighted sum of the losses.
+    One AdamW with a one-cycle rate minimises the weighted sum of the losses. Related
+    sites come along, one with each of the element's own, and leave before the end: it
+    is the element's own spectra that the network is to fit.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model = RankAAE(config.grid.points, config.network)
-    rows = split.train
+    rows, others = split.train, _allowed(simulated, split)
     batch = min(config.fit.batch, rows.size)
     steps = max(rows.size // batch, 1)
     optimizer = torch.optim.AdamW(
@@ -55,25 +63,23 @@ def fit_trial(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.fit.rate, total_steps=steps * config.fit.epochs
     )
-    grid = config.grid.energy_grid().relative()
-    tied = labels_of(config, simulated)
     model.train()
-    for epoch in range(config.fit.epochs):
+
+    def batches(company: float) -> Iterator[Batch]:
         order = rng.permutation(rows)
-        strength = losses.adversarial_strength(epoch / config.fit.epochs)
-        sums: dict[str, float] = {}
+        along = round(company * batch) if others.size else 0
         for i in range(steps):
-            chosen = order[i * batch : (i + 1) * batch]
-            seen = augment(
-                simulated.energy,
-                simulated.mu[chosen],
-                simulated.first[chosen],
-                tied[chosen],
-                grid,
-                config.augment,
-                rng,
-                config.network.averaged,
-            )
+            seen = _copies(config, simulated, order[i * batch : (i + 1) * batch], rng)
+            if along and simulated.related is not None:
+                chosen = rng.choice(others, along)
+                seen = _together(seen, _copies(config, simulated.related, chosen, rng))
+            yield seen
+
+    for epoch in range(config.fit.epochs):
+        passed = epoch / config.fit.epochs
+        strength = losses.adversarial_strength(passed)
+        sums: dict[str, float] = {}
+        for seen in batches(float(np.interp(passed, LEAVING, (1.0, 0.0)))):
             terms = _losses(
                 model,
                 tensor(seen.flat),
@@ -93,7 +99,38 @@ def fit_trial(
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / steps
         if progress:
             progress(epoch + 1, sums, float(schedule.get_last_lr()[0]))
+    _settle(model, (tensor(seen.flat) for _ in range(SETTLING) for seen in batches(0.0)))
     return model.eval()
+
+
+def _allowed(simulated: Simulated, split: Split) -> NDArray[np.intp]:
+    """Rows of the related sites whose compound is in neither validation nor test."""
+    if simulated.related is None:
+        return np.empty(0, dtype=np.intp)
+    unseen = simulated.group[np.concatenate([split.validation, split.test])]
+    return np.flatnonzero(~np.isin(simulated.related.group, unseen))
+
+
+def _copies(
+    config: Config, simulated: Simulated, rows: NDArray[np.intp], rng: np.random.Generator
+) -> Batch:
+    """One augmented copy of each row."""
+    return augment(
+        simulated.energy,
+        simulated.mu[rows],
+        simulated.first[rows],
+        labels_of(config, simulated)[rows],
+        config.grid.energy_grid().relative(),
+        config.augment,
+        rng,
+        config.network.averaged,
+    )
+
+
+def _together(one: Batch, other: Batch) -> Batch:
+    """Both batches as one; they were augmented apart, so that no mixture crosses elements."""
+    pairs = [(getattr(one, each.name), getattr(other, each.name)) for each in fields(Batch)]
+    return Batch(*(np.concatenate(pair) for pair in pairs))
 
 
 def _losses(
@@ -121,6 +158,23 @@ def _losses(
     }
 
 
+def _settle(model: RankAAE, batches: Iterable[Tensor]) -> None:
+    """Take the batch normalisations' statistics anew, from spectra (n, g) and without dropout.
+
+    Those that training leaves were taken with dropout on, and half of them on normal
+    draws, which pass through decoder and encoder for the mutual information: the
+    trained network would see every unit shifted against what it was trained on.
+    """
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.reset_running_stats()
+            module.momentum = None  # the plain mean over all batches
+        module.train(not isinstance(module, torch.nn.Dropout))
+    with torch.no_grad():
+        for flat in batches:
+            model.decoder(model.encoder(flat))
+
+
 def labels_of(config: Config, simulated: Simulated) -> NDArray[np.float64]:
     """Labels (n, k) of the configured descriptors, in the order of their latents."""
     names = list(DESCRIPTORS)
@@ -139,6 +193,7 @@ def fingerprint(config: Config, simulated: Simulated) -> str:
         config.losses.model_dump_json(),
         config.fit.model_dump_json(exclude={"trials", "keep", "seed"}),
         repr(simulated.sources),
+        repr(simulated.related.sources if simulated.related else None),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 

@@ -233,7 +233,12 @@ def check_labels(config: Config, simulated: Simulated) -> None:
     ------
     ConfigurationError
         With the descriptors that no site is labelled with.
+    ValueError
+        When the configuration names related sites and nobody has read them: other
+        networks would be trained, and nothing would say so.
     """
+    if config.data.related and simulated.related is None:
+        raise ValueError("data.related is set: read the sites by dataset.with_related first")
     labels = labels_of(config, simulated)
     missing = [
         name

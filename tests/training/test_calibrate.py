@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from training.calibrate import ErrorModel, conformal_error, domain_start, valence_weights
+from training.calibrate import (
+    ErrorModel,
+    Widening,
+    conformal_error,
+    domain_start,
+    valence_weights,
+)
 from training.dataset import Simulated
 
 
@@ -51,8 +57,13 @@ def test_unknown_truths_take_no_part():
     assert conformal_error(residual, spread, 0.9).half(np.array([0.1]))[0] <= 0.21
 
 
-def test_a_factor_widens_all_of_an_interval():
-    assert ErrorModel(0.2, 1.0).times(2.0) == ErrorModel(0.4, 2.0)
+def test_widening_acts_alike_whatever_the_spread():
+    widening = Widening(2.0, 0.1)
+    wider = ErrorModel(0.2, 1.0).widened(widening)
+    for spread in (0.0, 0.3):
+        simulated = ErrorModel(0.2, 1.0).half(np.array(spread))
+        assert wider.half(np.array(spread)) == pytest.approx(widening.half(float(simulated)))
+    assert ErrorModel(0.2, 1.0).at_least(ErrorModel(0.3, 0.1)) == ErrorModel(0.3, 1.0)
 
 
 def test_valences_without_a_native_site_weigh_half():

@@ -40,6 +40,21 @@ def test_latents_have_mean_0_and_variance_1_in_training(encoder):
 
 
 @pytest.mark.parametrize("encoder", ["fc", "cnn"])
+def test_settled_latents_of_spectra_have_mean_0_and_variance_1_whatever_training_left(encoder):
+    torch.manual_seed(0)
+    model = RankAAE(96, Network(encoder=encoder, width=32, depth=2, dropout=0.2)).train()
+    for _ in range(20):  # what the mutual information does: spectra nobody measured
+        model.encoder(5.0 * torch.rand(64, 96))
+    flat = torch.rand(8, 64, 96)
+    train._settle(model, iter(flat))
+    with torch.no_grad():
+        latent = model.eval().encoder(flat.flatten(0, 1))
+    assert float(latent.mean(0).abs().max()) < 0.1
+    assert float((latent.var(0) - 1.0).abs().max()) < 0.2
+    assert not any(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("encoder", ["fc", "cnn"])
 def test_an_encoder_learns_the_order_of_an_edge_position(encoder):
     torch.manual_seed(0)
     network = Network(descriptors=NAMES[:1], free=1, encoder=encoder, width=32, depth=2)

@@ -46,6 +46,12 @@ def test_of_equal_ranks_the_better_curves_win():
     assert select([score(0, (0.9,), loss=0.13), score(1, (0.9,), loss=0.08)], 1) == [1]
 
 
+def test_a_trial_that_has_lost_its_curves_comes_last_and_hides_no_difference():
+    scores = [score(0, (0.95,), loss=30.0), score(1, (0.7,)), score(2, (0.9,))]
+    assert select(scores, 2) == [2, 1]
+    assert select(scores, 3) == [2, 1, 0]
+
+
 def test_one_trial_alone_is_kept():
     assert select([score(7, (0.1,))], 1) == [0]
 

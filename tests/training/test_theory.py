@@ -10,10 +10,12 @@ from rankaae_stream.calibration import SCATTER, ShiftFit, ShiftScan
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.spectrum import AXIS_UNCERTAINTY
 from training import config, constants, measure, theory
+from training.calibrate import Widening
 from training.constants import Constant
 from training.standards import Standard
 
 FE = config.load(config.Path(config.__file__).resolve().parent / "configs" / "tiny.toml")
+AS_SIMULATED = Widening(1.0, 0.0)
 COO = Constant("Co", "CoO", 2.0, 1.5, 1.3, 2.1, "somewhere", "python -m training constants ...")
 
 
@@ -22,11 +24,11 @@ def standard(compound, session="", foil=""):
     return Standard("f", compound, "standard", 2.0, 6.0, empty, empty, foil, 0.0, session, empty)
 
 
-def compound(truth, value, factor=0.5):
+def compound(truth, value, error=0.1):
     empty = np.empty(0)
     return theory.Compound(
-        "x", np.array([truth]), np.array([value]), 0.0, 0.0, empty, empty, np.array([factor]),
-        empty, 1.0,
+        "x", np.array([truth]), np.array([value]), 0.0, 0.0, np.array([0.2]), empty,
+        np.array([error]), empty, 1.0,
     )  # fmt: skip
 
 
@@ -86,13 +88,13 @@ def test_every_constant_that_is_shipped_names_its_source_and_command():
 
 def test_a_descriptor_is_shown_by_three_compounds_in_the_right_order_within_their_intervals():
     good = [compound(2.0, 2.1), compound(3.0, 2.9), compound(4.0, 4.2)]
-    assert theory.is_shown(good, 0, factor=1.0)
-    assert not theory.is_shown(good[:2], 0, factor=1.0)
-    assert not theory.is_shown(good, 0, factor=0.4)
-    assert theory.is_shown([*good[:2], compound(4.0, 4.2, factor=2.0)], 0, factor=1.0)
-    assert not theory.is_shown([good[0], *[compound(3.0, 3.1, factor=2.0)] * 2], 0, factor=1.0)
+    assert theory.is_shown(good, 0, AS_SIMULATED)
+    assert not theory.is_shown(good[:2], 0, AS_SIMULATED)
+    assert not theory.is_shown(good, 0, Widening(0.4, 0.0))
+    assert theory.is_shown([*good[:2], compound(4.0, 4.2, error=0.4)], 0, AS_SIMULATED)
+    assert not theory.is_shown([good[0], *[compound(3.0, 3.1, error=0.4)] * 2], 0, AS_SIMULATED)
     turned = [compound(2.0, 4.2), compound(3.0, 2.9), compound(4.0, 2.1)]
-    assert not theory.is_shown(turned, 0, factor=1.0)
+    assert not theory.is_shown(turned, 0, AS_SIMULATED)
     alike = [compound(6.0, 5.9), compound(6.0, 6.0), compound(6.0, 6.1)]
-    assert not theory.is_shown(alike, 0, factor=1.0)
-    assert not theory.is_shown([*good[:2], compound(np.nan, 4.0)], 0, factor=1.0)
+    assert not theory.is_shown(alike, 0, AS_SIMULATED)
+    assert not theory.is_shown([*good[:2], compound(np.nan, 4.0)], 0, AS_SIMULATED)
