@@ -118,6 +118,10 @@ class Pipeline:
         """Runs that have ended and are not answered, because a file is late."""
         return len(self._late)
 
+    def unwanted(self, start: Document) -> str:
+        """Why a run is not XAS that a model here answers, or an empty text when it is."""
+        return self._choice.unwanted(start, self._trained_for(start))
+
     # ---- documents ---------------------------------------------------------------
 
     def feed(self, name: str, doc: Document, now: float, dropped: int = 0) -> None:
@@ -177,7 +181,7 @@ class Pipeline:
         # A run derived from another is an analysis, ours or somebody's.
         if "original_run_uid" in doc or doc["uid"] in self._runs:
             return
-        unwanted = self._choice.unwanted(doc, self._trained_for(doc))
+        unwanted = self.unwanted(doc)
         if unwanted and self._choice.others == "skip":
             logger.debug("run %s is left alone: %s", doc["uid"], unwanted)
             return

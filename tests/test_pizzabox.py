@@ -17,6 +17,9 @@ from tiled.queries import Key
 from rankaae_stream import replay as replay_module
 from rankaae_stream import resources
 from rankaae_stream.callback import DescriptorStream
+from rankaae_stream.checks.find_run import Recorded
+from rankaae_stream.checks.recorded import recorded_findings
+from rankaae_stream.checks.settings import layout_names
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.electrometer import Currents
 from rankaae_stream.loading import build_pipeline
@@ -699,6 +702,8 @@ def test_herfd_is_answered_by_a_model_whose_card_says_so_and_by_no_other(
     feed(pipeline, scan)
     assert [r.report.refusal for r in results] == [None, None]
     assert {r.report.model.id for r in results} == {pinned["Fe K"]["id"]}
+    found = recorded_findings(profile, Recorded("here", scan.documents), layout_names(profile))
+    assert {one.name: one.verdict for one in found}["XAS"] == "ok", "check says the same"
     results.clear()
     for md in ({"element": "Mn"}, {"element": ""}, {"scan_kind": "johann_xes"}):
         feed(pipeline, play(iron, uid=str(md), md={**herfd, **md, "e0": 0}))

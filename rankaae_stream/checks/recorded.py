@@ -58,7 +58,9 @@ def recorded_findings(
             f"check that one: --run {start['original_run_uid']}",
         )
         return
-    unwanted = choice.unwanted(start)
+    results: list[Result] = []
+    pipeline = build_pipeline(profile, results.append, load() if load else None)
+    unwanted = pipeline.unwanted(start)
     if unwanted:
         yield Finding("run", "XAS", "failed", f"not XAS: {unwanted}", ADVICE["not_xas"])
         return
@@ -81,8 +83,6 @@ def recorded_findings(
         yield _curve(found, next(iter(found.sweeps[0].mu)))
         return
 
-    results: list[Result] = []
-    pipeline = build_pipeline(profile, results.append, load() if load else None)
     for name, doc in run.documents:
         pipeline.feed(name, doc, 0.0)
     pipeline.finish("the archive holds no end of the run")
