@@ -83,9 +83,9 @@ def build(
     TrialFailed
         When a trial raised or its worker died; those that had finished are kept.
     """
-    simulated = dataset.read(config.element, config.data, config.grid, data, skip_bad=skip_bad)
-    simulated = dataset.with_related(simulated, config.element, config.data, config.grid)
-    split = dataset.split(simulated, config.data)
+    simulated, split = dataset.material(
+        config.element, config.data, config.grid, data, skip_bad=skip_bad
+    )
     ensemble, scores = best_trials(config, simulated, split, runs, workers, watch)
     maps = calibrate.fit_maps(config, simulated, split, ensemble)
     errors = calibrate.simulated_errors(config, simulated, split.validation, ensemble, maps)

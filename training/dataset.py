@@ -20,6 +20,7 @@ __all__ = [
     "Simulated",
     "Split",
     "lorentzian_tail",
+    "material",
     "read",
     "split",
     "with_related",
@@ -139,6 +140,17 @@ def read(
         dropped=found.dropped,
         bad=found.bad,
     )
+
+
+def material(
+    element: str, data: Data, grid: Grid, folder: Path = DATA, *, skip_bad: bool = False
+) -> tuple[Simulated, Split]:
+    """What trials are made of: sites with their related ones, and the split.
+
+    Parameters and errors are those of `read`, whose result alone is enough to judge.
+    """
+    simulated = read(element, data, grid, folder, skip_bad=skip_bad)
+    return with_related(simulated, element, data, grid), split(simulated, data)
 
 
 def with_related(simulated: Simulated, element: str, data: Data, grid: Grid) -> Simulated:

@@ -74,9 +74,7 @@ def learn(
         raise ConfigurationError(f"fractions {wrong} should lie above 0 and at most at 1")
     fit = config.fit.model_copy(update={"trials": seeds, "keep": 1})
     config = config.model_copy(update={"fit": fit})
-    simulated = dataset.read(config.element, config.data, config.grid, data)
-    simulated = dataset.with_related(simulated, config.element, config.data, config.grid)
-    split = dataset.split(simulated, config.data)
+    simulated, split = dataset.material(config.element, config.data, config.grid, data)
     unseen = np.concatenate([split.validation, split.test])
     points: list[dict[str, Any]] = []
     for fraction in sorted(fractions):

@@ -48,9 +48,7 @@ def measure(
     ConfigurationError
         When a compound has no file of role standard.
     """
-    simulated = dataset.read(config.element, config.data, config.grid, data)
-    simulated = dataset.with_related(simulated, config.element, config.data, config.grid)
-    split = dataset.split(simulated, config.data)
+    simulated, split = dataset.material(config.element, config.data, config.grid, data)
     ensemble, _ = best_trials(config, simulated, split, runs, workers, watch)
     maps = calibrate.fit_maps(config, simulated, split, ensemble)
     files = standards.load(config.element, config.grid.energy_grid(), folder)

@@ -160,7 +160,7 @@ def score_simulated(
         See `thresholds_on`; never from these rows.
     """
     card = judge.card
-    labels = labels_of(config, simulated)[rows]
+    labels = labels_of(config, simulated, rows)
     flat = clean_spectra(config, simulated, rows)
     latents = np.asarray(judge.encode(flat), dtype=float)
     output = np.asarray(judge.decode(latents), dtype=float).mean(axis=0)
@@ -326,7 +326,7 @@ def _copies(
 ) -> tuple[Floats, Floats, Floats]:
     """Labels, estimates and half-widths of augmented copies, neither shifted nor mixed."""
     rows = np.repeat(rows, config.calibration.copies)
-    labels = labels_of(config, simulated)[rows]
+    labels = labels_of(config, simulated, rows)
     seen = augment(
         simulated.energy,
         simulated.mu[rows],

@@ -141,10 +141,10 @@ def search(
     """
     import optuna
 
-    simulated = dataset.read(config.element, config.data, config.grid, data, skip_bad=skip_bad)
-    simulated = dataset.with_related(simulated, config.element, config.data, config.grid)
+    simulated, split = dataset.material(
+        config.element, config.data, config.grid, data, skip_bad=skip_bad
+    )
     check_labels(config, simulated)
-    split = dataset.split(simulated, config.data)
     folder = runs / config.element.lower() / f"search-{_mark(config, simulated)}"
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -86,7 +86,7 @@ def score_trials(
     """Score every trial on the given (validation) rows, at ordinary resolution."""
     flat = clean_spectra(config, simulated, rows)
     judged = config.grid.energy_grid().relative() >= simulated.first[rows][:, None]
-    labels = labels_of(config, simulated)[rows]
+    labels = labels_of(config, simulated, rows)
     return [score_trial(trial, flat, flat, judged, labels) for trial in trials]
 
 

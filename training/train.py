@@ -119,7 +119,7 @@ def _copies(
         simulated.energy,
         simulated.mu[rows],
         simulated.first[rows],
-        labels_of(config, simulated)[rows],
+        labels_of(config, simulated, rows),
         config.grid.energy_grid().relative(),
         config.augment,
         rng,
@@ -175,10 +175,17 @@ def _settle(model: RankAAE, batches: Iterable[Tensor]) -> None:
             model.decoder(model.encoder(flat))
 
 
-def labels_of(config: Config, simulated: Simulated) -> NDArray[np.float64]:
-    """Labels (n, k) of the configured descriptors, in the order of their latents."""
+def labels_of(
+    config: Config, simulated: Simulated, rows: NDArray[np.intp] | None = None
+) -> NDArray[np.float64]:
+    """Labels (n, k) of the configured descriptors, in the order of their latents.
+
+    Of all sites, or of the given rows.
+    """
     names = list(DESCRIPTORS)
-    return simulated.labels[:, [names.index(name) for name in config.network.descriptors]]
+    columns = [names.index(name) for name in config.network.descriptors]
+    labels = simulated.labels if rows is None else simulated.labels[rows]
+    return labels[:, columns]
 
 
 def fingerprint(config: Config, simulated: Simulated) -> str:
