@@ -246,7 +246,12 @@ class PizzaboxSettings(_Table):
         )
 
 
-KINDS = ("step", "tes", "fly", "pizzabox")
+KINDS: Mapping[str, type[_Table]] = {
+    "step": StepSettings,
+    "tes": TesSettings,
+    "fly": FlySettings,
+    "pizzabox": PizzaboxSettings,
+}
 """Kinds of layout that need no other package."""
 
 
@@ -264,13 +269,13 @@ class PluggedSettings(BaseModel):
 
     def build(self) -> Layout:
         """The layout these settings describe."""
-        return plugged_layout(self.kind, self.model_dump(exclude={"kind"}), KINDS)
+        return plugged_layout(self.kind, self.model_dump(exclude={"kind"}), tuple(KINDS))
 
 
 def _layout_kind(value: Any) -> str:
     """A layout that does not say what it is, is a step scan."""
     kind = value.get("kind", "step") if isinstance(value, Mapping) else getattr(value, "kind", "")
-    return kind if kind in KINDS else "plugged"
+    return kind if kind in tuple(KINDS) else "plugged"  # whatever it is: a list has no hash
 
 
 LayoutSettings = Annotated[
@@ -696,10 +701,8 @@ def _find(name_or_path: str | Path) -> Path:
 
 def _advice(item: Any) -> str:
     if item["type"] == "extra_forbidden":
-        kinds = {"step": StepSettings, "tes": TesSettings, "fly": FlySettings}
-        kinds["pizzabox"] = PizzaboxSettings
         # Under a layout only its own keys help; elsewhere those of any table do.
-        tables = [kinds[part] for part in item["loc"] if part in kinds]
+        tables = [KINDS[part] for part in item["loc"] if part in KINDS]
         tables = tables or [Profile, *_Table.__subclasses__()]
         known = {one.alias or name for table in tables for name, one in table.model_fields.items()}
         wrong = str(item["loc"][-1])

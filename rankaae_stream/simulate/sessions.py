@@ -10,6 +10,7 @@ that are no absorption scans.
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.simulate import bmm, panda, steps, tes
-from rankaae_stream.simulate.documents import Beam
+from rankaae_stream.simulate.documents import Beam, Documents
 from rankaae_stream.simulate.pizzabox import ISS, QAS, Detector, FlyBeamline, FlyScan, fly_scan
 from rankaae_stream.simulate.samples import Curves, Sample, curves, series
 from rankaae_stream.spectrum import Channel
@@ -136,12 +137,7 @@ def _pizzabox(beamline: FlyBeamline, folder: Path) -> Iterator[Case]:
 
 def _bmm(_folder: Path) -> Iterator[Case]:
     feo, fe3o4, fe2o3 = _iron()
-
-    def scanned(beam: Beam, what: str, channel: Channel | None = None, **options: Any) -> Case:
-        documents = bmm.xafs(beam, name=_name(what), **options)
-        about = "" if beam.foil else "no_foil"
-        return Case(beam.sample.name, what, documents, POINT, channel, about)
-
+    scanned = partial(_stepped, bmm.xafs)
     yield scanned(Beam(fe2o3), "rising energy")
     yield scanned(Beam(fe2o3), "the same again, falling", falling=True)
     yield scanned(Beam(feo), "another sample")
@@ -176,12 +172,7 @@ def _tes(_folder: Path) -> Iterator[Case]:
 
 def _generic(folder: Path) -> Iterator[Case]:
     feo, fe3o4, fe2o3 = _iron()
-
-    def scanned(beam: Beam, what: str, channel: Channel | None = None, **options: Any) -> Case:
-        documents = steps.ophyd_step(beam, name=_name(what), **options)
-        about = "" if beam.foil else "no_foil"
-        return Case(beam.sample.name, what, documents, POINT, channel, about)
-
+    scanned = partial(_stepped, steps.ophyd_step)
     yield scanned(Beam(fe2o3), "ophyd, no metadata at all")
     yield scanned(Beam(fe2o3), "the same again, in keV", kev=True)
     hyphens = steps.ophyd_async_step(Beam(feo), name=_name("async"), falling=True, element="Fe")
@@ -221,6 +212,19 @@ SESSIONS: Mapping[str, Callable[[Path], Iterator[Case]]] = {
 def _iron() -> tuple[Sample, Sample, Sample]:
     feo, fe3o4, fe2o3 = series("Fe")[:3]
     return feo, fe3o4, fe2o3
+
+
+def _stepped(
+    scan: Callable[..., Documents],
+    beam: Beam,
+    what: str,
+    channel: Channel | None = None,
+    **options: Any,
+) -> Case:
+    """A step scan, one event a point."""
+    about = "" if beam.foil else "no_foil"
+    documents = scan(beam, name=_name(what), **options)
+    return Case(beam.sample.name, what, documents, POINT, channel, about)
 
 
 def _flown(
