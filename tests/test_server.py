@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from bluesky_tiled_plugins import TiledWriter
 from event_model import compose_run
@@ -152,6 +153,20 @@ def test_a_stopped_server_returns_with_its_port_its_key_and_its_data(tmp_path):
     finally:
         server.close()
     assert (tmp_path / "processed" / "catalog.db").exists()
+
+
+def test_what_a_start_leaves_is_not_searched_for_garbage_again(tmp_path, monkeypatch):
+    (tmp_path / "inside.py").write_text(
+        "import gc\nfrom fastapi import APIRouter\nrouter = APIRouter()\n"
+        "@router.get('/frozen')\nasync def frozen():\n    return gc.get_freeze_count()\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with EmbeddedServer(tmp_path / "data", extra={"routers": ["inside:router"]}) as server:
+        wait_until(
+            lambda: httpx.get(f"{server.uri}/custom/frozen").json() > 100_000,
+            "the objects of Tiled's modules are put aside",
+        )
 
 
 def test_the_child_goes_when_its_parent_is_killed(tmp_path):

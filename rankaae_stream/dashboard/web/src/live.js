@@ -77,14 +77,23 @@ export class Live {
   }
 
   async #history() {
-    let cursor = null;
-    do {
-      const page = await this.#tiled.runs(PURPOSE, SELECT, { cursor, limit: PAGE });
-      this.#take(page.runs, { first: cursor === null, more: page.next !== null });
+    let first = true;
+    let asked = this.#page(null, PAGE);
+    while (asked) {
+      const page = await asked;
+      const next = this.#known.size + page.runs.length < MOST ? page.next : null;
+      // The server works on the next page while this one is taken in.
+      asked = next === null ? null : this.#page(next, PAGE);
+      asked?.catch(() => {}); // told where it is awaited
+      this.#take(page.runs, { first, more: asked !== null });
       this.#reached(); // a long history is still being read when the first scan comes
-      cursor = this.#known.size < MOST ? page.next : null;
-    } while (cursor !== null);
+      first = false;
+    }
     this.#loaded = true;
+  }
+
+  #page(cursor, limit) {
+    return this.#tiled.runs(PURPOSE, SELECT, { cursor, limit });
   }
 
   // The newest, and what was missed meanwhile: pages until one holds a result known before.
@@ -92,7 +101,7 @@ export class Live {
     let cursor = null;
     let limit = NEWEST;
     for (;;) {
-      const page = await this.#tiled.runs(PURPOSE, SELECT, { cursor, limit });
+      const page = await this.#page(cursor, limit);
       const met = page.runs.some((run) => this.#known.has(run.uid));
       this.#take(page.runs, { first: false, more: false });
       if (met || page.next === null) return;

@@ -81,7 +81,8 @@ function connectionChanged(state, same) {
     setText($("key-wrong"), tiled.key ? "The server does not know this key. Paste another one." : "");
     if (!same) $("key").focus();
   }
-  if (!same) announce($("connection").textContent);
+  if (same) return;
+  announce($("connection").textContent);
   schedule();
 }
 
