@@ -1,0 +1,65 @@
+"""What the environment says, laid over the file place by place."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
+
+from rankaae_stream.errors import ConfigurationError
+
+__all__ = ["API_KEY_VARIABLE", "PREFIX", "FileAndEnvironment"]
+
+PREFIX = "RANKAAE_STREAM_"
+API_KEY_VARIABLE = f"{PREFIX}TILED_API_KEY"
+
+
+class FileAndEnvironment(EnvSettingsSource):
+    """The file's settings with the environment's above them, place by place.
+
+    pydantic-settings lays one source over another table by table, and would take
+    what is said of one of several ``[[layout]]`` for all of them.
+    """
+
+    def __call__(self) -> dict[str, Any]:
+        """All settings of both."""
+        settings = TomlConfigSettingsSource(self.settings_cls)()
+        for key, value in super().__call__().items():
+            known = settings.get(key)
+            settings[key] = value if known is None else _over(known, value, (key,))
+        return settings
+
+
+def _over(below: Any, above: Any, where: tuple[str, ...]) -> Any:
+    """The settings `below` with those of the environment above."""
+    above = _decoded(above)
+    if not isinstance(above, Mapping) or not isinstance(below, (Mapping, list)):
+        return above
+    if isinstance(below, Mapping):
+        if set(above) == {"0"}:  # the only one of its kind is the first
+            return _over(below, above["0"], where)
+        return {**below, **{k: _over(below.get(k), v, (*where, k)) for k, v in above.items()}}
+    merged = list(below)
+    for key, value in above.items():
+        if not key.isdecimal() or int(key) >= len(below):
+            name = "__".join(part.upper() for part in (*where, key))
+            first = "__".join(part.upper() for part in (*where, "0", key))
+            fix = f"say which: {PREFIX}{first} for the first"
+            if key.isdecimal():
+                fix = f"they are counted from 0 to {len(below) - 1}"
+            raise ConfigurationError(
+                f"{PREFIX}{name} is set, and the profile has {len(below)} tables "
+                f"[[{'.'.join(where)}]]; {fix}"
+            )
+        merged[int(key)] = _over(below[int(key)], value, (*where, key))
+    return merged
+
+
+def _decoded(value: Any) -> Any:
+    """Lists and tables are JSON in the environment; a text that only looks so stays one."""
+    if not isinstance(value, str) or not value.startswith(("[", "{")):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

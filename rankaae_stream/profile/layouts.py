@@ -1,0 +1,258 @@
+"""How documents become mu(E): the settings of each kind of layout."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, get_args
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
+
+from rankaae_stream.files.pizzabox import APB_CHANNELS
+from rankaae_stream.layouts.base import Layout
+from rankaae_stream.layouts.fly import FlyLayout
+from rankaae_stream.layouts.pizzabox import Frames, Monochromator, PizzaboxLayout
+from rankaae_stream.layouts.plugged import plugged_layout
+from rankaae_stream.layouts.step import Role, StepLayout
+from rankaae_stream.layouts.tes import TesLayout
+from rankaae_stream.profile.table import Table
+from rankaae_stream.spectrum import Limits
+
+__all__ = ["KINDS", "LayoutSettings", "analysis_of"]
+
+
+class LimitSettings(Table):
+    """Between which a detector can be trusted; see `spectrum.Limits`."""
+
+    low: Annotated[float, Field(ge=0)] = 0.0
+    high: Annotated[float, Field(gt=0)] = float("inf")
+    unit: str = ""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "LimitSettings":
+        if self.low >= self.high:
+            raise ValueError(f"low is {self.low:g} and high is {self.high:g}; low must be less")
+        return self
+
+
+_Limited = dict[Role, LimitSettings]
+
+
+def _limits(settings: _Limited) -> dict[str, Limits]:
+    return {role: Limits(item.low, item.high, item.unit) for role, item in settings.items()}
+
+
+class StepSettings(Table):
+    """Fields of a step scan; see `layouts.step.StepLayout`."""
+
+    # Settings that came later, and at these defaults change no number: results
+    # of a profile that does not use them keep their uid.
+    LATER: ClassVar[tuple[str, ...]] = (
+        "fluorescence_from",
+        "pips",
+        "dwell",
+        "integrated",
+        "offsets",
+    )
+
+    kind: Literal["step"] = "step"
+    stream: str = "primary"
+    energy: tuple[str, ...] = ()
+    i0: tuple[str, ...] = ()
+    it: tuple[str, ...] = ()
+    ir: tuple[str, ...] = ()
+    fluorescence: tuple[str, ...] | tuple[tuple[str, ...], ...] = ()
+    fluorescence_from: tuple[str, ...] = ()
+    pips: tuple[str, ...] = ()
+    dwell: tuple[str, ...] = ()
+    integrated: tuple[Role, ...] = ()
+    offsets: dict[str, str] = {}
+    limits: _Limited = {}
+
+    @model_validator(mode="after")
+    def _whole(self) -> "StepSettings":
+        if bool(self.dwell) != bool(self.integrated):
+            raise ValueError(
+                "dwell and integrated go together: the field with the exposure, and the signals "
+                "that grow with it"
+            )
+        return self
+
+    def build(self) -> Layout:
+        """The layout these settings describe."""
+        plain = self.model_dump(exclude={"kind", "limits"})
+        return StepLayout(**plain, limits=_limits(self.limits))
+
+
+class TesSettings(Table):
+    """Fields of scans that arrive whole; see `layouts.tes.TesLayout`."""
+
+    kind: Literal["tes"]
+    stream: str = "primary"
+    energy_stream: str = "energy_bins"
+    energy: tuple[str, ...] = ("E_centers",)
+    i0: tuple[str, ...] = ("I0",)
+    it: tuple[str, ...] = ()
+    ir: tuple[str, ...] = ()
+    fluorescence: tuple[str, ...] = ()
+    pips: tuple[str, ...] = ()
+    limits: _Limited = {}
+
+    def build(self) -> Layout:
+        """The layout these settings describe."""
+        plain = self.model_dump(exclude={"kind", "limits"})
+        return TesLayout(**plain, limits=_limits(self.limits))
+
+
+class FlySettings(Table):
+    """Fields of an ophyd-async fly scan; see `layouts.fly.FlyLayout`."""
+
+    kind: Literal["fly"]
+    stream: str = "primary"
+    energy: tuple[str, ...] = ()
+    i0: tuple[str, ...] = ()
+    it: tuple[str, ...] = ()
+    ir: tuple[str, ...] = ()
+    fluorescence: tuple[str, ...] = ()
+    pips: tuple[str, ...] = ()
+    allowed_roots: Annotated[tuple[str, ...], Field(min_length=1)]
+    root_map: dict[str, str] = {}
+    limits: _Limited = {}
+
+    def build(self) -> Layout:
+        """The layout these settings describe."""
+        plain = self.model_dump(exclude={"kind", "limits"})
+        return FlyLayout(**plain, limits=_limits(self.limits))
+
+
+class FramesSettings(Table):
+    """A triggered detector; see `layouts.pizzabox.Frames`."""
+
+    channel: Literal["fluorescence", "pips"] = "fluorescence"
+    keys: Annotated[tuple[str, ...], Field(min_length=1)]
+    trigger: str
+    highest: Annotated[float, Field(gt=0)] = float("inf")
+
+
+_ELECTROMETER = LimitSettings(low=20.0, high=3200.0, unit="mV")
+"""Where its offset matters, and where it no longer follows."""
+
+
+class PizzaboxSettings(Table):
+    """Files and constants of a fly scan; see `layouts.pizzabox.PizzaboxLayout`.
+
+    `i0` ... `pips` name inputs of the electrometer; an empty name is a channel
+    that the beamline has not.
+    """
+
+    kind: Literal["pizzabox"]
+    analog: Annotated[tuple[str, ...], Field(min_length=1)]
+    encoder: Annotated[tuple[str, ...], Field(min_length=1)]
+    i0: str = "i0"
+    it: str = "it"
+    ir: str = "ir"
+    fluorescence: str = "iff"
+    pips: str = ""
+    pulses_per_degree: Annotated[float, Field(gt=0)]
+    d_spacing: Annotated[float, Field(gt=0)]
+    hc: Annotated[float, Field(gt=0)] = 12398.42
+    angle_offset: str = "angle_offset"
+    offset: str = ""
+    gain: str = ""
+    frames: tuple[FramesSettings, ...] = ()
+    allowed_roots: Annotated[tuple[Path, ...], Field(min_length=1)]
+    root_map: dict[str, str] = {}
+    limits: _Limited = dict.fromkeys(get_args(Role), _ELECTROMETER)
+
+    @field_validator("i0", "it", "ir", "fluorescence", "pips")
+    @classmethod
+    def _is_input(cls, name: str) -> str:
+        if name and name not in APB_CHANNELS:
+            raise ValueError(f"the electrometer's inputs are {', '.join(APB_CHANNELS)}")
+        return name
+
+    def build(self) -> Layout:
+        """The layout these settings describe."""
+        return PizzaboxLayout(
+            self.analog,
+            self.encoder,
+            {
+                role: getattr(self, role)
+                for role in ("i0", "it", "ir", "fluorescence", "pips")
+                if getattr(self, role)
+            },
+            Monochromator(self.pulses_per_degree, self.d_spacing, self.hc),
+            self.angle_offset,
+            self.offset,
+            self.gain,
+            tuple(
+                Frames(item.channel, item.keys, item.trigger, item.highest) for item in self.frames
+            ),
+            self.allowed_roots,
+            self.root_map,
+            _limits(self.limits),
+        )
+
+
+KINDS: Mapping[str, type[Table]] = {
+    "step": StepSettings,
+    "tes": TesSettings,
+    "fly": FlySettings,
+    "pizzabox": PizzaboxSettings,
+}
+"""Kinds of layout that need no other package."""
+
+
+class PluggedSettings(BaseModel):
+    """A layout of another package, which alone knows its keys; see `layouts.plugged`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    kind: str
+
+    @model_validator(mode="after")
+    def _fits(self) -> "PluggedSettings":
+        self.build()  # misspelt keys are told at start-up here too
+        return self
+
+    def build(self) -> Layout:
+        """The layout these settings describe."""
+        return plugged_layout(self.kind, self.model_dump(exclude={"kind"}), tuple(KINDS))
+
+
+def _kind(value: Any) -> str:
+    """A layout that does not say what it is, is a step scan."""
+    kind = value.get("kind", "step") if isinstance(value, Mapping) else getattr(value, "kind", "")
+    return kind if kind in tuple(KINDS) else "plugged"  # whatever it is: a list has no hash
+
+
+LayoutSettings = Annotated[
+    Annotated[StepSettings, Tag("step")]
+    | Annotated[TesSettings, Tag("tes")]
+    | Annotated[FlySettings, Tag("fly")]
+    | Annotated[PizzaboxSettings, Tag("pizzabox")]
+    | Annotated[PluggedSettings, Tag("plugged")],
+    Discriminator(_kind),
+]
+"""One kind of scan; `kind` tells which."""
+
+
+def analysis_of(layout: BaseModel) -> dict[str, Any]:
+    """A layout's settings that can change a number."""
+    plain = layout.model_dump(mode="json")
+    for name in getattr(layout, "LATER", ()):
+        if not plain[name]:
+            del plain[name]
+    # Where files lie changes no number, nor does what is flagged.
+    for name in ("allowed_roots", "root_map", "limits"):
+        plain.pop(name, None)
+    if isinstance(layout, PizzaboxSettings):
+        for frames in plain["frames"]:
+            frames.pop("highest")
+    return plain

@@ -1,0 +1,166 @@
+"""All settings of one beamline, as one object."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, SecretStr, Tag
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.layouts.base import Layout
+from rankaae_stream.layouts.several import SeveralLayouts
+from rankaae_stream.profile.environment import API_KEY_VARIABLE, PREFIX, FileAndEnvironment
+from rankaae_stream.profile.layouts import LayoutSettings, analysis_of
+from rankaae_stream.profile.settings import (
+    EnergySettings,
+    ModelSettings,
+    NormalizationSettings,
+    RunSettings,
+    TiledSettings,
+)
+
+__all__ = ["Profile"]
+
+STANDARD_COPY = (
+    "data_session",
+    "tiled_access_tags",
+    "proposal",
+    "cycle",
+    "scan_id",
+    "sample_name",
+    "sample_uid",
+    "scan_group_uid",
+    "scan_name",
+)
+"""Start keys that every result copies from its raw run, where they are there."""
+
+
+def _how_many(value: Any) -> str:
+    return "several" if isinstance(value, (list, tuple)) else "single"
+
+
+class Profile(BaseSettings):
+    """One beamline's settings, frozen.
+
+    Attributes
+    ----------
+    name : str
+    layout : StepSettings, TesSettings ..., or several of them
+        How documents become mu(E); of several the one that fits a run reads it.
+    run : RunSettings
+    energy : EnergySettings
+    tiled : TiledSettings
+    models : dict of ModelSettings
+        By edge, ``{"Fe K": {path = ..., id = ...}}``: a model of your own, pinned
+        by the sha256 of its card.
+    normalization : NormalizationSettings or None
+        Stated for the record; a difference from a card is an error at start-up.
+    provisional_interval : float
+        Seconds between answers on a scan that is still growing.
+    stop_deadline : float
+        Seconds without a document after which a run counts as one without a stop.
+    file_deadline : float
+        Seconds after its end for which a run waits for its files.
+    spool : Path
+        Folder where every final result is written before it is published.
+    inbox_megabytes : int
+        Bound on the documents waiting.
+    device : {"auto", "cpu", "cuda"}
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+    )
+
+    name: str
+    layout: Annotated[
+        Annotated[LayoutSettings, Tag("single")]
+        | Annotated[tuple[LayoutSettings, ...], Field(min_length=1), Tag("several")],
+        Discriminator(_how_many),
+    ]
+    run: RunSettings = RunSettings()
+    energy: EnergySettings = EnergySettings()
+    tiled: TiledSettings = TiledSettings()
+    models: dict[str, ModelSettings] = {}
+    normalization: NormalizationSettings | None = None
+    provisional_interval: Annotated[float, Field(ge=0.5)] = 0.5
+    stop_deadline: Annotated[float, Field(gt=0)] = 900.0
+    file_deadline: Annotated[float, Field(gt=0)] = 20.0
+    spool: Path = Path("~/.local/state/rankaae-stream/spool")
+    inbox_megabytes: Annotated[int, Field(gt=0)] = 256
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    tiled_api_key: SecretStr | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What the program passes, then the environment, then the file."""
+        del env_settings, dotenv_settings, file_secret_settings
+        file = TomlConfigSettingsSource(settings_cls)
+        return init_settings, FileAndEnvironment(settings_cls), file
+
+    def api_key(self) -> str:
+        """The Tiled key.
+
+        Raises
+        ------
+        ConfigurationError
+            When the environment has none.
+        """
+        if self.tiled_api_key is None or not self.tiled_api_key.get_secret_value():
+            raise ConfigurationError(
+                f"no key for Tiled at {self.tiled.uri}; set it in the environment: "
+                f"export {API_KEY_VARIABLE}=..."
+            )
+        return self.tiled_api_key.get_secret_value()
+
+    def build_layout(self) -> Layout:
+        """The layout, or all of them as one."""
+        if isinstance(self.layout, tuple):
+            return SeveralLayouts([layout.build() for layout in self.layout])
+        return self.layout.build()
+
+    def analysis(self) -> dict[str, Any]:
+        """The settings that can change a number, as plain data.
+
+        Sinks, folders, bounds and keys are not among them: the same run gives
+        the same result wherever it is sent.
+        """
+        layouts = self.layout if isinstance(self.layout, tuple) else (self.layout,)
+        plain = [analysis_of(layout) for layout in layouts]
+        return {
+            "layout": plain if len(plain) > 1 else plain[0],
+            "element": list(self.run.element),
+            **self.run.analysis(),
+            **self.energy.analysis(),
+            "models": {edge: model.id for edge, model in sorted(self.models.items())},
+        }
+
+    def analysis_hash(self) -> str:
+        """sha256 of `analysis`, part of every result's uid."""
+        return hashlib.sha256(json.dumps(self.analysis(), sort_keys=True).encode()).hexdigest()
+
+    def published(self) -> dict[str, Any]:
+        """The resolved profile as a result names it, without the key."""
+        return self.model_dump(mode="json", by_alias=True, exclude={"tiled_api_key", "spool"})
+
+    def copied_keys(self) -> tuple[str, ...]:
+        """Start keys that go from the raw run into the result."""
+        return tuple(dict.fromkeys((*STANDARD_COPY, *self.run.copy_keys)))

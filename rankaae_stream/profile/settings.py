@@ -1,0 +1,164 @@
+"""Which runs are XAS, what becomes of foils, where results go, which models answer."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from rankaae_stream.card import SPECTRA
+from rankaae_stream.choose import Choice, Exclusion
+from rankaae_stream.energy import AxisRules
+from rankaae_stream.profile.table import Table
+from rankaae_stream.spectrum import NormalizationRanges
+
+__all__ = [
+    "EnergySettings",
+    "ModelSettings",
+    "NormalizationSettings",
+    "RunSettings",
+    "TiledSettings",
+]
+
+
+class RunSettings(Table):
+    """Which runs are XAS, what they say about themselves, and what a result repeats."""
+
+    element: tuple[str, ...] = ("element",)
+    edge: tuple[str, ...] = ("edge",)
+    channel: tuple[str, ...] = ()
+    primary: Literal["transmission", "fluorescence", "pips"] = "transmission"
+    xas: tuple[dict[str, Any], ...] = ()
+    not_xas: tuple[dict[str, Any], ...] = ()
+    others: Literal["refuse", "skip"] = "refuse"
+    copy_keys: Annotated[tuple[str, ...], Field(alias="copy")] = ()
+
+    @field_validator("xas", "not_xas")
+    @classmethod
+    def _as_tables(cls, rules: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        """``"XDI._mode" = ...`` and a table ``[XDI]`` are the same."""
+        return tuple(
+            {key: str(value) for key, value in rule.items() if key in _NO_PATTERNS}
+            | _nested(_flat(_patterns(rule)))
+            for rule in rules
+        )
+
+    @field_validator("not_xas")
+    @classmethod
+    def _knows_kind(cls, rules: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        for rule in rules:
+            if rule.get("unless_model", SPECTRA[0]) not in SPECTRA:
+                raise ValueError(
+                    f"unless_model is {rule['unless_model']!r}; a model's card can say "
+                    f"{' or '.join(SPECTRA)}"
+                )
+        return rules
+
+    def build(self) -> Choice:
+        """The choice these settings describe."""
+        return Choice(
+            self.element,
+            self.edge,
+            self.channel,
+            self.primary,
+            tuple(_flat(_patterns(rule)) for rule in self.xas),
+            tuple(
+                Exclusion(
+                    rule.get("reason", ""), _flat(_patterns(rule)), rule.get("unless_model", "")
+                )
+                for rule in self.not_xas
+            ),
+            self.others,
+        )
+
+    def analysis(self) -> dict[str, Any]:
+        """What can change a number or decide whether there is one, where it is not the default."""
+        return {
+            key: value
+            for key, value in self.model_dump(mode="json", exclude_defaults=True).items()
+            if key in ("edge", "xas", "not_xas", "others")
+        }
+
+
+_AXIS = AxisRules()
+
+
+class EnergySettings(Table):
+    """What becomes of reference foils; see `energy.AxisRules`."""
+
+    calibration: Literal["apply", "report"] = "apply"
+    axis_sigma: Annotated[float, Field(gt=0)] = _AXIS.sigma
+    foil_max_age: Annotated[float, Field(ge=0)] = _AXIS.max_age
+    shift_limit: Annotated[float, Field(ge=0)] = _AXIS.limit
+
+    def build(self) -> AxisRules:
+        """The rules these settings describe."""
+        return AxisRules(
+            self.calibration == "apply", self.axis_sigma, self.foil_max_age, self.shift_limit
+        )
+
+    def analysis(self) -> dict[str, Any]:
+        """What can change a number, where it is not the default."""
+        changed = self.model_dump(mode="json", exclude_defaults=True, exclude={"shift_limit"})
+        return {"energy": changed} if changed else {}
+
+
+class TiledSettings(Table):
+    """Where results go."""
+
+    uri: str = "http://127.0.0.1:8000"
+    node: str = "processed"
+
+
+class ModelSettings(Table):
+    """A model other than the newest shipped one of its edge."""
+
+    path: str
+    id: str
+
+
+_RANGES = NormalizationRanges()
+
+
+class NormalizationSettings(Table):
+    """Normalisation ranges; they must equal the model card's."""
+
+    pre1: float = _RANGES.pre1
+    pre2: float = _RANGES.pre2
+    norm1: float = _RANGES.norm1
+    norm2: float = _RANGES.norm2
+    npre: int = _RANGES.npre
+    nnorm: int = _RANGES.nnorm
+
+
+_NO_PATTERNS = ("reason", "unless_model")
+"""Keys of a rule that say something of it; all others are the start document's."""
+
+
+def _patterns(rule: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in rule.items() if key not in _NO_PATTERNS}
+
+
+def _flat(rule: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[str, ...]]:
+    """A rule's patterns by dotted key."""
+    flat: dict[str, tuple[str, ...]] = {}
+    for key, value in rule.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{key}."))
+            continue
+        patterns = value if isinstance(value, (list, tuple)) else (value,)
+        if not patterns or not all(isinstance(item, (str, int, float)) for item in patterns):
+            raise ValueError(f"{prefix}{key} must be a text, or a list of texts, one of which fits")
+        flat[f"{prefix}{key}"] = tuple(str(item) for item in patterns)
+    return flat
+
+
+def _nested(flat: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """The same as tables: published documents have no dots in their keys."""
+    nested: dict[str, Any] = {}
+    for key, patterns in flat.items():
+        *tables, last = key.split(".")
+        table = nested
+        for name in tables:
+            table = table.setdefault(name, {})
+        table[last] = list(patterns)
+    return nested
