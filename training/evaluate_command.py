@@ -19,8 +19,9 @@ from training.dataset import DATA
 from training.evaluation import Evaluation, evaluate_model
 from training.export import MODELS
 from training.figures import draw_report, draw_sweeps
+from training.overview import models_readme
 from training.progress import Display
-from training.report import models_readme, write_report
+from training.report import write_report
 from training.trials import RUNS
 from training.workers import TrialFailed, Workers
 

@@ -83,6 +83,11 @@ class Evaluation:
     learning: Mapping[str, Any] | None
 
     @property
+    def left_out(self) -> tuple[measured.Compound, ...]:
+        """Compounds judged by what was fitted without them."""
+        return tuple(one for one in self.compounds if one.left_out)
+
+    @property
     def stated(self) -> tuple[str, SimulatedScores]:
         """Kind and scores of the test part that are stated: native where there are enough."""
         test = self.simulated["test"]

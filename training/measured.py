@@ -47,6 +47,7 @@ __all__ = [
     "moved_to",
     "ordered_pairs",
     "read_standards",
+    "refused_share",
     "score_detection",
     "standing",
 ]
@@ -336,6 +337,12 @@ def standing(compounds: Sequence[Compound], name: str) -> Standing:
         hits=sum(one.hit for one in judged),
         width=float(np.median([one.high - one.low for one in judged])) if judged else np.nan,
     )
+
+
+def refused_share(compounds: Sequence[Compound]) -> float:
+    """Share of refused or flagged spectra, every compound weighing the same."""
+    shares = [(one.refused + one.flagged) / one.files for one in compounds]
+    return float(np.mean(shares)) if shares else float("nan")
 
 
 def ordered_pairs(compounds: Sequence[Compound]) -> tuple[int, int]:

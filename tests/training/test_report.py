@@ -8,10 +8,12 @@ import typer
 from typer.testing import CliRunner
 
 from training import evaluate_command
+from training.aims import targets
 from training.dataset import split
 from training.evaluation import evaluate_model
 from training.figures import draw_report, draw_sweeps
-from training.report import models_readme, targets, write_report
+from training.overview import models_readme
+from training.report import write_report
 
 
 def wiggle(energy):
