@@ -247,6 +247,15 @@ class Analysis:
         """What a foil's spectrum adds to the energy axis; see `energy.calibrate`."""
         return calibrate(reference.energy, reference.mu, self._foils[str(reference.edge)])
 
+    def _metal(self, sample: Spectrum) -> FoilShift | None:
+        """The foil's shift on the sample itself, where that is the metal and no compound."""
+        if str(sample.edge) not in self._foils:
+            return None
+        try:
+            return self.foil_shift(sample)
+        except Refused:
+            return None
+
     def _answer(
         self,
         spectrum: Spectrum,
@@ -279,7 +288,7 @@ class Analysis:
         # Below the simulation the decoder was never told what to draw.
         reconstruction[relative < card.domain.start] = np.nan
         domain = Domain(float(distance), card.domain.threshold)
-        outside = quality.domain_flag(domain)
+        outside = quality.domain_flag(domain, spectrum.edge, self._metal(spectrum))
         if outside is not None:
             said.append(outside)
         return Report(

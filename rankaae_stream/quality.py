@@ -6,8 +6,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rankaae_stream.errors import Refused
-from rankaae_stream.report import Domain, Flag, Shifts
-from rankaae_stream.spectrum import Channel, EnergyGrid, Floats, Limits, NormalizationRanges
+from rankaae_stream.report import Domain, Flag, FoilShift, Shifts
+from rankaae_stream.spectrum import (
+    Channel,
+    Edge,
+    EnergyGrid,
+    Floats,
+    Limits,
+    NormalizationRanges,
+)
 
 __all__ = [
     "Coverage",
@@ -238,16 +245,23 @@ def _said(shifts: Shifts) -> str:
     return f"the shift of run {shifts.calibration_run}, {shifts.calibration_age:.1f} h before"
 
 
-def domain_flag(domain: Domain) -> Flag | None:
-    """Set when the model's own reconstruction does not describe the spectrum."""
-    if domain.distance <= domain.threshold:
+def domain_flag(domain: Domain, edge: Edge, metal: FoilShift | None) -> Flag | None:
+    """Set when the model's own reconstruction does not describe the spectrum.
+
+    And when the sample is the `metal` itself, by what the library's foil leaves of it: the
+    edge of Co, Mn or Ti metal is smooth enough for a decoder of oxides to draw.
+    """
+    if metal is not None:
+        why = (
+            f"this is {edge.element} metal, within {metal.misfit:.1%} of the step of its foil; the "
+            "model knows oxides only"
+        )
+    elif domain.distance > domain.threshold:
+        why = (
+            f"{domain.distance:.1f} times as far from the model as good oxides are, beyond "
+            f"{domain.threshold:.1f}: it is unlike the oxides the model was trained on"
+        )
+    else:
         return None
-    return Flag(
-        "out_of_domain",
-        "warning",
-        domain.distance,
-        "1",
-        f"{domain.distance:.1f} times as far from the model as good oxides are, beyond "
-        f"{domain.threshold:.1f}: it is unlike the oxides the model was trained on, and its "
-        "numbers should not be used",
-    )
+    message = f"{why}, and its numbers should not be used"
+    return Flag("out_of_domain", "warning", domain.distance, "1", message)

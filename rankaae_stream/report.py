@@ -70,7 +70,7 @@ class Refusal:
 class Domain:
     """How far the spectrum lies from what the model knows; good measured oxides lie at 1.
 
-    Beyond `threshold` the flag `out_of_domain` is set.
+    Beyond `threshold` the flag `out_of_domain` is set; also where the sample is the metal.
     """
 
     distance: float

@@ -1,11 +1,13 @@
 """Runs to reports: what is answered, what is refused, and when."""
 
+import csv
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from rankaae_stream.errors import Refused
+from rankaae_stream.files.xdi import read_xdi
 from rankaae_stream.pipeline import result_uid
 from rankaae_stream.quality import coverage
 
@@ -384,6 +386,34 @@ def test_a_metal_is_answered_with_a_warning(pipeline, documents, measured):
     report = only(pipeline)
     assert "out_of_domain" in [f.name for f in report.flags if f.severity == "warning"]
     assert report.domain.distance > report.domain.threshold
+
+
+@pytest.mark.parametrize("element", ["Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu"])
+def test_a_metal_is_recognised_though_the_decoder_could_draw_it(analysis, root, element):
+    foil = read_xdi(root / "profiles" / "spectra" / "foils" / f"{element}.xdi")
+    rough = foil.energy() + 1.5, foil.mu() * 0.3 + 0.1
+    (flag,) = (
+        flag
+        for flag in analysis.process_columns(*rough, element=element).flags
+        if flag.name == "out_of_domain"
+    )
+    assert flag.severity == "warning"
+    assert f"this is {element} metal" in flag.message
+
+
+def test_no_measured_compound_is_taken_for_the_metal(analysis, root):
+    folder = root / "training" / "data" / "standards"
+    with open(folder / "labels.csv", encoding="utf-8") as file:
+        compounds = [row for row in csv.DictReader(file) if row["role"] != "foil"]
+    seen = 0
+    for row in compounds:
+        if not (folder / row["file"]).is_file():
+            continue
+        found = read_xdi(folder / row["file"])
+        report = analysis.process_columns(found.energy(), found.mu(), element=row["element"])
+        assert not any("metal" in flag.message for flag in report.flags), row["file"]
+        seen += report.refusal is None
+    assert seen > 60
 
 
 def test_refused_is_an_exception_with_a_name():

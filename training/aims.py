@@ -128,18 +128,19 @@ def _measured_targets(found: Sequence[Evaluation]) -> list[Target]:
 def _detected(found: Sequence[Evaluation], kind: str) -> Target:
     """Pooled over elements, distances in units of each card's threshold."""
     inside = [d / one.card.domain.threshold for one in found for d in one.inside]
-    outside = [
-        d / one.card.domain.threshold for one in found for d in one.detections[kind].distances
-    ]
+    outside = np.array(
+        [d / one.card.domain.threshold for one in found for d in one.detections[kind].distances]
+    )
+    metals = np.array([bool(told) for one in found for told in one.detections[kind].metals])
     aim = f"measured: {DETECTED:.0%} of {KINDS[kind]} flagged at {FALSE_ALARMS:.0%} false alarms"
-    if not inside or not outside:
+    if not inside or not outside.size:
         return Target(aim, NOTHING, None)
-    caught = float(np.mean(np.array(outside) > alarm_threshold(inside)))
-    shipped = float(np.mean(np.array(outside) > 1.0))
+    caught = float(np.mean(metals | (outside > alarm_threshold(inside))))
+    shipped = float(np.mean(metals | (outside > 1.0)))
     alarms = float(np.mean(np.array(inside) > 1.0))
     return Target(
         aim,
-        f"{caught:.0%} of {len(outside)} (as shipped {shipped:.0%} at {alarms:.0%} false alarms)",
+        f"{caught:.0%} of {outside.size} (as shipped {shipped:.0%} at {alarms:.0%} false alarms)",
         caught >= DETECTED,
     )
 

@@ -167,18 +167,20 @@ def _apart(wanted: list[float], low: float, high: float, least: float = 0.05) ->
 
 
 def _distances(axes: Any, found: Evaluation) -> None:
-    rows: list[tuple[str, tuple[float, ...], str]] = [("good oxides", found.inside, BLUE)]
+    nothing: tuple[bool | None, ...] = (False,) * len(found.inside)
+    rows = [("good oxides", found.inside, nothing, BLUE)]
     colors = {"foil": ORANGE, "other": PURPLE, "wrong": QUIET, "suspect": QUIET}
     rows += [
-        (label, found.detections[kind].distances, colors[kind]) for kind, label in KINDS.items()
+        (label, found.detections[kind].distances, found.detections[kind].metals, colors[kind])
+        for kind, label in KINDS.items()
     ]
     rows = [row for row in rows if row[1]]
     limit = found.card.domain.threshold
     rng = np.random.default_rng(0)
-    for i, (label, distances, color) in enumerate(rows):
+    for i, (label, distances, metals, color) in enumerate(rows):
         height = -i + rng.uniform(-0.12, 0.12, len(distances))
         axes.plot(distances, height, "o", ms=4, color=color, alpha=0.6, mew=0)
-        beyond = float(np.mean(np.array(distances) > limit))
+        beyond = float(np.mean(np.array(metals, dtype=bool) | (np.array(distances) > limit)))
         axes.text(
             0.0,
             -i + 0.24,

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 
 from rankaae_stream.describe import describe, describe_many
-from rankaae_stream.energy import LIBRARY_UNCERTAINTY
+from rankaae_stream.energy import LIBRARY_UNCERTAINTY, calibrate
 from rankaae_stream.errors import Refused
 from rankaae_stream.latent import domain_distance
+from rankaae_stream.loading import library_foil
 from rankaae_stream.quality import coverage
 from rankaae_stream.regrid import perturbed
 from rankaae_stream.report import Estimate
@@ -85,8 +86,10 @@ class Reading:
         In the order of the card's outputs; empty where it was refused.
     distance : float
         From the training domain; NaN where it was refused.
+    metal : bool or None
+        Recognised as the metal itself by the library's foil; None where it is that foil.
     flagged : bool
-        Beyond the card's threshold.
+        Beyond the card's threshold, or the metal.
     refusal : str
         Why a live scan of this reach would get no answer; empty where it would.
     """
@@ -94,6 +97,7 @@ class Reading:
     standard: Standard
     estimates: tuple[Estimate, ...]
     distance: float
+    metal: bool | None
     flagged: bool
     refusal: str
 
@@ -170,11 +174,13 @@ class Detection:
     kind : str
     files : int
     at_card, at_false_alarms : float
-        Share beyond the card's threshold, and beyond the one that `FALSE_ALARMS` of
-        the measured oxides exceed.
+        Share recognised as the metal or beyond the card's threshold, and the same with
+        the threshold that `FALSE_ALARMS` of the measured oxides exceed.
     auroc_score : float
         Probability that one of them lies further away than a measured oxide.
     distances : tuple of float
+    metals : tuple of bool or None
+        Which of them were recognised as the metal; None of the library's own file.
     """
 
     kind: str
@@ -183,6 +189,7 @@ class Detection:
     at_false_alarms: float
     auroc_score: float
     distances: tuple[float, ...]
+    metals: tuple[bool | None, ...]
 
 
 @dataclass(frozen=True)
@@ -242,15 +249,28 @@ def _read(judge: Judge, standard: Standard) -> Reading:
             standard.energy, e0, card.normalization, card.grid, theory.value, complete=True
         )
     except Refused as refused:
-        return Reading(standard, (), float("nan"), False, refused.message)
+        return Reading(standard, (), float("nan"), False, False, refused.message)
     axis = LIBRARY_UNCERTAINTY if standard.foil else AXIS_UNCERTAINTY
     sigma = float(np.hypot(axis, theory.uncertainty))
     on_theory = standard.energy + theory.value
     copies = perturbed(on_theory, standard.flat, card.grid, e0, sigma, cover.step_error)
     latents = np.asarray(judge.encode(copies), dtype=float)
     distance = float(_distances(judge, copies[:1], latents[:, :1])[0])
-    flagged = distance > card.domain.threshold
-    return Reading(standard, describe(latents, card), distance, flagged, "")
+    metal = _is_metal(standard, card.edge.element)
+    flagged = bool(metal) or distance > card.domain.threshold
+    return Reading(standard, describe(latents, card), distance, metal, flagged, "")
+
+
+def _is_metal(standard: Standard, element: str) -> bool | None:
+    """As the live check has it; None of the library's own file, which proves nothing."""
+    library = library_foil(element)
+    if standard.file == library.file:
+        return None
+    try:
+        calibrate(standard.energy, standard.flat, library)
+    except Refused:
+        return False
+    return True
 
 
 def by_compound(
@@ -367,7 +387,11 @@ def alarm_threshold(distances: Sequence[float], share: float = FALSE_ALARMS) -> 
 
 
 def score_detection(
-    kind: str, distances: Sequence[float], inside: Sequence[float], card_threshold: float
+    kind: str,
+    distances: Sequence[float],
+    inside: Sequence[float],
+    card_threshold: float,
+    metals: Sequence[bool | None] = (),
 ) -> Detection:
     """Judge spectra of one kind against measured oxides.
 
@@ -379,8 +403,13 @@ def score_detection(
     inside : sequence of float
         Of good oxides, by compound.
     card_threshold : float
+    metals : sequence of bool or None, optional
+        Which of `distances` are of spectra recognised as the metal.
     """
-    each = np.array([one for one in distances if np.isfinite(one)])
+    both = zip(distances, metals or [False] * len(distances), strict=True)
+    answered = [(one, told) for one, told in both if np.isfinite(one)]
+    each = np.array([one for one, _ in answered])
+    told = np.array([bool(told) for _, told in answered])
     good = np.array([one for one in inside if np.isfinite(one)])
     auroc = float("nan")
     if each.size and good.size:
@@ -389,10 +418,13 @@ def score_detection(
     return Detection(
         kind=kind,
         files=int(each.size),
-        at_card=float(np.mean(each > card_threshold)) if each.size else float("nan"),
-        at_false_alarms=float(np.mean(each > limit)) if each.size and good.size else float("nan"),
+        at_card=float(np.mean(told | (each > card_threshold))) if each.size else float("nan"),
+        at_false_alarms=(
+            float(np.mean(told | (each > limit))) if each.size and good.size else float("nan")
+        ),
         auroc_score=auroc,
         distances=tuple(map(float, each)),
+        metals=tuple(told for _, told in answered),
     )
 
 

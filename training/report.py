@@ -261,12 +261,18 @@ def _detection(found: Evaluation) -> str:
         for kind, one in found.detections.items()
         if one.files
     ]
+    told = [one for one in found.detections["foil"].metals if one is not None]
+    own = "The library's own foil counts by its distance, though a scan of it is recognised. "
+    if told:
+        own = (
+            f"Of the other foils {sum(told)} of {len(told)} are recognised by the library's. {own}"
+        )
     alarms = [one > found.card.domain.threshold for one in found.inside]
     good = f"{sum(alarms)} of {len(alarms)} good measured oxides lie beyond it"
     return (
-        f"The card's threshold is {found.card.domain.threshold:.2f}; {good}. The other threshold "
-        f"is the one that {FALSE_ALARMS:.0%} of these exceed. Oxides of another element had "
-        "their edge laid on this one: their energies tell them apart, not their shape, so no "
+        f"{own}The card's threshold is {found.card.domain.threshold:.2f}; {good}. The other "
+        f"threshold is the one that {FALSE_ALARMS:.0%} of these exceed. Oxides of another element "
+        "had their edge laid on this one: their energies tell them apart, not their shape, so no "
         "rate is asked for.\n\n"
         + as_table(
             ("spectra", "files", "flagged", f"at {FALSE_ALARMS:.0%} false alarms", "AUROC"), rows
