@@ -109,12 +109,23 @@ function draw() {
   $("follow").hidden = !store.pinned;
   if (some) {
     if (shown) showResult(shown);
-    const next = store.growing?.uid === shown?.uid ? null : store.growing;
-    showNext(next, tiled.now());
-    follow(shown && !shown.final ? shown : next);
+    follow(shown && !shown.final ? shown : besides(shown));
     drawSeries();
   }
+  showAges();
+}
+
+// What grows old though nothing comes.
+function showAges() {
+  const shown = store.shown;
+  showNext(besides(shown), tiled.now());
   showAge(tiled, shown, live.state.kind);
+}
+
+// The scan that is growing while another result is shown.
+function besides(shown) {
+  const { growing } = store;
+  return growing?.uid === shown?.uid ? null : growing;
 }
 
 function drawSeries() {
@@ -248,7 +259,7 @@ function redraw() {
   trend.remake();
 }
 
-setInterval(() => showAge(tiled, store.shown, live.state.kind), 1000);
+setInterval(showAges, 1000);
 setText($("where"), node);
 if (query.has("wall")) wall(true);
 live.run();
