@@ -249,12 +249,8 @@ class Analysis:
 
     def _metal(self, sample: Spectrum) -> FoilShift | None:
         """The foil's shift on the sample itself, where that is the metal and no compound."""
-        if str(sample.edge) not in self._foils:
-            return None
-        try:
-            return self.foil_shift(sample)
-        except Refused:
-            return None
+        found, _, _ = self._own_foil(sample.edge, sample)
+        return found if isinstance(found, FoilShift) else None
 
     def _answer(
         self,

@@ -7,7 +7,7 @@ import numpy as np
 
 from rankaae_stream.plot import TITLES
 from training.evaluation import KINDS, Evaluation
-from training.markdown import NOTHING, number
+from training.markdown import NOTHING, number, percent
 from training.measured import (
     APART,
     FALSE_ALARMS,
@@ -116,7 +116,7 @@ def _measured_targets(found: Sequence[Evaluation]) -> list[Target]:
         ),
         Target(
             f"measured: at most {REFUSED:.0%} of good standards refused or flagged",
-            f"{refused:.0%}" if np.isfinite(refused) else NOTHING,
+            percent(refused),
             refused <= REFUSED if np.isfinite(refused) else None,
         ),
         *(_detected(found, kind) for kind in ("foil", "other")),

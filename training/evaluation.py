@@ -138,14 +138,13 @@ def evaluate_model(
     readings = measured.read_standards(judge, own)
     compounds = measured.by_compound(readings, "standard", left_out)
     inside = tuple(one.distance for one in compounds if np.isfinite(one.distance))
-    found: dict[str, tuple[list[float], list[bool | None]]] = {
-        role: (
-            [one.distance for one in readings if one.standard.role == role],
-            [one.metal for one in readings if one.standard.role == role],
-        )
+    roles = {
+        role: [one for one in readings if one.standard.role == role]
         for role in ("foil", "other", "suspect")
     }
-    found["wrong"] = measured.moved_to(judge, standards), []
+    metals = {role: [one.metal for one in same] for role, same in roles.items()}
+    found = {role: [one.distance for one in same] for role, same in roles.items()}
+    found["wrong"] = measured.moved_to(judge, standards)
 
     latents = np.asarray(judge.encode(clean_spectra(config, simulated, split.train)), dtype=float)
     swept = trends.sweep_all(judge, latents)
@@ -165,8 +164,10 @@ def evaluate_model(
         },
         inside=inside,
         detections={
-            kind: measured.score_detection(kind, distances, inside, card.domain.threshold, metals)
-            for kind, (distances, metals) in ((kind, found[kind]) for kind in KINDS)
+            kind: measured.score_detection(
+                kind, found[kind], inside, card.domain.threshold, metals.get(kind, ())
+            )
+            for kind in KINDS
         },
         mixtures=measured.mix_end_members(judge, own),
         foil_mixtures=measured.mix_foil(judge, own),

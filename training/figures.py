@@ -167,24 +167,23 @@ def _apart(wanted: list[float], low: float, high: float, least: float = 0.05) ->
 
 
 def _distances(axes: Any, found: Evaluation) -> None:
-    nothing: tuple[bool | None, ...] = (False,) * len(found.inside)
-    rows = [("good oxides", found.inside, nothing, BLUE)]
+    limit = found.card.domain.threshold
+    alarms = float(np.mean(np.array(found.inside) > limit)) if found.inside else 0.0
+    rows = [("good oxides", found.inside, alarms, BLUE)]
     colors = {"foil": ORANGE, "other": PURPLE, "wrong": QUIET, "suspect": QUIET}
     rows += [
-        (label, found.detections[kind].distances, found.detections[kind].metals, colors[kind])
+        (label, found.detections[kind].distances, found.detections[kind].at_card, colors[kind])
         for kind, label in KINDS.items()
     ]
     rows = [row for row in rows if row[1]]
-    limit = found.card.domain.threshold
     rng = np.random.default_rng(0)
-    for i, (label, distances, metals, color) in enumerate(rows):
+    for i, (label, distances, flagged, color) in enumerate(rows):
         height = -i + rng.uniform(-0.12, 0.12, len(distances))
         axes.plot(distances, height, "o", ms=4, color=color, alpha=0.6, mew=0)
-        beyond = float(np.mean(np.array(metals, dtype=bool) | (np.array(distances) > limit)))
         axes.text(
             0.0,
             -i + 0.24,
-            f"{label}: {beyond:.0%} of {len(distances)} flagged",
+            f"{label}: {flagged:.0%} of {len(distances)} flagged",
             transform=axes.get_yaxis_transform(),
             fontsize=8,
             color=color,

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from training.aims import targets
 from training.evaluation import ENOUGH, KINDS, Evaluation
 from training.markdown import NOTHING, as_table, heading, number, percent, share
@@ -106,7 +104,6 @@ def _measured_table(found: Sequence[Evaluation]) -> str:
         state = standing(one.left_out, "oxidation_state")
         right, pairs = ordered_pairs(one.compounds)
         foil, other = (one.detections[kind] for kind in ("foil", "other"))
-        refused = refused_share(one.compounds)
         rows.append(
             (
                 _link(one),
@@ -116,7 +113,7 @@ def _measured_table(found: Sequence[Evaluation]) -> str:
                 f"{right} of {pairs}" if pairs else NOTHING,
                 f"{state.hits} of {state.compounds}" if state.compounds else NOTHING,
                 number(state.width),
-                f"{refused:.0%}" if np.isfinite(refused) else NOTHING,
+                percent(refused_share(one.compounds)),
                 share(foil.at_card, foil.files),
                 share(other.at_card, other.files),
             )

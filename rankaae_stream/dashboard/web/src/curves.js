@@ -45,11 +45,11 @@ export class Curves {
   async whatIf(modelId) {
     if (!modelId) return null;
     if (!this.#whatIf.has(modelId)) {
-      const select = "[descriptors, start.descriptors]";
+      const select = "[stop.uid, start.descriptors]";
       const where = { "start.model.id": modelId };
       const asked = this.#tiled.runs(WHAT_IF, select, { limit: 1, where }).then(({ runs }) => {
-        if (runs.length === 0) return null;
-        const descriptors = runs[0].selected?.[1];
+        const [whole, descriptors] = runs[0]?.selected ?? [];
+        if (!whole) return null; // not there, or its arrays are still on their way
         return { uid: runs[0].uid, descriptors: Array.isArray(descriptors) ? descriptors : [] };
       });
       this.#whatIf.set(modelId, asked);
