@@ -280,6 +280,22 @@ def test_the_slider_moves_the_curve_as_the_stored_curves_say(page, session, tile
     page.wait(lambda: page.ink("spectrum-plot") == at_rest, "the curve is back")
 
 
+def test_a_slider_whose_curves_are_still_being_written_comes_when_they_are_there(
+    page, tiled, analysis
+):
+    results = tiled.client("processed")
+    start = dict(results[what_if_uid(analysis.models["Fe K"].card.id)].metadata["start"])
+    results.create_container("begun", metadata={"start": start})
+    disabled = "return document.getElementById('what-if-value').disabled"
+    page.open()
+    page.wait(lambda: page.ink("spectrum-plot") > 1000, "the spectrum is drawn")
+    for _ in range(10):
+        assert page.run(disabled), "nothing to move the curve by"
+        time.sleep(0.1)
+    results.delete_contents(["begun"], external_only=False)
+    page.wait(lambda: not page.run(disabled), "the slider")
+
+
 def test_a_refused_scan_says_why_and_the_last_answer_stays_in_the_series(page, session):
     energy = session.columns[0]
     short = tuple(column[energy < 7112 + 5] for column in session.columns)
