@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rankaae_stream.errors import Refused
@@ -184,6 +184,7 @@ def test_any_columns_are_read_or_refused(rows, delimiter):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=200), head=st.sampled_from([b"", b"# XDI/1.0\n", b"\x1f\x8b"]))
+@example(content=b"\x1f", head=b"")  # a line of white space that no strip(" ") takes
 def test_no_file_escapes_as_a_traceback(tmp_path, content, head):
     path = tmp_path / "file"
     path.write_bytes(head + content)

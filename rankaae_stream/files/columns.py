@@ -118,7 +118,7 @@ def _table(content: bytes) -> tuple[list[str], Floats, list[str]]:
 def _words(line: str, decimal_comma: bool) -> list[str]:
     if decimal_comma:
         return [word.strip().replace(",", ".") for word in line.split(";") if word.strip()]
-    return re.split(r"[\s,;]+", line.strip(" \t\r,;")) if line.strip(" \t\r,;") else []
+    return [word for word in re.split(r"[\s,;]+", line) if word]
 
 
 def _header_names(head: list[str], width: int) -> list[str]:
