@@ -12,7 +12,7 @@ from rankaae_stream import quality
 from rankaae_stream.assemble import to_spectrum
 from rankaae_stream.describe import describe
 from rankaae_stream.energy import AxisRules, FoilLibrary, calibrate
-from rankaae_stream.errors import Refused
+from rankaae_stream.errors import Refusal, Refused
 from rankaae_stream.latent import domain_distance
 from rankaae_stream.model import Model
 from rankaae_stream.normalize import normalize
@@ -23,7 +23,6 @@ from rankaae_stream.report import (
     EarlierFoil,
     Flag,
     FoilShift,
-    Refusal,
     Report,
     Shifts,
 )
@@ -104,7 +103,7 @@ class Analysis:
             missing = quality.unusable_points(energy, bad)
         except Refused as refused:
             return self.refuse(
-                refused,
+                refused.refusal,
                 energy,
                 element=element,
                 shell=shell,
@@ -114,18 +113,18 @@ class Analysis:
                 complete=complete,
                 flags=flags,
             )
-        foil: Spectrum | Refused | None = None
+        foil: Spectrum | Refusal | None = None
         if reference is not None:
             named = source if reference_source is None else reference_source
             try:
                 foil, _ = to_spectrum(*reference, edge, "reference", source=named)
             except Refused as refused:
-                foil = refused
+                foil = refused.refusal
         return self.process(spectrum, foil, [*flags, missing] if missing else flags, earlier)
 
     def refuse(
         self,
-        refused: Refused,
+        refusal: Refusal,
         energy: Floats,
         *,
         element: str | None,
@@ -153,7 +152,7 @@ class Analysis:
             energy_range=(float(energy.min()), float(energy.max())) if energy.size else None,
             complete=complete,
             flags=tuple(flags),
-            refusal=Refusal(refused.name, refused.message),
+            refusal=refusal,
             model=model.card.title if model else None,
             code_version=self.code_version,
         )
@@ -161,7 +160,7 @@ class Analysis:
     def process(
         self,
         spectrum: Spectrum,
-        reference: Spectrum | Refused | None = None,
+        reference: Spectrum | Refusal | None = None,
         flags: Sequence[Flag] = (),
         earlier: Earlier | None = None,
     ) -> Report:
@@ -170,7 +169,7 @@ class Analysis:
         Parameters
         ----------
         spectrum : Spectrum
-        reference : Spectrum or Refused, optional
+        reference : Spectrum or Refusal, optional
             The foil channel of the same scan, on the same axis, or why it is none.
         flags : sequence of Flag, optional
             What is already known of it.
@@ -202,13 +201,12 @@ class Analysis:
             common["shifts"] = self._calibrate(model, reference, said, earlier)
             return self._answer(spectrum, model, common, said)
         except Refused as refused:
-            refusal = Refusal(refused.name, refused.message)
-            return Report(**common, flags=tuple(said), refusal=refusal)
+            return Report(**common, flags=tuple(said), refusal=refused.refusal)
 
     def _calibrate(
         self,
         model: Model,
-        reference: Spectrum | Refused | None,
+        reference: Spectrum | Refusal | None,
         said: list[Flag],
         earlier: Earlier | None,
     ) -> Shifts:
@@ -216,7 +214,7 @@ class Analysis:
         edge, rules, theory = model.card.edge, self._axis, model.card.theory_shift.value
         foil, run, age = self._own_foil(edge, reference)
         reason = ""
-        if isinstance(foil, Refused):
+        if isinstance(foil, Refusal):
             reason, foil = foil.message, None
             known = earlier(edge) if earlier is not None else None
             if known is not None:
@@ -231,17 +229,17 @@ class Analysis:
         return shifts
 
     def _own_foil(
-        self, edge: Edge, reference: Spectrum | Refused | None
-    ) -> tuple[FoilShift | Refused, str, float]:
+        self, edge: Edge, reference: Spectrum | Refusal | None
+    ) -> tuple[FoilShift | Refusal, str, float]:
         """The scan's own shift with its source and age, or why it has none."""
         if reference is None or str(edge) not in self._foils:
-            return Refused("no_foil", "the scan has no reference channel"), "", 0.0
-        if isinstance(reference, Refused):
+            return Refusal("no_foil", "the scan has no reference channel"), "", 0.0
+        if isinstance(reference, Refusal):
             return reference, "", 0.0
         try:
             return self.foil_shift(reference), reference.source, 0.0
         except Refused as refused:
-            return refused, "", 0.0
+            return refused.refusal, "", 0.0
 
     def foil_shift(self, reference: Spectrum) -> FoilShift:
         """What a foil's spectrum adds to the energy axis; see `energy.calibrate`."""

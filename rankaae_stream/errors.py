@@ -4,9 +4,14 @@ Two families, because two different people read them. A `ConfigurationError` is
 for whoever starts the program and is raised at start-up. A `Refused` is about
 one spectrum: a station raises it, the pipeline turns it into a published
 refusal, and the next scan goes on.
+
+What is kept of a `Refused` is its `Refusal`. The exception itself holds the frames
+that it went through, with every array in them, for as long as somebody holds it.
 """
 
-__all__ = ["ConfigurationError", "ModelError", "Refused"]
+from dataclasses import dataclass
+
+__all__ = ["ConfigurationError", "ModelError", "Refusal", "Refused"]
 
 
 class ConfigurationError(Exception):
@@ -15,6 +20,14 @@ class ConfigurationError(Exception):
 
 class ModelError(ConfigurationError):
     """A model folder is incomplete, altered, or unknown to this version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why there is no number: the rule's name and one sentence."""
+
+    name: str
+    message: str
 
 
 class Refused(Exception):  # noqa: N818 - a verdict on data, not an error of the program
@@ -33,3 +46,8 @@ class Refused(Exception):  # noqa: N818 - a verdict on data, not an error of the
         super().__init__(message)
         self.name = name
         self.message = message
+
+    @property
+    def refusal(self) -> Refusal:
+        """What may be kept of it."""
+        return Refusal(self.name, self.message)

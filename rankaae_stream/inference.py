@@ -155,7 +155,7 @@ def infer_file(
         spectra = _select(read_file(Path(name), columns), group)
     except Refused as refused:
         report = analysis.refuse(
-            refused, np.empty(0), element=element, shell=shell or "K", source=text
+            refused.refusal, np.empty(0), element=element, shell=shell or "K", source=text
         )
         return [Answer(report, (), None)]
     answers: list[Answer] = []

@@ -16,7 +16,7 @@ import numpy as np
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.assemble import FRAGMENT, Sweep, Sweeps, check_order
 from rankaae_stream.choose import Choice
-from rankaae_stream.errors import Refused
+from rankaae_stream.errors import Refusal, Refused
 from rankaae_stream.foils import AcceptedFoil, FoilHistory, Foils
 from rankaae_stream.layouts.base import CollectingReader, Document, Layout, Reader, Reading
 from rankaae_stream.quality import signal_flags
@@ -45,7 +45,7 @@ class _Run:
     reader: Reader
     heard: float
     sweeps: Sweeps = field(default_factory=Sweeps)
-    refused: Refused | None = None
+    refusal: Refusal | None = None
     answered: int = 0
     shown: float = float("-inf")
     news: bool = False
@@ -133,11 +133,11 @@ class Pipeline:
         if run is None or run.ending is not None:
             return
         run.heard = now
-        if run.refused is None:
+        if run.refusal is None:
             try:
                 reading = run.reader.feed(name, doc)
             except Refused as refused:
-                run.refused, reading = refused, None
+                run.refusal, reading = refused.refusal, None
             if reading is not None:
                 add_reading(run.sweeps, reading)
                 run.time, run.news = reading.time, True
@@ -189,7 +189,7 @@ class Pipeline:
             doc,
             self._layout.open(doc),
             now,
-            refused=Refused("not_xas", unwanted) if unwanted else None,
+            refusal=Refusal("not_xas", unwanted) if unwanted else None,
             time=float(doc.get("time", 0.0)),
         )
         heapq.heappush(self._deadlines, (now + self._stop_deadline, doc["uid"]))
@@ -250,15 +250,15 @@ class Pipeline:
 
     def _collect(self, run: _Run, *, last: bool) -> bool:
         """Read what a run has in files; False while that is still to be waited for."""
-        if run.collected or run.refused is not None or not isinstance(run.reader, CollectingReader):
+        if run.collected or run.refusal is not None or not isinstance(run.reader, CollectingReader):
             return True
         try:
             readings = run.reader.collect(last=last)
         except Refused as refused:
-            run.refused = refused
+            run.refusal = refused.refusal
         except Exception as error:
             logger.exception("the files of a run could not be read")
-            run.refused = Refused("internal_error", f"{type(error).__name__}: {error}")
+            run.refusal = Refusal("internal_error", f"{type(error).__name__}: {error}")
         else:
             if readings is None:
                 return False
@@ -279,14 +279,14 @@ class Pipeline:
                     f"{dropped} documents of this run came faster than they could be taken and "
                     "were dropped; raise inbox_megabytes or run the analysis as a service",
                 )
-            if run.refused is not None:
-                raise run.refused
+            if run.refusal is not None:
+                raise Refused(run.refusal.name, run.refusal.message)
             if not run.sweeps.items:
                 raise Refused("missing_fields", run.reader.missing())
             check_order(remaining)
         except Refused as refused:
             if refused.name != "missing_fields" or not self._choice.skips_unreadable:
-                self._refuse(run, refused, flags)
+                self._refuse(run, refused.refusal, flags)
         else:
             for sweep in remaining:
                 self._answer(run, sweep, flags if sweep.index == remaining[-1].index else [])
@@ -319,7 +319,7 @@ class Pipeline:
                 logger.exception("a spectrum could not be analysed")
                 report = self._refusal(
                     run,
-                    Refused("internal_error", f"{type(error).__name__}: {error}"),
+                    Refusal("internal_error", f"{type(error).__name__}: {error}"),
                     known,
                     sweep,
                     channel,
@@ -380,17 +380,17 @@ class Pipeline:
 
     # ---- refusals and sending ------------------------------------------------------
 
-    def _refuse(self, run: _Run, refused: Refused, flags: list[Flag]) -> None:
+    def _refuse(self, run: _Run, refusal: Refusal, flags: list[Flag]) -> None:
         """Refuse a run as a whole: once, or once for each answer that it has begun to show."""
         sweeps = run.sweeps.items
         primary = self._choice.primary_of(run.start)
         for sweep, channel in run.begun or [(sweeps[-1] if sweeps else None, primary)]:
-            self._send(run, self._refusal(run, refused, flags, sweep, channel))
+            self._send(run, self._refusal(run, refusal, flags, sweep, channel))
 
     def _refusal(
         self,
         run: _Run,
-        refused: Refused,
+        refusal: Refusal,
         flags: list[Flag],
         sweep: Sweep | None,
         channel: Channel,
@@ -399,7 +399,7 @@ class Pipeline:
         energy = np.asarray(sweep.energy if sweep else [], dtype=float)
         element, shell = self._choice.find_edge(run.start, energy)
         return self._analysis.refuse(
-            refused,
+            refusal,
             energy,
             element=element,
             shell=shell,

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from rankaae_stream.errors import Refusal
 from rankaae_stream.spectrum import Channel, Edge, Floats, NormalizationRanges
 
 __all__ = [
@@ -22,7 +23,6 @@ __all__ = [
     "Flag",
     "FoilShift",
     "ModelName",
-    "Refusal",
     "Report",
     "Result",
     "Shifts",
@@ -55,14 +55,6 @@ class Flag:
     severity: Literal["info", "warning"]
     value: float | None
     unit: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why there is no number: the rule's name and one sentence."""
-
-    name: str
     message: str
 
 

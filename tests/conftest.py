@@ -1,5 +1,6 @@
 """Shared by all tests: hypothesis without deadlines, one Tiled server a session."""
 
+import gc
 import os
 import shutil
 from contextlib import contextmanager
@@ -223,3 +224,29 @@ def reading_under():
         )
 
     return make
+
+
+@pytest.fixture
+def uncollected():
+    """A context without the garbage collector: which types of ours only that would free."""
+
+    @contextmanager
+    def watch():
+        left = set()
+        gc.collect()
+        gc.disable()
+        try:
+            yield left
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            left |= {
+                type(item).__name__
+                for item in gc.garbage
+                if type(item).__module__.startswith("rankaae_stream")
+            }
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+
+    return watch

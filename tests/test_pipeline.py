@@ -354,6 +354,43 @@ def test_an_error_of_ours_becomes_a_refusal_not_a_silence(
     assert "could not be analysed" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("make", "start"),
+    [
+        (list, {}),
+        (lambda c: c[:3], {}),
+        (lambda c: [*c[:3], c[2] * np.exp(-np.log(c[1] / c[2]))], {}),
+        (lambda c: with_(c, 3, 0.0, slice(None)), {}),
+        (lambda c: [*c[:2], c[1] * c[3] / c[2], c[3]], {}),
+        (lambda c: cut(c, -150, 60), {}),
+        (lambda c: with_(c, 1, np.nan, slice(None)), {}),
+        (lambda c: [col[::-7] for col in (*c, *c)][:4], {}),
+        (list, {"element": "Zn"}),
+    ],
+    ids=[
+        "answered",
+        "no foil",
+        "another foil",
+        "dead reference",
+        "the metal",
+        "short",
+        "NaN i0",
+        "few points",
+        "no element",
+    ],
+)
+def test_nothing_of_a_run_waits_for_the_garbage_collector(
+    pipeline, documents, hematite, uncollected, make, start
+):
+    """A `Refused` that is kept holds every frame, and a frame that keeps it itself."""
+    docs = list(documents(*make(hematite), **start))
+    with uncollected() as left:
+        play(pipeline, docs)
+        assert only(pipeline)
+        pipeline.results.clear()
+    assert left == set()
+
+
 def test_documents_are_left_as_they_came(pipeline, documents, hematite):
     import copy
 

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankaae_stream.compose import ResultRun, compose, is_partial
+from rankaae_stream.errors import Refusal
 from rankaae_stream.publish import Publisher
 from rankaae_stream.report import (
     Curves,
@@ -27,7 +28,6 @@ from rankaae_stream.report import (
     Estimate,
     Flag,
     ModelName,
-    Refusal,
     Report,
     Result,
     Shifts,

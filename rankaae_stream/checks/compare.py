@@ -25,8 +25,8 @@ def check_equal(found: Understood, scan: Scan, only: Sequence[Channel] | None = 
     ------
     Broken
     """
-    if found.refused is not None:
-        raise Broken(f"the run is refused as {found.refused.name!r}: {found.refused.message}")
+    if found.refusal is not None:
+        raise Broken(f"the run is refused as {found.refusal.name!r}: {found.refusal.message}")
     indices = sorted({sweep.index for sweep in found.sweeps})
     if indices != list(range(scan.sweeps)):
         raise Broken(

@@ -132,9 +132,9 @@ class _Contract:
             scan, name=f"{scan.name}-dark", signals={**scan.signals, role: signal}
         )
         found = self._read(self._make(blind))
-        if found.refused is not None:
+        if found.refusal is not None:
             raise Broken(
-                f"a run without a number in {role} is refused as a whole: {found.refused}",
+                f"a run without a number in {role} is refused as a whole: {found.refusal.message}",
                 "give what is not finite as NaN; it is judged where the whole sweep is known",
             )
         lost = {"it": {"transmission", "reference"}, "ir": {"reference"}}.get(role, {role})
@@ -146,14 +146,14 @@ class _Contract:
         scan = self._scan()
         signals = {role: values for role, values in scan.signals.items() if role != "i0"}
         found = self._read(self._make(dataclasses.replace(scan, signals=signals)))
-        if found.refused is None:
+        if found.refusal is None:
             raise Broken("a run without i0 is read", "raise Refused('missing_fields', ...)")
-        if found.refused.name != "missing_fields" or not found.refused.message:
+        if found.refusal.name != "missing_fields" or not found.refusal.message:
             raise Broken(
-                f"a run without i0 is refused as {found.refused.name!r}: {found.refused.message}",
+                f"a run without i0 is refused as {found.refusal.name!r}: {found.refusal.message}",
                 "refuse it as 'missing_fields', with what the layout wants and what the run has",
             )
-        return found.refused.message
+        return found.refusal.message
 
     def others(self) -> str:
         scan = self._scan()
@@ -205,8 +205,8 @@ class _Contract:
                     f"{what}: {type(error).__name__}: {error} is raised",
                     "raise nothing but rankaae_stream.errors.Refused",
                 ) from error
-            if found.refused is not None:
-                said.add(found.refused.name)
+            if found.refusal is not None:
+                said.add(found.refusal.name)
             elif "file" in what:
                 raise Broken(
                     f"{what}: it is read",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rankaae_stream.checks.base import Broken, NotChecked
-from rankaae_stream.errors import Refused
+from rankaae_stream.errors import Refusal
 from rankaae_stream.layouts.base import Document, Layout
 from rankaae_stream.layouts.pizzabox import PizzaboxLayout
 
@@ -46,7 +46,7 @@ def key_of(name: str, role: str) -> str:
 
 
 def misfit(
-    layout: Layout, name: str, documents: Sequence[tuple[str, Document]], refused: Refused
+    layout: Layout, name: str, documents: Sequence[tuple[str, Document]], refusal: Refusal
 ) -> Failure:
     """What a person changes first so that the layout reads the run.
 
@@ -57,7 +57,7 @@ def misfit(
     name : str
         What it is called.
     documents : sequence of (name, document)
-    refused : Refused
+    refusal : Refusal
         What it said.
 
     Returns
@@ -65,17 +65,17 @@ def misfit(
     Broken or NotChecked
         The latter for files that are only at the beamline.
     """
-    if refused.name in ("missing_fields", "missing_file", "outside_roots"):
+    if refusal.name in ("missing_fields", "missing_file", "outside_roots"):
         found = _misnamed(layout, name, streams_of(documents))
         if found is not None:
             return found
-    if refused.name == "missing_file":
+    if refusal.name == "missing_file":
         return NotChecked(
-            refused.message,
+            refusal.message,
             "run this where the files are; if they lie in other folders, set "
             f"{key_of(name, 'root_map')}",
         )
-    return Broken(refused.message, ADVICE.get(refused.name, ""))
+    return Broken(refusal.message, ADVICE.get(refusal.name, ""))
 
 
 def streams_of(documents: Iterable[tuple[str, Document]]) -> dict[str, tuple[str, ...]]:

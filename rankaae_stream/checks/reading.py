@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rankaae_stream.assemble import Sweep, Sweeps
-from rankaae_stream.errors import Refused
+from rankaae_stream.errors import Refusal, Refused
 from rankaae_stream.layouts.base import CollectingReader, Document, Layout, NamingReader
 from rankaae_stream.pipeline import add_reading
 
@@ -19,14 +19,14 @@ class Understood:
     ----------
     sweeps : list of Sweep
         A channel with bins of its own stands as another of the same index.
-    refused : Refused or None
+    refusal : Refusal or None
         Why there is nothing.
     used : mapping of str
         Where each role was found, in words.
     """
 
     sweeps: list[Sweep] = field(default_factory=list[Sweep])
-    refused: Refused | None = None
+    refusal: Refusal | None = None
     used: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -36,16 +36,16 @@ class RunReader:
     def __init__(self, layout: Layout, start: Document) -> None:
         self._reader = layout.open(start)
         self._sweeps = Sweeps()
-        self._refused: Refused | None = None
+        self._refusal: Refusal | None = None
 
     def feed(self, name: str, doc: Document) -> None:
         """Take a document after the start."""
-        if self._refused is not None:
+        if self._refusal is not None:
             return
         try:
             reading = self._reader.feed(name, doc)
         except Refused as refused:
-            self._refused = refused
+            self._refusal = refused.refusal
         else:
             if reading is not None:
                 add_reading(self._sweeps, reading)
@@ -53,15 +53,15 @@ class RunReader:
     def end(self) -> Understood:
         """What it was, now that nothing more comes; no file is waited for."""
         try:
-            if self._refused is not None:
-                raise self._refused
+            if self._refusal is not None:
+                raise Refused(self._refusal.name, self._refusal.message)
             if isinstance(self._reader, CollectingReader):
                 for reading in self._reader.collect(last=True) or ():
                     add_reading(self._sweeps, reading)
             if not self._sweeps.items:
                 raise Refused("missing_fields", self._reader.missing())
         except Refused as refused:
-            return Understood([], refused, self._used())
+            return Understood([], refused.refusal, self._used())
         return Understood(self._sweeps.items, None, self._used())
 
     def _used(self) -> Mapping[str, str]:
@@ -82,5 +82,5 @@ def read_run(layout: Layout, documents: Iterable[tuple[str, Document]]) -> Under
         elif reader is not None:
             reader.feed(name, doc)
     if reader is None:
-        return Understood(refused=Refused("missing_fields", "there is no start document"))
+        return Understood(refusal=Refusal("missing_fields", "there is no start document"))
     return reader.end()

@@ -14,7 +14,7 @@ from rankaae_stream.checks.find_run import Recorded
 from rankaae_stream.checks.misfit import ADVICE, KNOWN, key_of, misfit, streams_of
 from rankaae_stream.checks.reading import Understood, read_run
 from rankaae_stream.choose import Choice, element_within, lookup
-from rankaae_stream.errors import Refused
+from rankaae_stream.errors import Refusal
 from rankaae_stream.layouts.base import Layout
 from rankaae_stream.loading import build_pipeline
 from rankaae_stream.profile import Profile
@@ -70,7 +70,7 @@ def recorded_findings(
     built = profile.build_layout()
     layouts: list[Layout] = list(getattr(built, "layouts", [built]))
     read = [read_run(layout, run.documents) for layout in layouts]
-    fitting = next((i for i, one in enumerate(read) if one.refused is None), None)
+    fitting = next((i for i, one in enumerate(read) if one.refusal is None), None)
     if fitting is None:
         yield _unread(run, layouts, names, read)
         return
@@ -124,10 +124,10 @@ def _unread(
     streams = streams_of(run.documents)
     tried: list[tuple[int, str, Broken | NotChecked]] = []
     for layout, name, one in zip(layouts, names, read, strict=True):
-        refused = one.refused or Refused("missing_fields", "")
+        refusal = one.refusal or Refusal("missing_fields", "")
         known = getattr(layout, "stream", None) in streams
-        rank = 0 if refused.name != "missing_fields" else 1 if known else 2
-        tried.append((rank, name, misfit(layout, name, run.documents, refused)))
+        rank = 0 if refusal.name != "missing_fields" else 1 if known else 2
+        tried.append((rank, name, misfit(layout, name, run.documents, refusal)))
     tried.sort(key=lambda item: item[0])
     _, name, why = tried[0]
     others = [f"\n{other} does not fit either: {no.message}" for _, other, no in tried[1:]]

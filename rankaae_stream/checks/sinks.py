@@ -15,7 +15,7 @@ from typing import Any
 from rankaae_stream.checks.base import Broken, Check
 from rankaae_stream.checks.rehearsal import SAMPLE, example_scan
 from rankaae_stream.compose import ResultRun, compose
-from rankaae_stream.errors import Refused
+from rankaae_stream.errors import Refusal
 from rankaae_stream.loading import default_analysis
 from rankaae_stream.report import Report, Result
 from rankaae_stream.server import EmbeddedServer
@@ -61,7 +61,7 @@ def example_result(state: float | None, uid: str | None = None) -> ResultRun:
     report = analysis.process_columns(scan.energy, mu, element=SAMPLE.element)
     if state is None:
         report = analysis.refuse(
-            Refused("coverage", "a refusal, for a change"), scan.energy, element=SAMPLE.element
+            Refusal("coverage", "a refusal, for a change"), scan.energy, element=SAMPLE.element
         )
     report = _saying(report, state)
     model = analysis.models[str(SAMPLE.edge)].card

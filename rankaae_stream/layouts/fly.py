@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rankaae_stream.errors import Refused
+from rankaae_stream.errors import Refusal, Refused
 from rankaae_stream.files.frames import read_rows
 from rankaae_stream.files.resolve import path_of_uri, resolve
 from rankaae_stream.layouts.base import Document, Reading
@@ -96,7 +96,7 @@ class _FlyReader:
         self._resources: dict[str, Document] = {}
         self._done = 0
         self._kept: list[Reading] = []
-        self._problem: Refused | None = None
+        self._problem: Refusal | None = None
         self._streams: list[str] = []
 
     def feed(self, name: str, doc: Document) -> Reading | None:
@@ -116,7 +116,7 @@ class _FlyReader:
 
     def missing(self) -> str:
         if self._problem is not None:
-            raise self._problem
+            raise Refused(self._problem.name, self._problem.message)
         if self._stream is not None:
             silent = [name for name, item in self._stream.fields.items() if not item.announced]
             no_rows = f": no stream_datum announced rows of {', '.join(silent)}" if silent else ""
@@ -136,7 +136,7 @@ class _FlyReader:
             self._kept.append(self._truncated(self._problem))
         return self._kept
 
-    def _truncated(self, problem: Refused) -> Reading:
+    def _truncated(self, problem: Refusal) -> Reading:
         """No more points, and what there is to say of those before."""
         flag = Flag("truncated_file", "warning", None, "", problem.message)
         channels: tuple[Channel, ...] = ("transmission", "fluorescence", "pips")
@@ -213,16 +213,16 @@ class _FlyReader:
             try:
                 columns[name] = read_rows(item.path, item.dataset, self._done, ready)
             except Refused as refused:
-                problem = Refused(refused.name, f"{name}: {item.path}: {refused.message}")
+                message = f"{name}: {item.path}: {refused.message}"
                 if refused.name == "outside_roots":
-                    raise problem from refused
+                    raise Refused(refused.name, message) from refused
                 # A file may come after its announcement; the next look tries again.
-                self._problem = problem
+                self._problem = Refusal(refused.name, message)
                 return None
         count = min(column.size for column in columns.values())
         if count < ready - self._done:
             short = min(columns, key=lambda name: columns[name].size)
-            self._problem = Refused(
+            self._problem = Refusal(
                 "file",
                 f"{short}: {stream.fields[short].path}: {self._done + count} rows, "
                 f"{ready} were announced",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rankaae_stream.errors import Refused
+from rankaae_stream.errors import Refusal, Refused
 from rankaae_stream.layouts.base import CollectingReader, Document, Layout, Reader, Reading
 
 __all__ = ["SeveralLayouts"]
@@ -23,22 +23,22 @@ class SeveralLayouts:
 class _SeveralReader:
     def __init__(self, readers: list[Reader]) -> None:
         self._readers = readers
-        self._refused: Refused | None = None
+        self._refusal: Refusal | None = None
         self._absent: list[str] = []
 
     def feed(self, name: str, doc: Document) -> Reading | None:
         for reader in tuple(self._readers):
             try:
                 reading = reader.feed(name, doc)
-            except Refused as error:
-                self._refused = self._refused or error
+            except Refused as refused:
+                self._refusal = self._refusal or refused.refusal
                 self._drop(reader)
                 continue
             if reading is not None:
                 self._readers = [reader]
                 return reading
-        if self._refused is not None and not self._readers:
-            raise self._refused
+        if self._refusal is not None and not self._readers:
+            raise Refused(self._refusal.name, self._refusal.message)
         return None
 
     def collect(self, *, last: bool) -> Sequence[Reading] | None:
@@ -48,12 +48,12 @@ class _SeveralReader:
                 continue
             try:
                 readings = reader.collect(last=last)
-            except Refused as error:
+            except Refused as refused:
                 # Files that were never announced are no more than a layout that does not fit.
-                if error.name == "missing_fields":
-                    self._absent.append(error.message)
+                if refused.name == "missing_fields":
+                    self._absent.append(refused.message)
                 else:
-                    self._refused = error
+                    self._refusal = refused.refusal
                 self._drop(reader)
                 continue
             if readings is None or readings:
@@ -63,8 +63,8 @@ class _SeveralReader:
 
     def missing(self) -> str:
         # A layout that refused had found its stream, the others not even that.
-        if self._refused is not None:
-            raise self._refused
+        if self._refusal is not None:
+            raise Refused(self._refusal.name, self._refusal.message)
         said = [*(reader.missing() for reader in self._readers), *self._absent]
         return "; ".join(dict.fromkeys(said))
 
