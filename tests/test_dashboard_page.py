@@ -102,14 +102,20 @@ class Page:
         )
         self.wait(lambda: self.text("sample") == sample, f"{sample} is shown")
 
-    def ink(self, plot: str) -> int:
-        """Pixels of a plot that something is drawn on."""
+    def ink(self, plot: str, colour: str = "") -> int:
+        """Pixels of a plot that something is drawn on, in one of the page's colours or any."""
         return self.run(
             "const c = document.querySelector(`#${arguments[0]} canvas`);"
             "if (!c) return 0;"
+            "const wanted = arguments[1] && getComputedStyle(document.documentElement)"
+            ".getPropertyValue(arguments[1]).trim();"
+            "const rgb = wanted && [1, 3, 5].map(i => parseInt(wanted.slice(i, i + 2), 16));"
             "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
-            "let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 128; return n",
+            "const like = i => !rgb || rgb.every((v, k) => Math.abs(v - d[i + k]) < 12);"
+            "let n = 0; for (let i = 0; i < d.length; i += 4) n += d[i + 3] > 128 && like(i);"
+            "return n",
             plot,
+            colour,
         )
 
     def size(self, width: int, height: int, *, phone: bool = False) -> None:
@@ -256,14 +262,15 @@ def test_the_slider_moves_the_curve_as_the_stored_curves_say(page, session, tile
         lambda: not page.run("return document.getElementById('what-if-value').disabled"),
         "the slider",
     )
-    at_rest = page.ink("spectrum-plot")
+    page.wait(lambda: page.ink("spectrum-plot", "--model") > 100, "the reconstruction is drawn")
+    assert page.ink("spectrum-plot", "--moved") == 0
     page.run("document.getElementById('what-if-value').focus()")
     from selenium.webdriver.common.keys import Keys
 
     page.keys(Keys.HOME)
     page.wait_for("what-if-hint", "edge steps away")
     moved = float(page.text("what-if-hint").split(" edge steps")[0].split()[-1])
-    assert page.ink("spectrum-plot") > at_rest + 100
+    page.wait(lambda: page.ink("spectrum-plot", "--moved") > 100, "the moved curve is drawn")
     page.picture("what-if")
 
     stored = tiled.client("processed")[what_if_uid(analysis.models["Fe K"].card.id)]["primary"]
@@ -277,7 +284,7 @@ def test_the_slider_moves_the_curve_as_the_stored_curves_say(page, session, tile
     assert page.text("what-if-output") == f"+{values[0]:.2f} e"
     page.click("what-if-reset")
     page.wait(lambda: page.text("what-if-output") == f"+{held:.2f} e", "the slider rests")
-    page.wait(lambda: page.ink("spectrum-plot") == at_rest, "the curve is back")
+    page.wait(lambda: page.ink("spectrum-plot", "--moved") == 0, "the curve is back")
 
 
 def test_a_slider_whose_curves_are_still_being_written_comes_when_they_are_there(
