@@ -217,17 +217,30 @@ class TiledSink:
 
     def _begin(self, run: ResultRun) -> Any:
         """A writer that has opened the run, or None where a complete one is there."""
+        from httpx import HTTPStatusError
+
+        try:
+            writer = self._opened(run)
+        except HTTPStatusError as error:
+            # Most results are new: only where the server says that one is not, it is looked at.
+            if error.response.status_code != 409:
+                raise
+            if self._is_there(run):
+                return None
+            writer = self._opened(run)
+        writer("descriptor", dict(run.descriptor))
+        return writer
+
+    def _opened(self, run: ResultRun) -> Any:
+        """A writer that has written the run's start document."""
         from bluesky_tiled_plugins import TiledWriter
 
-        if self._is_there(run):
-            return None
         if self._writer is None:  # kept, for it asks for the container when it is made
             self._writer = TiledWriter(self._container(), normalizer=None, batch_size=1)
         # Past its router, which turns whatever goes wrong with a start document, a key
         # that may not write for one, into a warning in the session, and goes on.
         (writer,), _ = self._writer._factory("start", run.start)
         writer("start", dict(run.start))
-        writer("descriptor", dict(run.descriptor))
         return writer
 
     def _is_there(self, run: ResultRun) -> bool:

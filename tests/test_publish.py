@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from event_model import DocumentNames, schema_validators
@@ -810,6 +811,24 @@ def test_provisional_answers_and_the_final_one_are_events_of_one_run(server, til
     assert rows(server.client("processed")[uid]) == [1.0, 2.0, 3.0]
 
 
+def test_only_a_result_that_is_there_is_looked_at(tiled, uid, monkeypatch):
+    tiled.final(composed())  # makes the connection
+    transport = tiled._client.context.http_client._transport
+    asked: list[str] = []
+    real = transport.handle_request
+
+    def noted(request: httpx.Request) -> httpx.Response:
+        asked.append(request.method)
+        return real(request)
+
+    monkeypatch.setattr(transport, "handle_request", noted)
+    tiled.final(composed(uid))
+    assert "GET" not in asked
+    asked.clear()
+    tiled.final(composed(uid))
+    assert asked == ["POST", "GET"], "refused as one that is there, and looked at: nothing more"
+
+
 def test_an_unfinished_run_that_another_process_left_is_begun_again(server, connect, tiled, uid):
     other = connect()
     other.provisional(composed(uid, state=1.0))
@@ -966,7 +985,6 @@ def test_trouble_in_the_middle_ends_with_the_first_failure(
     """Tiled's own client would repeat the request for 45 s."""
     tiled.provisional(composed(uid, state=1.0))
     client = tiled._client.context.http_client
-    import httpx
 
     requests: list[str] = []
     real = client._transport.handle_request
