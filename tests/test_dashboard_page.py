@@ -383,6 +383,8 @@ def in_order(rows: list[dict[str, Any]], names: list[str]) -> bool:
 def test_the_keyboard_reaches_everything_and_walks_through_the_table(page):
     from selenium.webdriver.common.keys import Keys
 
+    off = "return document.getElementById('what-if-value').disabled"
+    page.wait(lambda: not page.run(off), "the slider, which a key passes over while it is off")
     page.run("document.querySelector('.skip').focus()")
     reached = []
     for _ in range(40):
