@@ -29,6 +29,10 @@ class Refusal:
     name: str
     message: str
 
+    def error(self) -> "Refused":
+        """The same, to be raised."""
+        return Refused(self.name, self.message)
+
 
 class Refused(Exception):  # noqa: N818 - a verdict on data, not an error of the program
     """A spectrum gets no number, and this is why.

@@ -280,7 +280,7 @@ class Pipeline:
                     "were dropped; raise inbox_megabytes or run the analysis as a service",
                 )
             if run.refusal is not None:
-                raise Refused(run.refusal.name, run.refusal.message)
+                raise run.refusal.error()
             if not run.sweeps.items:
                 raise Refused("missing_fields", run.reader.missing())
             check_order(remaining)

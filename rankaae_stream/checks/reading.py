@@ -54,7 +54,7 @@ class RunReader:
         """What it was, now that nothing more comes; no file is waited for."""
         try:
             if self._refusal is not None:
-                raise Refused(self._refusal.name, self._refusal.message)
+                raise self._refusal.error()
             if isinstance(self._reader, CollectingReader):
                 for reading in self._reader.collect(last=True) or ():
                     add_reading(self._sweeps, reading)

@@ -116,7 +116,7 @@ class _FlyReader:
 
     def missing(self) -> str:
         if self._problem is not None:
-            raise Refused(self._problem.name, self._problem.message)
+            raise self._problem.error()
         if self._stream is not None:
             silent = [name for name, item in self._stream.fields.items() if not item.announced]
             no_rows = f": no stream_datum announced rows of {', '.join(silent)}" if silent else ""

@@ -38,7 +38,7 @@ class _SeveralReader:
                 self._readers = [reader]
                 return reading
         if self._refusal is not None and not self._readers:
-            raise Refused(self._refusal.name, self._refusal.message)
+            raise self._refusal.error()
         return None
 
     def collect(self, *, last: bool) -> Sequence[Reading] | None:
@@ -64,7 +64,7 @@ class _SeveralReader:
     def missing(self) -> str:
         # A layout that refused had found its stream, the others not even that.
         if self._refusal is not None:
-            raise Refused(self._refusal.name, self._refusal.message)
+            raise self._refusal.error()
         said = [*(reader.missing() for reader in self._readers), *self._absent]
         return "; ".join(dict.fromkeys(said))
 
