@@ -118,6 +118,11 @@ class Page:
             colour,
         )
 
+    @property
+    def slider_off(self) -> bool:
+        """Whether there is nothing yet that the slider could move the curve by."""
+        return self.run("return document.getElementById('what-if-value').disabled")
+
     def size(self, width: int, height: int, *, phone: bool = False) -> None:
         self.driver.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
@@ -258,10 +263,7 @@ def test_a_scan_grows_before_ones_eyes(page, session, analysis):
 
 
 def test_the_slider_moves_the_curve_as_the_stored_curves_say(page, session, tiled, analysis):
-    page.wait(
-        lambda: not page.run("return document.getElementById('what-if-value').disabled"),
-        "the slider",
-    )
+    page.wait(lambda: not page.slider_off, "the slider")
     page.wait(lambda: page.ink("spectrum-plot", "--model") > 100, "the reconstruction is drawn")
     assert page.ink("spectrum-plot", "--moved") == 0
     page.run("document.getElementById('what-if-value').focus()")
@@ -293,14 +295,14 @@ def test_a_slider_whose_curves_are_still_being_written_comes_when_they_are_there
     results = tiled.client("processed")
     start = dict(results[what_if_uid(analysis.models["Fe K"].card.id)].metadata["start"])
     results.create_container("begun", metadata={"start": start})
-    disabled = "return document.getElementById('what-if-value').disabled"
     page.open()
+    assert page.slider_off, "from the first"
     page.wait(lambda: page.ink("spectrum-plot") > 1000, "the spectrum is drawn")
     for _ in range(10):
-        assert page.run(disabled), "nothing to move the curve by"
+        assert page.slider_off, "nothing to move the curve by"
         time.sleep(0.1)
     results.delete_contents(["begun"], external_only=False)
-    page.wait(lambda: not page.run(disabled), "the slider")
+    page.wait(lambda: not page.slider_off, "the slider")
 
 
 def test_a_refused_scan_says_why_and_the_last_answer_stays_in_the_series(page, session):
@@ -383,8 +385,7 @@ def in_order(rows: list[dict[str, Any]], names: list[str]) -> bool:
 def test_the_keyboard_reaches_everything_and_walks_through_the_table(page):
     from selenium.webdriver.common.keys import Keys
 
-    off = "return document.getElementById('what-if-value').disabled"
-    page.wait(lambda: not page.run(off), "the slider, which a key passes over while it is off")
+    page.wait(lambda: not page.slider_off, "the slider, which a key passes over while it is off")
     page.run("document.querySelector('.skip').focus()")
     reached = []
     for _ in range(40):

@@ -48,6 +48,7 @@ export class WhatIf {
     if (!known) {
       this.#published = null;
       this.#family = null;
+      this.#enable(false);
       try {
         this.#published = await this.#curves.whatIf(model);
       } catch {
@@ -85,8 +86,7 @@ export class WhatIf {
     const names = (published?.descriptors ?? []).map((one) => one.name);
     setOptions($("what-if-name"), names.map((one) => [one, descriptorName(one)]), this.#name);
     const usable = Boolean(this.#family && this.#shown && this.#estimate());
-    for (const id of ["what-if-name", "what-if-value", "what-if-reset"]) $(id).disabled = !usable;
-    $("what-if").classList.toggle("off", !usable);
+    this.#enable(usable);
     if (!usable) {
       setText($("what-if-output"), "");
       const why = published || !this.#shown ? "" : "The model’s what-if curves are not on this server.";
@@ -99,6 +99,12 @@ export class WhatIf {
     [slider.min, slider.max, slider.step] = [values[0], values.at(-1), (values.at(-1) - values[0]) / 200];
     if (this.#touched) this.#move();
     else this.#rest();
+  }
+
+  // Off until there is something to move the curve by.
+  #enable(usable) {
+    for (const id of ["what-if-name", "what-if-value", "what-if-reset"]) $(id).disabled = !usable;
+    $("what-if").classList.toggle("off", !usable);
   }
 
   #rest() {
