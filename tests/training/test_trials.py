@@ -194,14 +194,19 @@ def longer(tmp_path):
 def start(path, folder):
     """The command in a process group of its own, and what kills nobody but itself."""
     where = ["--runs", str(folder / "runs"), "--models", str(folder / "models")]
-    return subprocess.Popen(
-        [sys.executable, "-m", "training", "fit", str(path), *where, "--workers", "2"],
-        cwd=CHECKOUT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    # A terminal's command hears Ctrl-C; one of a shell's background job would inherit deafness.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "training", "fit", str(path), *where, "--workers", "2"],
+            cwd=CHECKOUT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def wait_until(condition, seconds=60.0):
