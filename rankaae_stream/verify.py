@@ -14,9 +14,12 @@ from rankaae_stream.model import Model, checked_files
 
 __all__ = ["TOLERANCE", "Verified", "largest_difference", "verify_model"]
 
-TOLERANCE = 1e-5
-"""Largest difference allowed between torch and ONNX: absolute below 1, relative above, for
-single precision has no more digits than that."""
+TOLERANCE = 5e-5
+"""Largest difference allowed between torch and ONNX: absolute below 1, relative above.
+
+Single precision, summed in the order that each processor's kernels like best: the same
+networks differed by 1.0e-5 on one machine and 1.1e-5 on another. A latent moves by about 1
+over a descriptor's range, so this is a ten-thousandth of the narrowest interval."""
 
 AGAIN = "reinstall rankaae-stream or export the model again"
 

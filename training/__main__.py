@@ -14,14 +14,12 @@ from rankaae_stream.errors import ConfigurationError
 from training.build import Built, build
 from training.config import Data, load
 from training.cutoffs import sensitivity
-from training.dataset import DATA
 from training.evaluate_command import evaluate, learn
-from training.export import MODELS
+from training.folders import DATA, MODELS, RUNS
 from training.measure import as_toml, measure
 from training.progress import Display
 from training.search import Found, search
 from training.sources import elements, read_sites
-from training.trials import RUNS
 from training.workers import TrialFailed, Workers
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)

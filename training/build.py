@@ -24,6 +24,7 @@ from training import (
 from training.config import Config
 from training.descriptors import BOND_TOLERANCE, FIRST_SHELL
 from training.ensemble import Ensemble
+from training.folders import DATA, MODELS, RUNS
 from training.measured import read_standards
 from training.scores import score_simulated, thresholds_on
 from training.sources import RULE
@@ -51,9 +52,9 @@ class Built:
 def build(
     config: Config,
     *,
-    models: Path = export.MODELS,
-    runs: Path = trials.RUNS,
-    data: Path = dataset.DATA,
+    models: Path = MODELS,
+    runs: Path = RUNS,
+    data: Path = DATA,
     workers: Workers = HERE,
     watch: trials.Watch | None = None,
     skip_bad: bool = False,

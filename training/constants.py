@@ -9,7 +9,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.standards import STANDARDS
+from training.folders import STANDARDS
 
 __all__ = ["CONSTANTS", "Constant", "load"]
 

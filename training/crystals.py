@@ -9,7 +9,6 @@ import tomllib
 import warnings
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,14 @@ from pymatgen.core import IStructure, Lattice
 
 from rankaae_stream.errors import ConfigurationError
 from training.descriptors import DESCRIPTORS, describe
+from training.folders import STANDARDS
 from training.sources.feff import RADIUS
 
 __all__ = ["TABLE", "Cluster", "clusters", "compounds", "descriptors_of", "structure"]
 
 Floats = NDArray[np.float64]
 
-TABLE = Path(__file__).resolve().parent / "data" / "standards" / "crystals.toml"
+TABLE = STANDARDS / "crystals.toml"
 
 UNLOCATED = {"OH": 1, "OH2": 2}
 """Oxygens whose hydrogens a refinement did not locate, and how many they bind."""

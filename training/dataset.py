@@ -11,10 +11,10 @@ from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.spectrum import K_EDGES
 from training.config import Data, Grid
 from training.descriptors import DESCRIPTORS, describe
+from training.folders import DATA
 from training.sources import elements, read_sites
 
 __all__ = [
-    "DATA",
     "MARGIN",
     "STEP",
     "Simulated",
@@ -29,7 +29,6 @@ __all__ = [
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-DATA = Path(__file__).resolve().parent / "data"
 
 MARGIN = 12.0
 """How far the stored axis reaches beyond the model's grid on both sides, eV: room for shifts."""

@@ -15,14 +15,12 @@ from rankaae_stream.model import load_model
 from rankaae_stream.spectrum import K_EDGES
 from training import dataset, learning, standards
 from training.config import Config, load
-from training.dataset import DATA
 from training.evaluation import Evaluation, evaluate_model
-from training.export import MODELS
 from training.figures import draw_report, draw_sweeps
+from training.folders import DATA, LEARNING, MODELS, RUNS
 from training.overview import models_readme
 from training.progress import Display
 from training.report import write_report
-from training.trials import RUNS
 from training.workers import TrialFailed, Workers
 
 __all__ = ["evaluate", "learn"]
@@ -90,7 +88,7 @@ def learn(
                 workers=Workers(workers, threads),
                 watch=watch,
             )
-        path = learning.LEARNING / f"{config.stem}.json"
+        path = LEARNING / f"{config.stem}.json"
         learning.write(found, path)
         console.print(f"{path}", highlight=False, soft_wrap=True)
     except (ConfigurationError, TrialFailed, OSError) as error:
@@ -119,7 +117,7 @@ def _evaluate(key: str, digest: str, models: Path, data: Path) -> Evaluation:
         split,
         measured,
         evaluation["standards"],
-        learning.LEARNING / f"{key.split('/', maxsplit=1)[0]}.json",
+        LEARNING / f"{key.split('/', maxsplit=1)[0]}.json",
     )
 
 

@@ -23,10 +23,10 @@ from training.calibrate import ErrorModel
 from training.config import Config
 from training.descriptors import DESCRIPTORS
 from training.ensemble import OPSET, Ensemble, Stacked
+from training.folders import MODELS
 from training.place import as_json, place
 
 __all__ = [
-    "MODELS",
     "RANGES",
     "TOLERANCE",
     "Draft",
@@ -36,7 +36,6 @@ __all__ = [
     "write_model",
 ]
 
-MODELS = Path(__file__).resolve().parent.parent / "models"
 
 RANGES = {
     "oxidation_state": (0.0, 8.0),

@@ -19,16 +19,16 @@ from training import dataset, trials
 from training.config import Config
 from training.dataset import Simulated, Split
 from training.ensemble import Ensemble
+from training.folders import DATA, RUNS
 from training.scores import classes, confusion, fit_thresholds, reconstruction_error, weighted_f1
 from training.select import clean_spectra, rank_correlation
 from training.train import Trial, labels_of
 from training.workers import HERE, Workers
 
-__all__ = ["LEARNING", "learn", "score_trial", "subset", "write"]
+__all__ = ["learn", "score_trial", "subset", "write"]
 
 Floats = NDArray[np.float64]
 
-LEARNING = Path(__file__).resolve().parent / "learning"
 """One file a configuration, by its stem: ``fe-k.json``."""
 
 
@@ -37,8 +37,8 @@ def learn(
     fractions: Sequence[float],
     seeds: int,
     *,
-    runs: Path = trials.RUNS,
-    data: Path = dataset.DATA,
+    runs: Path = RUNS,
+    data: Path = DATA,
     workers: Workers = HERE,
     watch: trials.Watch | None = None,
 ) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from training import calibrate, dataset, standards, theory, trials
 from training.build import best_trials
 from training.config import Config
 from training.constants import Constant
+from training.folders import DATA, RUNS
 from training.workers import HERE, Workers
 
 __all__ = ["as_toml", "measure"]
@@ -24,8 +25,8 @@ def measure(
     compounds: Sequence[str],
     command: str,
     *,
-    runs: Path = trials.RUNS,
-    data: Path = dataset.DATA,
+    runs: Path = RUNS,
+    data: Path = DATA,
     workers: Workers = HERE,
     watch: trials.Watch | None = None,
 ) -> list[Constant]:

@@ -19,11 +19,12 @@ import numpy as np
 from training import dataset
 from training.calibrate import augmented
 from training.config import Config, Losses
-from training.dataset import DATA, Simulated, Split
+from training.dataset import Simulated, Split
+from training.folders import DATA, RUNS
 from training.model import RankAAE
 from training.select import TrialScore, score_trial
 from training.train import Trial, fingerprint
-from training.trials import RUNS, Job, Watch, check_labels, stored, train_jobs
+from training.trials import Job, Watch, check_labels, stored, train_jobs
 from training.workers import HERE, Workers
 
 if TYPE_CHECKING:
@@ -68,6 +69,10 @@ SPACE = (
 
 LOSS_WEIGHTS = (0.1, 10.0)
 """Factors of every loss's weight but the rank loss's, which sets the scale of the others."""
+
+SCORE = 1
+"""Raise by hand when `SPACE`, `validation_score` or a figure of `select` changes its meaning:
+samples of another score are not compared with new ones."""
 
 FREE_WEIGHT = 0.1
 """What the free correlation costs: from .6 to .3 as much as .03 in the mean rho."""
@@ -265,10 +270,8 @@ def _with(config: Config, settings: Mapping[str, float]) -> Config:
 
 def _mark(config: Config, simulated: Simulated) -> str:
     """What the scores of a study depend on, 16 hexadecimal digits."""
-    here = Path(__file__)
-    code = [path.read_text(encoding="utf-8") for path in (here, here.with_name("select.py"))]
     parts = [
-        *code,
+        f"score {SCORE}",
         fingerprint(config, simulated),
         str(config.fit.seed),
         str(config.calibration.copies),

@@ -15,11 +15,11 @@ from rankaae_stream.regrid import regrid
 from rankaae_stream.resources import folder
 from rankaae_stream.spectrum import K_EDGES, Edge, EnergyGrid, Floats, NormalizationRanges
 from training.crystals import descriptors_of
+from training.folders import STANDARDS
 from training.sources.site import unlabelled
 
-__all__ = ["CHANNEL", "STANDARDS", "Standard", "channel_shift", "foil_shift", "load"]
+__all__ = ["CHANNEL", "Standard", "channel_shift", "foil_shift", "load"]
 
-STANDARDS = Path(__file__).resolve().parent / "data" / "standards"
 
 CHANNEL = "channel"
 """In the column `foil`: the metal lies in the file's own reference channel."""

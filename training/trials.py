@@ -15,13 +15,12 @@ import torch
 from rankaae_stream.errors import ConfigurationError
 from training.config import Config
 from training.dataset import Simulated, Split
+from training.folders import RUNS
 from training.model import RankAAE
 from training.train import Progress, Trial, fingerprint, fit_trial, labels_of
 from training.workers import HERE, Workers
 
-__all__ = ["RUNS", "Job", "Watch", "check_labels", "fit_all", "stored", "train_jobs"]
-
-RUNS = Path(__file__).resolve().parent / "runs"
+__all__ = ["Job", "Watch", "check_labels", "fit_all", "stored", "train_jobs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +210,7 @@ def _work(material: _Material, job: Job, report: Progress) -> bytes:
     """Train one job, in whatever process this is; its network as a file's bytes."""
     if fingerprint(job.config, material.simulated) != job.mark:
         raise ConfigurationError(
-            "this worker's training/ differs from the one that started it; "
+            "this worker's training/ has another recipe than the one that started it; "
             "bring both to the same commit and start again"
         )
     with _ALONE:

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from training import config
 from training.__main__ import app
 from training.config import Data
-from training.dataset import DATA
 from training.descriptors import describe
+from training.folders import DATA
 from training.sources import read_sites
 from training.sources.csv import AUX, Table, write_table
 

@@ -8,7 +8,7 @@ import pytest
 from rankaae_stream.errors import ConfigurationError
 from training import crystals
 from training.descriptors import DESCRIPTORS, FIRST_SHELL, coordination_number
-from training.standards import STANDARDS
+from training.folders import STANDARDS
 
 NAMES = list(DESCRIPTORS)
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from rankaae_stream.errors import ConfigurationError
-from training import config, learning, trials
+from training import config, learning
+from training.folders import RUNS
 from training.learning import learn, subset
 
 TINY = Path(config.__file__).resolve().parent / "configs" / "tiny.toml"
@@ -96,7 +97,7 @@ def test_the_whole_is_what_fit_has_trained(curve):
 
 def test_a_fraction_that_is_none_is_an_error():
     with pytest.raises(ConfigurationError, match=r"fractions \[0\.0, 25\.0\]"):
-        learn(config.load(TINY), [0.0, 0.5, 25.0], 1, runs=trials.RUNS)
+        learn(config.load(TINY), [0.0, 0.5, 25.0], 1, runs=RUNS)
 
 
 def test_a_curve_is_written_whole(tmp_path):

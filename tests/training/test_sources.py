@@ -18,6 +18,7 @@ from rankaae_stream.spectrum import K_EDGES
 from training import dataset
 from training.config import Data, Grid
 from training.descriptors import DESCRIPTORS
+from training.folders import DATA
 from training.sources import SourceError, elements, feff, read_sites
 from training.sources import csv as csv_source
 from training.sources import parquet as parquet_source
@@ -207,7 +208,7 @@ def test_runs_of_feff9_and_feff10_are_read_as_they_lie(run, element, group, poin
 def test_a_run_equals_the_row_of_our_own_file():
     """The hematite run is a row of the shipped iron: spectrum and labels agree."""
     site = feff.read(HEMATITE)
-    ours = read_sites("Fe", settings("parquet", "fe-feff10-1.parquet"), dataset.DATA).sites
+    ours = read_sites("Fe", settings("parquet", "fe-feff10-1.parquet"), DATA).sites
     near = [
         one
         for one in ours
@@ -338,7 +339,7 @@ def test_no_text_in_a_run_raises_anything_but_the_named_error(one, two):
 
 
 def test_a_parquet_row_that_is_wrong_is_named_and_can_be_skipped(tmp_path):
-    table = pq.read_table(dataset.DATA / "fe-feff10-1.parquet").slice(0, 4)
+    table = pq.read_table(DATA / "fe-feff10-1.parquet").slice(0, 4)
     rows = table.to_pylist()
     rows[1]["mu"][3] = float("nan")
     rows[2]["symbols"][0] = "Co"
@@ -431,7 +432,7 @@ SHIPPED = {"Ti": 10, "V": 25, "Cr": 10, "Mn": 15, "Fe": 5, "Co": 0, "Ni": 0, "Cu
 def test_of_the_shipped_sites_none_is_bad_and_only_the_mislabelled_are_dropped(
     element, mislabelled
 ):
-    found = read_sites(element, settings("parquet", f"{element.lower()}-*.parquet"), dataset.DATA)
+    found = read_sites(element, settings("parquet", f"{element.lower()}-*.parquet"), DATA)
     assert found.dropped == ({MISLABELLED: mislabelled} if mislabelled else {})
     assert not found.bad
     assert len(found.sites) > 800
@@ -476,7 +477,7 @@ def test_only_the_relaxed_geometry_speaks_for_a_site(tmp_path):
 
 
 def shipped(element, filters):
-    return pq.read_table(next(dataset.DATA.glob(f"{element.lower()}-*.parquet")), filters=filters)
+    return pq.read_table(next(DATA.glob(f"{element.lower()}-*.parquet")), filters=filters)
 
 
 def count(element, rows, folder):

@@ -15,6 +15,7 @@ from rankaae_stream.errors import Refused
 from rankaae_stream.spectrum import K_EDGES, EnergyGrid
 from training import config, dataset, ensemble, export, standards, train
 from training.build import build
+from training.folders import STANDARDS
 from training.model import RankAAE
 
 TINY = Path(config.__file__).resolve().parent / "configs" / "tiny.toml"
@@ -145,7 +146,7 @@ def test_a_foil_in_the_files_own_channel_moves_its_axis():
 
 
 def test_every_measured_file_has_a_label():
-    folder = standards.STANDARDS
+    folder = STANDARDS
     with (folder / "labels.csv").open(encoding="utf-8", newline="") as handle:
         labelled = {row["file"] for row in csv.DictReader(handle)}
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.xd*")}
