@@ -4,25 +4,30 @@ Public names are imported when they are first used, so that importing the
 package alone costs nothing and needs no dependency.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rankaae_stream.callback import DescriptorStream
     from rankaae_stream.inference import infer, infer_series
+    from rankaae_stream.server.tiled_server import EmbeddedServer
+    from rankaae_stream.trends import read_trend
 
-__all__ = ["DescriptorStream", "infer", "infer_series"]
+__all__ = ["DescriptorStream", "EmbeddedServer", "infer", "infer_series", "read_trend"]
+
+_HOMES = {
+    "DescriptorStream": "callback",
+    "EmbeddedServer": "server.tiled_server",
+    "infer": "inference",
+    "infer_series": "inference",
+    "read_trend": "trends",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "DescriptorStream":
-        from rankaae_stream.callback import DescriptorStream
-
-        return DescriptorStream
-    if name in ("infer", "infer_series"):
-        import rankaae_stream.inference as module
-
-        return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,6 +1,6 @@
 """``python -m rankaae_stream``."""
 
-from rankaae_stream.cli import app
+from rankaae_stream.commands.cli import app
 
 if __name__ == "__main__":
     app()

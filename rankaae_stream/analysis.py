@@ -8,15 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from rankaae_stream import quality
-from rankaae_stream.assemble import to_spectrum
-from rankaae_stream.describe import describe
-from rankaae_stream.energy import AxisRules, FoilLibrary, calibrate
+from rankaae_stream.documents.sweeps import to_spectrum
 from rankaae_stream.errors import Refusal, Refused
-from rankaae_stream.latent import domain_distance
-from rankaae_stream.model import Model
-from rankaae_stream.normalize import normalize
-from rankaae_stream.regrid import perturbed
+from rankaae_stream.model.domain import domain_distance
+from rankaae_stream.model.estimates import describe
+from rankaae_stream.model.networks import Model
 from rankaae_stream.report import (
     Curves,
     Domain,
@@ -26,6 +22,10 @@ from rankaae_stream.report import (
     Report,
     Shifts,
 )
+from rankaae_stream.spectra import quality
+from rankaae_stream.spectra.axis import AxisRules, FoilLibrary, calibrate
+from rankaae_stream.spectra.normalize import normalize
+from rankaae_stream.spectra.regrid import perturbed
 from rankaae_stream.spectrum import Channel, Edge, Floats, Spectrum, edge_of
 
 __all__ = ["Analysis"]

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rankaae_stream.documents.inbox import Inbox
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.base import Document
 from rankaae_stream.loading import build_pipeline, load_analysis, open_foils
-from rankaae_stream.outlet import Outlet
 from rankaae_stream.profile import Profile, load_profile
-from rankaae_stream.receive import Inbox
 from rankaae_stream.report import Report, Result
+from rankaae_stream.results.outlet import Outlet
 
 __all__ = ["DescriptorStream", "Status"]
 

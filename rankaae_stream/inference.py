@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rankaae_stream.analysis import Analysis
-from rankaae_stream.assemble import to_spectrum
+from rankaae_stream.documents.sweeps import to_spectrum
 from rankaae_stream.errors import ConfigurationError, Refused
 from rankaae_stream.files import Measured, read_file
 from rankaae_stream.loading import default_analysis

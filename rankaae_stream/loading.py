@@ -12,26 +12,20 @@ from pathlib import Path
 
 from rankaae_stream import resources
 from rankaae_stream.analysis import Analysis
-from rankaae_stream.choose import k_edges
-from rankaae_stream.energy import FoilLibrary
+from rankaae_stream.documents.rules import k_edges
 from rankaae_stream.errors import ConfigurationError
-from rankaae_stream.files.xdi import read_xdi
-from rankaae_stream.foils import FoilHistory, Foils, Published
 from rankaae_stream.layouts.base import Layout
-from rankaae_stream.model import Model, duplicate_runtime, load_model, shipped_models
+from rankaae_stream.model.folder import load_model, newest_models
+from rankaae_stream.model.networks import Model, duplicate_runtime
 from rankaae_stream.pipeline import Pipeline
 from rankaae_stream.profile import Profile
 from rankaae_stream.report import Result
-from rankaae_stream.spectrum import K_EDGES, Edge
+from rankaae_stream.spectra.axis import FoilLibrary
+from rankaae_stream.spectra.foils import FoilHistory, Foils, Published
+from rankaae_stream.spectra.library import library_foil
+from rankaae_stream.spectrum import K_EDGES
 
-__all__ = [
-    "build_pipeline",
-    "default_analysis",
-    "library_foil",
-    "load_analysis",
-    "newest_models",
-    "open_foils",
-]
+__all__ = ["build_pipeline", "default_analysis", "load_analysis", "open_foils"]
 
 logger = logging.getLogger(__name__)
 
@@ -124,15 +118,6 @@ def _models(profile: Profile) -> dict[str, Model]:
     return models
 
 
-def newest_models() -> dict[str, tuple[Path, str]]:
-    """Folder and id of the newest shipped model of every edge, ``fe-k``."""
-    root = resources.folder("models")
-    # Versions are dates, so the last of an edge in alphabetical order is the newest.
-    return {
-        key.split("/")[0]: (root / key, digest) for key, digest in sorted(shipped_models().items())
-    }
-
-
 def _newest(device: str) -> dict[str, Model]:
     loaded = [load_model(path, digest, device) for path, digest in newest_models().values()]
     return {str(model.card.edge): model for model in loaded}
@@ -141,11 +126,3 @@ def _newest(device: str) -> dict[str, Model]:
 def _foils() -> dict[str, FoilLibrary]:
     libraries = [library_foil(element) for element in K_EDGES]
     return {str(library.edge): library for library in libraries}
-
-
-@functools.cache
-def library_foil(element: str) -> FoilLibrary:
-    """The shipped foil of an element, on an axis where its first inflection is the edge."""
-    foil = read_xdi(resources.folder("profiles/spectra") / "foils" / f"{element}.xdi")
-    edge = Edge(element, "K", K_EDGES[element])
-    return FoilLibrary.from_measured(edge, foil.energy(), foil.mu(), f"foils/{element}.xdi")

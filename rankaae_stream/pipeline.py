@@ -7,34 +7,27 @@ spectrum is on the page before: `analysis.Analysis.process`.
 
 import heapq
 import logging
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from rankaae_stream.analysis import Analysis
-from rankaae_stream.assemble import FRAGMENT, Sweep, Sweeps, check_order
-from rankaae_stream.choose import Choice
+from rankaae_stream.documents.rules import Choice
+from rankaae_stream.documents.sweeps import FRAGMENT, Sweep, Sweeps, check_order
 from rankaae_stream.errors import Refusal, Refused
-from rankaae_stream.foils import AcceptedFoil, FoilHistory, Foils
 from rankaae_stream.layouts.base import CollectingReader, Document, Layout, Reader, Reading
-from rankaae_stream.quality import signal_flags
-from rankaae_stream.report import EarlierFoil, Flag, Report, Result
+from rankaae_stream.report import EarlierFoil, Flag, Report, Result, result_uid
+from rankaae_stream.spectra.foils import AcceptedFoil, FoilHistory, Foils
+from rankaae_stream.spectra.quality import signal_flags
 from rankaae_stream.spectrum import Channel, Edge, edge_of
 
-__all__ = ["Pipeline", "add_reading", "result_uid"]
+__all__ = ["Pipeline", "add_reading"]
 
 logger = logging.getLogger(__name__)
 
 LOOK = 0.1
 """Seconds between looks for a file that is late."""
-
-
-def result_uid(raw_uid: str, channel: str, sweep: int, model_id: str, analysis_hash: str) -> str:
-    """Uid of a result run: the same question to the same model has one answer."""
-    parts = "\n".join((raw_uid, channel, str(sweep), model_id, analysis_hash))
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"rankaae-stream:{parts}"))
 
 
 @dataclass(slots=True)

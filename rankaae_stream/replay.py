@@ -19,17 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from rankaae_stream.analysis import Analysis
-from rankaae_stream.archives import documents_of, sentence_of
-from rankaae_stream.foils import AcceptedFoil, FoilHistory, Foils
 from rankaae_stream.layouts.base import Document
 from rankaae_stream.loading import build_pipeline, load_analysis, open_foils
-from rankaae_stream.outlet import Outlet
+from rankaae_stream.past.archive import documents_of, sentence_of
+from rankaae_stream.past.in_files import Damaged, StoredRun
+from rankaae_stream.past.selection import Selection
 from rankaae_stream.profile import Profile, load_profile
-from rankaae_stream.published import PublishedFoils
 from rankaae_stream.report import Report, Result
-from rankaae_stream.selection import Selection
-from rankaae_stream.sinks import Unreachable
-from rankaae_stream.stored import Damaged, StoredRun
+from rankaae_stream.results.outlet import Outlet
+from rankaae_stream.results.read_foils import PublishedFoils
+from rankaae_stream.results.sinks import Unreachable
+from rankaae_stream.spectra.foils import AcceptedFoil, FoilHistory, Foils
 
 __all__ = ["Outcome", "Replayed", "replay"]
 

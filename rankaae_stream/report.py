@@ -6,6 +6,7 @@ summary (`summarize`) are all made from what it returns.
 """
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -27,6 +28,7 @@ __all__ = [
     "Result",
     "Shifts",
     "flatten",
+    "result_uid",
     "summarize",
     "to_dict",
 ]
@@ -318,3 +320,9 @@ def summarize(report: Report) -> dict[str, Any]:
     plain["estimates"] = {item.pop("name"): item for item in plain["estimates"]}
     plain["flags"] = {item.pop("name"): item for item in plain["flags"]}
     return plain
+
+
+def result_uid(raw_uid: str, channel: str, sweep: int, model_id: str, analysis_hash: str) -> str:
+    """Uid of a result run: the same question to the same model has one answer."""
+    parts = "\n".join((raw_uid, channel, str(sweep), model_id, analysis_hash))
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"rankaae-stream:{parts}"))

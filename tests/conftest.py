@@ -87,7 +87,7 @@ def _no_settings_from_outside(monkeypatch):
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """The one embedded Tiled server of a test session."""
-    from rankaae_stream.server import EmbeddedServer
+    from rankaae_stream.server.tiled_server import EmbeddedServer
 
     with EmbeddedServer(tmp_path_factory.mktemp("tiled")) as running:
         yield running

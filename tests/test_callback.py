@@ -20,10 +20,10 @@ from event_model import DocumentNames, schema_validators
 from tiled.queries import Key
 
 from rankaae_stream.callback import DescriptorStream
-from rankaae_stream.compose import PURPOSE
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.profile import API_KEY_VARIABLE, load_profile
-from rankaae_stream.server import EmbeddedServer
+from rankaae_stream.results.compose import PURPOSE
+from rankaae_stream.server.tiled_server import EmbeddedServer
 from rankaae_stream.simulate import SERIES, Beamline, scan, scan_energies
 
 PATIENCE = 60.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rankaae_stream.spool import Spool
+from rankaae_stream.results.spool import Spool
 
 GOLDENS = Path(__file__).parent / "goldens"
 

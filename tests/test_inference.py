@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import rankaae_stream
 from rankaae_stream import resources
-from rankaae_stream.cli import app
+from rankaae_stream.commands.cli import app
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.files import read_file
 from rankaae_stream.inference import find_files, infer, infer_file, infer_series, read_foil
@@ -39,7 +39,7 @@ MEASURED = sorted(
 def command(monkeypatch):
     """Run the command line; returns its result."""
     monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setattr("rankaae_stream.cli.console.width", 160)
+    monkeypatch.setattr("rankaae_stream.commands.cli.console.width", 160)
 
     def run(*arguments):
         return CliRunner().invoke(app, ["infer", *map(str, arguments)])
@@ -217,7 +217,8 @@ def test_a_picture_is_drawn_of_answers_and_refusals(command, tmp_path, ending):
 
 def test_a_reader_of_numbers_does_not_wait_for_matplotlib():
     code = (
-        "import sys; from rankaae_stream.cli import app; from typer.testing import CliRunner;"
+        "import sys; from rankaae_stream.commands.cli import app; "
+        "from typer.testing import CliRunner;"
         f"CliRunner().invoke(app, ['infer', {str(HEMATITE)!r}]);"
         "print([m for m in ('matplotlib', 'bluesky', 'tiled') if m in sys.modules])"
     )

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankaae_stream.errors import Refusal, Refused
-from rankaae_stream.regrid import perturbed, regrid
 from rankaae_stream.report import Estimate, Flag, Report, flatten, summarize, to_dict
+from rankaae_stream.spectra.regrid import perturbed, regrid
 from rankaae_stream.spectrum import K_EDGES, Edge, EnergyGrid, Spectrum, edge_of
 
 IRON = Edge("Fe", "K", 7112.0)

@@ -10,7 +10,7 @@ import zipfile
 import pytest
 
 from rankaae_stream import resources
-from rankaae_stream.model import shipped_models
+from rankaae_stream.model.folder import shipped_models
 
 
 def run(*command, **options):
@@ -48,7 +48,7 @@ def test_the_wheel_carries_models_profiles_and_spectra_but_no_training(built):
 def test_the_sdist_carries_what_a_checkout_needs(built):
     with tarfile.open(built[1]) as archive:
         names = [name.split("/", 1)[-1] for name in archive.getnames()]
-    for name in ("models/index.json", "profiles/sim.toml", "training/train.py", "LICENSE"):
+    for name in ("models/index.json", "profiles/sim.toml", "training/network/train.py", "LICENSE"):
         assert name in names
 
 
@@ -62,7 +62,8 @@ def test_an_installed_wheel_lists_its_models_outside_the_checkout(built, tmp_pat
     environment = {**os.environ, "PYTHONPATH": site}
     code = (
         "import sys; sys.path.sort(key=lambda p: 'bare' not in p); import rankaae_stream as r; "
-        "assert 'bare' in r.__file__, r.__file__; from rankaae_stream.cli import app; app()"
+        "assert 'bare' in r.__file__, r.__file__; "
+        "from rankaae_stream.commands.cli import app; app()"
     )
     listed = run(python, "-c", code, "models", cwd=tmp_path, env={**environment, "COLUMNS": "150"})
     for key in shipped_models():
@@ -89,7 +90,7 @@ def test_importing_the_package_imports_no_dependency():
 
 def test_the_live_side_never_imports_training_or_its_libraries():
     code = (
-        "import sys; import rankaae_stream.callback, rankaae_stream.demo; "
+        "import sys; import rankaae_stream.callback, rankaae_stream.commands.demo; "
         "print([m for m in ('torch', 'training', 'larch', 'pymatgen', 'onnx', 'matplotlib') "
         "if m in sys.modules])"
     )

@@ -8,8 +8,8 @@ import pytest
 
 from rankaae_stream.errors import Refused
 from rankaae_stream.files.xdi import read_xdi
-from rankaae_stream.pipeline import result_uid
-from rankaae_stream.quality import coverage
+from rankaae_stream.report import result_uid
+from rankaae_stream.spectra.quality import coverage
 
 
 def play(pipeline, docs, seconds=1.0):
@@ -108,7 +108,7 @@ def test_less_coverage_is_flagged_and_widens_the_interval(
     play(pipeline, documents(*hematite, uid="full"))
     play(pipeline, documents(*cut(hematite, low, high), uid="cut"))
     monkeypatch.setattr(
-        "rankaae_stream.quality.coverage",
+        "rankaae_stream.spectra.quality.coverage",
         lambda *args, **kwargs: replace(coverage(*args, **kwargs), step_error=0.0),
     )
     play(pipeline, documents(*cut(hematite, low, high), uid="as if the step were known"))

@@ -22,16 +22,16 @@ from tiled.queries import Key
 from typer.testing import CliRunner
 
 from rankaae_stream import replay as module
-from rankaae_stream.archives import open_archive
 from rankaae_stream.callback import DescriptorStream
-from rankaae_stream.cli import app
+from rankaae_stream.commands.cli import app
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.past.archive import open_archive
+from rankaae_stream.past.in_files import read_runs
+from rankaae_stream.past.selection import Selection
 from rankaae_stream.profile import API_KEY_VARIABLE, load_profile
 from rankaae_stream.replay import replay
-from rankaae_stream.selection import Selection
-from rankaae_stream.server import EmbeddedServer
+from rankaae_stream.server.tiled_server import EmbeddedServer
 from rankaae_stream.simulate import SERIES, Beamline, scan
-from rankaae_stream.stored import read_runs
 
 PATIENCE = 60.0
 SAMPLES = [sample for sample in SERIES if sample.name in ("FeO", "Fe2O3", "Fe foil")]

@@ -5,7 +5,7 @@ import pytest
 from tiled.queries import Key
 
 from rankaae_stream.callback import DescriptorStream
-from rankaae_stream.compose import PURPOSE
+from rankaae_stream.results.compose import PURPOSE
 from rankaae_stream.trends import read_trend
 
 

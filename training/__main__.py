@@ -12,15 +12,15 @@ from rich.table import Table
 
 from rankaae_stream.errors import ConfigurationError
 from training.build import Built, build
+from training.commands import evaluate, learn
 from training.config import Data, load
-from training.cutoffs import sensitivity
-from training.evaluate_command import evaluate, learn
 from training.folders import DATA, MODELS, RUNS
-from training.measure import as_toml, measure
-from training.progress import Display
-from training.search import Found, search
-from training.sources import elements, read_sites
-from training.workers import TrialFailed, Workers
+from training.measured.find_constants import as_toml, measure
+from training.simulated.cutoffs import sensitivity
+from training.simulated.sources import elements, read_sites
+from training.trials.progress import Display
+from training.trials.search import Found, search
+from training.trials.workers import TrialFailed, Workers
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 console = Console()

@@ -9,28 +9,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from rankaae_stream.card import ModelCard
-from training import (
-    calibrate,
-    constants,
-    dataset,
-    export,
-    pool,
-    select,
-    standards,
-    theory,
-    trials,
-)
+from rankaae_stream.model.card import ModelCard
 from training.config import Config
 from training.descriptors import BOND_TOLERANCE, FIRST_SHELL
-from training.ensemble import Ensemble
+from training.evaluation.on_measured import read_standards
+from training.evaluation.on_simulated import score_simulated, thresholds_on
+from training.export import write_model
 from training.folders import DATA, MODELS, RUNS
-from training.measured import read_standards
-from training.scores import score_simulated, thresholds_on
-from training.sources import RULE
-from training.workers import HERE, Workers
+from training.measured import constants, intervals, judge_standards, pool, standards
+from training.measured.maps import fit_maps
+from training.simulated import dataset
+from training.simulated.sources import RULE
+from training.trials import select, trials
+from training.trials.best import best_trials
+from training.trials.workers import HERE, Workers
 
-__all__ = ["Built", "best_trials", "build"]
+__all__ = ["Built", "build"]
 
 CHECKED = 1000
 """Spectra on which an exported graph must compute what torch computes."""
@@ -88,16 +82,16 @@ def build(
         config.element, config.data, config.grid, data, skip_bad=skip_bad
     )
     ensemble, scores = best_trials(config, simulated, split, runs, workers, watch)
-    maps = calibrate.fit_maps(config, simulated, split, ensemble)
-    errors = calibrate.simulated_errors(config, simulated, split.validation, ensemble, maps)
-    start = calibrate.domain_start(simulated, split.train)
+    maps = fit_maps(config, simulated, split, ensemble)
+    errors = intervals.simulated_errors(config, simulated, split.validation, ensemble, maps)
+    start = intervals.domain_start(simulated, split.train)
     measured = standards.load(config.element, config.grid.energy_grid())
-    judged = theory.judge_standards(
+    judged = judge_standards.judge_standards(
         config, measured, constants.load(config.element), ensemble, maps, errors, start
     )
     own = pool.shown(config, judged.compounds)
     together = [*own, *pool.others(config, models)]
-    drafted = export.draft(
+    drafted = write_model.draft(
         config,
         ensemble,
         _outputs(config, judged, errors, together),
@@ -129,36 +123,22 @@ def build(
         "pooled": sorted({f"{one.element} {one.compound}" for one in together}),
     }
     unseen = np.concatenate([split.validation, split.test])
-    card = export.write_model(
+    card = write_model.write_model(
         config,
         drafted,
         evaluation,
         _notes(config, simulated, split, evaluation),
         golden=select.clean_spectra(config, simulated, split.test[:8]),
         models=models,
-        check=calibrate.augmented(config, simulated, unseen, mixtures=True).flat[:CHECKED],
+        check=select.augmented(config, simulated, unseen, mixtures=True).flat[:CHECKED],
     )
     return Built(card, evaluation, tuple(simulated.bad), dict(simulated.dropped))
 
 
-def best_trials(
-    config: Config,
-    simulated: dataset.Simulated,
-    split: dataset.Split,
-    runs: Path,
-    workers: Workers = HERE,
-    watch: trials.Watch | None = None,
-) -> tuple[Ensemble, list[select.TrialScore]]:
-    """Train what is not trained yet; the best trials as one ensemble, and every trial's score."""
-    trained = trials.fit_all(config, simulated, split, runs, workers, watch)
-    scores = select.score_trials(config, simulated, split.validation, trained)
-    return Ensemble([trained[i] for i in select.select(scores, config.fit.keep)]), scores
-
-
 def _outputs(
     config: Config,
-    judged: theory.Theory,
-    errors: Sequence[calibrate.ErrorModel],
+    judged: judge_standards.Theory,
+    errors: Sequence[intervals.ErrorModel],
     together: Sequence[pool.Shown],
 ) -> list[dict[str, Any]]:
     """Simulated half-widths, made wider or narrower by what measured compounds call for."""
@@ -166,15 +146,15 @@ def _outputs(
     entries: list[dict[str, Any]] = []
     for k, name in enumerate(config.network.descriptors):
         widening = pool.widening(name, together, level)
-        shown = theory.is_shown(judged.compounds, k, widening)
+        shown = judge_standards.is_shown(judged.compounds, k, widening)
         error = errors[k].widened(widening)
         error = error if shown else error.at_least(errors[k])
         evidence = "measured" if shown else "simulation"
-        entries.append(export.output_entry(name, k, judged.maps[k], level, error, evidence))
+        entries.append(write_model.output_entry(name, k, judged.maps[k], level, error, evidence))
     return entries
 
 
-def _by_compound(config: Config, judged: theory.Theory) -> dict[str, dict[str, Any]]:
+def _by_compound(config: Config, judged: judge_standards.Theory) -> dict[str, dict[str, Any]]:
     """What each compound among the standards showed; None where that is unknown."""
     k = config.network.descriptors.index("oxidation_state")
     return {
@@ -188,7 +168,7 @@ def _by_compound(config: Config, judged: theory.Theory) -> dict[str, dict[str, A
     }
 
 
-def _by_file(drafted: export.Draft, measured: Sequence[standards.Standard]) -> dict[str, Any]:
+def _by_file(drafted: write_model.Draft, measured: Sequence[standards.Standard]) -> dict[str, Any]:
     """Every measured file as a live scan would be answered, whatever its role."""
     return {
         one.standard.file: {
@@ -238,7 +218,7 @@ def _notes(
             "+50 eV) as their flat; augmentation in height and slope covers the difference",
         },
         "tail": {
-            "function": "training.dataset.lorentzian_tail",
+            "function": "training.simulated.dataset.lorentzian_tail",
             "form": "0.5 + arctan(2 (E - E_c) / width) / pi through the first simulated point",
             "width": config.data.core_hole_width,
         },
@@ -247,7 +227,7 @@ def _notes(
         "the narrower intervals, times the factor that these call for (valences left out one "
         "compound at a time); where a descriptor was not shown on this element's compounds it is "
         "nowhere narrower than simulated; axis and edge step are added by the runtime",
-        "evidence_rule": theory.EVIDENCE_RULE,
+        "evidence_rule": judge_standards.EVIDENCE_RULE,
         "domain_rule": "root mean square of the misfit by energy region (as shares of the "
         "spectrum's structure, after height, slope and a shift of at most 0.5 eV) and of the "
         "latents' length, over the median of measured oxides of all elements; threshold: 5 % of "

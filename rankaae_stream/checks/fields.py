@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from rankaae_stream.checks.advice import key_of
 from rankaae_stream.checks.base import Broken
-from rankaae_stream.checks.misfit import key_of
 from rankaae_stream.layouts.base import Layout
 from rankaae_stream.layouts.fly import FlyLayout
 from rankaae_stream.layouts.pizzabox import PizzaboxLayout

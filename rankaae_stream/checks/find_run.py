@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rankaae_stream.archives import catalogs_of, documents_of, open_archive, sentence_of
-from rankaae_stream.choose import Choice
+from rankaae_stream.documents.rules import Choice
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.base import Document
+from rankaae_stream.past.archive import catalogs_of, documents_of, open_archive, sentence_of
+from rankaae_stream.past.in_files import ENDINGS
+from rankaae_stream.past.selection import Selection
 from rankaae_stream.profile import Profile
-from rankaae_stream.selection import Selection
-from rankaae_stream.stored import ENDINGS
 
 __all__ = ["Recorded", "find_run"]
 

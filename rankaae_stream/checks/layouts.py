@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from rankaae_stream.checks.bad_runs import spoiled_runs, strangers
 from rankaae_stream.checks.base import Broken, Check
-from rankaae_stream.checks.compare import check_equal
-from rankaae_stream.checks.reading import RunReader, Understood, read_run
+from rankaae_stream.checks.read_run import RunReader, Understood, read_run
 from rankaae_stream.checks.rehearsal import SAMPLE, Documents, at_home, example_scan, rehearse
-from rankaae_stream.checks.spoiled import spoiled_runs, strangers
+from rankaae_stream.checks.same_scan import check_equal
 from rankaae_stream.layouts.base import Layout, Scan
 from rankaae_stream.spectrum import Channel
 

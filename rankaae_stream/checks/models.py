@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from rankaae_stream.checks.base import Broken, Check
-from rankaae_stream.loading import newest_models
-from rankaae_stream.model import load_model
+from rankaae_stream.model.folder import load_model, newest_models
+from rankaae_stream.model.verify import verify_model
 from rankaae_stream.profile import Profile
-from rankaae_stream.verify import verify_model
 
 __all__ = ["check_model", "model_checks"]
 

@@ -6,7 +6,8 @@ from typing import TypeVar
 from rankaae_stream.checks.base import Broken, Check, NotChecked
 from rankaae_stream.checks.sinks import example_result
 from rankaae_stream.profile import API_KEY_VARIABLE, Profile
-from rankaae_stream.sinks import Rejected, TiledSink, Unavailable
+from rankaae_stream.results.sinks import Rejected, Unavailable
+from rankaae_stream.results.tiled_sink import TiledSink
 
 __all__ = ["offline_notes", "online_checks"]
 

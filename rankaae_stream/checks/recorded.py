@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 
 from rankaae_stream.analysis import Analysis
-from rankaae_stream.assemble import FRAGMENT, Sweep
+from rankaae_stream.checks.advice import ADVICE, KNOWN, key_of, misfit, streams_of
 from rankaae_stream.checks.base import Broken, Finding, NotChecked
 from rankaae_stream.checks.find_run import Recorded
-from rankaae_stream.checks.misfit import ADVICE, KNOWN, key_of, misfit, streams_of
-from rankaae_stream.checks.reading import Understood, read_run
-from rankaae_stream.choose import Choice, element_within, lookup
+from rankaae_stream.checks.read_run import Understood, read_run
+from rankaae_stream.documents.rules import Choice, element_within, lookup
+from rankaae_stream.documents.sweeps import FRAGMENT, Sweep
 from rankaae_stream.errors import Refusal
 from rankaae_stream.layouts.base import Layout
 from rankaae_stream.loading import build_pipeline
 from rankaae_stream.profile import Profile
 from rankaae_stream.report import Estimate, Report, Result, to_dict
+from rankaae_stream.show.text_plot import text_plot
 from rankaae_stream.spectrum import K_EDGES, Channel
-from rankaae_stream.text_plot import text_plot
 
 __all__ = ["recorded_findings"]
 

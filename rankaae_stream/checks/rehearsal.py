@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rankaae_stream.checks.base import NotChecked
-from rankaae_stream.checks.formats import (
+from rankaae_stream.checks.write_runs import (
     SAMPLE,
     Documents,
     example,
@@ -22,7 +22,7 @@ from rankaae_stream.checks.formats import (
     step_run,
     tes_run,
 )
-from rankaae_stream.choose import Choice, Rule
+from rankaae_stream.documents.rules import Choice, Rule
 from rankaae_stream.layouts.base import Layout, Rehearsing, Scan
 from rankaae_stream.layouts.fly import FlyLayout
 from rankaae_stream.layouts.pizzabox import PizzaboxLayout

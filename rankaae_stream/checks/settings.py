@@ -10,8 +10,8 @@ from typing import Any
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.checks.base import Broken, Check, NotChecked
 from rankaae_stream.checks.rehearsal import start_of
-from rankaae_stream.choose import Choice, Rule
-from rankaae_stream.model import duplicate_runtime, providers
+from rankaae_stream.documents.rules import Choice, Rule
+from rankaae_stream.model.networks import duplicate_runtime, providers
 from rankaae_stream.profile import Profile
 
 __all__ = ["layout_names", "settings_checks"]

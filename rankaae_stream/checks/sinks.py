@@ -14,12 +14,13 @@ from typing import Any
 
 from rankaae_stream.checks.base import Broken, Check
 from rankaae_stream.checks.rehearsal import SAMPLE, example_scan
-from rankaae_stream.compose import ResultRun, compose
 from rankaae_stream.errors import Refusal
 from rankaae_stream.loading import default_analysis
 from rankaae_stream.report import Report, Result
-from rankaae_stream.server import EmbeddedServer
-from rankaae_stream.sinks import Sink, TiledSink
+from rankaae_stream.results.compose import ResultRun, compose
+from rankaae_stream.results.sinks import Sink
+from rankaae_stream.results.tiled_sink import TiledSink
+from rankaae_stream.server.tiled_server import EmbeddedServer
 
 __all__ = ["PROBE", "example_result", "sink_checks", "tiled_sink_checks"]
 

@@ -26,14 +26,14 @@ from rankaae_stream.layouts.arrival import Arrival, ScanFile
 from rankaae_stream.layouts.assets import Assets
 from rankaae_stream.layouts.base import Document, Reading
 from rankaae_stream.layouts.electrometer import Currents, number_of, text_of
-from rankaae_stream.layouts.signals import limits_of
-from rankaae_stream.rebin import (
+from rankaae_stream.layouts.rebin import (
     TURN,
     averages_between,
     bin_rows,
     grid_edges,
     turning_points,
 )
+from rankaae_stream.layouts.signals import limits_of
 from rankaae_stream.report import Flag
 from rankaae_stream.spectrum import Channel, Floats, Limits, edge_of
 

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from rankaae_stream.card import SPECTRA
-from rankaae_stream.choose import Choice, Exclusion
-from rankaae_stream.energy import AxisRules
+from rankaae_stream.documents.rules import Choice, Exclusion
+from rankaae_stream.model.card import SPECTRA
 from rankaae_stream.profile.table import Table
+from rankaae_stream.spectra.axis import AxisRules
 from rankaae_stream.spectrum import NormalizationRanges
 
 __all__ = [

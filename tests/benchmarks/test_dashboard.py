@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from rankaae_stream.callback import DescriptorStream
-from rankaae_stream.compose import PURPOSE
 from rankaae_stream.dashboard import PATH
-from rankaae_stream.server import EmbeddedServer
+from rankaae_stream.results.compose import PURPOSE
+from rankaae_stream.server.tiled_server import EmbeddedServer
 
 PATIENCE = 120.0
 RESULTS = 5000

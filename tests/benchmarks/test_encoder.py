@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rankaae_stream.card import ModelCard
+from rankaae_stream.model.card import ModelCard
 from rankaae_stream.resources import folder
 
 torch = pytest.importorskip("torch")
@@ -30,7 +30,7 @@ def test_one_spectrum_is_encoded_at_least_eight_times_faster_than_in_torch(bench
     import onnxruntime
 
     from training.config import Network
-    from training.model import RankAAE
+    from training.network.networks import RankAAE
 
     (path, *_) = sorted(folder("models").glob("fe-k/*/"))
     card = ModelCard.from_bytes((path / "card.json").read_bytes())

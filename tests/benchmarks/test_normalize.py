@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from rankaae_stream.files.xdi import read_xdi
-from rankaae_stream.normalize import normalize
 from rankaae_stream.resources import folder
+from rankaae_stream.spectra.normalize import normalize
 from rankaae_stream.spectrum import K_EDGES, NormalizationRanges
 
 with warnings.catch_warnings():

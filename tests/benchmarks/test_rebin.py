@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from rankaae_stream.files.pizzabox import read_apb, read_encoder
+from rankaae_stream.layouts.rebin import bin_rows, grid_edges, turning_points
 from rankaae_stream.pipeline import Pipeline
 from rankaae_stream.profile import load_profile
-from rankaae_stream.rebin import bin_rows, grid_edges, turning_points
 from rankaae_stream.simulate.pizzabox import ISS, fly_scan
 from rankaae_stream.simulate.samples import curves, series
 from rankaae_stream.spectrum import K_EDGES

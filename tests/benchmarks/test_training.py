@@ -19,9 +19,9 @@ torch = pytest.importorskip("torch")
 from torch import Tensor, nn  # noqa: E402
 from torch.nn.functional import conv1d, mse_loss  # noqa: E402
 
-from training import losses, train  # noqa: E402
 from training.config import Network  # noqa: E402
-from training.model import RankAAE, reverse_gradient  # noqa: E402
+from training.network import losses, train  # noqa: E402
+from training.network.networks import RankAAE, reverse_gradient  # noqa: E402
 
 AS_SHIPPED, AS_WRITTEN = 15.0, 9.0
 """Times faster at least than the original as shipped, which keeps torch's anomaly detection

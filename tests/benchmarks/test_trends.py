@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rankaae_stream.callback import DescriptorStream
-from rankaae_stream.server import EmbeddedServer
+from rankaae_stream.server.tiled_server import EmbeddedServer
 from rankaae_stream.trends import read_trend
 
 MANY = 5000

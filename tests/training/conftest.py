@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from rankaae_stream.card import (
+from rankaae_stream.model.card import (
     DomainRule,
     ModelCard,
     MonotoneMap,
@@ -15,9 +15,9 @@ from rankaae_stream.card import (
 )
 from rankaae_stream.spectrum import Edge, EnergyGrid, NormalizationRanges
 from training.config import Config
-from training.dataset import Simulated
 from training.descriptors import DESCRIPTORS
-from training.standards import Standard
+from training.measured.standards import Standard
+from training.simulated.dataset import Simulated
 
 E0 = 7112.0
 GRID = EnergyGrid(-12.0, 60.0, 256)

@@ -13,8 +13,8 @@ from training.__main__ import app
 from training.config import Data
 from training.descriptors import describe
 from training.folders import DATA
-from training.sources import read_sites
-from training.sources.csv import AUX, Table, write_table
+from training.simulated.sources import read_sites
+from training.simulated.sources.csv import AUX, Table, write_table
 
 RUNS = Path(__file__).resolve().parents[1] / "data" / "feff"
 TINY = Path(config.__file__).resolve().parent / "configs" / "tiny.toml"

@@ -5,8 +5,8 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from training import descriptors
-from training.cutoffs import sensitivity
-from training.sources import Site
+from training.simulated.cutoffs import sensitivity
+from training.simulated.sources import Site
 
 
 def cluster(structure: Structure, absorber: int, radius: float = 6.0):

@@ -6,11 +6,12 @@ from functools import cache
 import numpy as np
 import pytest
 
-from rankaae_stream.model import Model, load_model, shipped_models
+from rankaae_stream.model.folder import load_model, shipped_models
+from rankaae_stream.model.networks import Model
 from rankaae_stream.resources import folder
 from rankaae_stream.spectrum import K_EDGES
-from training import standards
-from training.measured import Reading, read_standards
+from training.evaluation.on_measured import Reading, read_standards
+from training.measured import standards
 
 SERIES = {
     "Fe": ("Fe/FeO_rt_01.xdi", "Fe/Fe3O4_rt_01.xdi", "Fe/Fe2O3_rt_01.xdi"),

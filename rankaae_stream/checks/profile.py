@@ -1,0 +1,126 @@
+"""All that can be told of a profile, in the order of the data."""
+
+import functools
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+from rankaae_stream.analysis import Analysis
+from rankaae_stream.checks.base import Check, Finding, run_checks
+from rankaae_stream.checks.fields import check_fields
+from rankaae_stream.checks.find_run import find_run
+from rankaae_stream.checks.layouts import layout_checks
+from rankaae_stream.checks.models import model_checks
+from rankaae_stream.checks.online import offline_notes, online_checks
+from rankaae_stream.checks.pipeline import answer_checks
+from rankaae_stream.checks.recorded import recorded_findings
+from rankaae_stream.checks.rehearsal import start_of
+from rankaae_stream.checks.settings import layout_names, settings_checks
+from rankaae_stream.checks.sinks import tiled_sink_checks
+from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.layouts.base import Layout
+from rankaae_stream.loading import load_analysis
+from rankaae_stream.profile import Profile, load_profile
+from rankaae_stream.server.tiled_server import EmbeddedServer
+
+__all__ = ["check_profile"]
+
+
+def check_profile(
+    profile: str | Path,
+    *,
+    run: str | None = None,
+    online: bool = False,
+    server: EmbeddedServer | None = None,
+    told: Callable[[str], object] | None = None,
+) -> Iterator[Finding]:
+    """Check a profile; nothing is written but a temporary folder, and online a probe.
+
+    Parameters
+    ----------
+    profile : str or Path
+        A shipped profile's name, or a TOML file.
+    run : str, optional
+        A recorded run, see `find_run.find_run`.
+    online : bool
+        Whether the profile's own Tiled is asked.
+    server : EmbeddedServer, optional
+        Where the sink is tried; one of its own by default, which takes some seconds.
+    told : callable, optional
+        Receives what is being checked.
+
+    Yields
+    ------
+    Finding
+        Those of one area after the other.
+    """
+    tell = told or (lambda _: None)
+    try:
+        settings = load_profile(profile)
+    except ConfigurationError as error:
+        yield Finding("profile", "settings", "failed", str(error))
+        return
+    names = layout_names(settings)
+    kinds = settings.layout if isinstance(settings.layout, tuple) else (settings.layout,)
+    said = f"{settings.name!r}, layout {', '.join(str(one.kind) for one in kinds)}"
+    yield Finding("profile", "settings", "ok", f"{said}; no key is misspelt")
+    load = functools.cache(lambda: load_analysis(settings))
+    tell("the settings")
+    yield from run_checks(settings_checks(settings, load))
+    built, choice = settings.build_layout(), settings.run.build()
+    start = start_of(choice, choice.xas[0] if choice.xas else None)
+    layouts: list[Layout] = list(getattr(built, "layouts", [built]))
+    with tempfile.TemporaryDirectory(prefix="rankaae-stream-check-") as temporary:
+        for name, layout in zip(names, layouts, strict=True):
+            tell(f"{name} with generated runs")
+            folder = Path(tempfile.mkdtemp(dir=temporary))
+            checks = [
+                Check(name, "fields", lambda layout=layout, name=name: check_fields(layout, name)),
+                *layout_checks(layout, folder, start, name),
+                *answer_checks(settings, layouts, layout, name, folder, load),
+            ]
+            for number, finding in enumerate(run_checks(checks)):
+                yield finding
+                # What hangs on the fields' names, and on the first generated run.
+                if number < 2 and finding.verdict != "ok":
+                    break
+    tell("the models")
+    yield from run_checks(model_checks(settings))
+    tell("the sink, on a Tiled server of its own")
+    yield from _of_sink(server)
+    tell(f"Tiled at {settings.tiled.uri}")
+    yield from run_checks(online_checks(settings) if online else offline_notes(settings))
+    tell("the recorded run")
+    yield from _of_run(settings, run, names, load)
+
+
+def _of_sink(server: EmbeddedServer | None) -> Iterator[Finding]:
+    try:
+        with nullcontext(server) if server is not None else EmbeddedServer() as running:
+            yield from run_checks(tiled_sink_checks(running))
+    except ConfigurationError as error:
+        yield Finding("sink", "a Tiled server of its own", "failed", str(error))
+
+
+def _of_run(
+    profile: Profile, run: str | None, names: list[str], load: Callable[[], Analysis]
+) -> Iterator[Finding]:
+    if run is None:
+        yield Finding(
+            "run",
+            "a recorded run",
+            "not checked",
+            "whether your scans are what the profile says, only one of them can tell",
+            "give a file of documents (*.jsonl, *.msgpack), or a uid in the profile's Tiled: --run",
+        )
+        return
+    try:
+        yield from recorded_findings(profile, find_run(profile, run), names, load)
+    except ConfigurationError as error:
+        yield Finding("run", "found", "failed", str(error))
+    except Exception as error:  # noqa: BLE001 - of documents that are none, or a foreign layout
+        said = f"its documents cannot be read: {type(error).__name__}: {error}"
+        yield Finding(
+            "run", "documents", "failed", said, "is the file whole, and of a bluesky run?"
+        )

@@ -1,0 +1,138 @@
+"""`rankaae-stream replay`: an archive, a progress bar, a table, a sentence for what failed."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from rankaae_stream.past.archive import open_archive
+from rankaae_stream.past.selection import Selection
+from rankaae_stream.profile import Profile, load_profile
+from rankaae_stream.replay import Outcome, Replayed, replay
+from rankaae_stream.show.table import report_table
+
+__all__ = ["run_replay"]
+
+
+def run_replay(
+    console: Console,
+    source: str,
+    *,
+    profile: str | Path = "sim",
+    selection: Selection | None = None,
+    dry_run: bool = False,
+) -> bool:
+    """Replay an archive and show what became of it.
+
+    Parameters
+    ----------
+    console : Console
+    source : str
+        See `archives.open_archive`.
+    profile : str or Path
+    selection : Selection, optional
+    dry_run : bool
+        Answer only; nothing is published.
+
+    Returns
+    -------
+    bool
+        Whether all that was asked for was read and published; refusals are answers.
+
+    Raises
+    ------
+    ConfigurationError
+        When the archive cannot be opened, or the profile, a model or the Tiled
+        key is wrong.
+    """
+    settings = load_profile(profile)
+    secret = settings.tiled_api_key
+    own = settings.tiled.uri, secret.get_secret_value() if secret else None
+    wanted = selection or Selection()
+    with console.status(f"opening {escape(source)}"):
+        archive = open_archive(source, wanted, own)
+    with archive, _progress(console) as progress:
+        task = progress.add_task("replaying", total=archive.total)
+
+        done = replay(
+            archive.runs,
+            settings,
+            dry_run=dry_run,
+            selection=wanted,
+            told=lambda _: progress.advance(task),
+            sending=lambda left: progress.update(task, description=f"publishing, {left} left"),
+        )
+        progress.update(task, description="replayed")
+    _show(console, done, dry_run)
+    for line in _lines(done, settings, source, dry_run):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return not done.failed and bool(done.outcomes)
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("runs"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def _show(console: Console, done: Replayed, dry_run: bool) -> None:
+    rows = [(outcome, report) for outcome in done.outcomes for report in outcome.reports]
+    if not rows:
+        return
+    rows.sort(key=lambda row: float(row[0].start.get("time", 0.0)))
+    title = "What would be published" if dry_run else "What the archive's runs say"
+    reports = [report for _, report in rows]
+    console.print(report_table(reports, [_label(outcome) for outcome, _ in rows], title))
+
+
+def _label(outcome: Outcome) -> str:
+    """The sample, with the beginning of the uid that --uid takes."""
+    sample = str(outcome.start.get("sample_name", "")).strip()
+    return f"{sample} ({outcome.name[:8]})" if sample else outcome.name[:8]
+
+
+def _lines(done: Replayed, profile: Profile, source: str, dry_run: bool) -> Iterator[str]:
+    """What the table does not say."""
+    reports = [report for outcome in done.outcomes for report in outcome.reports]
+    refused = sum(report.refusal is not None for report in reports)
+    where = f"{profile.tiled.node!r} at {profile.tiled.uri}"
+    if reports:
+        fate = "nothing was published" if dry_run else f"published to {where}"
+        if not dry_run and (done.unsent or done.rejected):
+            fate = f"not all of them published to {where}"
+        yield f"{len(reports) - refused} answered, {refused} refused; {fate}."
+    for reason, count in Counter(o.skipped for o in done.outcomes if o.skipped).items():
+        yield f"{count} skipped: {reason}."
+    for outcome in done.outcomes:
+        if outcome.problem:
+            yield f"not answered: {outcome.name}: {outcome.problem}"
+    for uid in done.missing:
+        yield f"no run of {source} has a uid that begins with {uid}."
+    if done.lost:
+        yield (
+            f"the archive could not be read to its end: {done.lost}; start again when it is "
+            "back: what is published stays as it is."
+        )
+    if done.foils_unknown:
+        yield (
+            f"which foil a run without one was answered with is known of this archive and "
+            f"{profile.spool.expanduser()} only: {profile.tiled.uri} could not be asked "
+            f"({done.foils_unknown})."
+        )
+    if done.unsent:
+        yield (
+            f"{done.unsent} results stay in {profile.spool.expanduser()} ({done.failing}); they "
+            "are sent by the next session or replay with this profile."
+        )
+    if done.rejected:
+        yield f"{done.rejected} results were not taken and lie in {profile.spool.expanduser()}."
+    if not done.outcomes and not done.lost and not done.missing:
+        yield f"no run of {source} is among those asked for."

@@ -1,0 +1,164 @@
+"""`rankaae-stream spool`: what waits, what a sink did not take, and sending it again."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.profile import Profile, load_profile
+from rankaae_stream.results.outlet import Outlet, tiled_folder
+from rankaae_stream.results.spool import Entry, Spool, entries
+
+__all__ = ["run_list", "run_send"]
+
+PATIENCE = 20.0
+"""Seconds without one result leaving after which sending ends."""
+
+
+def run_list(
+    console: Console, profile: str | Path = "sim", *, sent: int = 5, now: float | None = None
+) -> None:
+    """Show every sink's spool of a profile.
+
+    Parameters
+    ----------
+    console : Console
+    profile : str or Path
+    sent : int
+        How many of the results that were sent to show, the newest.
+    now : float, optional
+        Seconds since the epoch.
+    """
+    settings = load_profile(profile)
+    root = settings.spool.expanduser()
+    now = time.time() if now is None else now
+    folders = sorted(path for path in root.glob("*") if path.is_dir())
+    for folder in folders:
+        found = entries(folder)
+        states = [entry.state for entry in found]
+        console.print(_table(folder, found, sent, now))
+        said = ", ".join(f"{states.count(one)} {one}" for one in ("waiting", "rejected", "sent"))
+        if len(states) > states.count("sent"):
+            # Only a session has the other sinks: they are functions of its own.
+            ours = folder == tiled_folder(settings)
+            said += "; " + (
+                "send them again with: rankaae-stream spool send"
+                if ours
+                else "the next session with this sink sends what waits"
+            )
+        console.print(said, highlight=False, soft_wrap=True)
+    if not folders:
+        console.print(f"nothing was ever spooled in {escape(str(root))}", soft_wrap=True)
+
+
+def run_send(console: Console, profile: str | Path = "sim", *, patience: float = PATIENCE) -> bool:
+    """Send to Tiled what waits and what it did not take before.
+
+    Parameters
+    ----------
+    console : Console
+    profile : str or Path
+    patience : float
+        Seconds without one result leaving after which sending ends.
+
+    Returns
+    -------
+    bool
+        Whether all of it is in Tiled now.
+
+    Raises
+    ------
+    ConfigurationError
+        When there is no key, or a session or another sender has the spool.
+    """
+    settings = load_profile(profile)
+    settings.api_key()
+    folder = tiled_folder(settings)
+    if not folder.is_dir():
+        console.print(f"nothing was ever spooled in {escape(str(folder))}", soft_wrap=True)
+        return True
+    total = _make_wait(folder)
+    # What waits in the spool is sent by any outlet of the profile.
+    outlet = Outlet(settings)
+    with _progress(console) as progress:
+        task = progress.add_task("sending", total=total)
+        outlet.drain(patience, lambda left: progress.update(task, completed=total - left))
+        failing, rejected = outlet.failing, outlet.rejected
+        unsent = outlet.close(1.0)
+        progress.update(task, completed=total - unsent)
+    for line in _lines(settings, total, unsent, rejected, failing):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return not (unsent or rejected)
+
+
+def _make_wait(folder: Path) -> int:
+    """Let rejected results wait again; how many wait then."""
+    spool = Spool(folder)
+    try:
+        if not spool.owner:
+            raise ConfigurationError(
+                f"a running session or replay has the spool {folder} and sends what waits there "
+                "by itself; end it, or see its status(), and try again"
+            )
+        for entry in entries(folder):
+            if entry.state == "rejected":
+                spool.restore(entry.uid)
+        return len(spool.waiting())
+    finally:
+        spool.close()
+
+
+def _lines(profile: Profile, total: int, unsent: int, rejected: int, failing: str) -> Iterator[str]:
+    where = f"{profile.tiled.node!r} at {profile.tiled.uri}"
+    yield f"{total - unsent - rejected} of {total} results are in {where} now."
+    if unsent:
+        yield f"{unsent} still wait: {failing or 'there was not enough time; try again'}."
+    if rejected:
+        yield f"{rejected} were not taken; rankaae-stream spool lists why."
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("results"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def _table(folder: Path, found: Sequence[Entry], sent: int, now: float) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table.title, table.title_justify = escape(str(folder)), "left"
+    for name in ("state", "age", "element", "sample"):
+        table.add_column(name, no_wrap=name != "sample")
+    table.add_column("result", no_wrap=True)
+    table.add_column("reason", overflow="fold")
+    done = [entry for entry in found if entry.state == "sent"][-sent:] if sent > 0 else []
+    for entry in [one for one in found if one.state != "sent"] + done:
+        style = {"rejected": "bold red", "waiting": "bold", "sent": "dim"}[entry.state]
+        start = entry.start
+        table.add_row(
+            f"[{style}]{entry.state}[/]",
+            _age(now - entry.written),
+            escape(str(start.get("element", "?"))),
+            escape(str(start.get("sample_name", "") or start.get("scan_id", ""))),
+            escape(entry.uid[:8]),
+            escape(entry.reason),
+        )
+    return table
+
+
+def _age(seconds: float) -> str:
+    """The largest unit that says it: 12 s, 5 min, 3 h, 2 d."""
+    for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0.0):.0f} s"

@@ -1,0 +1,100 @@
+"""Find, check and load model folders: every hash agrees, or nothing is loaded."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from rankaae_stream import resources
+from rankaae_stream.errors import ModelError
+from rankaae_stream.model.card import ModelCard
+from rankaae_stream.model.networks import Model
+
+__all__ = ["checked_files", "load_model", "newest_models", "shipped_models"]
+
+
+def shipped_models() -> dict[str, str]:
+    """Models this version knows: ``<edge>/<version>`` to the sha256 of its card."""
+    index = resources.folder("models") / "index.json"
+    try:
+        return dict(json.loads(_read(index)))
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"{index} is not an index of models ({error}); reinstall rankaae-stream"
+        ) from error
+
+
+def load_model(path: Path, expected_id: str, device: str = "auto") -> Model:
+    """Load a model folder, or say what is wrong with it.
+
+    Parameters
+    ----------
+    path : Path
+        Folder with card.json and the files it names.
+    expected_id : str
+        sha256 of card.json, from the shipped index or pinned in the profile.
+    device : {"auto", "cpu", "cuda"}
+
+    Raises
+    ------
+    ModelError
+        When a file is missing or its hash differs.
+    """
+    card, contents = checked_files(path, expected_id)
+    return Model(card, contents["encoder.onnx"], contents["decoder.onnx"], device)
+
+
+def checked_files(path: Path, expected_id: str | None) -> tuple[ModelCard, dict[str, bytes]]:
+    """The card of a model folder and the files it names, every hash compared.
+
+    Parameters
+    ----------
+    path : Path
+    expected_id : str or None
+        None takes the card as it is: a model that no index knows.
+
+    Raises
+    ------
+    ModelError
+        When a file is missing or its hash differs.
+    """
+    card = ModelCard.from_bytes(_read(path / "card.json"), str(path / "card.json"))
+    if expected_id is not None and card.id != expected_id:
+        raise ModelError(
+            f"{path / 'card.json'} has sha256 {card.id}, expected {expected_id}: the card was "
+            "altered or is unknown to this version; reinstall rankaae-stream, or pin this id in "
+            "the profile's [models] table if the model is your own"
+        )
+    contents: dict[str, bytes] = {}
+    for name, expected in card.files.items():
+        if Path(name).name != name:
+            raise ModelError(f"{path / 'card.json'} names {name!r}; files must lie beside the card")
+        contents[name] = _read(path / name)
+        found = hashlib.sha256(contents[name]).hexdigest()
+        if found != expected:
+            raise ModelError(
+                f"{path / name} has sha256 {found}, its card says {expected}: the file was "
+                "altered or damaged; reinstall rankaae-stream or export the model again"
+            )
+    missing = {"encoder.onnx", "decoder.onnx"} - contents.keys()
+    if missing:
+        raise ModelError(f"{path / 'card.json'} names no {' and no '.join(sorted(missing))}")
+    return card, contents
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"cannot read {path} ({error.strerror}); reinstall rankaae-stream or give the profile "
+            "a model folder that exists"
+        ) from error
+
+
+def newest_models() -> dict[str, tuple[Path, str]]:
+    """Folder and id of the newest shipped model of every edge, ``fe-k``."""
+    root = resources.folder("models")
+    # Versions are dates, so the last of an edge in alphabetical order is the newest.
+    return {
+        key.split("/")[0]: (root / key, digest) for key, digest in sorted(shipped_models().items())
+    }

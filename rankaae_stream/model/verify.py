@@ -1,0 +1,116 @@
+"""Whether a model folder is what its card says, and computes what it computed when it was made."""
+
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankaae_stream.errors import ModelError
+from rankaae_stream.model.card import ModelCard
+from rankaae_stream.model.folder import checked_files
+from rankaae_stream.model.networks import Model
+
+__all__ = ["TOLERANCE", "Verified", "largest_difference", "verify_model"]
+
+TOLERANCE = 5e-5
+"""Largest difference allowed between torch and ONNX: absolute below 1, relative above.
+
+Single precision, summed in the order that each processor's kernels like best: the same
+networks differed by 1.0e-5 on one machine and 1.1e-5 on another. A latent moves by about 1
+over a descriptor's range, so this is a ten-thousandth of the narrowest interval."""
+
+AGAIN = "reinstall rankaae-stream or export the model again"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verified:
+    """A model whose files and numbers agree.
+
+    `latent_difference` and `flat_difference` are the largest that encoder and decoder
+    show from the golden pair; `spectra` says how many that holds.
+    """
+
+    card: ModelCard
+    spectra: int
+    latent_difference: float
+    flat_difference: float
+
+
+def verify_model(path: Path, expected_id: str | None) -> Verified:
+    """Compare every hash, and run the golden pair through encoder and decoder.
+
+    Parameters
+    ----------
+    path : Path
+        Folder with card.json and the files it names.
+    expected_id : str or None
+        sha256 of card.json; None for a model that no index knows.
+
+    Returns
+    -------
+    Verified
+
+    Raises
+    ------
+    ModelError
+        When a file is missing, altered or unreadable, or a number differs by more
+        than `TOLERANCE`; names the file and the fix.
+    """
+    card, contents = checked_files(path, expected_id)
+    if "golden.npz" not in contents:
+        raise ModelError(
+            f"{path / 'card.json'} names no golden.npz, so nothing tells what the graphs should "
+            f"compute; {AGAIN}"
+        )
+    flat, latent, reconstruction = _golden(contents["golden.npz"], card, path / "golden.npz")
+    try:
+        model = Model(card, contents["encoder.onnx"], contents["decoder.onnx"], "cpu")
+        encoded, decoded = model.encode(flat), model.decode(latent)
+    except Exception as error:  # ONNX Runtime's errors share no class of their own
+        raise ModelError(
+            f"{path}: encoder.onnx or decoder.onnx does not run ({error}); {AGAIN}"
+        ) from error
+    return Verified(
+        card,
+        len(flat),
+        _difference(encoded, latent, path / "encoder.onnx"),
+        _difference(decoded, reconstruction, path / "decoder.onnx"),
+    )
+
+
+def _golden(content: bytes, card: ModelCard, where: Path) -> list[NDArray[np.floating]]:
+    """Spectra (n, g), their latents (m, n, l) and reconstructions (m, n, g)."""
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as golden:
+            flat, latent, curves = (golden[key] for key in ("flat", "latent", "reconstruction"))
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{where} holds no golden pair ({error}); {AGAIN}") from error
+    n, points = flat.shape[0] if flat.ndim else 0, card.grid.points
+    wanted = (n, points), (card.members, n, card.latent), (card.members, n, points)
+    found = flat.shape, latent.shape, curves.shape
+    if n == 0 or found != wanted:
+        raise ModelError(
+            f"{where} holds arrays of {found}, its card asks for {wanted} with at least one "
+            f"spectrum; {AGAIN}"
+        )
+    return [flat, latent, curves]
+
+
+def largest_difference(found: NDArray[np.floating], wanted: NDArray[np.floating]) -> float:
+    """What `TOLERANCE` bounds, over arrays of one shape; NaN where one has it."""
+    return float((np.abs(found - wanted) / np.maximum(1.0, np.abs(wanted))).max())
+
+
+def _difference(found: NDArray[np.floating], wanted: NDArray[np.floating], where: Path) -> float:
+    if found.shape != wanted.shape:
+        raise ModelError(f"{where} gives {found.shape}, golden.npz has {wanted.shape}; {AGAIN}")
+    largest = largest_difference(found, wanted)
+    if not largest <= TOLERANCE:
+        raise ModelError(
+            f"{where} differs from golden.npz by {largest:.2g}, at most {TOLERANCE:.0e} allowed; "
+            f"another onnxruntime may help (pip install --upgrade onnxruntime), else {AGAIN}"
+        )
+    return largest

@@ -1,0 +1,226 @@
+"""Where stored runs lie: a Tiled catalog, or files of documents.
+
+An archive is opened by its name, a Tiled address or a path, and yields runs that
+have `start` and `documents()`.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.layouts.base import Document
+from rankaae_stream.past.in_files import ENDINGS, Damaged, read_runs
+from rankaae_stream.past.selection import Selection, meanings
+from rankaae_stream.results.sinks import Unavailable
+from rankaae_stream.results.tiled_client import open_context
+
+__all__ = ["Archive", "catalogs_of", "documents_of", "open_archive", "sentence_of"]
+
+KEY_VARIABLE = "TILED_API_KEY"
+READ_TIMEOUT = 60.0
+"""Seconds that a server may take to put one run's documents together."""
+
+
+class Archive:
+    """Stored runs under one name; a context manager.
+
+    Attributes
+    ----------
+    name : str
+    runs : iterable
+        Each with `start` and `documents()`.
+    total : int
+        About how many there are; files count as one run each.
+    """
+
+    def __init__(self, name: str, runs: Iterable[Any], total: int, context: Any = None) -> None:
+        self.name = name
+        self.runs = runs
+        self.total = total
+        self._context = context
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._context is not None:
+            self._context.close()
+
+
+def open_archive(source: str, selection: Selection, own: tuple[str, str | None]) -> Archive:
+    """Open an archive by its name.
+
+    Parameters
+    ----------
+    source : str
+        ``http(s)://server#container`` or the node's address as Tiled's interface
+        or its web page show it; or a file or folder of documents
+        (``*.jsonl``, ``*.msgpack``).
+    selection : Selection
+        A Tiled server is asked for these only; files are all read.
+    own : (uri, key)
+        The server of the results and its key, which is for no other server.
+
+    Raises
+    ------
+    ConfigurationError
+        When there is no such archive, or it does not let us in.
+    """
+    if source.startswith(("http://", "https://")):
+        return _open_tiled(source, selection, own)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        paths = sorted(item for ending in ENDINGS for item in path.rglob(f"*{ending}"))
+        if not paths:
+            raise ConfigurationError(f"{path} holds no {' or '.join(ENDINGS)} files")
+    elif path.suffix in ENDINGS and path.is_file():
+        paths = [path]
+    elif path.is_file():
+        raise ConfigurationError(f"{path} is no archive; its name must end in {_either(ENDINGS)}")
+    else:
+        raise ConfigurationError(
+            f"no archive {source!r}: neither a file or folder nor a Tiled address, "
+            "such as http://127.0.0.1:8000#raw"
+        )
+    return Archive(str(path), (run for item in paths for run in read_runs(item)), len(paths))
+
+
+def catalogs_of(uri: str, own: tuple[str, str | None]) -> list[str]:
+    """Addresses of the catalogs of bluesky runs on a Tiled server, as `open_archive` takes them.
+
+    Two levels deep, and of many containers the first hundred.
+
+    Raises
+    ------
+    ConfigurationError
+        When the server does not answer or does not let us in.
+    """
+    from httpx import HTTPError
+    from tiled.client.constructors import from_context
+
+    context = None
+    try:
+        same = urlsplit(uri).netloc == urlsplit(own[0]).netloc
+        context, _ = open_context(uri, own[1] if same else None, READ_TIMEOUT)
+        found = list(_catalogs_below(from_context(context), [], 2))
+    except (Unavailable, HTTPError) as error:
+        keys = f"the key comes from RANKAAE_STREAM_TILED_API_KEY, else from {KEY_VARIABLE}"
+        raise ConfigurationError(f"cannot look for runs at {uri}: {error}; {keys}") from error
+    finally:
+        if context is not None:
+            context.close()
+    return [f"{uri.rstrip('/')}#{'/'.join(path)}" for path in found]
+
+
+def documents_of(run: Any) -> list[tuple[str, Document]]:
+    """All (name, document) of a run, read whole: what is damaged answers nothing."""
+    return [
+        (name, doc)
+        for name, doc in (run.documents() if hasattr(run, "documents") else run)
+        # Of a run without an end Tiled makes an empty stop document.
+        if name != "stop" or (doc and doc.get("run_start"))
+    ]
+
+
+def sentence_of(error: Exception) -> str:
+    """Why a run could not be read, in one sentence."""
+    if isinstance(error, (Damaged, Unavailable)):
+        return str(error)
+    text = " ".join(str(error).split())[:300]
+    if "406" in text:
+        return (
+            "Tiled does not hand out documents; its configuration needs, under media_types, "
+            "BlueskyRun: {application/json-seq: bluesky_tiled_plugins.exporters:json_seq_exporter}"
+        )
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+# ---- Tiled ---------------------------------------------------------------------------
+
+
+def _open_tiled(source: str, selection: Selection, own: tuple[str, str | None]) -> Archive:
+    from tiled.client.constructors import from_context
+
+    parts = urlsplit(source)
+    if parts.query or "@" in parts.netloc:
+        raise ConfigurationError(
+            f"a Tiled address holds no key; take it out and set it in the environment: "
+            f"export {KEY_VARIABLE}=..."
+        )
+    path = parts.path.replace("/ui/browse", "/api/v1/metadata", 1)
+    address = parts._replace(path=path, fragment="").geturl()
+    same = parts.netloc == urlsplit(own[0]).netloc
+    context = None
+    try:
+        context, node = open_context(address, own[1] if same else None, READ_TIMEOUT)
+        if not context.authenticated and context.server_info.authentication.required:
+            raise ConfigurationError(
+                f"Tiled at {address} wants a key; set it in the environment: "
+                f"export {KEY_VARIABLE}=..."
+            )
+        node += [part for part in parts.fragment.split("/") if part]
+        catalog = _catalog(from_context(context), node, address)
+        if hasattr(catalog, "documents"):
+            return Archive(source, [catalog], 1, context)
+        found = _narrowed(catalog, selection)
+        runs = (run for one in found for run in one.values())
+        return Archive(source, runs, sum(len(one) for one in found), context)
+    except BaseException as error:
+        if context is not None:
+            context.close()
+        if isinstance(error, ConfigurationError) or not isinstance(error, Exception):
+            raise
+        said = str(error) if isinstance(error, Unavailable) else f"{type(error).__name__}: {error}"
+        raise ConfigurationError(f"cannot open {source}: {said}") from error
+
+
+def _catalog(root: Any, node: list[str], address: str) -> Any:
+    """The container of runs, or one run, that a path leads to."""
+    client = root
+    for part in node:
+        try:
+            client = client[part]
+        except (KeyError, ValueError) as error:
+            raise ConfigurationError(
+                f"Tiled at {address} has no {part!r} under /{'/'.join(node)} that the key may see"
+            ) from error
+    names = {spec.name for spec in getattr(client, "specs", ())}
+    if not names & {"CatalogOfBlueskyRuns", "BlueskyRun"}:
+        inside = sorted(str(key) for key in client)[:10] if hasattr(client, "keys") else []
+        raise ConfigurationError(
+            f"/{'/'.join(node)} at {address} is no catalog of bluesky runs; it holds "
+            f"{', '.join(inside) or 'nothing'}; name the catalog after a #, such as "
+            f"{address.rstrip('/')}#{'/'.join([*node, 'raw'])}"
+        )
+    return client
+
+
+def _catalogs_below(node: Any, path: list[str], depth: int) -> Iterator[list[str]]:
+    names = {spec.name for spec in getattr(node, "specs", ())}
+    if "CatalogOfBlueskyRuns" in names:
+        yield path
+    elif depth and hasattr(node, "items"):
+        for key, child in itertools.islice(node.items(), 100):
+            yield from _catalogs_below(child, [*path, str(key)], depth - 1)
+
+
+def _narrowed(catalog: Any, selection: Selection) -> list[Any]:
+    """Searches that together hold every run of the selection."""
+    from tiled.queries import Comparison, In, Like
+
+    if selection.since is not None:
+        catalog = catalog.search(Comparison("ge", "start.time", selection.since))
+    if selection.until is not None:
+        catalog = catalog.search(Comparison("lt", "start.time", selection.until))
+    for key, text in selection.where:
+        catalog = catalog.search(In(f"start.{key}", meanings(text)))
+    if not selection.uids:
+        return [catalog]
+    return [catalog.search(Like("start.uid", f"{uid}%")) for uid in selection.uids]
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(names)

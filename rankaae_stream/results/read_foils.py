@@ -1,0 +1,146 @@
+"""What published results in Tiled say of foils, for a replay on a machine that never saw them."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from rankaae_stream.report import FoilShift, result_uid
+from rankaae_stream.results.tiled_client import open_context
+from rankaae_stream.spectra.foils import AcceptedFoil, Use
+
+__all__ = ["PublishedFoils"]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+TIMEOUT = 10.0
+"""Seconds that the server may take for one answer."""
+LONGEST = 86_400.0
+"""A run that began longer ago than this before the oldest foil has ended before it, s."""
+LOOK_AT = 40
+"""Newest results that are looked at: overlapping runs end in another order than they begin."""
+
+
+class PublishedFoils:
+    """The container of results, asked only, and only when a run has no foil.
+
+    Parameters
+    ----------
+    uri, node : str
+        Server and container.
+    api_key : str or None
+        None for a server that lets everyone read.
+    settings : str
+        Hash of the settings that results have to be made with.
+
+    Attributes
+    ----------
+    failing : str
+        Why it could not be asked, or empty; then it is not asked again.
+    """
+
+    def __init__(self, uri: str, node: str, api_key: str | None, settings: str) -> None:
+        self._uri, self._node, self._api_key = uri, node, api_key
+        self._settings = settings
+        self._context: Any = None
+        self._results: Any = None
+        self.failing = ""
+
+    def used(self, result: str) -> Use | None:
+        """What the result of that uid was made with; None where there is none that tells."""
+        return self._asked(lambda: self._used(result))
+
+    def latest(self, edge: str, began: float, max_age: float) -> AcceptedFoil | None:
+        """The latest foil before a run began, at most `max_age` hours old."""
+        return self._asked(lambda: self._latest(edge, began, max_age))
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._context is not None:
+            self._context.close()
+
+    def _used(self, result: str) -> Use | None:
+        try:
+            found = self._container()[result].metadata
+        except KeyError:
+            return None
+        shift = _shift_of(found)
+        if shift is None:
+            return None
+        run, own = shift["calibration_run"], found["start"]["original_run_uid"]
+        if not run:
+            return Use(None)
+        if run == own:
+            return None  # its own foil was accepted once, and is not now: no earlier one tells
+        from tiled.queries import Key
+
+        there = self._container().search(Key("start.original_run_uid") == run)
+        foil = self._newest(there.values(), began=None)
+        return Use(foil) if foil is not None else None
+
+    def _latest(self, edge: str, began: float, max_age: float) -> AcceptedFoil | None:
+        from tiled.queries import Comparison, Key
+
+        element, shell = edge.split()
+        oldest = began - 3600.0 * max_age
+        found = (
+            self._container()
+            .search(Key("start.element") == element)
+            .search(Key("start.edge") == shell)
+            .search(Comparison("ge", "start.time", oldest - LONGEST))
+            .search(Comparison("le", "start.time", began))
+            .search(Key("stop.summary.energy_shift.calibration_age") == 0.0)
+            .search(Comparison("gt", "stop.summary.energy_shift.foil.uncertainty", 0.0))
+            .sort(("start.time", -1))
+        )
+        foil = self._newest(found.values().head(LOOK_AT), began)
+        return foil if foil is not None and foil.time > oldest else None
+
+    def _newest(self, runs: Iterable[Any], began: float | None) -> AcceptedFoil | None:
+        found = [foil for run in runs if (foil := self._accepted(run.metadata)) is not None]
+        found = [foil for foil in found if began is None or foil.time <= began]
+        return max(found, key=lambda foil: foil.order, default=None)
+
+    def _accepted(self, metadata: Mapping[str, Any]) -> AcceptedFoil | None:
+        """The foil of a result's own run, if it was accepted under the same settings."""
+        start, shift = metadata["start"], _shift_of(metadata)
+        if shift is None or shift["foil"] is None:
+            return None
+        run, model = start["original_run_uid"], (start.get("model") or {}).get("id", "")
+        uid = result_uid(run, start["channel"], start["sweep"], model, self._settings)
+        if shift["calibration_run"] != run or uid != start["uid"]:
+            return None
+        return AcceptedFoil(
+            f"{start['element']} {start['edge']}",
+            run,
+            float(metadata["stop"]["time"]),
+            start["sweep"],
+            start["channel"],
+            FoilShift(**shift["foil"]),
+        )
+
+    def _asked(self, ask: Callable[[], T | None]) -> T | None:
+        if self.failing:
+            return None
+        try:
+            return ask()
+        except Exception as error:  # noqa: BLE001 - whatever it says, runs are answered without it
+            self.failing = " ".join(f"{error or type(error).__name__}".split())[:300]
+            logger.warning("published results cannot be asked for foils: %s", self.failing)
+            return None
+
+    def _container(self) -> Any:
+        if self._results is None:
+            from tiled.client.constructors import from_context
+
+            self._context, path = open_context(self._uri, self._api_key, TIMEOUT)
+            self._results = from_context(self._context, node_path_parts=path)[self._node]
+        return self._results
+
+
+def _shift_of(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The shift of a complete result that got as far as its axis, else None."""
+    summary = (metadata.get("stop") or {}).get("summary") or {}
+    shift = summary.get("energy_shift") or {}
+    return shift if shift.get("uncertainty") is not None else None

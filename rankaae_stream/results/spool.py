@@ -1,0 +1,184 @@
+"""The spool: every final result, complete and on the disk before a sink sees it."""
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rankaae_stream.results.compose import ResultRun
+
+try:
+    import fcntl
+except ImportError:  # Windows: leftovers are then taken up without a lock
+    fcntl = None
+
+__all__ = ["Entry", "Spool", "entries"]
+
+State = Literal["waiting", "rejected", "sent"]
+
+SUBFOLDERS: dict[State, str] = {"waiting": ".", "rejected": "rejected", "sent": "sent"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A result in a spool, as a person looks for it.
+
+    Attributes
+    ----------
+    uid : str
+    state : {"waiting", "rejected", "sent"}
+    written : float
+        Seconds since the epoch.
+    start : dict
+        The result's start document; empty where the file is damaged.
+    reason : str
+        Why a sink did not take it.
+    """
+
+    uid: str
+    state: State
+    written: float
+    start: dict[str, Any]
+    reason: str = ""
+
+
+def entries(folder: Path) -> list[Entry]:
+    """What lies in a spool's folder, oldest first; nobody is disturbed by the look."""
+    found = [
+        _entry(path, state)
+        for state, sub in SUBFOLDERS.items()
+        for path in (folder / sub).glob("*.jsonl")
+    ]
+    return sorted((one for one in found if one is not None), key=lambda one: one.written)
+
+
+def _entry(path: Path, state: State) -> Entry | None:
+    reason = ""
+    try:
+        written = path.stat().st_mtime
+        with path.open(encoding="utf-8") as file:
+            first = file.readline()
+        if state == "rejected":
+            with contextlib.suppress(FileNotFoundError):
+                reason = path.with_suffix(REASON).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None  # sent meanwhile
+    except (OSError, UnicodeDecodeError) as error:
+        return Entry(path.stem, state, 0.0, {}, f"cannot be read: {error}")
+    try:
+        name, start = json.loads(first)
+    except (ValueError, TypeError):
+        name, start = "", {}
+    whole = name == "start" and isinstance(start, dict)
+    return Entry(path.stem, state, written, start if whole else {}, reason)
+
+
+REASON = ".reason"
+"""Suffix of the file beside a rejected result that says why."""
+
+
+class Spool:
+    """A folder of final results: waiting, sent, and those a sink will not take.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when it does not exist, readable by its owner only.
+    keep : int
+        How many sent results stay for a look.
+
+    Raises
+    ------
+    OSError
+        When the folder cannot be made or written.
+    """
+
+    def __init__(self, folder: Path, keep: int = 1000) -> None:
+        self.folder = folder
+        self._keep = keep
+        for path in (folder, folder / "sent", folder / "rejected"):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Listed once: a folder of a thousand files is not read again for each result.
+        kept = sorted((folder / "sent").glob("*.jsonl"), key=lambda p: p.stat().st_mtime_ns)
+        self._sent = dict.fromkeys(path.stem for path in kept)
+        self._lock_file = (folder / "lock").open("a")
+        self.owner = self._lock()
+
+    def add(self, run: ResultRun) -> None:
+        """Write a result complete, and on the disk, before anyone is told."""
+        path = self.folder / f"{run.uid}.jsonl"
+        temporary = path.with_suffix(".part")
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                for item in run.documents():
+                    file.write(json.dumps(item) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)  # half of it helps nobody, least a full disk
+            raise
+        self._sync_folder()
+
+    def waiting(self) -> list[str]:
+        """Uids of results not yet sent, oldest first."""
+        found = [(path.stat().st_mtime_ns, path.stem) for path in self.folder.glob("*.jsonl")]
+        return [uid for _, uid in sorted(found)]
+
+    def read(self, uid: str) -> ResultRun:
+        """A result as it was written."""
+        text = (self.folder / f"{uid}.jsonl").read_text(encoding="utf-8")
+        return ResultRun(**dict(json.loads(line) for line in text.splitlines()))
+
+    def sent(self, uid: str) -> None:
+        """Mark a result as sent."""
+        self._move(uid, "sent")
+        self._sent.pop(uid, None)
+        self._sent[uid] = None
+        while len(self._sent) > self._keep:
+            oldest = next(iter(self._sent))
+            del self._sent[oldest]
+            (self.folder / "sent" / f"{oldest}.jsonl").unlink(missing_ok=True)
+
+    def rejected(self, uid: str, reason: str = "") -> None:
+        """Put aside a result that the sink will not take, for a person to look at."""
+        self._move(uid, "rejected")
+        (self.folder / "rejected" / f"{uid}{REASON}").write_text(reason, encoding="utf-8")
+
+    def restore(self, uid: str) -> None:
+        """Let a rejected result wait again."""
+        aside = self.folder / "rejected" / f"{uid}.jsonl"
+        with contextlib.suppress(FileNotFoundError):
+            aside.replace(self.folder / aside.name)
+        aside.with_suffix(REASON).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Give up the folder."""
+        self._lock_file.close()
+
+    def _move(self, uid: str, to: str) -> None:
+        path = self.folder / f"{uid}.jsonl"
+        with contextlib.suppress(FileNotFoundError):
+            path.replace(self.folder / to / path.name)
+
+    def _sync_folder(self) -> None:
+        """Bring the new name to the disk too; Windows has no such call."""
+        if fcntl is not None:
+            descriptor = os.open(self.folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def _lock(self) -> bool:
+        """Whether this process may send what others left here."""
+        if fcntl is None:
+            return True
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True

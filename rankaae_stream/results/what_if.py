@@ -1,0 +1,123 @@
+"""What-if curves: how a spectrum changes with one descriptor, as a run of its own.
+
+Written once a model, so that whoever reads results from Tiled alone can move a
+descriptor and see the curve move: the difference to the mean curve, added to a
+measured spectrum's reconstruction, is what the model expects there.
+"""
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from rankaae_stream.model.card import ModelCard, Output
+from rankaae_stream.results.compose import STREAM, ResultRun, data_key
+from rankaae_stream.spectrum import Floats
+
+__all__ = ["PURPOSE", "compose_what_if", "what_if_uid"]
+
+PURPOSE = "what-if curves by rankaae-stream"
+
+STEPS = 21
+"""Values a descriptor takes from one end of what the model has learned to the other."""
+
+DIGITS = 5
+"""Decimals kept of a curve whose edge step is 1; noise is far above."""
+
+
+def what_if_uid(model_id: str) -> str:
+    """Uid of the run with a model's curves."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"rankaae-stream what-if:{model_id}"))
+
+
+def compose_what_if(
+    card: ModelCard, mean: Floats, curves: Callable[[str, Floats], Floats]
+) -> ResultRun:
+    """A model's what-if curves as a run, the same documents each time.
+
+    Parameters
+    ----------
+    card : ModelCard
+    mean : (grid,) array
+        The model's mean curve, flat on its grid.
+    curves : callable
+        From a descriptor's name and values (v,), in its unit, to curves (v, grid).
+
+    Returns
+    -------
+    ResultRun
+        One event: `energy_grid` (eV), `mean`, and for each descriptor NAME
+        `NAME_values` (v,) and `NAME_curves` (v, grid).
+    """
+    uid, made = uuid.UUID(what_if_uid(card.id)), _made(card)
+    data: dict[str, Any] = {
+        "energy_grid": (card.edge.e0 + card.grid.relative()).tolist(),
+        "mean": _rounded(mean),
+    }
+    units = {"energy_grid": "eV"}
+    for output in card.outputs:
+        values = np.linspace(*_learned(output), STEPS)
+        data[f"{output.name}_values"] = values.tolist()
+        data[f"{output.name}_curves"] = _rounded(curves(output.name, values))
+        units[f"{output.name}_values"] = output.unit
+    start = {
+        "uid": str(uid),
+        "time": made,
+        "purpose": PURPOSE,
+        # Of no run at all; that it is there keeps these from being taken for a scan.
+        "original_run_uid": "",
+        "element": card.edge.element,
+        "edge": card.edge.shell,
+        "model": {"id": card.id, "name": card.name, "version": card.version},
+        "descriptors": [one._asdict() for one in card.described],
+    }
+    descriptor = {
+        "uid": str(uuid.uuid5(uid, "descriptor")),
+        "run_start": str(uid),
+        "time": made,
+        "name": STREAM,
+        "data_keys": {key: data_key(value, units.get(key, "1")) for key, value in data.items()},
+        "object_keys": {"rankaae_stream": list(data)},
+        "hints": {},
+        "configuration": {},
+    }
+    event = {
+        "uid": str(uuid.uuid5(uid, "event 1")),
+        "descriptor": descriptor["uid"],
+        "time": made,
+        "seq_num": 1,
+        "data": data,
+        "timestamps": dict.fromkeys(data, made),
+        "filled": {},
+    }
+    stop = {
+        "uid": str(uuid.uuid5(uid, "stop")),
+        "run_start": str(uid),
+        "time": made,
+        "exit_status": "success",
+        "reason": "",
+        "num_events": {STREAM: 1},
+    }
+    return ResultRun(start, descriptor, event, stop)
+
+
+def _learned(output: Output) -> tuple[float, float]:
+    """Ends of what the members' maps reach together."""
+    return (
+        min(float(one.value[0]) for one in output.maps),
+        max(float(one.value[-1]) for one in output.maps),
+    )
+
+
+def _rounded(curve: Floats) -> list[Any]:
+    return np.round(curve, DIGITS).tolist()
+
+
+def _made(card: ModelCard) -> float:
+    """The model's date, which is its version, in seconds since the epoch."""
+    try:
+        return datetime.strptime(card.version, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return 0.0

@@ -1,0 +1,63 @@
+"""Run the embedded Tiled server: the program of `tiled_server.EmbeddedServer`'s child process.
+
+Run as a file, ``python -P child.py CONFIGURATION [OPTIONS OF tiled serve config]``, so that
+nothing of the package is imported before Tiled is.
+"""
+
+import gc
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+__all__ = ["KEY_VARIABLE", "main"]
+
+KEY_VARIABLE = "TILED_SINGLE_USER_API_KEY"
+"""Environment variable that hands the key to the child: it is in no process list."""
+
+
+def main(path: str, *options: str) -> None:
+    """Make the catalogs that do not exist yet, and serve until the parent is gone.
+
+    Parameters
+    ----------
+    path : str
+        Tiled's configuration, as `configuration` makes it.
+    *options : str
+        Of ``tiled serve config``.
+    """
+    threading.Thread(target=_follow_the_parent, daemon=True).start()
+    # For the page's router; last, so that no file beside the package replaces a module.
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+    from tiled.commandline.main import main as tiled
+
+    # Tiled's own init_if_not_exists starts one more interpreter a tree, 3 s each.
+    with open(path, encoding="utf-8") as file:
+        for tree in json.load(file)["trees"]:
+            init = ["catalog", "init", "--if-not-exists", tree["args"]["uri"]]
+            tiled(init, standalone_mode=False)
+    # As an argument inside the process the key is in no process list, and Tiled,
+    # which prints a key that it was not given this way, leaves it out of the log.
+    tiled(["serve", "config", path, *options, "--api-key", os.environ[KEY_VARIABLE]])
+
+
+def _follow_the_parent() -> None:
+    """Wait at the pipe from the parent: a byte says that it saw the server answer."""
+    # What the start left, some 400,000 objects, stays for good; searched for garbage with
+    # the rest it held answers up 0.3 s each time, and a listing makes enough objects for
+    # that three times in 5,000 results.
+    while os.read(0, 1):
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
+    # The pipe reports its end when the parent is gone, however it died.
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(5)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,335 @@
+"""The embedded Tiled server: one child process, two trees, real HTTP.
+
+``raw`` takes the scans and ``processed`` the results. Each tree has its own
+catalog and its own table database: two writers on one embedded database lose
+rows or stall. A production beamline has a Tiled server of its own; this one is
+for a demo, for tests and for a single instrument.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from contextlib import suppress
+from ipaddress import ip_address
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.server import child
+from rankaae_stream.server.configuration import TREES, configuration
+
+__all__ = ["EmbeddedServer"]
+
+CONFIG, LOG = "tiled.json", "tiled.log"
+LOG_LINES = 15
+
+
+class EmbeddedServer:
+    """A Tiled server as a child process; a context manager, or start and stop.
+
+    The child runs in its own session, so that Ctrl-C on a scan does not reach
+    it, and ends with its parent, however that ends. Started again after a stop
+    it has the same port, the same key and the same data.
+
+    Parameters
+    ----------
+    directory : Path or str, optional
+        Where the data stay; a temporary directory, removed at the end, where
+        none is given.
+    host, port : str, int
+        Port 0 takes a free one and keeps it over restarts.
+    api_key : str, optional
+        Letters and digits; a random one where none is given. Only the child's
+        environment sees it: no file, no command line, no log.
+    allow_anonymous_access : bool, optional
+        Whether reading needs no key; by default only on a loopback host.
+    timeout : float
+        Seconds that a start may take.
+    readable : sequence of Path
+        Folders from which raw runs' own files are served, HDF5 and those of pizza boxes.
+    extra : dict, optional
+        Further keys of Tiled's configuration, e.g. ``routers``.
+
+    Examples
+    --------
+    >>> with EmbeddedServer() as server:  # doctest: +SKIP
+    ...     RE.subscribe(TiledWriter(server.client("raw"), batch_size=1))
+    """
+
+    def __init__(
+        self,
+        directory: Path | str | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        api_key: str | None = None,
+        allow_anonymous_access: bool | None = None,
+        timeout: float = 60.0,
+        readable: Sequence[Path | str] = (),
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.api_key = api_key or secrets.token_hex(32)
+        if not self.api_key.isalnum():
+            raise ConfigurationError(
+                "the Tiled API key may hold letters and digits only; "
+                "make one with: openssl rand -hex 32"
+            )
+        if allow_anonymous_access is None:
+            allow_anonymous_access = _is_loopback(host)
+        self.allow_anonymous_access = allow_anonymous_access
+        self.timeout = timeout
+        self._readable = tuple(readable)
+        self._extra = dict(extra or {})
+        self._given = Path(directory).expanduser().resolve() if directory is not None else None
+        self._directory: Path | None = self._given
+        self._process: subprocess.Popen[bytes] | None = None
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def directory(self) -> Path:
+        """Where the data, the configuration and the log are."""
+        if self._directory is None:
+            raise ConfigurationError("the embedded Tiled server has no directory before start()")
+        return self._directory
+
+    @property
+    def uri(self) -> str:
+        """Address without the key, e.g. ``http://127.0.0.1:40123``."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        host = f"[{host}]" if ":" in host else host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the running child, None while there is none."""
+        return self._process.pid if self.running and self._process is not None else None
+
+    @property
+    def running(self) -> bool:
+        """Whether the child process is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    def client(self, tree: str) -> Any:
+        """Tiled client of one tree, ``raw`` or ``processed``, with the key to write.
+
+        Asked again it is the same one, after a restart too; `close` closes it.
+        """
+        from tiled.client import from_uri
+
+        if tree not in TREES:
+            raise ConfigurationError(f"no tree {tree!r}; there are {' and '.join(TREES)}")
+        with self._lock:
+            if tree not in self._clients:
+                # The child is on this machine: a proxy in the environment is not for it.
+                self._clients[tree] = from_uri(
+                    f"{self.uri}/api/v1/metadata/{tree}", api_key=self.api_key, trust_env=False
+                )
+            return self._clients[tree]
+
+    def start(self) -> Self:
+        """Start the child and wait until it answers.
+
+        Raises
+        ------
+        ConfigurationError
+            When the port is taken, the directory cannot be used, or the child
+            ends or stays silent; the message holds the last lines of its log.
+        """
+        if self.running:
+            return self
+        self._make_directory()
+        self.port = _free_port(self.host, self.port)
+        try:
+            self._launch()
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def wait(self) -> None:
+        """Return never while the child runs; Ctrl-C ends the waiting, not the child.
+
+        Raises
+        ------
+        ConfigurationError
+            When the child ends by itself; the message holds the last lines of its log.
+        """
+        if self._process is not None:
+            raise self._failed(f"ended with exit code {self._process.wait()}")
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """End the child, by force after `timeout` seconds; data in a given directory stay.
+
+        A temporary directory stays too until `close` or the end of the `with`
+        block, so that the server can be started again.
+        """
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+
+    def close(self) -> None:
+        """Stop, close the clients, and remove the directory where it was a temporary one."""
+        self.stop()
+        with self._lock:
+            for client in self._clients.values():
+                client.context.close()
+            self._clients.clear()
+        if self._given is None and self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory = None
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _make_directory(self) -> None:
+        if self._directory is None:
+            self._directory = Path(tempfile.mkdtemp(prefix="rankaae-stream-"))
+        content = configuration(
+            self._directory,
+            host=self.host,
+            port=self.port,
+            allow_anonymous_access=self.allow_anonymous_access,
+            readable=self._readable,
+        )
+        try:
+            for tree in TREES:
+                (self._directory / tree).mkdir(parents=True, exist_ok=True)
+            with open(self._directory / CONFIG, "w", opener=_private) as file:
+                json.dump(content | self._extra, file, indent=1)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the embedded Tiled server cannot use {self._directory}: {error.strerror}; "
+                "give a directory that you may write to"
+            ) from error
+
+    def _launch(self) -> None:
+        log = self.directory / LOG
+        # -P: nothing in the working directory may stand in for a module
+        command = [sys.executable, "-P", child.__file__, str(self.directory / CONFIG)]
+        command += ["--host", self.host, "--port", str(self.port)]
+        with open(log, "ab", opener=_private) as output:
+            self._process = subprocess.Popen(
+                command,
+                # a plain traceback: its last lines are what the error shows
+                env={
+                    **os.environ,
+                    child.KEY_VARIABLE: self.api_key,
+                    "TYPER_STANDARD_TRACEBACK": "1",
+                },
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + self.timeout
+        while time.monotonic() < deadline:
+            if not self.running:
+                code = self._process.returncode if self._process is not None else None
+                raise self._failed(f"ended with exit code {code}")
+            if self._answers():
+                self._say_started()
+                return
+            time.sleep(0.05)
+        raise self._failed(f"did not answer on {self.uri} within {self.timeout:.0f} s")
+
+    def _say_started(self) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # one that ended since is told where it is asked next
+            self._process.stdin.write(b".")
+            self._process.stdin.flush()
+
+    def _answers(self) -> bool:
+        """Whether a server that knows our key answers (another one would say 401)."""
+        request = urllib.request.Request(
+            f"{self.uri}/api/v1/", headers={"Authorization": f"Apikey {self.api_key}"}
+        )
+        # No proxy: the address is this machine's.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=2.0) as response:
+                return response.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _failed(self, what: str) -> ConfigurationError:
+        lines = (self.directory / LOG).read_text(errors="replace").splitlines()[-LOG_LINES:]
+        text = "\n".join(lines)
+        fix = "its log ends with the reason"
+        if "ModuleNotFoundError" in text:
+            fix = "install what is missing with: pip install 'tiled[client,server]'"
+        elif "address already in use" in text.lower():
+            fix = "another program took the port meanwhile; start again"
+        elif "database" in text.lower():
+            fix = f"{self.directory} may hold data of another Tiled version; give another directory"
+        return ConfigurationError(f"the embedded Tiled server {what}; {fix}:\n{text}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _free_port(host: str, port: int) -> int:
+    """Port to listen on: `port` itself, or a free one for 0.
+
+    Raises
+    ------
+    ConfigurationError
+        When another program listens there, or the host is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # what a server that was just stopped leaves behind is no obstacle
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            raise ConfigurationError(
+                f"the embedded Tiled server cannot listen on {host} port {port}: {error}; "
+                "stop what listens there, or choose port 0 for a free one"
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,167 @@
+"""`rankaae-stream demo`: the whole way through, as somebody sees it who just installed this."""
+
+import ast
+import json
+import subprocess
+import sys
+import urllib.request
+from dataclasses import dataclass
+from functools import cache
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from tiled.queries import Key
+from typer.testing import CliRunner
+
+from rankaae_stream import resources
+from rankaae_stream.commands.cli import app
+from rankaae_stream.commands.demo import run_demo
+from rankaae_stream.dashboard import PATH
+from rankaae_stream.results.compose import PURPOSE
+from rankaae_stream.server.tiled_server import EmbeddedServer
+from rankaae_stream.simulate import series
+
+INDEX = json.loads((resources.folder("models") / "index.json").read_text())
+ELEMENTS = sorted({sample.element for sample in series()})
+
+
+def printed_program(text: str) -> str:
+    """The two lines that the demo prints for reading the results."""
+    lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
+    first = next(i for i, line in enumerate(lines) if line.startswith("from "))
+    return "\n".join(lines[first : first + 2])
+
+
+def test_a_model_is_shipped_to_demonstrate():
+    shipped = {key.split("-")[0].capitalize() for key in INDEX}
+    assert set(ELEMENTS) <= shipped
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """What a demo returned, printed and left behind."""
+
+    rows: list[Any]
+    text: str
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def demonstrate(tmp_path_factory):
+    """A quick demo of one element, run once for all tests that look at it."""
+
+    @cache
+    def run(element: str) -> Demonstration:
+        folder = tmp_path_factory.mktemp(element) / "demo"
+        console = Console(record=True, width=200, file=StringIO())
+        rows = run_demo(console, element=element, quick=True, directory=folder)
+        return Demonstration(rows, console.export_text(), folder)
+
+    return run
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+def test_measured_oxides_are_ranked_by_oxidation_state(demonstrate, element):
+    rows = demonstrate(element).rows
+    assert [row.sample for row in rows] == list(series(element))
+    oxides = [row for row in rows if row.sample.role == "standard"]
+    assert len(oxides) >= 3
+    for row in oxides:
+        assert row.summary["refusal"] is None, row.summary["refusal"]
+        assert row.summary["complete"]
+        assert row.latency > 0
+    states = {
+        row.sample.name: row.summary["estimates"]["oxidation_state"]["value"] for row in oxides
+    }
+    ranked = sorted(oxides, key=lambda row: row.sample.oxidation_state)
+    assert sorted(states, key=states.__getitem__) == [row.sample.name for row in ranked], states
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+def test_a_metal_foil_is_answered_with_a_warning_or_not_at_all(demonstrate, element):
+    foils = [row.summary for row in demonstrate(element).rows if row.sample.role == "foil"]
+    assert bool(foils) == (element == "Fe")
+    for summary in foils:
+        warnings = [f for f in summary["flags"].values() if f["severity"] == "warning"]
+        assert warnings or summary["refusal"], "a metal is outside what oxides teach"
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+def test_the_table_names_every_sample_and_the_folder(demonstrate, element):
+    shown = demonstrate(element)
+    for row in shown.rows:
+        assert row.sample.name in shown.text
+        assert f"{row.latency * 1e3:.0f} ms" in shown.text
+    assert "out_of_domain" in shown.text or element != "Fe"
+    assert str(shown.folder) in shown.text
+
+
+def test_the_two_printed_lines_read_the_results_afterwards(demonstrate):
+    shown = demonstrate("Fe")
+    done = subprocess.run(
+        [sys.executable, "-c", printed_program(shown.text)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert ast.literal_eval(done.stdout) == shown.rows[-1].summary["estimates"]
+
+
+def test_scans_and_results_are_all_there_and_nothing_is_left_to_send(demonstrate):
+    shown = demonstrate("Fe")
+    with EmbeddedServer(shown.folder) as server:
+        raw = server.client("raw")
+        processed = server.client("processed").search(Key("start.purpose") == PURPOSE)
+        assert len(raw) == len(processed) == len(shown.rows)
+        for run in processed.values():
+            assert raw[run.start["original_run_uid"]].stop["exit_status"] == "success"
+    assert list(shown.folder.glob("spool/*/sent/*.jsonl"))
+    assert not list(shown.folder.glob("spool/*/*.jsonl"))
+
+
+def test_the_page_is_shown_before_the_first_scan_and_the_server_stays(tmp_path, monkeypatch):
+    shown, stayed = [], []
+
+    def results(address: str) -> int:
+        with urllib.request.urlopen(address, timeout=30) as page:
+            assert b"<!doctype html>" in page.read()
+        api = address.replace("/custom/dashboard/", "/api/v1/search/processed")
+        with urllib.request.urlopen(api, timeout=30) as found:
+            return len(json.load(found)["data"])
+
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr("webbrowser.open", lambda address: shown.append(results(address)))
+    monkeypatch.setattr("rankaae_stream.commands.demo.WATCHED_DWELL", 0.005)
+    monkeypatch.setattr(
+        "rankaae_stream.commands.demo._wait_for_interrupt",
+        lambda console: stayed.append(results(said())),
+    )
+    console = Console(record=True, width=200, file=StringIO())
+
+    def said() -> str:
+        (address,) = {word for word in console.file.getvalue().split() if PATH in word}
+        return address
+
+    rows = run_demo(console, element="Mn", quick=True, directory=tmp_path / "d", dashboard=True)
+    assert shown == [0]
+    assert stayed == [len(rows) + 1], "the what-if curves of the model, too"
+
+
+def test_where_the_server_cannot_start_the_demo_ends_with_status_1_and_the_reason(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(app, ["demo", "--quick", "--directory", str(tmp_path / "file")])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert "give a directory that you may write to" in " ".join(result.stderr.split())
+    assert "Traceback" not in result.output
+
+
+def test_an_element_without_samples_is_told_with_those_that_are_there(tmp_path):
+    result = CliRunner().invoke(app, ["demo", "--element", "xx", "--directory", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "no sample of Xx is shipped; there are Fe, V, Mn" in result.stderr
+    assert list(tmp_path.iterdir()) == []

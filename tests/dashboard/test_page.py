@@ -1,0 +1,606 @@
+"""The page in a real browser: what somebody at the beamline sees, and what nobody may do to it."""
+
+import csv
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiled.queries import Key
+
+from rankaae_stream.callback import DescriptorStream
+from rankaae_stream.dashboard import PATH
+from rankaae_stream.files.xdi import read_xdi
+from rankaae_stream.results.what_if import what_if_uid
+from rankaae_stream.server.tiled_server import EmbeddedServer
+
+PATIENCE = 30.0
+KEY = "0123456789abcdef" * 4
+MARKUP = '<img src="x" onerror="window.pwned = true"><b id="injected">bold</b>'
+
+
+class Page:
+    """A browser on the page, asked by the page's own ids."""
+
+    def __init__(self, driver: Any, uri: str, folder: Path) -> None:
+        self.driver = driver
+        self.uri = uri
+        self.folder = folder
+
+    def open(self, query: str = "") -> None:
+        self.driver.get(f"{self.uri}{PATH}{query}")
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    def text(self, name: str) -> str:
+        """What stands in an element, seen or not."""
+        return self.run("return document.getElementById(arguments[0])?.textContent ?? ''", name)
+
+    def shown(self, name: str) -> bool:
+        return self.run(
+            "return document.getElementById(arguments[0])"
+            ".checkVisibility({visibilityProperty: true})",
+            name,
+        )
+
+    def wait(self, condition: Callable[[], Any], what: str) -> Any:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            found = condition()
+            if found:
+                return found
+            if time.monotonic() > deadline:
+                self.picture("failed")
+                raise AssertionError(f"not within {PATIENCE:.0f} s: {what}; {self.sample}")
+            time.sleep(0.05)
+
+    @property
+    def sample(self) -> str:
+        return f"{self.text('sample')} | {self.text('state')} | {self.text('connection')}"
+
+    def wait_for(self, name: str, part: str) -> str:
+        self.wait(lambda: part in self.text(name), f"{name} says {part!r}, not {self.text(name)!r}")
+        return self.text(name)
+
+    def set(self, name: str, value: str) -> None:
+        """As a person would: the control changes and says so."""
+        self.run(
+            "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
+            "for (const kind of ['input', 'change'])"
+            " e.dispatchEvent(new Event(kind, {bubbles: true}));",
+            name,
+            value,
+        )
+
+    def click(self, name: str) -> None:
+        self.run("document.getElementById(arguments[0]).click()", name)
+
+    def keys(self, *keys: str) -> None:
+        from selenium.webdriver import ActionChains
+
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def rows(self) -> list[dict[str, Any]]:
+        return self.run(
+            "return [...document.querySelectorAll('#rows tr[data-uid]')].map(r => ({uid: "
+            "r.dataset.uid, text: r.innerText, outside: r.classList.contains('outside'), "
+            "selected: r.getAttribute('aria-selected') === 'true'}))"
+        )
+
+    def show(self, sample: str) -> None:
+        """Choose a result by its row."""
+        self.run(
+            "[...document.querySelectorAll('#rows tr[data-uid]')]"
+            ".find(r => r.innerText.includes(arguments[0])).click()",
+            sample,
+        )
+        self.wait(lambda: self.text("sample") == sample, f"{sample} is shown")
+
+    def ink(self, plot: str, colour: str = "") -> int:
+        """Pixels of a plot that something is drawn on, in one of the page's colours or any."""
+        return self.run(
+            "const c = document.querySelector(`#${arguments[0]} canvas`);"
+            "if (!c) return 0;"
+            "const wanted = arguments[1] && getComputedStyle(document.documentElement)"
+            ".getPropertyValue(arguments[1]).trim();"
+            "const rgb = wanted && [1, 3, 5].map(i => parseInt(wanted.slice(i, i + 2), 16));"
+            "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+            "const like = i => !rgb || rgb.every((v, k) => Math.abs(v - d[i + k]) < 12);"
+            "let n = 0; for (let i = 0; i < d.length; i += 4) n += d[i + 3] > 128 && like(i);"
+            "return n",
+            plot,
+            colour,
+        )
+
+    @property
+    def slider_off(self) -> bool:
+        """Whether there is nothing yet that the slider could move the curve by."""
+        return self.run("return document.getElementById('what-if-value').disabled")
+
+    def size(self, width: int, height: int, *, phone: bool = False) -> None:
+        self.driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone},
+        )
+
+    def desk(self) -> None:
+        self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+    def picture(self, name: str) -> None:
+        self.driver.save_screenshot(str(self.folder / f"{name}.png"))
+
+
+@dataclass
+class Session:
+    """A session at the beamline: feeds scans to a stream, piece by piece."""
+
+    stream: DescriptorStream
+    now: list[float]
+    make: Callable[..., Any]
+    columns: tuple[Any, ...]
+    scans: int = 0
+
+    def begin(self, sample: str, columns: tuple[Any, ...] | None = None, **start: Any) -> Any:
+        self.scans += 1
+        about = {"sample_name": sample, "scan_id": self.scans, "temperature": 300.0 + self.scans}
+        uid = f"page-{self.scans:03d}-0000"
+        documents = self.make(*(columns or self.columns), uid=uid, **about | start)
+        return iter(documents)
+
+    def feed(self, documents: Any, until: float = np.inf) -> None:
+        """Documents up to an energy, with the times that a scan of now has."""
+        for name, doc in documents:
+            last = name == "event" and doc["data"]["mono-energy"] >= until
+            if last:  # which is answered, for the last answer is long ago
+                assert self.stream.wait_idle(PATIENCE), self.stream.status()
+                self.now[0] += 1.0
+            self.stream(name, {**doc, "time": time.time()} if "time" in doc else doc)
+            if last:
+                break
+        assert self.stream.wait_idle(PATIENCE), self.stream.status()
+
+    def scan(self, sample: str, columns: tuple[Any, ...] | None = None, **start: Any) -> Any:
+        """A whole scan; its report."""
+        self.feed(self.begin(sample, columns, **start))
+        return self.stream.last
+
+
+@pytest.fixture(scope="module")
+def tiled(tmp_path_factory) -> Iterator[EmbeddedServer]:
+    """A server of its own, for it is killed here."""
+    with EmbeddedServer(tmp_path_factory.mktemp("page"), api_key=KEY) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def session(tiled, tmp_path_factory, documents, hematite) -> Iterator[Session]:
+    now = [0.0]
+    stream = DescriptorStream(
+        "sim",
+        tiled={"uri": tiled.uri},
+        tiled_api_key=KEY,
+        spool=tmp_path_factory.mktemp("spool"),
+        run={"copy": ["temperature"]},
+        clock=lambda: now[0],
+    )
+    with stream:
+        yield Session(stream, now, documents, hematite)
+
+
+@pytest.fixture(scope="module")
+def page(tiled, browser, tmp_path_factory, screenshots) -> Iterator[Page]:
+    folder = tmp_path_factory.mktemp("browser")
+    with browser(folder) as driver:
+        yield Page(driver, tiled.uri, screenshots)
+
+
+@pytest.fixture(scope="module")
+def downloads(page) -> Path:
+    return page.folder.parent / "browser0"
+
+
+@pytest.fixture(scope="module")
+def foil(measured) -> tuple[Any, ...]:
+    """A metal foil as a sample: no oxide."""
+    energy, mu = measured("Fe/Fe_metal_rt_02.xdi")
+    keep = (energy > 7112 - 160) & (energy < 7112 + 200)
+    i0 = np.full(keep.sum(), 1e6)
+    it = i0 * np.exp(-mu[keep])
+    return energy[keep], i0, it, it * np.exp(-mu[keep])
+
+
+# The tests go on from one another, as a day at a beamline does.
+
+
+def test_before_the_first_result_it_says_what_to_do(page):
+    page.open()
+    page.wait(lambda: page.shown("empty"), "the empty page")
+    assert "DescriptorStream" in page.text("empty")
+    assert "rankaae-stream demo --dashboard" in page.text("empty")
+    page.wait_for("connection", "Live")
+    page.picture("empty")
+
+
+def test_a_scan_grows_before_ones_eyes(page, session, analysis):
+    scan = session.begin("Fe2O3")
+    session.feed(scan, until=7112 + 20)
+    page.wait_for("refusal", "a growing scan is answered from")
+    assert page.text("sample") == "Fe2O3"
+    assert page.text("refusal").startswith("No answer yet: ")
+    assert "The scan is growing" in page.text("state")
+    session.feed(scan, until=7112 + 120)
+    page.wait_for("state", "Provisional")
+    before = page.text("about")
+    page.wait(lambda: page.ink("spectrum-plot") > 1000, "the spectrum is drawn")
+    page.picture("growing")
+    session.feed(scan, until=7112 + 160)
+    page.wait(lambda: page.text("about") != before, "more points")
+    assert "Provisional" in page.text("state")
+    session.feed(scan)
+    page.wait_for("state", "Final")
+    estimate = session.stream.last.estimate("oxidation_state")
+    assert page.text("hero-number") == f"+{estimate.value:.2f}"
+    assert page.text("hero-interval") == (
+        f"90 % interval: +{estimate.low:.2f} to +{estimate.high:.2f}"
+    )
+    outputs = analysis.models["Fe K"].card.outputs
+    hints = [one.name for one in outputs if one.evidence == "simulation"]
+    marked = page.run("return [...document.querySelectorAll('#others dt')].map(d => d.innerText)")
+    assert sum("hint" in one for one in marked) == len(hints)
+    assert ("learned from simulations" in page.text("hint")) == bool(hints)
+    page.wait(lambda: page.ink("residual-plot") > 1000, "the residual is drawn")
+    page.wait(lambda: page.ink("trend-plot") > 1000, "the series is drawn")
+    assert "reconstruction" in page.run(
+        "return document.getElementById('spectrum-plot').getAttribute('aria-label')"
+    )
+    page.picture("final")
+
+
+def test_the_slider_moves_the_curve_as_the_stored_curves_say(page, session, tiled, analysis):
+    page.wait(lambda: not page.slider_off, "the slider")
+    page.wait(lambda: page.ink("spectrum-plot", "--model") > 100, "the reconstruction is drawn")
+    assert page.ink("spectrum-plot", "--moved") == 0
+    page.run("document.getElementById('what-if-value').focus()")
+    from selenium.webdriver.common.keys import Keys
+
+    page.keys(Keys.HOME)
+    page.wait_for("what-if-hint", "edge steps away")
+    moved = float(page.text("what-if-hint").split(" edge steps")[0].split()[-1])
+    page.wait(lambda: page.ink("spectrum-plot", "--moved") > 100, "the moved curve is drawn")
+    page.picture("what-if")
+
+    stored = tiled.client("processed")[what_if_uid(analysis.models["Fe K"].card.id)]["primary"]
+    values = stored["oxidation_state_values"].read()[0]
+    curves = stored["oxidation_state_curves"].read()[0]
+    report = session.stream.last
+    held = report.estimate("oxidation_state").value
+    here = np.array([np.interp(held, values, column) for column in curves.T])
+    drawn = np.isfinite(report.curves.reconstruction)
+    assert moved == pytest.approx(np.abs(curves[0] - here)[drawn].max(), abs=6e-4)
+    assert page.text("what-if-output") == f"+{values[0]:.2f} e"
+    page.click("what-if-reset")
+    page.wait(lambda: page.text("what-if-output") == f"+{held:.2f} e", "the slider rests")
+    page.wait(lambda: page.ink("spectrum-plot", "--moved") == 0, "the curve is back")
+
+
+def test_a_slider_whose_curves_are_still_being_written_comes_when_they_are_there(
+    page, tiled, analysis
+):
+    results = tiled.client("processed")
+    start = dict(results[what_if_uid(analysis.models["Fe K"].card.id)].metadata["start"])
+    results.create_container("begun", metadata={"start": start})
+    page.open()
+    assert page.slider_off, "from the first"
+    page.wait(lambda: page.ink("spectrum-plot") > 1000, "the spectrum is drawn")
+    for _ in range(10):
+        assert page.slider_off, "nothing to move the curve by"
+        time.sleep(0.1)
+    results.delete_contents(["begun"], external_only=False)
+    page.wait(lambda: not page.slider_off, "the slider")
+
+
+def test_a_refused_scan_says_why_and_the_last_answer_stays_in_the_series(page, session):
+    energy = session.columns[0]
+    short = tuple(column[energy < 7112 + 5] for column in session.columns)
+    report = session.scan("too short", short)
+    assert report.refusal.name == "coverage"
+    page.wait_for("state", "Refused")
+    assert page.text("sample") == "too short"
+    assert page.text("refusal") == f"Refused: coverage. {report.refusal.message}"
+    assert not page.shown("hero")
+    rows = page.rows()
+    assert ["too short" in row["text"] for row in rows] == [True, False]
+    assert "refused: coverage" in rows[0]["text"]
+    page.picture("refused")
+
+
+def test_what_is_out_of_domain_is_greyed_and_never_hidden(page, session, foil):
+    report = session.scan("Fe foil", foil)
+    assert [flag.name for flag in report.flags if flag.severity == "warning"] == ["out_of_domain"]
+    page.wait_for("state", "Out of domain: do not use")
+    assert page.text("hero-number") == f"+{report.estimate('oxidation_state').value:.2f}"
+    assert "its numbers should not be used" in page.text("flags")
+    (row,) = [row for row in page.rows() if "Fe foil" in row["text"]]
+    assert row["outside"]
+    grey = page.run(
+        "return ['hero-number', 'sample'].map(id => "
+        "getComputedStyle(document.getElementById(id)).color)"
+    )
+    assert grey[0] != grey[1]
+    page.picture("out-of-domain")
+
+
+def test_markup_in_a_sample_name_is_shown_and_never_executed(page, session):
+    session.scan(MARKUP)
+    page.wait(lambda: page.text("sample") == MARKUP, "the name as it is")
+    assert MARKUP in page.rows()[0]["text"]
+    assert page.run("return window.pwned ?? null") is None
+    assert page.run("return document.querySelectorAll('#injected, main img').length") == 0
+    page.picture("markup")
+
+
+def test_a_series_is_shown_against_a_condition_of_the_start_document(page):
+    page.set("trend-x", "temperature")
+    label = "return document.getElementById('trend-plot').getAttribute('aria-label')"
+    page.wait(lambda: "against temperature" in page.run(label), "the series against temperature")
+    assert "of 3 results" in page.run(label)
+    page.set("trend-y", "coordination_number")
+    page.wait(lambda: page.run(label).startswith("Coordination number"), "another descriptor")
+    page.picture("against-temperature")
+    page.set("trend-x", "time")
+    page.set("trend-y", "oxidation_state")
+
+
+def test_the_table_is_filtered_and_sorted(page):
+    page.set("filter-state", "refused")
+    page.wait(lambda: len(page.rows()) == 1, "refused ones only")
+    page.set("filter-state", "all")
+    page.set("filter-text", "transmission fe2o3")
+    page.wait(lambda: in_order(page.rows(), ["Fe2O3"]), "those with words")
+    page.set("filter-text", "nothing has this")
+    page.wait(lambda: page.rows() == [], "none")
+    assert "No result fits the filter" in page.text("rows")
+    page.set("filter-text", "")
+    sort = "document.querySelector('th[data-key=\"sample\"] button').click()"
+    page.run(sort)
+    ordered = [MARKUP, "Fe foil", "Fe2O3", "too short"]
+    page.wait(lambda: in_order(page.rows(), ordered), "by the sample's name")
+    page.run(sort)
+    page.wait(lambda: in_order(page.rows(), ordered[::-1]), "the other way round")
+    page.run("document.querySelector('th[data-key=\"time\"] button').click()")
+
+
+def in_order(rows: list[dict[str, Any]], names: list[str]) -> bool:
+    return len(rows) == len(names) and all(
+        name in row["text"] for row, name in zip(rows, names, strict=True)
+    )
+
+
+def test_the_keyboard_reaches_everything_and_walks_through_the_table(page):
+    from selenium.webdriver.common.keys import Keys
+
+    page.wait(lambda: not page.slider_off, "the slider, which a key passes over while it is off")
+    page.run("document.querySelector('.skip').focus()")
+    reached = []
+    for _ in range(40):
+        reached.append(
+            page.run(
+                "const e = document.activeElement; return e.id || e.className || "
+                "(e.dataset.uid ? 'row' : `head ${e.closest('th')?.dataset.key}`)"
+            )
+        )
+        if page.run("return document.activeElement.matches('#rows tr')"):
+            break
+        page.keys(Keys.TAB)
+    wanted = [
+        "skip", "model", "channel", "wall", "xdi", "what-if-name", "what-if-value",
+        "what-if-reset", "trend-y", "trend-x", "filter-text", "filter-state", "csv",
+    ]  # fmt: skip
+    assert [name for name in reached if name in wanted] == wanted
+    assert page.run("return document.activeElement.matches(':focus-visible')")
+    first, second, third, last = [row["uid"] for row in page.rows()]
+    focused = "return document.activeElement.dataset.uid"
+    for key, uid in [
+        (Keys.ARROW_DOWN, second),
+        (Keys.ARROW_DOWN, third),
+        (Keys.ARROW_UP, second),
+        (Keys.END, last),
+        (Keys.HOME, first),
+    ]:
+        page.keys(key)
+        page.wait(lambda uid=uid: page.run(focused) == uid, f"the row after {key!r}")
+        page.wait(
+            lambda uid=uid: [row["uid"] for row in page.rows() if row["selected"]] == [uid],
+            "the row is chosen",
+        )
+    page.picture("keyboard")
+
+
+def test_the_table_and_a_spectrum_are_saved_as_files(page, session, tiled, downloads):
+    page.show("Fe2O3")
+    page.wait(lambda: not page.run("return document.getElementById('xdi').disabled"), "a spectrum")
+    page.click("xdi")
+    page.click("csv")
+    (xdi,) = page.wait(lambda: list(downloads.glob("Fe2O3_*.xdi")), "the XDI file")
+    (table,) = page.wait(lambda: list(downloads.glob("*.csv")), "the CSV file")
+    saved = read_xdi(xdi)
+    results = tiled.client("processed")
+    (run,) = results.search(Key("start.sample_name") == "Fe2O3").values()
+    flat, reconstruction, residual = run["primary"]["curves"].read()[-1]
+    grid = run["primary"].metadata["configuration"]["rankaae_stream"]["data"]["energy_grid"]
+    assert xdi.read_text().startswith("# XDI/1.0 ")
+    assert saved.fields["element.symbol"] == "Fe"
+    assert saved.fields["element.edge"] == "K"
+    assert saved.fields["sample.name"] == "Fe2O3"
+    assert saved.fields["rankaae.raw_run"] == run.start["original_run_uid"]
+    np.testing.assert_allclose(saved.energy(), grid, atol=1e-4)
+    np.testing.assert_allclose(saved.mu(), flat, atol=1e-6)
+    np.testing.assert_allclose(saved.columns["reconstruction"], reconstruction, atol=1e-6)
+    np.testing.assert_allclose(saved.columns["residual"], residual, atol=1e-6)
+
+    with table.open(newline="") as file:
+        rows = {row["sample"]: row for row in csv.DictReader(file)}
+    assert set(rows) == {MARKUP, "Fe foil", "Fe2O3", "too short"}
+    said = run.stop["summary"]["estimates"]["oxidation_state"]
+    assert float(rows["Fe2O3"]["oxidation_state (e)"]) == said["value"]
+    assert float(rows["Fe2O3"]["oxidation_state_high"]) == said["high"]
+    assert rows["too short"]["refusal"] == "coverage"
+    assert rows["too short"]["oxidation_state (e)"] == ""
+    assert "out_of_domain" in rows["Fe foil"]["flags"]
+
+
+def test_a_formula_in_a_sample_name_is_text_in_the_saved_table(page, session, downloads):
+    session.scan('=HYPERLINK("http://evil.example","x")')
+    page.wait(lambda: len(page.rows()) == 5, "the result is listed")
+    for old in downloads.glob("*.csv"):
+        old.unlink()
+    page.click("csv")
+    (table,) = page.wait(lambda: list(downloads.glob("*.csv")), "the CSV file")
+    with table.open(newline="") as file:
+        samples = [row["sample"] for row in csv.DictReader(file)]
+    assert samples[0] == '\'=HYPERLINK("http://evil.example","x")'
+
+
+def test_a_chosen_result_stays_until_the_newest_is_asked_for(page, session):
+    page.show("Fe2O3")
+    scan = session.begin("next")
+    session.feed(scan, until=7112 + 20)
+    page.wait_for("next", "Now scanning next")
+    assert "no news" not in page.text("next")
+    # The clock runs ahead again and again, for every answer of the server puts it right.
+    page.run(
+        "const now = Date.now; let ahead = 0;"
+        "window.later = setInterval(() => (ahead += 90_000), 700);"
+        "Date.now = () => now() + ahead;"
+        "window.backToNow = () => { clearInterval(window.later); Date.now = now; }"
+    )
+    page.wait_for("next", "no news for")  # though nothing came that the page could draw
+    page.run("window.backToNow()")
+    session.feed(scan)
+    page.wait(lambda: "next" in page.rows()[0]["text"], "the new result is listed")
+    assert page.text("sample") == "Fe2O3"
+    page.click("follow")
+    page.wait(lambda: page.text("sample") == "next", "the newest")
+
+
+def test_the_raw_scan_is_one_click_away_or_said_to_be_elsewhere(page, session, tiled):
+    page.show("Fe2O3")
+    page.wait_for("raw", "not in the tree “raw” of this server")
+    uid = f"page-{session.scans + 1:03d}-0000"
+    tiled.client("raw").create_container(uid, metadata={"start": {"uid": uid}})
+    session.scan("with raw data")
+    page.click("follow")
+    page.wait(lambda: page.text("sample") == "with raw data", "the newest")
+    link = "return document.querySelector('#raw a')?.href"
+    page.wait(lambda: page.run(link) == f"{tiled.uri}/ui/browse/raw/{uid}", "the link")
+
+
+def test_nothing_needs_scrolling_sideways_on_a_phone(page):
+    page.size(375, 740, phone=True)
+    try:
+        page.wait(lambda: page.run("return innerWidth") == 375, "a phone's width")
+        assert page.run("return document.documentElement.scrollWidth") <= 375
+        for name in ("connection", "age", "hero-number", "state"):
+            box = page.run(
+                "const r = document.getElementById(arguments[0]).getBoundingClientRect();"
+                "return [r.left, r.right]",
+                name,
+            )
+            assert 0 <= box[0] < box[1] <= 375, name
+        page.picture("phone")
+        page.run("document.getElementById('series').scrollIntoView()")
+        page.picture("phone-table")
+    finally:
+        page.desk()
+
+
+def test_the_wall_view_fits_the_screen_and_the_night_is_dark(page):
+    page.size(1920, 1080)
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": dark})
+    try:
+        page.click("wall")
+        page.wait(lambda: not page.shown("series"), "no table on the wall")
+        height = page.run("return [document.documentElement.scrollHeight, innerHeight]")
+        assert height[0] <= height[1]
+        page.wait(lambda: page.ink("trend-plot") > 1000, "the series is drawn")
+        paper = page.run("return getComputedStyle(document.body).backgroundColor")
+        assert sum(int(part) for part in paper[4:-1].split(",")) < 150
+        size = page.run("return getComputedStyle(document.querySelector('.hero-value')).fontSize")
+        assert float(size.removesuffix("px")) > 110
+        page.picture("wall")
+    finally:
+        page.click("wall")
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+        page.desk()
+
+
+def test_a_server_that_dies_is_told_and_its_return_brings_what_came_meanwhile(page, session, tiled):
+    page.wait_for("connection", "Live")
+    os.kill(tiled.pid, signal.SIGKILL)
+    page.wait_for("connection", "Disconnected since")
+    assert page.shown("banner")
+    assert "The server does not answer" in page.text("banner")
+    assert page.run("return getComputedStyle(document.querySelector('main')).filter") != "none"
+    page.picture("disconnected")
+    tiled.stop()
+    tiled.start()
+    page.wait_for("connection", "Live")
+    assert not page.shown("banner")
+    session.scan("after the return")
+    page.wait_for("sample", "after the return")
+    page.wait_for("state", "Final")
+
+
+def test_a_server_that_wants_a_key_is_given_it_and_a_wrong_one_is_told(page, session, tiled):
+    tiled.stop()
+    tiled.allow_anonymous_access = False
+    tiled.start()
+    page.wait(lambda: page.shown("key-form"), "the question for the key")
+    assert page.text("key-wrong") == ""
+    page.set("key", "f" * 64)
+    page.run("document.getElementById('key-form').requestSubmit()")
+    page.wait_for("key-wrong", "does not know this key")
+    page.wait_for("connection", "Key refused")
+    page.picture("wrong-key")
+    page.set("key", KEY)
+    page.run("document.getElementById('key-form').requestSubmit()")
+    page.wait(lambda: not page.shown("key-form"), "the key is taken")
+    page.wait_for("connection", "Live")  # so the first message of the websocket has it
+    assert KEY not in page.driver.current_url
+    assert page.run(
+        "return performance.getEntriesByType('resource')"
+        ".every(e => !e.name.includes(arguments[0]))",
+        KEY,
+    )
+    assert page.run("return Object.keys(localStorage).length") == 0
+    assert page.run("return document.cookie") == ""
+    session.scan("with a key")
+    page.wait_for("sample", "with a key")
+
+
+def test_where_the_server_does_not_stream_it_is_asked(page, session, tiled, tmp_path_factory):
+    tiled.stop()
+    with EmbeddedServer(
+        tiled.directory, port=tiled.port, api_key=KEY, extra={"streaming_cache": None}
+    ):
+        page.wait_for("connection", "Polling")
+        scan = session.begin("asked for")
+        session.feed(scan, until=7112 + 120)
+        page.wait_for("sample", "asked for")
+        page.wait_for("state", "Provisional")
+        session.feed(scan)
+        page.wait_for("state", "Final")
+        page.picture("polling")
+
+
+def test_the_page_broke_none_of_its_own_rules(page):
+    said = [entry["message"] for entry in page.driver.get_log("browser")]
+    assert not [message for message in said if "Content Security Policy" in message]
+    assert not [message for message in said if "Uncaught" in message]

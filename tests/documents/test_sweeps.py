@@ -1,0 +1,94 @@
+"""Sweeps split at turning points, points sorted and averaged."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankaae_stream.documents.sweeps import Sweeps, check_order, to_spectrum
+from rankaae_stream.errors import Refused
+from rankaae_stream.spectrum import Edge
+
+IRON = Edge("Fe", "K", 7112.0)
+
+
+def sweeps_of(energy):
+    sweeps = Sweeps()
+    energy = np.asarray(energy, dtype=float)
+    sweeps.add(energy, {"transmission": np.arange(energy.size, dtype=float)})
+    return sweeps.items
+
+
+def test_one_motion_is_one_sweep():
+    for energy in (np.arange(7000, 7200.0), np.arange(7200, 7000.0, -1)):
+        (sweep,) = sweeps_of(energy)
+        assert sweep.energy == list(energy)
+
+
+def test_a_turning_point_belongs_to_the_sweep_that_reached_it():
+    up, down = np.arange(7000, 7100.0), np.arange(7098, 6999.0, -1)
+    first, second = sweeps_of(np.concatenate([up, down]))
+    assert first.energy == list(up)
+    assert second.energy == list(down)
+    assert second.mu["transmission"][0] == up.size
+
+
+@pytest.mark.parametrize("step", [0.3, 1.0, 5.0])
+@pytest.mark.parametrize("way", [1, -1], ids=["rising", "falling"])
+def test_repeats_that_each_begin_at_the_same_end_are_whole_sweeps(step, way):
+    once = np.arange(7000, 7100.0, step)[::way]
+    found = sweeps_of(np.tile(once, 4))
+    assert [sweep.energy for sweep in found] == [list(once)] * 4
+    check_order(found)
+
+
+def test_encoder_jitter_is_no_reversal():
+    jitter = np.random.default_rng(0).normal(0, 0.3, 400)
+    assert len(sweeps_of(np.linspace(7000, 7200, 400) + jitter)) == 1
+
+
+@given(st.lists(st.floats(6000, 8000), max_size=60))
+def test_no_point_is_lost_or_doubled_whatever_the_motion(energies):
+    sweeps = sweeps_of(energies)
+    assert [e for sweep in sweeps for e in sweep.energy] == energies
+    numbers = [i for sweep in sweeps for i in sweep.mu.get("transmission", [])]
+    assert numbers == list(range(len(energies)))
+    assert [sweep.index for sweep in sweeps] == list(range(len(sweeps)))
+
+
+@given(st.lists(st.floats(6000, 8000), max_size=60), st.integers(1, 7))
+def test_pages_and_single_points_give_the_same_sweeps(energies, size):
+    whole, paged = sweeps_of(energies), Sweeps()
+    energies = np.asarray(energies, dtype=float)
+    for i in range(0, energies.size, size):
+        part = energies[i : i + size]
+        paged.add(part, {"transmission": np.arange(i, i + part.size, dtype=float)})
+    assert [s.energy for s in paged.items] == [s.energy for s in whole]
+
+
+def test_jumping_to_and_fro_is_refused_with_the_count():
+    energy = np.random.default_rng(0).uniform(7000, 7200, 200)
+    with pytest.raises(Refused, match=r"reverses \d+ times in 200 points"):
+        check_order(sweeps_of(energy))
+
+
+def test_repeats_of_real_length_are_in_order():
+    up = np.arange(7000, 7100.0)
+    check_order(sweeps_of(np.concatenate([up, up[::-1], up, up[::-1], up])))
+
+
+def test_duplicates_are_averaged_and_bad_points_counted():
+    spectrum, bad = to_spectrum(
+        np.array([2.0, 1.0, 2.0, 3.0, 4.0]),
+        np.array([1.0, 5.0, 3.0, np.inf, 7.0]),
+        IRON,
+        "transmission",
+    )
+    np.testing.assert_array_equal(spectrum.energy, [1.0, 2.0, 4.0])
+    np.testing.assert_array_equal(spectrum.mu, [5.0, 2.0, 7.0])
+    assert bad == 1
+
+
+def test_nothing_usable_is_refused():
+    with pytest.raises(Refused, match="0 usable energies out of 3 points"):
+        to_spectrum(np.arange(3.0), np.full(3, np.nan), IRON, "transmission")

@@ -1,0 +1,55 @@
+"""Estimates and their intervals, from latents and a card."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from rankaae_stream.model.card import MonotoneMap, Output
+from rankaae_stream.model.estimates import describe, describe_many
+
+LINE = MonotoneMap(np.array([-10.0, 10.0]), np.array([-10.0, 10.0]))
+"""The latent is the descriptor."""
+
+
+def card(constant=0.3, per_spread=2.0, limits=(-20.0, 20.0)):
+    output = Output(
+        name="oxidation_state",
+        unit="e",
+        latent=0,
+        range=limits,
+        maps=(LINE, LINE),
+        level=0.9,
+        error_constant=constant,
+        error_per_spread=per_spread,
+        evidence="measured",
+    )
+    return SimpleNamespace(outputs=(output,))
+
+
+def latents(*rows):
+    """Two members that agree, one latent."""
+    return np.array([rows, rows], dtype=float)[:, :, None]
+
+
+def test_members_that_agree_leave_the_constant():
+    (found,) = describe(latents(2.0, 2.0, 2.0), card())
+    assert (found.value, found.high - found.value) == pytest.approx((2.0, 0.3))
+
+
+def test_members_that_differ_widen_the_interval():
+    apart = np.array([[[1.0]], [[3.0]]])
+    values, halves = describe_many(apart, card())
+    assert values[0, 0] == pytest.approx(2.0)
+    assert halves[0, 0] == pytest.approx(0.3 + 2.0 * 1.0)
+
+
+def test_the_larger_effect_of_a_nuisance_is_added_in_quadrature():
+    (found,) = describe(latents(2.0, 1.9, 2.4), card())
+    assert found.high - 2.0 == pytest.approx(np.hypot(0.3, 1.6449 * 0.4), abs=1e-3)
+
+
+def test_an_interval_ends_where_a_descriptor_can_be_nothing():
+    (found,) = describe(latents(0.1, 0.1, 0.1), card(limits=(0.0, 8.0)))
+    assert found.low == 0.0
+    assert found.high == pytest.approx(0.4)

@@ -1,0 +1,210 @@
+"""Whatever happens to Tiled or to the disk: results before are results after, each once."""
+
+import logging
+import os
+import signal
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from rankaae_stream.report import Curves, Described, Estimate, Report, Result
+from rankaae_stream.results.compose import ResultRun, compose
+from rankaae_stream.results.sender import Publisher
+from rankaae_stream.results.spool import Spool, entries
+from rankaae_stream.results.tiled_sink import TiledSink
+from rankaae_stream.server.tiled_server import EmbeddedServer
+from rankaae_stream.spectrum import Edge
+
+PATIENCE = 60.0
+RETRY = (0.01, 0.05)
+GRID = 7112.0 + np.arange(-40.0, 100.0, 4.0)
+
+
+def answer(name: str, state: float = 2.5, *, complete: bool = True) -> ResultRun:
+    """A result whose uid follows from its name."""
+    report = Report(
+        source=name,
+        element="Fe",
+        channel="transmission",
+        sweep=0,
+        points=200,
+        energy_range=(6950.0, 7300.0),
+        complete=complete,
+        edge=Edge("Fe", "K", 7112.0),
+        estimates=(Estimate("oxidation_state", state, state - 0.2, state + 0.2, 0.9, "1"),),
+        curves=Curves(GRID, np.linspace(0, 1, GRID.size), np.linspace(0, 0.9, GRID.size)),
+    )
+    uid = str(uuid.uuid5(uuid.NAMESPACE_OID, name))
+    raw = {"uid": name, "time": 1000.0}
+    return compose(
+        Result(report, uid, raw, 2000.0, (Described("oxidation_state", "1", "measured"),), GRID),
+        {},
+        (),
+    )
+
+
+def check_each_is_there_once(server: EmbeddedServer, names: list[str]) -> None:
+    """Every result complete, with as many rows as its stop says and none of them twice."""
+    results = server.client("processed")
+    for name in names:
+        run = results[answer(name).uid]
+        stop = run.metadata["stop"]
+        assert stop["summary"]["complete"], name
+        numbers = run["primary"].base["internal"].read()["seq_num"].tolist()
+        assert numbers == list(range(1, stop["num_events"]["primary"] + 1)), name
+        assert run["primary"]["curves"].shape[0] == len(numbers), name
+    found = [run.start["original_run_uid"] for run in results.values()]
+    assert sorted(found) == sorted(names)
+
+
+def wait_until(condition: Callable[[], Any], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}"
+        threading.Event().wait(0.005)
+
+
+@pytest.fixture
+def server(tmp_path):
+    """One of its own: these tests count what is there, and kill it."""
+    with EmbeddedServer(tmp_path / "tiled") as running:
+        yield running
+
+
+@pytest.fixture
+def publisher(server, tmp_path):
+    sink = TiledSink(server.uri, "processed", server.api_key, key_variable="THE_KEY", timeout=5.0)
+    made = Publisher(sink, Spool(tmp_path / "spool"), RETRY)
+    yield made
+    made.close(PATIENCE)
+
+
+def test_a_server_killed_again_and_again_during_a_series_has_all_results_at_the_end(
+    server, publisher, tmp_path
+):
+    names = [f"scan {number}" for number in range(12)]
+    for number, name in enumerate(names):
+        for state in (1.0, 2.0):
+            publisher.provisional(answer(name, state, complete=False))
+            wait_until(lambda: publisher.failing or not publisher._provisional, "it is being shown")
+        publisher.final(answer(name))
+        if number % 4 == 1:  # in the middle of whatever is being written
+            os.kill(server.pid, signal.SIGKILL)
+        elif number % 4 == 3:
+            server.stop()
+            server.start()
+    assert publisher.wait_idle(PATIENCE)
+    check_each_is_there_once(server, names)
+    assert [entry.state for entry in entries(tmp_path / "spool")] == ["sent"] * len(names)
+
+
+def fails(http: Any, monkeypatch: pytest.MonkeyPatch, how: str, which: int) -> list[str]:
+    """Let the `which`-th request from now fail; returns what was asked."""
+    real, asked = http._transport.handle_request, []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.method} {request.url.path}")
+        if len(asked) - 1 != which:
+            return real(request)
+        if how == "never arrives":
+            raise httpx.ConnectError("connection refused", request=request)
+        if how.isdigit():
+            return httpx.Response(int(how), request=request)
+        response = real(request)
+        response.read()
+        raise httpx.ReadTimeout("the answer is lost", request=request)
+
+    monkeypatch.setattr(http._transport, "handle_request", handle)
+    return asked
+
+
+@pytest.mark.parametrize("how", ["never arrives", "answer is lost", "500", "507"])
+def test_whichever_request_fails_the_result_is_there_once(server, tmp_path, monkeypatch, how):
+    """One provisional answer and the final one, failing at each of their requests in turn."""
+    sink = TiledSink(server.uri, "processed", server.api_key)
+    sink.final(answer("first"))
+    http, names, which = sink._client.context.http_client, ["first"], 0
+    publisher = Publisher(sink, Spool(tmp_path / "spool"), (0.001, 0.001))
+    while True:
+        names.append(f"{how} {which}")
+        with monkeypatch.context() as broken:
+            asked = fails(http, broken, how, which)
+            publisher.provisional(answer(names[-1], 1.0, complete=False))
+            wait_until(lambda: not (publisher._provisional or publisher._busy), "it was tried")
+            publisher.final(answer(names[-1]))
+            assert publisher.wait_idle(PATIENCE)
+        which += 1
+        if len(asked) < which:
+            break
+    assert which > 10, "a provisional and a final answer take that many requests"
+    check_each_is_there_once(server, names)
+    assert publisher.close(PATIENCE) == 0
+
+
+def test_a_key_that_is_revoked_keeps_the_results_until_it_is_given_back(
+    server, publisher, tmp_path, caplog
+):
+    names = [f"scan {number}" for number in range(6)]
+    key = server.api_key
+    publisher.provisional(answer(names[2], 1.0, complete=False))
+    for name in names[:2]:
+        publisher.final(answer(name))
+    assert publisher.wait_idle(PATIENCE)
+    server.stop()
+    server.api_key = "anotherkey0123456789"
+    server.start()
+    for name in names[2:]:
+        publisher.final(answer(name))
+    wait_until(lambda: "HTTP 401" in publisher.failing, "the refused key is noticed")
+    assert "set THE_KEY" in publisher.failing
+    assert publisher.waiting == 4
+    server.stop()
+    server.api_key = key
+    server.start()
+    assert publisher.wait_idle(PATIENCE)
+    check_each_is_there_once(server, names)
+    assert key not in caplog.text
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 256 kB, which a few results fill."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_under_the_spool_loses_nothing_that_tiled_takes(server, small_disk, caplog):
+    filler = small_disk / "filler"
+    sink = TiledSink(server.uri, "processed", server.api_key)
+    publisher = Publisher(sink, Spool(small_disk / "spool"), RETRY)
+    names = [f"scan {number}" for number in range(8)]
+    server.stop()
+    publisher.final(answer(names[0]))
+    with caplog.at_level(logging.ERROR, "rankaae_stream.results.sender"):
+        with pytest.raises(OSError, match="No space left"):
+            filler.write_bytes(bytes(1 << 20))
+        for name in names[1:]:
+            publisher.final(answer(name))
+        assert "kept in memory" in caplog.text
+        assert "No space left on device" in caplog.text
+    assert publisher.waiting == len(names)
+    filler.unlink()
+    wait_until(lambda: len(publisher.spool.waiting()) == len(names), "the disk has room again")
+    server.start()
+    assert publisher.wait_idle(PATIENCE)
+    check_each_is_there_once(server, names)
+    assert publisher.close(PATIENCE) == 0

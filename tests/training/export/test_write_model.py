@@ -1,0 +1,286 @@
+"""A model folder is there whole or not at all, and it is the only one of its edge."""
+
+import copy
+import errno
+import json
+import logging
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rankaae_stream.errors import ConfigurationError, ModelError
+from rankaae_stream.model import networks as runtime
+from rankaae_stream.model.card import DomainRule, Region
+from rankaae_stream.model.verify import largest_difference, verify_model
+from rankaae_stream.resources import folder
+from training.config import Config, Data, Network
+from training.export import place, write_model
+from training.measured.intervals import ErrorModel
+from training.network.ensemble import Ensemble, Stacked
+from training.network.networks import RankAAE
+from training.network.train import Trial
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+KEYS = ["fe-k/1", "fe-k/2", "mn-k/1"]
+"""Written over the same version, beside an older one, and as the first of its edge."""
+
+
+class Killed(BaseException):
+    """What a test raises where the process would be gone."""
+
+
+class Disk:
+    """Counts the steps on the disk, and lets the k-th fail; a kill leaves no step after it."""
+
+    def __init__(self, monkeypatch, k: int, error: BaseException) -> None:
+        self.steps: list[str] = []
+        self.k, self.error = k, error
+        for owner, name in (
+            (place, "_write"),
+            (shutil, "rmtree"),
+            *((Path, name) for name in ("mkdir", "rename", "replace", "touch", "unlink")),
+        ):
+            monkeypatch.setattr(owner, name, self._breaking(name, getattr(owner, name)))
+
+    def _breaking(self, name, step):
+        def broken(path, *given, **options):
+            self.steps.append(name)
+            now = len(self.steps) - 1
+            if now == self.k and name == "_write":
+                path.write_bytes(given[0][: len(given[0]) // 2])
+            if now == self.k and name == "rmtree":
+                os.remove(max(file for file in path.rglob("*") if file.is_file()))
+            if now == self.k or (now > self.k >= 0 and isinstance(self.error, Killed)):
+                raise self.error
+            return step(path, *given, **options)
+
+        return broken
+
+
+def tree(models: Path) -> dict[str, bytes]:
+    """Every file below a folder, and the folders."""
+    return {
+        path.relative_to(models).as_posix(): path.read_bytes() if path.is_file() else b""
+        for path in models.rglob("*")
+    }
+
+
+def indexed(models: Path) -> dict[str, str]:
+    return json.loads((models / "index.json").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def one() -> dict[str, bytes]:
+    """A shipped model's files."""
+    path = folder("models") / min(runtime.shipped_models())
+    card = json.loads((path / "card.json").read_bytes())
+    return {name: (path / name).read_bytes() for name in ["card.json", *card["files"]]}
+
+
+@pytest.fixture(scope="module")
+def two(one) -> dict[str, bytes]:
+    """The same graphs under a card of another id."""
+    card = json.loads(one["card.json"])
+    return {**one, "card.json": json.dumps({**card, "note": "another"}).encode()}
+
+
+@pytest.fixture
+def models(tmp_path, one) -> Path:
+    """An index with one version of iron, and one of vanadium that nothing may touch."""
+    place.place(tmp_path / "models", "v-k/1", one)
+    place.place(tmp_path / "models", "fe-k/1", one)
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def steps(models, two, tmp_path, monkeypatch):
+    """What an undisturbed export does on the disk, and the tree it leaves."""
+
+    def done(key):
+        copy = tmp_path / f"copy of {key.replace('/', ' ')}"
+        shutil.copytree(models, copy)
+        with monkeypatch.context() as patched:
+            disk = Disk(patched, -1, FULL)
+            place.place(copy, key, two)
+        return disk.steps, tree(copy)
+
+    return done
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_an_export_leaves_one_version_of_its_edge_and_the_other_edges(models, one, two, key):
+    place.place(models, key, two)
+    index = indexed(models)
+    assert set(index) == {"v-k/1", key} | ({"fe-k/1"} if key == "mn-k/1" else set())
+    wanted = {f"{one}/{file}" for one in index for file in two}
+    assert {name for name in tree(models) if name.count("/") == 2} == wanted
+    assert {path.name for path in models.iterdir()} == {
+        "index.json",
+        *(name.split("/")[0] for name in index),
+    }
+    for name, digest in index.items():
+        verify_model(models / name, digest)
+        files = two if name == key else one
+        assert (models / name / "card.json").read_bytes() == files["card.json"]
+
+
+def test_an_older_version_that_goes_is_told(models, two, caplog):
+    with caplog.at_level(logging.WARNING):
+        place.place(models, "fe-k/2", two)
+    (record,) = caplog.records
+    assert str(models / "fe-k" / "1") in record.getMessage()
+
+
+def test_nothing_that_the_index_does_not_name_is_removed(models, two):
+    for name in ("fe-k/own", "outside"):
+        (models / name).mkdir()
+        (models / name / "card.json").write_text("mine")
+    odd = dict.fromkeys(("fe-k/../outside", "fe-k/..", "fe-k/", "fe-k/.", "fe-k/../v-k/1"), "0")
+    (models / "index.json").write_text(json.dumps({**indexed(models), **odd}))
+    place.place(models, "fe-k/2", two)
+    assert set(indexed(models)) == {"fe-k/2", "v-k/1"}
+    for name in ("fe-k/own", "outside"):
+        assert (models / name / "card.json").read_text() == "mine"
+    assert (models / "v-k" / "1" / "card.json").is_file()
+    assert not (models / "fe-k" / "1").exists()
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_an_error_anywhere_before_the_index_is_replaced_changes_nothing(
+    models, two, key, steps, monkeypatch
+):
+    before = tree(models)
+    names, _ = steps(key)
+    assert names.count("_write") == len(two) + 1
+    begins, commits = names.index("_write"), names.index("replace")
+    for k in range(begins, commits + 1):
+        with monkeypatch.context() as patched:
+            disk = Disk(patched, k, FULL)
+            with pytest.raises(ConfigurationError, match=r"No space left.*unchanged.*Make room"):
+                place.place(models, key, two)
+        assert disk.steps[k] == names[k]
+        assert tree(models) == before, (k, names[k])
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_after_a_kill_the_next_export_finds_the_old_model_or_the_new(
+    models, two, key, steps, monkeypatch, tmp_path
+):
+    before = tree(models)
+    names, after = steps(key)
+    for k, name in enumerate(names):
+        killed = tmp_path / f"killed {k}"
+        shutil.copytree(models, killed)
+        with monkeypatch.context() as patched:
+            Disk(patched, k, Killed())
+            with pytest.raises(Killed):
+                place.place(killed, key, two)
+        # A new version never stands in the way of the one that is used meanwhile.
+        for one, digest in indexed(killed).items() if key != "fe-k/1" else ():
+            verify_model(killed / one, digest)
+        again = tmp_path / f"again {k}"
+        shutil.copytree(killed, again)
+        place._settle(killed / key.split("/")[0], indexed(killed))
+        assert tree(killed) in (before, after), (k, name)
+        place.place(again, key, two)
+        assert tree(again) == after, (k, name)
+
+
+def test_files_that_the_runtime_would_refuse_do_not_replace_a_model(models, two):
+    before = tree(models)
+    with pytest.raises(ModelError, match=r"encoder\.onnx has sha256"):
+        place.place(models, "fe-k/1", {**two, "encoder.onnx": two["decoder.onnx"]})
+    assert tree(models) == before
+
+
+def test_a_damaged_index_is_named_and_stays(models, two):
+    (models / "index.json").write_text('{"fe-k/1": ')
+    before = tree(models)
+    with pytest.raises(ConfigurationError, match=r"index\.json is not an index.*restore it"):
+        place.place(models, "fe-k/2", two)
+    assert tree(models) == before
+
+
+def test_elements_that_are_exported_at_once_all_reach_the_index(tmp_path, one):
+    keys = [f"{edge}-k/1" for edge in ("ti", "v", "cr", "mn")]
+    with ThreadPoolExecutor(len(keys)) as pool:
+        list(pool.map(lambda key: place.place(tmp_path, key, one), keys))
+    assert set(indexed(tmp_path)) == set(keys)
+
+
+@pytest.fixture(scope="module")
+def ensemble() -> Ensemble:
+    """Two untrained members, with statistics of their own in every BatchNorm."""
+    torch.manual_seed(0)
+    trials = [Trial(seed, RankAAE(256, Network(width=16, depth=2))) for seed in range(2)]
+    for trial in trials:
+        for _ in range(50):
+            trial.model.decoder(trial.model.encoder(torch.rand(64, 256)))
+        trial.model.eval()
+    return Ensemble(trials)
+
+
+def write(ensemble: Ensemble, models: Path, check) -> None:
+    config = Config(
+        name="fe-k-untrained",
+        version="1",
+        element="Fe",
+        data=Data(simulated="*", core_hole_width=1.0),
+        network=Network(width=16, depth=2),
+    )
+    maps = [runtime.MonotoneMap(np.array([0.0, 1.0]), np.array([2.0, 3.0]))] * 2
+    error = ErrorModel(0.1, 0.1)
+    drafted = write_model.draft(
+        config,
+        ensemble,
+        [write_model.output_entry("oxidation_state", 0, maps, 0.9, error, "simulation")],
+        dict.fromkeys(("value", "uncertainty", "by_residual", "by_valence", "compression"), 0.0),
+        DomainRule(0.0, (Region(0.0, 5.0, 0.1),), 1.0, 1.0),
+    )
+    write_model.write_model(
+        config,
+        drafted,
+        evaluation={},
+        notes={},
+        golden=np.random.default_rng(0).random((3, 256)),
+        models=models,
+        check=check,
+    )
+
+
+def test_a_thousand_spectra_give_the_same_in_torch_and_onnx(ensemble, tmp_path):
+    check = np.random.default_rng(1).random((1000, 256))
+    write(ensemble, tmp_path, check)
+    (digest,) = indexed(tmp_path).values()
+    path = tmp_path / "fe-k" / "1"
+    assert verify_model(path, digest).spectra == 3
+    model = runtime.load_model(path, digest, "cpu")
+    latent = ensemble.encode(check)
+    assert largest_difference(model.encode(check), latent) <= write_model.TOLERANCE
+    drawn = ensemble.decode(latent)
+    assert largest_difference(model.decode(latent), drawn) <= write_model.TOLERANCE
+
+
+class Clipped(Stacked):
+    """Computes something else in torch than in the exported graph, above 1.5 edge steps."""
+
+    def forward(self, x):
+        return super().forward(x if torch.compiler.is_exporting() else x.clamp(max=1.5))
+
+
+def test_one_spectrum_of_a_thousand_that_differs_stops_the_export(ensemble, tmp_path):
+    encoder = ensemble.encoder
+    odd = copy.copy(ensemble)
+    odd.encoder = Clipped(encoder.weights, encoder.biases, encoder.slopes).eval()
+    check = np.random.default_rng(1).random((1000, 256))
+    check[700, 100] = 5.0
+    with pytest.raises(ValueError, match=r"flat -> latent: ONNX differs .* by \S+ in 1000 spectra"):
+        write(odd, tmp_path, check)
+    assert tree(tmp_path) == {}
+    write(odd, tmp_path, np.delete(check, 700, axis=0))
+    assert set(indexed(tmp_path)) == {"fe-k/1"}

@@ -1,0 +1,87 @@
+"""Simulated spectra as they are read, continued and split."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.spectrum import K_EDGES
+from training.config import Data, Grid
+from training.simulated import dataset
+
+IRON = Data(simulated="fe-feff10-*.parquet", compression=2.0, core_hole_width=1.25)
+
+
+@pytest.fixture(scope="module")
+def iron():
+    return dataset.read("Fe", IRON, Grid())
+
+
+def test_every_site_has_a_spectrum_and_its_labels(iron):
+    n = len(iron.mu)
+    assert iron.mu.shape == (n, iron.energy.size)
+    assert np.isfinite(iron.mu).all()
+    assert set(np.unique(iron.labels[:, 0])) <= {2.0, 3.0, 4.0}
+    assert (iron.labels[:, 1] >= 2).all()
+
+
+def test_no_compound_is_in_two_parts_of_the_split(iron):
+    parts = dataset.split(iron, IRON)
+    compounds = [set(iron.group[rows]) for rows in (parts.train, parts.validation, parts.test)]
+    assert not compounds[0] & compounds[1]
+    assert not compounds[0] & compounds[2]
+    assert not compounds[1] & compounds[2]
+    everything = np.concatenate([parts.train, parts.validation, parts.test])
+    np.testing.assert_array_equal(np.sort(everything), np.arange(len(iron.mu)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_part_has_its_share_of_every_valence(iron, seed):
+    parts = dataset.split(iron, IRON.model_copy(update={"split_seed": seed}))
+    for valence in np.unique(iron.labels[:, 0]):
+        total = np.sum(iron.labels[:, 0] == valence)
+        for rows, share in ((parts.train, 0.7), (parts.validation, 0.15), (parts.test, 0.15)):
+            found = np.sum(iron.labels[rows, 0] == valence) / total
+            assert found == pytest.approx(share, abs=0.08)
+
+
+def test_the_split_depends_on_its_seed_alone(iron):
+    one, two = dataset.split(iron, IRON), dataset.split(iron, IRON)
+    np.testing.assert_array_equal(one.test, two.test)
+    other = dataset.split(iron, IRON.model_copy(update={"split_seed": 1}))
+    assert not np.array_equal(one.test, other.test)
+
+
+def test_undoing_the_compression_moves_valences_apart_about_their_mean(iron):
+    plain = dataset.read("Fe", IRON.model_copy(update={"compression": 0.0}), Grid())
+    moved = iron.first - plain.first
+    valence = iron.labels[:, 0]
+    np.testing.assert_allclose(moved, 2.0 * (valence - valence.mean()), atol=1e-9)
+
+
+@given(joint=st.floats(-2.0, 8.0), height=st.floats(0.005, 0.2), width=st.floats(0.5, 3.0))
+def test_the_tail_joins_the_simulation_and_falls_away_from_it(joint, height, width):
+    energy = np.linspace(joint - 30.0, joint, 200)
+    tail = dataset.lorentzian_tail(energy, joint, height, width)
+    assert tail[-1] == pytest.approx(height)
+    assert (np.diff(tail) > 0).all()
+    assert tail[0] > 0
+
+
+def test_below_the_first_simulated_point_there_is_the_tail(iron):
+    row = 0
+    below = iron.energy < iron.first[row]
+    assert (np.diff(iron.mu[row, below]) > 0).all()
+    assert iron.mu[row, below].max() < 0.1
+
+
+def test_files_that_match_nothing_are_named():
+    with pytest.raises(ConfigurationError, match="no file matches nothing"):
+        dataset.read("Fe", IRON.model_copy(update={"simulated": "nothing-*.parquet"}), Grid())
+
+
+def test_an_element_that_no_file_holds_is_named():
+    assert "Cu" in K_EDGES
+    with pytest.raises(ConfigurationError, match="no Cu site"):
+        dataset.read("Cu", IRON, Grid())

@@ -1,0 +1,167 @@
+"""One tiny epoch from configuration to a model folder that the runtime accepts."""
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from rankaae_stream.errors import Refused
+from rankaae_stream.model.card import EVIDENCE, ModelCard
+from rankaae_stream.spectrum import K_EDGES, EnergyGrid
+from training import config
+from training.build import build
+from training.export import write_model
+from training.folders import STANDARDS
+from training.measured import standards
+from training.network import ensemble, train
+from training.network.networks import RankAAE
+from training.simulated import dataset
+
+TINY = Path(config.__file__).resolve().parent / "configs" / "tiny.toml"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    result = build(config.load(TINY), models=folder / "models", runs=folder / "runs")
+    return result, folder
+
+
+def test_the_folder_is_a_model_whose_card_and_hashes_agree(built):
+    result, folder = built
+    where = folder / "models" / "fe-k" / "tiny"
+    card = ModelCard.from_bytes((where / "card.json").read_bytes())
+    assert card.id == result.card.id
+    assert {path.name for path in where.iterdir()} == {*card.files, "card.json"}
+    for name, digest in card.files.items():
+        assert hashlib.sha256((where / name).read_bytes()).hexdigest() == digest
+    index = json.loads((folder / "models" / "index.json").read_text(encoding="utf-8"))
+    assert index == {"fe-k/tiny": card.id}
+
+
+def test_the_graphs_have_a_member_axis_and_take_any_number_of_spectra(built):
+    result, folder = built
+    where = folder / "models" / "fe-k" / "tiny"
+    encoder = onnxruntime.InferenceSession(
+        where / "encoder.onnx", providers=["CPUExecutionProvider"]
+    )
+    decoder = onnxruntime.InferenceSession(
+        where / "decoder.onnx", providers=["CPUExecutionProvider"]
+    )
+    members, latent = result.card.members, result.card.latent
+    for n in (1, 7):
+        (z,) = encoder.run(None, {"flat": np.zeros((n, 256), dtype=np.float32)})
+        assert z.shape == (members, n, latent)
+        (flat,) = decoder.run(None, {"latent": z})
+        assert flat.shape == (members, n, 256)
+        assert flat.dtype == np.float32
+
+
+def test_no_file_tells_where_it_was_made(built):
+    where = built[1] / "models" / "fe-k" / "tiny"
+    checkout = str(Path(config.__file__).resolve().parents[1]).encode()
+    for path in where.iterdir():
+        content = path.read_bytes()
+        assert checkout not in content, path.name
+        assert b".py" not in content, path.name
+
+
+def test_the_card_says_what_a_number_depends_on(built):
+    raw = built[0].card.raw
+    assert raw["tail"]["function"] == "training.simulated.dataset.lorentzian_tail"
+    assert "FEFF's own normalisation" in raw["data"]["normalization"]
+    assert raw["training"]["config"]["network"]["width"] == 16
+    assert raw["data"]["files"]
+    for output in built[0].card.outputs:
+        assert output.error_constant > 0
+        assert output.evidence in EVIDENCE
+
+
+def test_a_second_run_finds_its_trials_and_gives_the_same_card(built):
+    result, folder = built
+    trials = sorted(folder.glob("runs/**/*.pt"))
+    stamps = [path.stat().st_mtime_ns for path in trials]
+    assert len(trials) == 2
+    again = build(config.load(TINY), models=folder / "again", runs=folder / "runs")
+    assert [path.stat().st_mtime_ns for path in trials] == stamps
+    assert again.evaluation == result.evaluation
+    assert again.card.outputs[0].error_constant == result.card.outputs[0].error_constant
+
+
+def test_the_same_seed_trains_the_same_network():
+    tiny = config.load(TINY)
+    simulated = dataset.read(tiny.element, tiny.data, tiny.grid)
+    split = dataset.split(simulated, tiny.data)
+    one, two = (train.fit_trial(tiny, simulated, split, seed=3).state_dict() for _ in range(2))
+    for name, value in one.items():
+        assert torch.equal(value, two[name]), name
+
+
+def test_folding_batchnorm_changes_nothing():
+    torch.manual_seed(0)
+    network = config.Network()
+    models = [RankAAE(256, network) for _ in range(2)]
+    flat = torch.rand(64, 256)
+    for model in models:
+        for _ in range(5):  # so that the running statistics are not those of the start
+            model.decoder(model.encoder(flat))
+        model.eval()
+    stacked = ensemble.stack([model.encoder for model in models])
+    decoders = ensemble.stack([model.decoder for model in models])
+    with torch.no_grad():
+        latent = stacked(flat)
+        output = decoders(latent)
+        for m, model in enumerate(models):
+            np.testing.assert_allclose(latent[m], model.encoder(flat), atol=1e-5)
+            np.testing.assert_allclose(output[m], model.decoder(latent[m]), atol=1e-5)
+
+
+def test_an_export_that_computes_something_else_is_refused(monkeypatch):
+    monkeypatch.setattr(write_model, "TOLERANCE", -1.0)
+    stacked = ensemble.stack([RankAAE(256, config.Network()).eval().encoder])
+    with pytest.raises(ValueError, match="ONNX differs from torch"):
+        write_model.to_onnx(
+            stacked, np.zeros((2, 256), dtype=np.float32), "flat", "latent", batch=0
+        )
+
+
+@pytest.mark.parametrize("element", ["Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu"])
+def test_every_measured_file_is_read_calibrated_and_normalised(element):
+    found = standards.load(element, EnergyGrid(-12.0, 60.0, 256))
+    # No oxide of cobalt may be shipped.
+    assert {one.role for one in found} >= ({"foil"} if element == "Co" else {"standard", "foil"})
+    for one in found:
+        assert np.isfinite(one.flat).all()
+        assert abs(one.shift) < 2.5
+        beyond = np.abs(one.energy - K_EDGES[element] - 65.0) < 25.0
+        assert np.mean(one.flat[beyond]) == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_foil_in_the_files_own_channel_moves_its_axis():
+    found = {one.file: one for one in standards.load("Cr", EnergyGrid(-12.0, 60.0, 256))}
+    one = found["Cr/cro2_rt_001.xdi"]
+    assert one.foil == standards.CHANNEL
+    assert one.shift == pytest.approx(-1.9, abs=0.3)
+    with pytest.raises(Refused, match="no reference channel"):
+        standards.channel_shift("extra/ni_nio.xdi", "Ni")
+
+
+def test_every_measured_file_has_a_label():
+    folder = STANDARDS
+    with (folder / "labels.csv").open(encoding="utf-8", newline="") as handle:
+        labelled = {row["file"] for row in csv.DictReader(handle)}
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.xd*")}
+    assert files <= labelled
+
+
+def test_every_configuration_that_is_shipped_can_be_read():
+    found = sorted(TINY.parent.glob("*.toml"))
+    families = {f"{element.lower()}-k" for element in K_EDGES}
+    assert {path.stem for path in found} == {*families, "tiny"}
+    for path in found:
+        config.load(path)

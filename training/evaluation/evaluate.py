@@ -1,0 +1,186 @@
+"""Everything that is asked of one model, on one page."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankaae_stream.model.card import ModelCard
+from rankaae_stream.model.estimates import describe_many
+from training.config import Config
+from training.evaluation import on_measured, on_simulated, sweeps
+from training.evaluation.on_simulated import Judge, SimulatedScores
+from training.evaluation.sweeps import Sweep, Trend
+from training.measured.standards import Standard
+from training.network.train import labels_of
+from training.simulated.dataset import Simulated, Split
+from training.trials.select import clean_spectra
+
+__all__ = ["ENOUGH", "KINDS", "Evaluation", "evaluate_model"]
+
+Floats = NDArray[np.float64]
+
+ENOUGH = 30
+"""Native sites from which on figures are stated for these; below it for all spectra."""
+
+KINDS = {
+    "foil": "foils",
+    "other": "sulfides, nitrides, carbides",
+    "wrong": "oxides of another element",
+    "suspect": "doubtful samples",
+}
+"""Spectra that are no good oxides of the element; the last two are no part of any target."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What is known of one model.
+
+    Attributes
+    ----------
+    key : str
+        ``<edge>/<version>``.
+    card : ModelCard
+    config : Config
+        What it was trained with.
+    simulated : mapping
+        Part of the split to kind (``all``, ``native``) to scores; a kind of fewer than
+        two spectra is left out.
+    valences : pair of (n,) arrays
+        True and estimated, of the test part.
+    compounds, suspects : tuple of Compound
+    shifts : mapping
+        Compound to formal valence and the shift at which its own residual is lowest, eV.
+    inside : tuple of float
+        Distances of good measured oxides, by compound.
+    detections : mapping
+        By key of `KINDS`.
+    mixtures : Mixtures or None
+    foil_mixtures : FoilMixtures
+    sweeps : tuple of Sweep
+    trends : tuple of Trend
+    learning : mapping or None
+        What `training.evaluation.learning_curve` wrote for this edge.
+    """
+
+    key: str
+    card: ModelCard
+    config: Config
+    simulated: Mapping[str, Mapping[str, SimulatedScores]]
+    valences: tuple[Floats, Floats]
+    compounds: tuple[on_measured.Compound, ...]
+    suspects: tuple[on_measured.Compound, ...]
+    shifts: Mapping[str, tuple[float, float]]
+    inside: tuple[float, ...]
+    detections: Mapping[str, on_measured.Detection]
+    mixtures: on_measured.Mixtures | None
+    foil_mixtures: on_measured.FoilMixtures
+    sweeps: tuple[Sweep, ...]
+    trends: tuple[Trend, ...]
+    learning: Mapping[str, Any] | None
+
+    @property
+    def left_out(self) -> tuple[on_measured.Compound, ...]:
+        """Compounds judged by what was fitted without them."""
+        return tuple(one for one in self.compounds if one.left_out)
+
+    @property
+    def stated(self) -> tuple[str, SimulatedScores]:
+        """Kind and scores of the test part that are stated: native where there are enough."""
+        test = self.simulated["test"]
+        native = test.get("native")
+        if native is not None and native.spectra >= ENOUGH:
+            return "native", native
+        return "all", test["all"]
+
+
+def evaluate_model(
+    key: str,
+    judge: Judge,
+    config: Config,
+    simulated: Simulated,
+    split: Split,
+    standards: Mapping[str, Sequence[Standard]],
+    left_out: Mapping[str, Mapping[str, Any]],
+    learning: Path,
+) -> Evaluation:
+    """Ask a model everything.
+
+    Parameters
+    ----------
+    key : str
+    judge : Judge
+    config : Config
+    simulated : Simulated
+    split : Split
+    standards : mapping
+        Of every element, on the model's grid.
+    left_out : mapping
+        See `measured.by_compound`.
+    learning : Path
+        File of `training.evaluation.learning_curve`; it need not exist.
+    """
+    card = judge.card
+    thresholds = on_simulated.thresholds_on(judge, config, simulated, split.validation)
+    parts: dict[str, dict[str, SimulatedScores]] = {}
+    for part, rows in (("validation", split.validation), ("test", split.test)):
+        kinds = {"all": rows, "native": rows[simulated.native[rows]]}
+        parts[part] = {
+            kind: on_simulated.score_simulated(judge, config, simulated, chosen, thresholds)
+            for kind, chosen in kinds.items()
+            if chosen.size >= 2
+        }
+
+    own = standards[card.edge.element]
+    readings = on_measured.read_standards(judge, own)
+    compounds = on_measured.by_compound(readings, "standard", left_out)
+    inside = tuple(one.distance for one in compounds if np.isfinite(one.distance))
+    roles = {
+        role: [one for one in readings if one.standard.role == role]
+        for role in ("foil", "other", "suspect")
+    }
+    metals = {role: [one.metal for one in same] for role, same in roles.items()}
+    found = {role: [one.distance for one in same] for role, same in roles.items()}
+    found["wrong"] = on_measured.moved_to(judge, standards)
+
+    latents = np.asarray(judge.encode(clean_spectra(config, simulated, split.train)), dtype=float)
+    swept = sweeps.sweep_all(judge, latents)
+    stretch = card.theory_shift.compression
+    return Evaluation(
+        key=key,
+        card=card,
+        config=config,
+        simulated=parts,
+        valences=_valences(judge, config, simulated, split.test),
+        compounds=compounds,
+        suspects=on_measured.by_compound(readings, "suspect", {}),
+        shifts={
+            name: (one["oxidation_state"], one["own_shift"])
+            for name, one in left_out.items()
+            if "own_shift" in one
+        },
+        inside=inside,
+        detections={
+            kind: on_measured.score_detection(
+                kind, found[kind], inside, card.domain.threshold, metals.get(kind, ())
+            )
+            for kind in KINDS
+        },
+        mixtures=on_measured.mix_end_members(judge, own),
+        foil_mixtures=on_measured.mix_foil(judge, own),
+        sweeps=swept,
+        trends=tuple(sweeps.judge_trend(one, stretch) for one in swept),
+        learning=json.loads(learning.read_text(encoding="utf-8")) if learning.is_file() else None,
+    )
+
+
+def _valences(
+    judge: Judge, config: Config, simulated: Simulated, rows: NDArray[np.intp]
+) -> tuple[Floats, Floats]:
+    k = [one.name for one in judge.card.outputs].index("oxidation_state")
+    latents = np.asarray(judge.encode(clean_spectra(config, simulated, rows)), dtype=float)
+    return labels_of(config, simulated)[rows, k], describe_many(latents, judge.card)[0][:, k]

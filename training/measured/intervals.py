@@ -1,0 +1,105 @@
+"""From latents to numbers: monotone maps and intervals, learned from simulated compounds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from crepes import ConformalRegressor
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from training.config import Config
+from training.measured.maps import Maps, member_estimates
+from training.network.ensemble import Ensemble
+from training.simulated.dataset import Simulated
+from training.trials.select import augmented
+
+__all__ = ["ErrorModel", "Widening", "conformal_error", "domain_start", "simulated_errors"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorModel:
+    """Half-width of an interval: a constant, and a share of the members' spread."""
+
+    constant: float
+    per_spread: float
+
+    def half(self, spread: Floats) -> Floats:
+        """Half-width at each spread, of the same shape."""
+        return self.constant + self.per_spread * spread
+
+    def widened(self, by: "Widening") -> "ErrorModel":
+        """With every half-width widened alike."""
+        return ErrorModel(by.half(self.constant), by.factor * self.per_spread)
+
+    def at_least(self, other: "ErrorModel") -> "ErrorModel":
+        """Nowhere narrower than the other."""
+        return ErrorModel(
+            max(self.constant, other.constant), max(self.per_spread, other.per_spread)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Widening:
+    """From a simulated half-width to one that holds on measured compounds."""
+
+    factor: float
+    allowance: float
+
+    def half(self, simulated: float) -> float:
+        """The half-width that is published."""
+        return self.factor * (simulated + self.allowance)
+
+
+def simulated_errors(
+    config: Config, simulated: Simulated, rows: NDArray[np.intp], ensemble: Ensemble, maps: Maps
+) -> tuple[ErrorModel, ...]:
+    """Conformal half-widths on compounds that no map has seen, one a descriptor.
+
+    Augmented as in training but for the energy shift, mixtures included: a sample
+    that changes is a mixture.
+    """
+    seen = augmented(config, simulated, rows, mixtures=True)
+    each = member_estimates(maps, ensemble.encode(seen.flat))
+    return tuple(
+        conformal_error(
+            one.mean(axis=0) - seen.labels[:, k], one.std(axis=0), config.calibration.level
+        )
+        for k, one in enumerate(each)
+    )
+
+
+def conformal_error(residual: Floats, spread: Floats, level: float) -> ErrorModel:
+    """Half-width that holds new residuals with probability `level`, wider where members differ.
+
+    The difficulty of a spectrum is ``a + b spread`` with a, b >= 0 fitted to the
+    absolute residuals; normalised conformal regression (H. Papadopoulos et al., J.
+    Artif. Intell. Res. 40, 815 (2011)), as crepes does it, gives the factor.
+
+    Parameters
+    ----------
+    residual : (n,) array
+        NaN where the truth is unknown.
+    spread : (n,) array
+        Standard deviation of the members.
+    level : float
+    """
+    known = np.isfinite(residual)
+    size, design = np.abs(residual[known]), np.stack([np.ones(known.sum()), spread[known]], axis=1)
+    constant, per_spread = nnls(design, size)[0]
+    # A difficulty of nothing would make the factor infinite.
+    constant = max(constant, 0.1 * float(size.mean()), 1e-6)
+    regressor = ConformalRegressor()
+    regressor.fit(residual[known], sigmas=constant + per_spread * spread[known])
+    factor = float(regressor.predict_int(np.zeros(1), sigmas=np.ones(1), confidence=level)[0, 1])
+    return ErrorModel(factor * constant, factor * per_spread)
+
+
+def domain_start(simulated: Simulated, rows: NDArray[np.intp]) -> float:
+    """Energy from which on most rows were simulated, on the next half eV.
+
+    The foot of the edge tells a metal from an oxide; waiting for the last
+    spectrum to begin would leave it out.
+    """
+    return float(np.ceil(2.0 * np.median(simulated.first[rows])) / 2.0) + 0.0  # no minus zero
