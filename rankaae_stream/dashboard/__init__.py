@@ -1,10 +1,10 @@
-"""The page that shows results while the scan runs; it reads Tiled and nothing else.
+"""The page that shows results while the scan runs; it reads from Tiled only.
 
 `router` serves the page from a Tiled server, `proxy` from beside one. The page's
-sources are in ``web/``, and what they are built into, in ``static/``, is committed.
+sources are in ``web/``; the files built from them, in ``static/``, are committed.
 """
 
 __all__ = ["PATH"]
 
 PATH = "/custom/dashboard/"
-"""Where Tiled mounts the page, and the proxy shows it."""
+"""Path of the page, in Tiled and in the proxy."""

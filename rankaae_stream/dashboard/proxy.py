@@ -1,9 +1,9 @@
-"""The page from beside a Tiled server whose configuration cannot be changed.
+"""Serve the page beside a Tiled server whose configuration cannot be changed.
 
-A reverse proxy on this machine's loopback: it serves the page, passes on what the
-page reads, and adds the key on its side, so that no browser ever has it. It reads
-only, and only what the page asks for; whoever is logged in on this machine can see
-the page.
+A reverse proxy on this machine's loopback address. It serves the page, forwards the
+page's requests to Tiled and adds the API key, so that the key never reaches a browser.
+It forwards reading requests of the page only; everyone who is logged in on this machine
+can see the page.
 """
 
 import asyncio
@@ -34,13 +34,13 @@ __all__ = ["Target", "listen", "make_app", "serve"]
 
 logger = logging.getLogger(__name__)
 
-# At its lowest level the websocket's own log would hold the header with the key.
-_discreet = logging.getLogger(f"{__name__}.websocket")
-_discreet.setLevel(logging.INFO)
+# At DEBUG the websocket's own log would contain the header with the key.
+_without_headers = logging.getLogger(f"{__name__}.websocket")
+_without_headers.setLevel(logging.INFO)
 
 HOST = "127.0.0.1"
 READ = re.compile(r"(search|metadata|array/full|table/full)/[^\\]*")
-"""Below ``/api/v1/``, what the page reads."""
+"""Paths below ``/api/v1/`` that the page reads."""
 
 PASSED = ("date", "etag", "content-type")
 MARK = {
@@ -50,8 +50,10 @@ MARK = {
     "Cache-Control": "no-store",
 }
 PATIENCE = 30.0
+"""Seconds until a request that Tiled does not answer has failed."""
+
 NO_CODE = (1005, 1006, 1015)
-"""Codes of a websocket's end that nobody sends."""
+"""Close codes of a websocket that may not be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +63,16 @@ class Target:
     Parameters
     ----------
     uri : str
-        Its address, ``https://tiled.example``; what Tiled shows for a node will do.
+        Its address, ``https://tiled.example``; the address of one of its nodes works, too.
     api_key : str
-        Empty for a server that lets everyone read.
+        Empty for a server that everyone may read.
     key_variable : str
-        Where the key comes from, for messages.
+        Name of the environment variable that holds the key, for messages.
 
     Raises
     ------
     ConfigurationError
-        When the address is none, or holds a key or a password.
+        When it is not an http address, or contains a key or a password.
     """
 
     uri: str
@@ -81,35 +83,35 @@ class Target:
         parts = urlsplit(self.uri)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError(
-                f"{parts.scheme or 'this'} is no address of a Tiled server; "
+                f"{parts.scheme or 'this'} is not the address of a Tiled server; "
                 "write it as http://HOST:8000 or https://HOST"
             )
         if parts.username or parts.password or "api_key" in parts.query:
             raise ConfigurationError(
-                f"the address holds a key or a password, which ends in logs and lists of "
-                f"processes; put the key into {self.key_variable}"
+                f"the address contains a key or a password, which would appear in logs and in "
+                f"the list of processes; put the key into {self.key_variable}"
             )
         path = parts.path.partition("/api/v1")[0].rstrip("/")
         object.__setattr__(self, "uri", f"{parts.scheme}://{parts.netloc}{path}")
 
     @property
     def headers(self) -> dict[str, str]:
-        """The key, as a header."""
+        """Return the header with the key, or none without a key."""
         return {"Authorization": f"Apikey {self.api_key}"} if self.api_key else {}
 
     @property
     def local(self) -> bool:
-        """Whether it is on this machine: a proxy in the environment is not for it then."""
+        """Return whether it is on this machine, so that no proxy of the environment applies."""
         return urlsplit(self.uri).hostname in ("127.0.0.1", "localhost", "::1")
 
     def refused(self, code: int) -> str:
-        """What to do when it wants another key."""
+        """Return the message for an answer of HTTP 401 or 403, with the fix."""
         if not self.api_key:
             return f"Tiled at {self.uri} asks for a key; set {self.key_variable} and start again"
-        may = "does not know the key" if code == 401 else "does not let the key read this"
+        problem = "does not know the key" if code == 401 else "does not let the key read this"
         return (
-            f"Tiled at {self.uri} {may} (HTTP {code}); set {self.key_variable} to a key that may "
-            "read, and start again"
+            f"Tiled at {self.uri} {problem} (HTTP {code}); set {self.key_variable} to a key that "
+            "may read, and start again"
         )
 
 
@@ -128,7 +130,7 @@ def serve(target: Target, bound: socket.socket) -> None:
 
 
 def listen(port: int) -> socket.socket:
-    """A socket that listens on the loopback address; port 0 takes a free one.
+    """Return a socket that listens on the loopback address; port 0 takes a free port.
 
     Raises
     ------
@@ -139,18 +141,18 @@ def listen(port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((HOST, port))
-        bound.listen()  # a browser that is quicker than the server waits
+        bound.listen()  # now, so that a browser may connect before the server runs
     except (OSError, OverflowError) as error:
         bound.close()
         raise ConfigurationError(
             f"the dashboard cannot listen on {HOST} port {port}: {error}; "
-            "stop what listens there, or choose --port 0 for a free one"
+            "stop the program that listens there, or take a free port with --port 0"
         ) from error
     return bound
 
 
 def make_app(target: Target, port: int) -> ASGIApp:
-    """The proxy as an ASGI application that answers for one port of the loopback address."""
+    """Return the proxy as an ASGI application for one port of the loopback address."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -169,7 +171,7 @@ def make_app(target: Target, port: int) -> ASGIApp:
 
     @app.get("/ui/{path:path}")
     async def own_page(path: str) -> Response:
-        """Tiled's own page is a matter between Tiled and the browser."""
+        """Send the browser to Tiled itself, which asks for its own key."""
         return RedirectResponse(f"{target.uri}/ui/{quote(path)}", status_code=307)
 
     @app.api_route("/api/v1/{path:path}", methods=["GET", "HEAD"])
@@ -188,7 +190,9 @@ async def _read(client: httpx.AsyncClient, target: Target, request: Request, pat
     parameters = request.query_params.multi_items()
     formats = {value for key, value in parameters if key == "format"} | {"json"}
     if not READ.fullmatch(path) or ".." in path.split("/") or formats != {"json"}:
-        return _told(403, "the dashboard's proxy passes on what its page reads, and no more")
+        return _message(
+            403, "the dashboard's proxy forwards the reading requests of its page, and no more"
+        )
     try:
         answer = await client.request(
             request.method,
@@ -198,19 +202,19 @@ async def _read(client: httpx.AsyncClient, target: Target, request: Request, pat
         )
     except httpx.HTTPError as error:
         logger.info("%s", type(error).__name__)
-        return _told(502, f"Tiled at {target.uri} does not answer")
+        return _message(502, f"Tiled at {target.uri} does not answer")
     if answer.status_code in (401, 403):
-        return _told(answer.status_code, target.refused(answer.status_code))
+        return _message(answer.status_code, target.refused(answer.status_code))
     if answer.status_code >= 300 and answer.status_code not in (400, 404, 410, 422):
-        return _told(502, f"Tiled at {target.uri} answers HTTP {answer.status_code}")
+        return _message(502, f"Tiled at {target.uri} answers HTTP {answer.status_code}")
     if not answer.headers.get("content-type", "").startswith("application/json"):
-        return _told(502, f"Tiled at {target.uri} answers something that is no JSON")
+        return _message(502, f"Tiled at {target.uri} does not answer in JSON")
     headers = {key: answer.headers[key] for key in PASSED if key in answer.headers}
     return Response(answer.content, answer.status_code, {**headers, **MARK})
 
 
 async def _follow(target: Target, websocket: WebSocket, path: str) -> None:
-    """Pass a stream on, in this direction only."""
+    """Forward a stream to the page, in this direction only."""
     start = websocket.query_params.get("start") or ""
     query = f"&start={int(start)}" if start.isascii() and start.isdigit() else ""
     address = (
@@ -225,13 +229,13 @@ async def _follow(target: Target, websocket: WebSocket, path: str) -> None:
         upstream = await connect(
             address,
             additional_headers=target.headers,
-            logger=_discreet,
+            logger=_without_headers,
             max_size=None,
             open_timeout=10,
             **options,
         )
     except InvalidStatus as error:
-        # Before it is accepted, a refusal is all that a websocket can say.
+        # A websocket that is not accepted yet can only be closed, without a message.
         logger.info("stream refused: HTTP %d", error.response.status_code)
         await websocket.close(1011)
         return
@@ -240,20 +244,20 @@ async def _follow(target: Target, websocket: WebSocket, path: str) -> None:
         await websocket.close(1011)
         return
     await websocket.accept()
-    passing = asyncio.create_task(_pass_on(upstream, websocket))
+    forwarding = asyncio.create_task(_forward(upstream, websocket))
     try:
-        # What the page sends is not passed on; that it goes away is.
+        # Messages of the page are dropped; this waits for it to close.
         while True:
             await websocket.receive_text()
     except (WebSocketDisconnect, RuntimeError, KeyError):
         pass
     finally:
-        passing.cancel()
-        await asyncio.gather(passing, return_exceptions=True)
+        forwarding.cancel()
+        await asyncio.gather(forwarding, return_exceptions=True)
         await upstream.close()
 
 
-async def _pass_on(upstream: Any, websocket: WebSocket) -> None:
+async def _forward(upstream: Any, websocket: WebSocket) -> None:
     code = 1011
     try:
         async for message in upstream:
@@ -267,15 +271,15 @@ async def _pass_on(upstream: Any, websocket: WebSocket) -> None:
         await websocket.close(1011 if code in NO_CODE else code)
 
 
-def _told(status: int, sentence: str) -> JSONResponse:
+def _message(status: int, sentence: str) -> JSONResponse:
     return JSONResponse({"detail": sentence}, status, headers=MARK)
 
 
 class _OnlyThisPage:
-    """Answer the page of this very address only.
+    """Answer requests of the page at this address only.
 
-    Another site's name that is made to point to this machine has another Host; another
-    site's page that reaches over to it has another Origin.
+    A foreign name that resolves to this machine (DNS rebinding) sends another Host; a
+    foreign page that calls this address sends another Origin.
     """
 
     def __init__(self, app: ASGIApp, port: int) -> None:
@@ -288,8 +292,10 @@ class _OnlyThisPage:
         elif scope["type"] == "websocket":
             await WebSocket(scope, receive, send).close(1008)
         else:
-            told = _told(403, "the dashboard's proxy answers its own page on this machine only")
-            await told(scope, receive, send)
+            refusal = _message(
+                403, "the dashboard's proxy answers its own page on this machine only"
+            )
+            await refusal(scope, receive, send)
 
     def _is_ours(self, headers: dict[bytes, bytes]) -> bool:
         if headers.get(b"host", b"").decode("latin-1") not in self.hosts:
@@ -297,7 +303,7 @@ class _OnlyThisPage:
         origin = headers.get(b"origin")
         if origin is not None:
             return origin.decode("latin-1") in {f"http://{host}" for host in self.hosts}
-        # A browser that sends no Origin with a reading request still says this. To open
-        # the page by a link of another site is no reading of it.
+        # Browsers send this header also with reading requests, which have no Origin. A link
+        # on another site may open the page: that site cannot read the answer.
         site = headers.get(b"sec-fetch-site", b"none")
         return site in (b"none", b"same-origin") or headers.get(b"sec-fetch-mode") == b"navigate"

@@ -1,4 +1,4 @@
-"""The page, served by Tiled itself: one line of its configuration mounts this router.
+"""Serve the page from Tiled itself: one line of its configuration mounts this router.
 
 ``routers: ["rankaae_stream.dashboard.router:router"]`` puts the page at
 ``/custom/dashboard/`` of the server, so that it has the server's origin and no
@@ -22,10 +22,10 @@ TYPES = {
     "app.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-"""All there is: nothing else of the disk can be asked for."""
+"""All files that are served; no other file can be requested."""
 
 HEADERS = {
-    # 'self' is the websocket of this server, too.
+    # 'self' includes the websocket of this server.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
@@ -42,20 +42,20 @@ router = APIRouter()
 
 @router.get("/dashboard", include_in_schema=False)
 async def dashboard(request: Request) -> Response:
-    """Send the browser to the folder, which the page's own addresses start from."""
+    """Redirect to the address with a slash, to which the page's addresses are relative."""
     query = f"?{request.url.query}" if request.url.query else ""
     return RedirectResponse(f"dashboard/{query}", status_code=307, headers=HEADERS)
 
 
 @router.get("/dashboard/", include_in_schema=False)
 async def page(request: Request) -> Response:
-    """The page; never kept, so that it is the one of the server's version."""
+    """Return the page; never cached, so that it is that of the server's version."""
     return _file(request, "index.html")
 
 
 @router.get("/dashboard/{name}", include_in_schema=False)
 async def file(request: Request, name: str) -> Response:
-    """A file of the page, which the browser keeps and asks after each time."""
+    """Return a file of the page; the browser caches it and revalidates it each time."""
     return _file(request, name)
 
 
@@ -68,11 +68,7 @@ def _file(request: Request, name: str) -> Response:
         return Response(content, media_type=kind, headers={**HEADERS, "Cache-Control": "no-store"})
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     headers = {**HEADERS, "Cache-Control": "no-cache", "ETag": tag}
-    known = [one.strip().removeprefix("W/") for one in _asked(request).split(",")]
-    if tag in known:
+    cached = request.headers.get("if-none-match", "").split(",")
+    if tag in [known.strip().removeprefix("W/") for known in cached]:
         return Response(status_code=304, headers=headers)
     return Response(content, media_type=kind, headers=headers)
-
-
-def _asked(request: Request) -> str:
-    return request.headers.get("if-none-match", "")

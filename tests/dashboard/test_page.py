@@ -365,7 +365,7 @@ def test_the_table_is_filtered_and_sorted(page):
     page.wait(lambda: in_order(page.rows(), ["Fe2O3"]), "those with words")
     page.set("filter-text", "nothing has this")
     page.wait(lambda: page.rows() == [], "none")
-    assert "No result fits the filter" in page.text("rows")
+    assert "No result matches the filter" in page.text("rows")
     page.set("filter-text", "")
     sort = "document.querySelector('th[data-key=\"sample\"] button').click()"
     page.run(sort)

@@ -13,6 +13,7 @@ import pytest
 
 from rankaae_stream.dashboard import PATH
 from rankaae_stream.dashboard.router import STATIC, TYPES
+from rankaae_stream.results import compose, what_if
 
 IMPORTS_ALONE = """
 import asyncio, sys
@@ -133,21 +134,45 @@ def test_the_page_asks_for_nothing_from_elsewhere():
     assert addresses == []
 
 
-def test_the_lock_file_names_no_registry(root):
-    lock = json.loads((root / "rankaae_stream/dashboard/web/package-lock.json").read_text())
+@pytest.fixture
+def web(root):
+    """The page's sources."""
+    return root / "rankaae_stream/dashboard/web"
+
+
+def test_the_lock_file_names_no_registry(web):
+    lock = json.loads((web / "package-lock.json").read_text())
     assert lock["packages"]["node_modules/uplot"]["integrity"]
     assert not [name for name, package in lock["packages"].items() if "resolved" in package]
 
 
-def test_the_committed_page_is_what_its_sources_build(root, tmp_path):
+def test_the_pages_own_tests_pass(web):
+    if not shutil.which("node"):
+        pytest.skip("node is not installed")
+    done = subprocess.run(
+        ["node", "--test"], cwd=web, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^. tests [1-9]", done.stdout, re.MULTILINE), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "constant", "published"),
+    [("results", "PURPOSE", compose.PURPOSE), ("curves", "WHAT_IF", what_if.PURPOSE)],
+)
+def test_the_page_asks_for_the_purpose_that_is_published(web, name, constant, published):
+    source = (web / "src" / f"{name}.js").read_text()
+    assert re.findall(rf'const {constant} = "(.*)";', source) == [published]
+
+
+def test_the_committed_page_is_what_its_sources_build(web, tmp_path):
     if not (shutil.which("node") and shutil.which("npm")):
         pytest.skip("node and npm are not installed")
-    web = tmp_path / "web"
-    source = root / "rankaae_stream/dashboard/web"
-    shutil.copytree(source, web, ignore=shutil.ignore_patterns("node_modules"))
+    copy = tmp_path / "web"
+    shutil.copytree(web, copy, ignore=shutil.ignore_patterns("node_modules"))
     fetched = subprocess.run(
         ["npm", "ci", "--no-audit", "--no-fund"],
-        cwd=web,
+        cwd=copy,
         capture_output=True,
         text=True,
         check=False,
@@ -155,7 +180,7 @@ def test_the_committed_page_is_what_its_sources_build(root, tmp_path):
     )
     if fetched.returncode:
         pytest.skip(f"npm ci does not work here: {fetched.stderr[-300:]}")
-    subprocess.run(["node", "build.mjs", str(tmp_path / "out")], cwd=web, check=True)
+    subprocess.run(["node", "build.mjs", str(tmp_path / "out")], cwd=copy, check=True)
     built = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     committed = {path.name: path.read_bytes() for path in STATIC.iterdir()}
     assert sorted(built) == sorted(committed) == sorted(TYPES)

@@ -1,7 +1,8 @@
-// The result in the large: its sample, its value with the interval, and what is said of it.
+// The result in large type: sample, value with interval, refusal and flags.
 
 import { $, h, setText } from "./dom.js";
 import { isAnswered, isOutside } from "./results.js";
+import { SILENT } from "./status.js";
 import { descriptorName, edgeText, interval, levelText, plain, unitText, value } from "./words.js";
 
 const HERO = "oxidation_state";
@@ -42,12 +43,12 @@ export function showNext(result, now) {
   $("next").hidden = !result;
   if (!result) return;
   const [first, last] = result.range ?? [null, null];
-  const so = [result.scan === null ? "" : `scan ${result.scan}`, result.points === null ? "" : `${result.points} points`];
-  if (first !== null && last !== null) so.push(`${first.toFixed(0)} to ${last.toFixed(0)} eV`);
-  const silent = now - result.updated > 60 ? `no news for ${Math.round((now - result.updated) / 60)} min` : "";
-  const words = [...so, silent].filter(Boolean).join(" · ");
+  const words = [result.scan === null ? "" : `scan ${result.scan}`, result.points === null ? "" : `${result.points} points`];
+  if (first !== null && last !== null) words.push(`${first.toFixed(0)} to ${last.toFixed(0)} eV`);
+  const silent = now - result.updated > SILENT ? `no news for ${Math.round((now - result.updated) / 60)} min` : "";
+  const progress = [...words, silent].filter(Boolean).join(" · ");
   const why = result.refusal ? `. No answer yet: ${result.refusal.message}` : "";
-  $("next").replaceChildren("◌ Now scanning ", h("b", {}, result.sample || edgeText(result) || "a sample"), words ? ` · ${words}` : "", why);
+  $("next").replaceChildren("◌ Now scanning ", h("b", {}, result.sample || edgeText(result) || "a sample"), progress ? ` · ${progress}` : "", why);
 }
 
 function showState(result) {
@@ -70,7 +71,7 @@ function showHero(name, estimate, hint) {
   setText($("hero-interval"), `${levelText(estimate)}: ${interval(name, estimate)}`);
 }
 
-// As the note below the values explains.
+// The note below the values explains the mark.
 const marked = () => h("span", { class: "unshown" }, "hint");
 
 function other(name, estimate, hint) {

@@ -1,7 +1,8 @@
-// Spectra on the model's grid, and the model's what-if curves, fetched when looked at.
+// Spectra on the model's grid and the model's what-if curves, fetched when they are shown.
 
-const KEPT = 60;
-export const LATER = 3000;
+const KEPT = 60; // finished results whose curves stay in memory
+export const LATER = 3000; // ms until curves that were not there are asked for again
+// As rankaae_stream/results/what_if.py publishes it; a test compares the two.
 const WHAT_IF = "what-if curves by rankaae-stream";
 const ABOUT =
   "[configuration.rankaae_stream.data.[energy_grid, curve_rows], data_keys, " +
@@ -34,40 +35,41 @@ export class Curves {
   async about(result) {
     const key = result.model.id || result.uid;
     if (!this.#about.has(key)) {
-      const asked = this.#tiled.metadata([result.uid, "primary"], ABOUT).then(read);
-      this.#about.set(key, asked);
-      asked.catch(() => this.#about.delete(key));
+      const answer = this.#tiled.metadata([result.uid, "primary"], ABOUT).then(read);
+      this.#about.set(key, answer);
+      answer.catch(() => this.#about.delete(key));
     }
     return this.#about.get(key);
   }
 
-  // What a model publishes once: {uid, descriptors}, or null where it did not.
+  // The what-if run that a model publishes once: {uid, descriptors}, or null where there is none.
   async whatIf(modelId) {
     if (!modelId) return null;
     if (!this.#whatIf.has(modelId)) {
       const select = "[stop.uid, start.descriptors]";
       const where = { "start.model.id": modelId };
-      const asked = this.#tiled.runs(WHAT_IF, select, { limit: 1, where }).then(({ runs }) => {
+      const answer = this.#tiled.runs(WHAT_IF, select, { limit: 1, where }).then(({ runs }) => {
         const [whole, descriptors] = runs[0]?.selected ?? [];
-        if (!whole) return null; // not there, or its arrays are still on their way
+        if (!whole) return null; // not there, or its arrays are still being written
         return { uid: runs[0].uid, descriptors: Array.isArray(descriptors) ? descriptors : [] };
       });
-      this.#whatIf.set(modelId, asked);
+      this.#whatIf.set(modelId, answer);
       const forget = () => this.#whatIf.delete(modelId);
-      // Not there is asked again later: they are published with the model's first result.
-      asked.then((found) => found ?? setTimeout(forget, LATER), forget);
+      // They are published with the model's first result: ask again later.
+      answer.then((found) => found ?? setTimeout(forget, LATER), forget);
     }
     return this.#whatIf.get(modelId);
   }
 
   // {values (v), curves (v x grid)} of one descriptor.
   async family(uid, name) {
-    const read = (key) => this.#tiled.array([uid, "primary", `${name}_${key}`], "-1");
-    const [values, curves] = await Promise.all([read("values"), read("curves")]);
+    const part = (key) => this.#tiled.array([uid, "primary", `${name}_${key}`], "-1");
+    const [values, curves] = await Promise.all([part("values"), part("curves")]);
     return { values, curves };
   }
 }
 
+// {energy, flat, ...} from the rows of the stored array, or null where nothing is on the grid.
 export function arrange(rows, about) {
   if (!Array.isArray(rows)) return null;
   const curves = { energy: about.energy };

@@ -32,6 +32,22 @@ export function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+// A function that draws at the next frame, or after so many ms; calls in between draw once,
+// at the earliest of their times.
+export function scheduler(draw) {
+  let waiting = null; // {after, timer}
+  return (after = 0) => {
+    if (waiting && (after > 0 || waiting.after === 0)) return;
+    if (waiting) clearTimeout(waiting.timer);
+    const drawSoon = () =>
+      requestAnimationFrame(() => {
+        waiting = null;
+        draw();
+      });
+    waiting = { after, timer: after > 0 ? setTimeout(drawSoon, after) : drawSoon() };
+  };
+}
+
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export function download(name, type, content) {

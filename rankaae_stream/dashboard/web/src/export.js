@@ -1,4 +1,4 @@
-// What leaves the page as files: the table as CSV, a spectrum as XDI.
+// Files to save: the table as CSV, a spectrum as XDI.
 
 import { edgeText } from "./words.js";
 
@@ -11,31 +11,31 @@ export function toCsv(results, descriptors) {
     head.push(name + suffix, `${name}_low`, `${name}_high`);
   }
   head.push("final", "flags", "refusal", "refusal_message", "model", "raw_run", "result_run");
-  const rows = results.map((one) => [
-    new Date(one.time * 1000).toISOString(),
-    one.scan,
-    one.sample,
-    one.element,
-    one.edge,
-    one.channel,
-    one.primary,
-    one.sweep,
+  const rows = results.map((result) => [
+    new Date(result.time * 1000).toISOString(),
+    result.scan,
+    result.sample,
+    result.element,
+    result.edge,
+    result.channel,
+    result.primary,
+    result.sweep,
     ...names.flatMap((name) => {
-      const estimate = one.estimates[name];
+      const estimate = result.estimates[name];
       return estimate ? [estimate.value, estimate.low, estimate.high] : [null, null, null];
     }),
-    one.final,
-    one.flags.map((flag) => flag.name).join(" "),
-    one.refusal?.name ?? "",
-    one.refusal?.message ?? "",
-    [one.model.name, one.model.version].filter(Boolean).join(" "),
-    one.raw,
-    one.uid,
+    result.final,
+    result.flags.map((flag) => flag.name).join(" "),
+    result.refusal?.name ?? "",
+    result.refusal?.message ?? "",
+    [result.model.name, result.model.version].filter(Boolean).join(" "),
+    result.raw,
+    result.uid,
   ]);
   return [head, ...rows].map((row) => row.map(field).join(",")).join("\r\n") + "\r\n";
 }
 
-// Text that a spreadsheet would take for a formula is marked as text.
+// A spreadsheet would run text that begins like a formula; an apostrophe marks it as text.
 function field(content) {
   if (content === null || content === undefined) return "";
   if (typeof content !== "string") return String(content);
@@ -46,29 +46,29 @@ function field(content) {
 // `norm` is the flattened spectrum, whose edge step is 1: what the model saw, on its grid.
 export function toXdi(result, curves) {
   const lines = ["# XDI/1.0 rankaae-stream"];
-  const say = (key, content) => {
+  const header = (key, content) => {
     const line = String(content ?? "").replace(/[^\S ]|[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, " ").trim();
     if (line) lines.push(`# ${key}: ${line}`);
   };
-  say("Column.1", "energy eV");
-  say("Column.2", "norm");
-  say("Column.3", "reconstruction");
-  say("Column.4", "residual");
-  say("Element.symbol", result.element);
-  say("Element.edge", result.edge);
-  say("Sample.name", result.sample);
-  say("Scan.start_time", new Date(result.time * 1000).toISOString().slice(0, 19));
-  say("Scan.edge_energy_range", `${curves.energy[0]} to ${curves.energy.at(-1)} eV`);
-  say("Rankaae.raw_run", result.raw);
-  say("Rankaae.result_run", result.uid);
-  say("Rankaae.channel", result.channel);
-  say("Rankaae.final", result.final);
-  say("Rankaae.model", `${result.model.name} ${result.model.version}`);
-  say("Rankaae.model_id", result.model.id);
+  header("Column.1", "energy eV");
+  header("Column.2", "norm");
+  header("Column.3", "reconstruction");
+  header("Column.4", "residual");
+  header("Element.symbol", result.element);
+  header("Element.edge", result.edge);
+  header("Sample.name", result.sample);
+  header("Scan.start_time", new Date(result.time * 1000).toISOString().slice(0, 19));
+  header("Scan.edge_energy_range", `${curves.energy[0]} to ${curves.energy.at(-1)} eV`);
+  header("Rankaae.raw_run", result.raw);
+  header("Rankaae.result_run", result.uid);
+  header("Rankaae.channel", result.channel);
+  header("Rankaae.final", result.final);
+  header("Rankaae.model", `${result.model.name} ${result.model.version}`);
+  header("Rankaae.model_id", result.model.id);
   for (const [name, { value, low, high, unit }] of Object.entries(result.estimates)) {
-    say(`Rankaae.${name}`, `${value} (${low} to ${high}) ${unit === "1" ? "" : unit}`);
+    header(`Rankaae.${name}`, `${value} (${low} to ${high}) ${unit === "1" ? "" : unit}`);
   }
-  say("Rankaae.flags", result.flags.map((flag) => flag.name).join(" "));
+  header("Rankaae.flags", result.flags.map((flag) => flag.name).join(" "));
   lines.push(
     "# ///",
     "# Flattened and normalised to an edge step of 1, on the axis and the grid of the model.",

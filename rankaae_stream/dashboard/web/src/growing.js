@@ -1,26 +1,28 @@
-// One run that is still growing: its rows and curves, by its streams or by asking.
+// Rows and curves of a run that is still growing, from its streams or by polling.
 
 import { sleep } from "./dom.js";
 
+// In ms. A run's first report comes within a second or minutes after its start: asked for
+// soon, then less and less often.
 const FIRST = 300;
 const SLOWEST = 3000;
-const POLL = 2000;
+const POLL = 2000; // as often as the page polls for new results
 
-export class Growing {
+class Growing {
   #tiled;
-  #told;
+  #report;
   #streams;
   #sockets = [];
   #ended = false;
   #columns = null;
   #curves = null;
 
-  // told({columns, index, curves}) with each report; streams() whether the server streams.
-  constructor(tiled, uid, streams, told) {
+  // report({columns, index, curves}) for each row; streams() whether the server streams.
+  constructor(tiled, uid, streams, report) {
     this.#tiled = tiled;
     this.uid = uid;
     this.#streams = streams;
-    this.#told = told;
+    this.#report = report;
     this.#run();
   }
 
@@ -39,14 +41,14 @@ export class Growing {
         if (this.#streams() && this.#sockets.length === 0) this.#follow();
         await this.#pull();
       } catch {
-        // The connection's state is told elsewhere; here it is only tried again.
+        // Live shows the state of the connection; here it is only tried again.
       }
       do await sleep(POLL);
       while (!this.#ended && this.#sockets.length > 0);
     }
   }
 
-  // The first report makes the table; before it there is nothing to read.
+  // Wait for the first report, with which the table is made; its children, or null once ended.
   async #appeared() {
     for (let pause = FIRST; !this.#ended; pause = Math.min(1.3 * pause, SLOWEST)) {
       try {
@@ -68,7 +70,7 @@ export class Growing {
     const [columns, newest] = await Promise.all([table, curves]);
     if (this.#ended || this.#newer(columns) === null) return;
     this.#curves = newest;
-    this.#tell(columns);
+    this.#show(columns);
   }
 
   #follow() {
@@ -77,8 +79,8 @@ export class Growing {
       this.#sockets.push(socket);
       socket.addEventListener("message", (event) => {
         if (this.#ended) return;
-        const said = JSON.parse(event.data);
-        if (said.payload) take(said.payload);
+        const { payload } = JSON.parse(event.data);
+        if (payload) take(payload);
       });
       socket.addEventListener("close", () => {
         for (const other of this.#sockets) if (other !== socket) other.close();
@@ -86,21 +88,39 @@ export class Growing {
       });
     };
     listen("internal", (columns) => {
-      if (this.#newer(columns) !== null) this.#tell(columns);
+      if (this.#newer(columns) !== null) this.#show(columns);
     });
-    // Curves come before the row of the same report, which tells of both.
+    // The curves of a report come before its row.
     if (this.hasCurves) listen("curves", (block) => (this.#curves = block[block.length - 1]));
   }
 
-  // The last row's number where it is not older than what was told before.
+  // The last row's number where it is not older than the row reported before, else null.
   #newer(columns) {
     const last = (of) => of?.seq_num?.[of.seq_num.length - 1] ?? 0;
     return this.#columns === null || last(columns) >= last(this.#columns) ? last(columns) : null;
   }
 
-  #tell(columns) {
+  #show(columns) {
     this.#columns = columns;
     const rows = columns.seq_num?.length ?? 0;
-    if (rows > 0) this.#told({ columns, index: rows - 1, curves: this.#curves });
+    if (rows > 0) this.#report({ columns, index: rows - 1, curves: this.#curves });
+  }
+}
+
+// Follows the reports of one growing run at a time.
+export class Follower {
+  #make;
+  #run = null;
+
+  // report(uid, {columns, index, curves}) for each row; streams() whether the server streams.
+  constructor(tiled, streams, report) {
+    this.#make = (uid) => new Growing(tiled, uid, streams, (row) => report(uid, row));
+  }
+
+  // Follow this run from now on and end the one before; null for none.
+  follow(uid) {
+    if (uid === (this.#run?.uid ?? null)) return;
+    this.#run?.end();
+    this.#run = uid === null ? null : this.#make(uid);
   }
 }

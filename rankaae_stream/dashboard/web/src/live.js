@@ -1,4 +1,4 @@
-// What is new, as it comes: by the container's stream, or by asking where there is none.
+// New results as they come: from the container's stream, or by polling where there is none.
 //
 // The server is asked now and then even while its stream is open: a connection
 // that broke silently would otherwise look like a quiet beamline.
@@ -6,18 +6,19 @@
 import { PURPOSE, SELECT, fromMetadata, fromSelected } from "./results.js";
 import { sleep } from "./dom.js";
 
+// ms between two questions, by the connection's state; POLL in all others. The status line
+// and the banner name POLL in words.
 const POLL = 2000;
-// A key that was refused is not tried again and again.
 const PAUSES = { live: 5000, refused: 10_000, absent: 10_000 };
-const MOST = 20_000;
-const STREAM_AGAIN = 20_000;
-const PAGE = 300;
-const NEWEST = 20;
-const AUTH_CLOSED = new Set([4001, 4003]);
+const STREAM_AGAIN = 20_000; // ms until a server that did not stream is asked for it again
+const MOST = 20_000; // results read at start, newest first
+const PAGE = 300; // the most runs that Tiled lists in a single answer
+const NEWEST = 20; // runs asked for when little is new
+const AUTH_CLOSED = new Set([4001, 4003]); // websocket codes with which Tiled refuses a key
 
 export class Live {
   #tiled;
-  #heard;
+  #receive;
   #changed;
   #socket = null;
   #streaming = false;
@@ -27,16 +28,17 @@ export class Live {
   #wake = () => {};
   #round = 0;
 
-  // heard(results, {page}) for new and changed results; changed(state) for the connection.
-  constructor(tiled, heard, changed) {
+  // receive(results, {first, more}) for new and changed results; changed(state, same) for the
+  // connection.
+  constructor(tiled, receive, changed) {
     this.#tiled = tiled;
-    this.#heard = heard;
+    this.#receive = receive;
     this.#changed = changed;
     this.state = { kind: "connecting", since: tiled.now(), detail: "", proxied: false };
     this.contact = null;
   }
 
-  // Runs for as long as the page; again() asks at once, with a new key say.
+  // Run as long as the page; again() asks at once, for example with a new key.
   async run() {
     for (;;) {
       await this.#ask();
@@ -63,7 +65,7 @@ export class Live {
     } catch (error) {
       if (round !== this.#round) return;
       this.#close();
-      this.#noStreamUntil = 0; // one that returns may stream
+      this.#noStreamUntil = 0; // a server that returns may stream
       const kind = { 401: "refused", 403: "refused", 404: "absent" }[error.status] ?? "lost";
       this.#set(kind, error.message, error.proxied === true);
     }
@@ -78,14 +80,14 @@ export class Live {
 
   async #history() {
     let first = true;
-    let asked = this.#page(null, PAGE);
-    while (asked) {
-      const page = await asked;
+    let answer = this.#page(null, PAGE);
+    while (answer) {
+      const page = await answer;
       const next = this.#known.size + page.runs.length < MOST ? page.next : null;
-      // The server works on the next page while this one is taken in.
-      asked = next === null ? null : this.#page(next, PAGE);
-      asked?.catch(() => {}); // told where it is awaited
-      this.#take(page.runs, { first, more: asked !== null });
+      // The server works on the next page while this page is read.
+      answer = next === null ? null : this.#page(next, PAGE);
+      answer?.catch(() => {}); // raised where it is awaited
+      this.#take(page.runs, { first, more: answer !== null });
       this.#reached(); // a long history is still being read when the first scan comes
       first = false;
     }
@@ -96,7 +98,7 @@ export class Live {
     return this.#tiled.runs(PURPOSE, SELECT, { cursor, limit });
   }
 
-  // The newest, and what was missed meanwhile: pages until one holds a result known before.
+  // The newest results and all that were missed: pages until a known result is met.
   async #newest() {
     let cursor = null;
     let limit = NEWEST;
@@ -112,8 +114,8 @@ export class Live {
 
   #take(runs, page) {
     const results = runs.map(({ uid, selected }) => fromSelected(uid, selected));
-    for (const one of results) this.#known.add(one.uid);
-    this.#heard(results, page);
+    for (const { uid } of results) this.#known.add(uid);
+    this.#receive(results, page);
   }
 
   #open() {
@@ -122,7 +124,7 @@ export class Live {
     socket.addEventListener("message", (event) => this.#message(socket, event.data));
     socket.addEventListener("close", (event) => {
       if (socket !== this.#socket) return;
-      const spoke = this.#streaming;
+      const streamed = this.#streaming;
       this.#socket = null;
       this.#streaming = false;
       if (AUTH_CLOSED.has(event.code)) {
@@ -130,30 +132,31 @@ export class Live {
         this.#set("refused", event.reason || "the key was refused");
         return;
       }
-      // One that never spoke is of a server that does not stream.
-      if (!spoke) this.#noStreamUntil = Date.now() + STREAM_AGAIN;
+      // A socket without any message is that of a server that does not stream.
+      if (!streamed) this.#noStreamUntil = Date.now() + STREAM_AGAIN;
       this.#wake();
     });
   }
 
   #message(socket, data) {
     if (socket !== this.#socket) return;
-    let said;
+    let message;
     try {
-      said = JSON.parse(data);
+      message = JSON.parse(data);
     } catch {
       return;
     }
     this.contact = this.#tiled.now();
-    if (said.type === "container-schema") {
+    if (message.type === "container-schema") {
       this.#streaming = true;
       this.#set("live");
-      this.#wake(); // what came between the last answer and now
+      this.#wake(); // for results between the last answer and now
       return;
     }
-    if (said.metadata?.start?.purpose !== PURPOSE || typeof said.key !== "string") return;
-    this.#known.add(said.key);
-    this.#heard([fromMetadata(said.key, said.metadata)], { first: false, more: false });
+    const { key, metadata } = message;
+    if (metadata?.start?.purpose !== PURPOSE || typeof key !== "string") return;
+    this.#known.add(key);
+    this.#receive([fromMetadata(key, metadata)], { first: false, more: false });
   }
 
   #close() {

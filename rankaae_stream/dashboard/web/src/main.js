@@ -1,25 +1,24 @@
-// The page: what comes from Tiled goes into the store, and the store is shown.
+// The page: results from Tiled go into the store, and the store is drawn.
 
 import "../app.css";
-import { Curves, arrange } from "./curves.js";
-import { showCurrent, showNext } from "./current.js";
-import { $, download, h, setOptions, setText } from "./dom.js";
+import { Curves } from "./curves.js";
+import { showNext } from "./current.js";
+import { $, download, scheduler, setOptions, setText } from "./dom.js";
 import { fileName, toCsv, toXdi } from "./export.js";
-import { Growing } from "./growing.js";
+import { Follower } from "./growing.js";
 import { Live } from "./live.js";
-import { withRow } from "./results.js";
+import { ShownResult } from "./shown.js";
 import { SpectrumView } from "./spectrum.js";
 import { announce, showAge, showConnection } from "./status.js";
 import { Store } from "./store.js";
 import { SeriesTable } from "./table.js";
-import { Tiled, joined } from "./tiled.js";
+import { Tiled } from "./tiled.js";
 import { Trend } from "./trend.js";
 import { WhatIf } from "./what-if.js";
 import { descriptorName, edgeText, interval, value } from "./words.js";
 
 const query = new URLSearchParams(location.search);
 const node = query.get("node") || "processed";
-const rawTree = query.get("raw") || "raw";
 // The router is mounted below /custom and, for older clients, below /api/v1.
 const root = new URL(location.pathname.replace(/(custom|api\/v1)\/dashboard\/[^/]*$/, ""), location.origin);
 
@@ -28,49 +27,50 @@ const store = new Store();
 const curves = new Curves(tiled);
 const spectrum = new SpectrumView();
 const whatIf = new WhatIf(curves, (moved) => spectrum.move(moved));
+const shown = new ShownResult({
+  tiled,
+  store,
+  curves,
+  show: showCurves,
+  raw: { tree: query.get("raw") || "raw", root },
+});
 const trend = new Trend(store, choose, drawSeries);
-const table = new SeriesTable(store, () => trend.y, choose);
-const live = new Live(tiled, heard, connectionChanged);
+const table = new SeriesTable(store, () => trend.descriptor, choose);
+const live = new Live(tiled, receive, connectionChanged);
+const follower = new Follower(tiled, () => live.streaming, grow);
+const schedule = scheduler(draw);
 
-const AGAIN = 3000;
-const READING = 600;
-
-let growing = null;
-let drawn = { uid: null, updated: null, final: null };
-let scheduled = null;
-let allRead = false;
+const READING = 600; // ms between two drawings while a long history is read
 
 // ---- what comes in
 
-function heard(results, { first, more }) {
-  const known = results.filter((one) => store.get(one.uid)?.final === false);
+function receive(results, { first, more }) {
+  const unfinished = results.filter(({ uid }) => store.get(uid)?.final === false);
   const changed = store.add(results);
   if (first) markOnce("first-results");
-  if (!more && !allRead) {
-    allRead = true;
+  if (!more && performance.getEntriesByName("all-read").length === 0) {
     markOnce("all-read");
     requestAnimationFrame(() => requestAnimationFrame(() => markOnce("all-drawn", store.size)));
   }
   setText($("where"), more ? `${node} · reading, ${store.size} so far` : node);
-  for (const one of known) if (store.get(one.uid)?.final) tell(store.get(one.uid));
-  // While a long history is read, the page is drawn now and then, not for each part of it.
+  for (const { uid } of unfinished) if (store.get(uid).final) announceFinal(store.get(uid));
   if (changed || first) schedule(first || !more ? 0 : READING);
 }
 
-// What a benchmark asks for; only the last of each is kept, for the page runs for weeks.
+// For benchmarks; only the last mark of each name is kept, for the page runs for weeks.
 function markOnce(name, detail = null) {
   performance.clearMarks(name);
   performance.mark(name, { detail });
 }
 
-function tell(result) {
+function announceFinal(result) {
   const estimate = result.estimates.oxidation_state;
-  const said = result.refusal
+  const answer = result.refusal
     ? `refused: ${result.refusal.message}`
     : estimate
       ? `${descriptorName("oxidation_state")} ${value("oxidation_state", estimate.value)}, ${interval("oxidation_state", estimate)}`
       : "answered";
-  announce(`${result.sample || edgeText(result)}: ${said}`);
+  announce(`${result.sample || edgeText(result)}: ${answer}`);
 }
 
 function connectionChanged(state, same) {
@@ -78,7 +78,7 @@ function connectionChanged(state, same) {
   const askForKey = state.kind === "refused" && !state.proxied;
   $("key-form").hidden = !askForKey;
   if (askForKey) {
-    setText($("key-wrong"), tiled.key ? "The server does not know this key. Paste another one." : "");
+    setText($("key-wrong"), tiled.key ? "The server does not know this key. Paste another key." : "");
     if (!same) $("key").focus();
   }
   if (same) return;
@@ -88,19 +88,8 @@ function connectionChanged(state, same) {
 
 // ---- what is shown
 
-function schedule(after = 0) {
-  if (scheduled && (after > 0 || scheduled.after === 0)) return;
-  if (scheduled) clearTimeout(scheduled.timer);
-  const drawSoon = () =>
-    requestAnimationFrame(() => {
-      scheduled = null;
-      draw();
-    });
-  scheduled = { after, timer: after > 0 ? setTimeout(drawSoon, after) : drawSoon() };
-}
-
 function draw() {
-  const shown = store.shown;
+  const result = store.shown;
   const some = store.size > 0;
   $("main").hidden = !some;
   $("empty").hidden = some || !["live", "polling"].includes(live.state.kind);
@@ -108,24 +97,25 @@ function draw() {
   setOptions($("channel"), store.channels, store.filter.channel);
   $("follow").hidden = !store.pinned;
   if (some) {
-    if (shown) showResult(shown);
-    follow(shown && !shown.final ? shown : besides(shown));
+    if (result) shown.draw(result);
+    const growing = result && !result.final ? result : besides(result);
+    follower.follow(growing?.uid ?? null);
     drawSeries();
   }
   showAges();
 }
 
-// What grows old though nothing comes.
+// What grows old without any news.
 function showAges() {
-  const shown = store.shown;
-  showNext(besides(shown), tiled.now());
-  showAge(tiled, shown, live.state.kind);
+  const result = store.shown;
+  showNext(besides(result), tiled.now());
+  showAge(tiled, result, live.state.kind);
 }
 
 // The scan that is growing while another result is shown.
-function besides(shown) {
+function besides(result) {
   const { growing } = store;
-  return growing?.uid === shown?.uid ? null : growing;
+  return growing?.uid === result?.uid ? null : growing;
 }
 
 function drawSeries() {
@@ -133,52 +123,9 @@ function drawSeries() {
   table.draw();
 }
 
-function showResult(result) {
-  const same = drawn.uid === result.uid;
-  if (same && drawn.updated === result.updated && drawn.final === result.final) return;
-  // Its raw run may come after its first answer.
-  if (!same || result.final) showRaw(result);
-  drawn = { uid: result.uid, updated: result.updated, final: result.final };
-  document.title = `${result.sample || edgeText(result) || "XANES"} · XANES live`;
-  showCurrent(result);
-  if (result.final) showFinal(result);
-  else if (!same) showCurves(result, null, "Waiting for the first answer of this scan.");
-}
-
-async function showFinal(result) {
-  let found = null;
-  let reason = result.refusal
-    ? "Refused: there is no spectrum on the model’s grid."
-    : "This result has no spectrum on the model’s grid.";
-  try {
-    found = await curves.final(result);
-  } catch (error) {
-    if (error.status !== 404) {
-      reason = "The spectrum could not be read from the server; trying again.";
-      setTimeout(() => store.shown?.uid === result.uid && showFinal(result), AGAIN);
-    }
-  }
-  if (store.shown?.uid !== result.uid || store.get(result.uid)?.final === false) return;
-  showCurves(result, found, reason);
-}
-
-// Follows a growing run's reports, one run at a time; null for none.
-function follow(result) {
-  if (growing?.uid === result?.uid) return;
-  growing?.end();
-  growing = result && new Growing(tiled, result.uid, () => live.streaming, (report) => grow(result.uid, report));
-}
-
-async function grow(uid, report) {
-  const about = await curves.about(store.get(uid)).catch(() => null);
-  const before = store.get(uid);
-  if (!about || before.final) return;
-  const updated = withRow(before, report.columns, report.index, about);
-  store.grow(updated);
-  if (store.shown.uid === uid) {
-    showResult(updated);
-    showCurves(updated, arrange(report.curves, about), "No spectrum on the model’s grid yet.");
-  }
+async function grow(uid, row) {
+  const updated = await shown.grow(uid, row);
+  if (!updated) return;
   schedule();
   requestAnimationFrame(() => markOnce("report-drawn", updated.updated));
 }
@@ -186,23 +133,6 @@ async function grow(uid, report) {
 function showCurves(result, found, reason) {
   spectrum.show(found, reason);
   whatIf.show(result, found);
-}
-
-async function showRaw(result) {
-  const address = new URL(`ui/browse/${joined(rawTree, result.raw)}`, root);
-  const short = result.raw.slice(0, 8);
-  setText($("raw"), "");
-  let there = false;
-  try {
-    there = result.raw !== "" && (await tiled.has(rawTree, result.raw));
-  } catch {
-    return;
-  }
-  if (store.shown?.uid !== result.uid) return;
-  if (there) {
-    const link = h("a", { href: address.href, target: "_blank", rel: "noopener" }, `Raw scan ${short} in Tiled`);
-    $("raw").replaceChildren(link);
-  } else if (short) setText($("raw"), `Raw scan ${short}: not in the tree “${rawTree}” of this server.`);
 }
 
 function choose(uid) {
@@ -235,8 +165,8 @@ $("csv").addEventListener("click", () => {
   download("results.csv", "text/csv;charset=utf-8", toCsv(table.rows, store.descriptors));
 });
 $("xdi").addEventListener("click", () => {
-  const { curves: shown } = spectrum.drawn;
-  if (shown) download(fileName(store.shown, "xdi"), "text/plain;charset=utf-8", toXdi(store.shown, shown));
+  const { curves: drawn } = spectrum;
+  if (drawn) download(fileName(store.shown, "xdi"), "text/plain;charset=utf-8", toXdi(store.shown, drawn));
 });
 $("key-form").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -1,10 +1,11 @@
-// What the plots share: uPlot set up in the page's colours, sized to its place.
+// Shared by the plots: uPlot in the page's colours, sized to its element.
 
 import uPlot from "uplot";
 import { color } from "./dom.js";
 import { dateTime } from "./words.js";
 
 const FONT = "system-ui, sans-serif";
+export const SIDE = 62; // width of the axis on the left in px; the same, so that plots align
 
 // An axis in the page's type and colours.
 export function axis(label, more = {}) {
@@ -27,10 +28,10 @@ function typeSize() {
   return document.body.classList.contains("wall") ? 18 : 13;
 }
 
-// Numbers as they are: energies need no commas.
+// Without thousands separators, which energies do not have.
 const plainNumbers = (_, ticks) => ticks.map((tick) => (tick === null ? "" : String(+tick.toFixed(6))));
 
-// The axis below; `size` leaves room for one line of numbers, two for times.
+// The axis at the bottom: room for a single line of numbers, or two lines of time and date.
 export function axisBelow(label, more = {}) {
   const lines = more === timeAxis ? 2 : 1;
   const space = (lines + 3) * 1.5 * typeSize();
@@ -57,7 +58,7 @@ export const timeAxis = {
   },
 };
 
-// A plot that is made anew when the page's colours or sizes change.
+// A plot that remake() builds again after the page's colours or type size have changed.
 export class Plot {
   #place;
   #options;

@@ -1,6 +1,7 @@
 // Results as plain objects, from a stop document's summary or from a growing run's rows.
-// Whatever a document says is taken as data: numbers are checked, text stays text.
+// Documents are untrusted data: numbers are checked, text stays text.
 
+// As rankaae_stream/results/compose.py publishes it; a test compares the two.
 export const PURPOSE = "descriptors from XANES by rankaae-stream";
 
 // What the server sends of each run, as text: one string costs it less to copy, hash and
@@ -16,19 +17,19 @@ export function fromSelected(uid, selected) {
 
 export function fromMetadata(uid, metadata) {
   const { start, stop } = metadata ?? {};
-  const said = stop?.summary;
-  const summary = said && [said.estimates, said.flags, said.refusal, said.complete, said.points];
+  const named = stop?.summary;
+  const summary = named && [named.estimates, named.flags, named.refusal, named.complete, named.points];
   return build(uid, start, stop?.time, summary);
 }
 
-// A growing run with what row number `index` of its stream's columns says; about: the
-// stream's descriptors and units.
+// The result of a growing run with the values of row `index` of its stream's columns; about:
+// the stream's descriptors and units.
 export function withRow(result, columns, index, { descriptors, units }) {
   const at = (name) => columns[name]?.[index];
-  const said = {};
+  const estimates = {};
   for (const name of descriptors) {
     const [value, low, high] = [at(name), at(`${name}_low`), at(`${name}_high`)];
-    said[name] = { value, low, high, unit: units[name] };
+    estimates[name] = { value, low, high, unit: units[name] };
   }
   let flags = [];
   try {
@@ -40,7 +41,7 @@ export function withRow(result, columns, index, { descriptors, units }) {
   return {
     ...result,
     updated: number(at("time")) ?? result.updated,
-    estimates: asEstimates(said),
+    estimates: asEstimates(estimates),
     flags,
     refusal: refusal ? { name: text(refusal), message: text(at("refusal_message")) } : null,
     points: number(at("points")),
@@ -52,8 +53,8 @@ export const isAnswered = (result) => Object.keys(result.estimates).length > 0;
 
 function build(uid, start, stopped, summary) {
   const about = isObject(start) ? start : {};
-  const [estimates, flags, refusal, complete, points] = summary ?? [];
-  const final = Boolean(summary);
+  const final = Array.isArray(summary);
+  const [estimates, flags, refusal, complete, points] = final ? summary : [];
   const time = number(about.time) ?? 0;
   const named = Object.entries(isObject(flags) ? flags : {});
   return {
@@ -113,30 +114,30 @@ export function text(value) {
   return (typeof value === "object" ? JSON.stringify(value) : String(value)).slice(0, 300);
 }
 
-function asEstimates(said) {
+function asEstimates(raw) {
   const estimates = {};
-  for (const [name, one] of Object.entries(isObject(said) ? said : {})) {
-    const [value, low, high] = [number(one?.value), number(one?.low), number(one?.high)];
+  for (const [name, each] of Object.entries(isObject(raw) ? raw : {})) {
+    const [value, low, high] = [number(each?.value), number(each?.low), number(each?.high)];
     if (value === null || low === null || high === null) continue;
-    estimates[name] = { value, low, high, unit: text(one.unit), level: number(one.level) };
+    estimates[name] = { value, low, high, unit: text(each.unit), level: number(each.level) };
   }
   return estimates;
 }
 
-function asList(said) {
-  let read;
+function asList(encoded) {
+  let list;
   try {
-    read = JSON.parse(said);
+    list = JSON.parse(encoded);
   } catch {
-    read = null;
+    list = null;
   }
-  return Array.isArray(read) ? read : [];
+  return Array.isArray(list) ? list : [];
 }
 
-// Descriptors that no measured compound has shown right.
+// Descriptors that were not validated on measured compounds.
 function hinted(descriptors) {
-  const said = Array.isArray(descriptors) ? descriptors : [];
-  return new Set(said.filter((one) => one?.evidence === "simulation").map((one) => text(one.name)));
+  const all = Array.isArray(descriptors) ? descriptors : [];
+  return new Set(all.filter((each) => each?.evidence === "simulation").map((each) => text(each.name)));
 }
 
 function asFlag(flag) {

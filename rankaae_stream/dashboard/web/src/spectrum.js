@@ -1,9 +1,7 @@
-// The spectrum on the model's grid, its reconstruction, what it would be, and the residual.
+// The spectrum on the model's grid with its reconstruction, the what-if curve and the residual.
 
 import { $, color, setText } from "./dom.js";
-import { Plot, axis, axisBelow } from "./plots.js";
-
-const SIDE = 62;
+import { Plot, SIDE, axis, axisBelow } from "./plots.js";
 
 export class SpectrumView {
   #main;
@@ -63,8 +61,8 @@ export class SpectrumView {
     if (this.#curves) this.#draw();
   }
 
-  get drawn() {
-    return { curves: this.#curves, moved: this.#moved };
+  get curves() {
+    return this.#curves;
   }
 
   remake() {

@@ -1,4 +1,4 @@
-// The connection and the age of what is shown, always in sight.
+// The state of the connection and the age of the result, always in sight.
 
 import { $, setText } from "./dom.js";
 import { age, clock, dateTime } from "./words.js";
@@ -11,7 +11,7 @@ const KINDS = {
   refused: ["✕", "Key refused"],
   absent: ["✕", "Not found"],
 };
-const SILENT = 60;
+export const SILENT = 60; // s without news after which a growing scan is marked as silent
 
 export function showConnection(state, node) {
   document.body.dataset.state = state.kind;
@@ -23,7 +23,7 @@ export function showConnection(state, node) {
   setText($("banner"), banner);
 }
 
-// What is shown is as old as its last document, by the server's clock.
+// Show how old the result is: seconds since its last document, by the server's clock.
 export function showAge(tiled, result, kind) {
   if (!result) return setText($("age"), "");
   const old = tiled.now() - result.updated;
@@ -42,10 +42,10 @@ export function announce(text) {
 function bannerText({ kind, since, detail, proxied }, node) {
   if (kind === "lost") {
     const who = proxied ? detail : "The server does not answer";
-    return `${who}. What is shown is from before ${dateTime(since)}; trying again every 2 s.`;
+    return `${who}. These results are from before ${dateTime(since)}; trying again every 2 s.`;
   }
   if (kind === "absent") {
-    return `This server has no container “${node}” that may be read. Results of another one: add ?node=NAME to the address.`;
+    return `This server has no container “${node}” that you may read. For another container, add ?node=NAME to the address.`;
   }
   if (kind === "refused" && proxied) return detail;
   return "";

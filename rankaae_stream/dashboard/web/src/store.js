@@ -1,4 +1,4 @@
-// All results the page knows, which of them are looked at, and which one is shown.
+// All results of the page, which of them are chosen, and which single one is shown.
 
 import { edgeText } from "./words.js";
 import { isAnswered, isFlagged, isOutside } from "./results.js";
@@ -9,7 +9,7 @@ export class Store {
   filter = { model: "", channel: "primary", text: "", state: "all" };
   pinned = null;
 
-  // True when something is new or changed.
+  // Add or replace results; true when something is new or changed.
   add(results) {
     let changed = false;
     for (const result of results) {
@@ -22,7 +22,7 @@ export class Store {
     return changed;
   }
 
-  // What a growing run's newest row says.
+  // Replace a growing run's result by that of its newest row.
   grow(result) {
     this.#results.set(result.uid, result);
     this.#sorted = null;
@@ -44,33 +44,34 @@ export class Store {
     return this.#sorted;
   }
 
-  // Those of the chosen model and channel: the trend's, and what is followed.
+  // Those of the chosen model and channel: shown in the trend, and followed.
   get chosen() {
     const { model, channel } = this.filter;
     const [edge, id] = model.split("|");
     return this.all.filter(
-      (one) =>
-        (!edge || edgeText(one) === edge) &&
-        (!id || one.model.id === id) &&
-        (channel === "all" || (channel === "primary" ? one.primary : one.channel === channel)),
+      (result) =>
+        (!edge || edgeText(result) === edge) &&
+        (!id || result.model.id === id) &&
+        (channel === "all" || (channel === "primary" ? result.primary : result.channel === channel)),
     );
   }
 
-  // The table's: those chosen that the words and the state asked for fit.
+  // The table's: those of the chosen that match the filter's words and state.
   get listed() {
     const { text, state } = this.filter;
     const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-    return this.chosen.filter((one) => STATES[state](one) && words.every((word) => has(one, word)));
+    return this.chosen.filter((result) => STATES[state](result) && words.every((word) => contains(result, word)));
   }
 
-  // The result shown: the one chosen by hand, else the newest. One that has no answer yet
-  // waits beside the last one a while, so that the figures stay in sight between two scans.
+  // The result shown: the one chosen by hand, else the newest. A scan without an answer yet
+  // is not shown at once: the answer before it stays for HOLD, so that numbers stay in
+  // sight between two scans.
   get shown() {
     const pinned = this.pinned && this.get(this.pinned);
     if (pinned) return pinned;
     const [newest, before] = this.chosen;
     if (!newest || newest.final || isAnswered(newest) || !before?.final) return newest ?? null;
-    return newest.updated - before.updated < STAY ? before : newest;
+    return newest.updated - before.updated < HOLD ? before : newest;
   }
 
   // The scan that is growing, if the newest one is.
@@ -81,11 +82,11 @@ export class Store {
 
   get models() {
     const edges = new Map();
-    for (const one of this.all) {
-      const edge = edgeText(one);
+    for (const result of this.all) {
+      const edge = edgeText(result);
       if (!edge) continue;
       if (!edges.has(edge)) edges.set(edge, new Map());
-      if (one.model.id) edges.get(edge).set(one.model.id, `${one.model.name} ${one.model.version}`);
+      if (result.model.id) edges.get(edge).set(result.model.id, `${result.model.name} ${result.model.version}`);
     }
     const options = [["", "All elements"]];
     for (const [edge, models] of [...edges].sort()) {
@@ -99,14 +100,14 @@ export class Store {
   }
 
   get channels() {
-    const names = [...new Set(this.all.map((one) => one.channel).filter(Boolean))].sort();
+    const names = [...new Set(this.all.map((result) => result.channel).filter(Boolean))].sort();
     return [["primary", "Primary channel"], ...names.map((n) => [n, n]), ["all", "All channels"]];
   }
 
   get descriptors() {
     const units = new Map();
-    for (const one of this.chosen) {
-      for (const [name, estimate] of Object.entries(one.estimates)) {
+    for (const result of this.chosen) {
+      for (const [name, estimate] of Object.entries(result.estimates)) {
         if (!units.has(name)) units.set(name, estimate.unit);
       }
     }
@@ -115,37 +116,37 @@ export class Store {
 
   get conditions() {
     const keys = new Set();
-    for (const one of this.chosen) for (const key of one.conditions.keys()) keys.add(key);
+    for (const result of this.chosen) for (const key of result.conditions.keys()) keys.add(key);
     return [...keys].sort();
   }
 }
 
-const STAY = 900;
+// Seconds by document times: longer than a XANES scan takes to its first answer, short
+// enough that yesterday's number does not stay beside today's scan.
+const HOLD = 900;
 
 const STATES = {
   all: () => true,
-  good: (one) => !one.refusal && !isFlagged(one),
-  flagged: (one) => isFlagged(one),
-  outside: (one) => isOutside(one),
-  refused: (one) => one.refusal !== null,
+  good: (result) => !result.refusal && !isFlagged(result),
+  flagged: (result) => isFlagged(result),
+  outside: (result) => isOutside(result),
+  refused: (result) => result.refusal !== null,
 };
 
-function has(one, word) {
-  one.searched ??= [
-    one.sample,
-    edgeText(one),
-    one.channel,
-    one.scan ?? "",
-    one.raw,
-    one.refusal?.name ?? "",
-    ...one.flags.map((flag) => flag.name),
-  ]
-    .join(" ")
-    .toLowerCase();
-  return one.searched.includes(word);
+// By the result object, which a growing run replaces with each row.
+const searchable = new WeakMap();
+
+function contains(result, word) {
+  if (!searchable.has(result)) {
+    const { sample, channel, scan, raw, refusal, flags } = result;
+    const names = [refusal?.name ?? "", ...flags.map((flag) => flag.name)];
+    const words = [sample, edgeText(result), channel, scan ?? "", raw, ...names];
+    searchable.set(result, words.join(" ").toLowerCase());
+  }
+  return searchable.get(result).includes(word);
 }
 
-// A listing must not take a growing run's rows away again, nor count as a change.
+// A growing run keeps the result of its rows when a listing sends its start document again.
 function sameAs(before, after) {
   if (before.final !== after.final) return before.final && !after.final;
   if (!after.final) return after.updated <= before.updated;

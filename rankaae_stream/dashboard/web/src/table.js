@@ -1,17 +1,17 @@
-// All results in a table that makes only the rows in sight, so that 10,000 are no burden.
+// All results in a table; only the rows in sight are built, so that 10,000 stay quick.
 
 import { $, h, setText } from "./dom.js";
 import { isFlagged, isOutside } from "./results.js";
 import { dateTime, descriptorName, edgeText, interval, plain, unitText, value } from "./words.js";
 
-const MORE = 8;
+const SPARE = 8; // rows above and below those in sight, so that scrolling shows no gap
 
 export class SeriesTable {
   #store;
   #choose;
   #descriptor = () => "oxidation_state";
   #rows = [];
-  #height = 37;
+  #height = 37; // of a row, in px, until one is measured
   #sort = { key: "time", down: true };
   #focus = false;
 
@@ -24,7 +24,7 @@ export class SeriesTable {
     new ResizeObserver(() => this.#fill()).observe($("scroll"));
     $("rows").addEventListener("click", (event) => {
       const row = event.target.closest("tr[data-uid]");
-      if (row) this.#go(this.#rows.findIndex((one) => one.uid === row.dataset.uid));
+      if (row) this.#go(this.#rows.findIndex((result) => result.uid === row.dataset.uid));
     });
     $("rows").addEventListener("keydown", (event) => this.#key(event));
   }
@@ -36,10 +36,8 @@ export class SeriesTable {
   draw() {
     this.#heads();
     const { key, down } = this.#sort;
-    const of = this.#columns().find((column) => column.key === key)?.sort ?? ((one) => one.time);
-    const keyed = this.#store.listed.map((one) => [of(one), one]);
-    keyed.sort(([a], [b]) => compare(a, b, down));
-    this.#rows = keyed.map(([, one]) => one);
+    const of = this.#columns().find((column) => column.key === key)?.sort ?? ((result) => result.time);
+    this.#rows = sorted(this.#store.listed, of, down);
     const [listed, all] = [this.#rows.length, this.#store.size];
     setText($("count"), listed === all ? `${all}` : `${listed} of ${all}`);
     $("table").setAttribute("aria-rowcount", String(listed + 1));
@@ -52,17 +50,17 @@ export class SeriesTable {
     if (!estimates.includes(name)) estimates.push(name);
     const units = this.#store.descriptors;
     return [
-      { key: "time", head: "Time", cell: timeCell, sort: (one) => one.time },
-      { key: "scan", head: "Scan", kind: "number minor", text: (one) => String(one.scan ?? "–"), sort: (one) => one.scan },
-      { key: "sample", head: "Sample", kind: "name", text: (one) => one.sample || "–", sort: (one) => one.sample.toLowerCase() },
+      { key: "time", head: "Time", cell: timeCell, sort: (result) => result.time },
+      { key: "scan", head: "Scan", kind: "number minor", text: (result) => String(result.scan ?? "–"), sort: (result) => result.scan },
+      { key: "sample", head: "Sample", kind: "name", text: (result) => result.sample || "–", sort: (result) => result.sample.toLowerCase() },
       { key: "edge", head: "Edge", kind: "least", text: edgeText, sort: edgeText },
-      { key: "channel", head: "Channel", kind: "minor", text: (one) => one.channel, sort: (one) => one.channel },
+      { key: "channel", head: "Channel", kind: "minor", text: (result) => result.channel, sort: (result) => result.channel },
       ...estimates.map((each) => ({
         key: each,
         head: descriptorName(each) + (unitText(units.get(each)) ? ` (${unitText(units.get(each))})` : ""),
         kind: each === "oxidation_state" ? "number" : "number minor",
-        cell: (one) => estimateCell(each, one),
-        sort: (one) => one.estimates[each]?.value ?? null,
+        cell: (result) => estimateCell(each, result),
+        sort: (result) => result.estimates[each]?.value ?? null,
       })),
       { key: "state", head: "State", kind: "name", text: stateText, sort: stateText },
     ];
@@ -70,7 +68,7 @@ export class SeriesTable {
 
   #heads() {
     const columns = this.#columns();
-    const signature = JSON.stringify([columns.map((one) => one.head), this.#sort]);
+    const signature = JSON.stringify([columns.map((result) => result.head), this.#sort]);
     if ($("columns").dataset.signature === signature) return;
     const focused = document.activeElement?.closest?.("th")?.dataset.key;
     $("columns").dataset.signature = signature;
@@ -98,27 +96,27 @@ export class SeriesTable {
     const place = $("scroll");
     const sample = $("rows").querySelector("tr[data-uid]");
     if (sample) this.#height = sample.getBoundingClientRect().height || this.#height;
-    const first = Math.max(0, Math.floor(place.scrollTop / this.#height) - MORE);
-    const room = Math.ceil(place.clientHeight / this.#height) + 2 * MORE;
+    const first = Math.max(0, Math.floor(place.scrollTop / this.#height) - SPARE);
+    const room = Math.ceil(place.clientHeight / this.#height) + 2 * SPARE;
     const last = Math.min(this.#rows.length, first + room);
     const columns = this.#columns();
     const shown = this.#store.shown?.uid;
-    const stop = this.#rows.slice(first, last).some((one) => one.uid === shown) ? shown : this.#rows[first]?.uid;
+    const stop = this.#rows.slice(first, last).some((result) => result.uid === shown) ? shown : this.#rows[first]?.uid;
     const held = document.activeElement?.closest?.("#rows tr")?.dataset.uid;
-    const rows = this.#rows.slice(first, last).map((one, i) =>
+    const rows = this.#rows.slice(first, last).map((result, i) =>
       h(
         "tr",
         {
-          "data-uid": one.uid,
+          "data-uid": result.uid,
           "aria-rowindex": first + i + 2,
-          "aria-selected": String(one.uid === shown),
-          tabindex: one.uid === stop ? 0 : -1,
-          class: [isOutside(one) && "outside", one.refusal && "refused", !one.final && "growing"].filter(Boolean).join(" "),
+          "aria-selected": String(result.uid === shown),
+          tabindex: result.uid === stop ? 0 : -1,
+          class: [isOutside(result) && "outside", result.refusal && "refused", !result.final && "growing"].filter(Boolean).join(" "),
         },
         ...columns.map((column) =>
           column.cell
-            ? h("td", { class: column.kind }, ...column.cell(one))
-            : h("td", { class: column.kind, title: column.kind === "name" ? column.text(one) : null }, column.text(one)),
+            ? h("td", { class: column.kind }, ...column.cell(result))
+            : h("td", { class: column.kind, title: column.kind === "name" ? column.text(result) : null }, column.text(result)),
         ),
       ),
     );
@@ -126,7 +124,7 @@ export class SeriesTable {
     const [above, below] = [gap(), gap()];
     above.firstChild.style.height = `${first * this.#height}px`;
     below.firstChild.style.height = `${(this.#rows.length - last) * this.#height}px`;
-    const nothing = h("tr", { class: "nothing" }, h("td", { colspan: columns.length }, "No result fits the filter."));
+    const nothing = h("tr", { class: "nothing" }, h("td", { colspan: columns.length }, "No result matches the filter."));
     $("rows").replaceChildren(above, ...(rows.length ? rows : [nothing]), below);
     const target = this.#focus ? shown : held;
     this.#focus = false;
@@ -136,7 +134,7 @@ export class SeriesTable {
   #key(event) {
     const row = event.target.closest("tr[data-uid]");
     if (!row) return;
-    const at = this.#rows.findIndex((one) => one.uid === row.dataset.uid);
+    const at = this.#rows.findIndex((result) => result.uid === row.dataset.uid);
     const page = Math.max(1, Math.floor($("scroll").clientHeight / this.#height) - 2);
     const last = this.#rows.length - 1;
     const to = {
@@ -155,8 +153,8 @@ export class SeriesTable {
   }
 
   #go(index) {
-    const one = this.#rows[index];
-    if (!one) return;
+    const result = this.#rows[index];
+    if (!result) return;
     const place = $("scroll");
     const head = $("columns").getBoundingClientRect().height;
     const top = index * this.#height;
@@ -165,33 +163,39 @@ export class SeriesTable {
       place.scrollTop = top + this.#height - place.clientHeight + head;
     }
     this.#focus = true;
-    this.#choose(one.uid);
+    this.#choose(result.uid);
     this.#fill();
   }
 }
 
-export function stateText(one) {
-  if (one.refusal && one.final) return `refused: ${plain(one.refusal.name).toLowerCase()}`;
-  const warnings = one.flags.filter((flag) => flag.severity === "warning");
-  const notes = one.flags.filter((flag) => flag.severity !== "warning");
+export function stateText(result) {
+  if (result.refusal && result.final) return `refused: ${plain(result.refusal.name).toLowerCase()}`;
+  const warnings = result.flags.filter((flag) => flag.severity === "warning");
+  const notes = result.flags.filter((flag) => flag.severity !== "warning");
   const words = [...warnings, ...notes].map((flag) => flag.name.replaceAll("_", " "));
-  if (!one.final) words.unshift("growing");
-  const sign = isFlagged(one) ? "▲ " : "";
+  if (!result.final) words.unshift("growing");
+  const sign = isFlagged(result) ? "▲ " : "";
   return words.length ? sign + words.join(", ") : "good";
 }
 
-function timeCell(one) {
-  const [day, time] = dateTime(one.time).split(" ");
+function timeCell(result) {
+  const [day, time] = dateTime(result.time).split(" ");
   return [h("span", { class: "day" }, `${day} `), time];
 }
 
-function estimateCell(name, one) {
-  const estimate = one.estimates[name];
+function estimateCell(name, result) {
+  const estimate = result.estimates[name];
   if (!estimate) return ["–"];
   return [h("b", {}, value(name, estimate.value)), " ", h("span", { class: "range" }, interval(name, estimate))];
 }
 
-// Missing values come last either way.
+// The results in the order of key(result); those without one come last either way.
+export function sorted(results, key, down) {
+  const keyed = results.map((result) => [key(result), result]);
+  keyed.sort(([a], [b]) => compare(a, b, down));
+  return keyed.map(([, result]) => result);
+}
+
 function compare(a, b, down) {
   const [noA, noB] = [a === null || a === "", b === null || b === ""];
   if (noA || noB) return noA - noB;

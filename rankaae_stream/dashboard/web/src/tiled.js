@@ -1,15 +1,15 @@
 // Tiled over HTTP: reads only, with the key in the header and nowhere else.
 
 const STORED = "rankaae-stream-key";
-const PATIENCE = 15_000;
+const PATIENCE = 15_000; // ms until a server that does not answer counts as lost
 
-// A node's address: a container may be given as a/b/c, a key holds no slash.
+// The path of a node: a container may be given as a/b/c, keys contain no slash.
 export function joined(container, ...keys) {
   return [...container.split("/"), ...keys].map(encodeURIComponent).join("/");
 }
 
 export class TiledError extends Error {
-  // status 0: nothing answered. proxied: the proxy beside the page speaks, not Tiled.
+  // status 0: no answer. proxied: the answer is of the dashboard's proxy, not of Tiled.
   constructor(status, message, proxied = false) {
     super(message);
     this.status = status;
@@ -36,18 +36,18 @@ export class Tiled {
     else sessionStorage.removeItem(STORED);
   }
 
-  // Seconds since the epoch by the server's clock, which ages are told by.
+  // Seconds since the epoch by the server's clock, from which ages are counted.
   now() {
     const here = Date.now() / 1000;
     return this.#clock === null ? here : here + this.#clock;
   }
 
-  // Address of a node below the container of results, by its keys.
+  // The path of a node below the container of results.
   path(...keys) {
     return joined(this.node, ...keys);
   }
 
-  // Runs of one purpose, the one published last first: {runs: [{uid, selected}], next}.
+  // Runs of a purpose, the last published first: {runs: [{uid, selected}], next}.
   async runs(purpose, select, { cursor = null, limit = 300, where = {} } = {}) {
     const query = [
       ["fields", "metadata"],
@@ -64,7 +64,7 @@ export class Tiled {
     const answer = await this.get(`search/${this.path()}`, query);
     const next = /page\[cursor\]=(\d+)/.exec(decodeURIComponent(answer.links?.next ?? ""));
     return {
-      runs: answer.data.map((one) => ({ uid: one.id, selected: one.attributes.metadata?.selected })),
+      runs: answer.data.map((node) => ({ uid: node.id, selected: node.attributes.metadata?.selected })),
       next: next ? next[1] : null,
     };
   }
@@ -78,7 +78,7 @@ export class Tiled {
   async children(...keys) {
     const query = [["fields", ""], ["omit_links", "true"], ["page[limit]", 100]];
     const answer = await this.get(`search/${this.path(...keys)}`, query);
-    return answer.data.map((one) => one.id);
+    return answer.data.map((node) => node.id);
   }
 
   array(keys, slice = "") {
@@ -121,7 +121,7 @@ export class Tiled {
       throw new TiledError(0, "the server does not answer");
     }
     const date = Date.parse(answer.headers.get("Date") ?? "");
-    // The header has whole seconds; half of one more is right on average.
+    // The header has whole seconds; half a second more is right on average.
     if (Number.isFinite(date)) this.#clock = (date + 500 - Date.now()) / 1000;
     const proxied = answer.headers.has("X-Rankaae-Stream-Proxy");
     let body;

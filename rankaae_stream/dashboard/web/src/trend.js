@@ -2,10 +2,11 @@
 
 import { $, color, setOptions, setText } from "./dom.js";
 import { isFlagged, isOutside } from "./results.js";
-import { Plot, axis, axisBelow, timeAxis } from "./plots.js";
+import { Plot, SIDE, axis, axisBelow, timeAxis } from "./plots.js";
 import { dateTime, descriptorName, interval, plain, unitText, value, withUnit } from "./words.js";
 
-const REACH = 28;
+const CROWDED = 400; // results from which on smaller marks without caps are drawn
+const REACH = 28; // px from a point at which a click still means it, about a fingertip
 
 export class Trend {
   #plot;
@@ -13,8 +14,10 @@ export class Trend {
   #store;
   #points = [];
   #zoomed = false;
-  y = "oxidation_state";
-  x = "time";
+  #y = "oxidation_state";
+  #x = "time";
+  #unit = "";
+  #drawn = ""; // axes of the plot as it is; other ones need a new plot
 
   // choose(uid) when a point is clicked.
   constructor(store, choose, changed) {
@@ -22,12 +25,12 @@ export class Trend {
     this.#choose = choose;
     this.#plot = new Plot($("trend-plot"), () => this.#options());
     $("trend-y").addEventListener("change", (event) => {
-      this.y = event.target.value;
+      this.#y = event.target.value;
       this.#whole();
       changed();
     });
     $("trend-x").addEventListener("change", (event) => {
-      this.x = event.target.value;
+      this.#x = event.target.value;
       this.#whole();
       changed();
     });
@@ -37,25 +40,30 @@ export class Trend {
     });
   }
 
+  // Name of the descriptor that is shown.
+  get descriptor() {
+    return this.#y;
+  }
+
   draw() {
     const units = this.#store.descriptors;
-    if (!units.has(this.y) && units.size > 0) this.y = units.keys().next().value;
-    this.unit = units.get(this.y) ?? "";
-    setOptions($("trend-y"), [...units].map(([name]) => [name, descriptorName(name)]), this.y);
+    if (!units.has(this.#y) && units.size > 0) this.#y = units.keys().next().value;
+    this.#unit = units.get(this.#y) ?? "";
+    setOptions($("trend-y"), [...units].map(([name]) => [name, descriptorName(name)]), this.#y);
     const conditions = this.#store.conditions;
-    if (!["time", "scan"].includes(this.x) && !conditions.includes(this.x)) this.x = "time";
+    if (!["time", "scan"].includes(this.#x) && !conditions.includes(this.#x)) this.#x = "time";
     const over = [["time", "time of the scan"], ["scan", "scan number"]];
-    setOptions($("trend-x"), [...over, ...conditions.map((key) => [key, key])], this.x);
+    setOptions($("trend-x"), [...over, ...conditions.map((key) => [key, key])], this.#x);
 
     this.#points = this.#store.chosen
-      .map((one) => ({ one, x: this.#place(one), estimate: one.estimates[this.y] ?? null }))
+      .map((result) => ({ result, x: this.#place(result), estimate: result.estimates[this.#y] ?? null }))
       .filter((point) => point.x !== null)
       .sort((a, b) => a.x - b.x);
     const of = (key) => this.#points.map(({ estimate }) => (estimate ? estimate[key] : null));
     const data = [this.#points.map((point) => point.x), of("value"), of("low"), of("high")];
-    const kind = `${this.x}|${this.y}|${this.unit}`;
-    if (this.kind !== kind) {
-      this.kind = kind;
+    const axes = `${this.#x}|${this.#y}|${this.#unit}`;
+    if (this.#drawn !== axes) {
+      this.#drawn = axes;
       this.#plot.set(data);
       this.#plot.remake();
     } else this.#plot.set(data, this.#zoomed);
@@ -63,7 +71,7 @@ export class Trend {
     const shown = this.#points.filter((point) => point.estimate).length;
     $("trend-plot").setAttribute(
       "aria-label",
-      `${descriptorName(this.y)} of ${shown} results against ${this.#label()}; the table below has the numbers`,
+      `${descriptorName(this.#y)} of ${shown} results against ${this.#label()}; the table below has the numbers`,
     );
   }
 
@@ -75,28 +83,28 @@ export class Trend {
     this.#zoomed = false;
   }
 
-  #place(one) {
-    if (this.x === "time") return one.time;
-    if (this.x === "scan") return one.scan;
-    return one.conditions.get(this.x) ?? null;
+  #place(result) {
+    if (this.#x === "time") return result.time;
+    if (this.#x === "scan") return result.scan;
+    return result.conditions.get(this.#x) ?? null;
   }
 
   #label() {
-    if (this.x === "time") return "time of the scan";
-    return this.x === "scan" ? "scan number" : this.x;
+    if (this.#x === "time") return "time of the scan";
+    return this.#x === "scan" ? "scan number" : this.#x;
   }
 
   #options() {
-    const below = this.x === "time" ? axisBelow(null, timeAxis) : axisBelow(plain(this.#label()));
+    const below = this.#x === "time" ? axisBelow(null, timeAxis) : axisBelow(plain(this.#label()));
     const hidden = { paths: () => null, points: { show: false } };
     return {
       scales: {
-        x: { time: this.x === "time", range: (_, low, high) => room(low, high, this.x === "time" ? 30 : 1) },
+        x: { time: this.#x === "time", range: (_, low, high) => room(low, high, this.#x === "time" ? 30 : 1) },
         y: { range: (_, low, high) => room(low, high, 0.2) },
       },
       cursor: { y: false, points: { show: false }, drag: { x: true, y: false, dist: 8 } },
       padding: [10, 16, 0, 0],
-      axes: [below, axis(withUnit(this.y, this.unit), { size: 62 })],
+      axes: [below, axis(withUnit(this.#y, this.#unit), { size: SIDE })],
       series: [{}, hidden, hidden, hidden],
       hooks: {
         draw: [(u) => this.#paint(u)],
@@ -119,7 +127,7 @@ export class Trend {
     u.over.addEventListener("mousedown", (event) => (down = event.clientX));
     u.over.addEventListener("click", (event) => {
       const near = Math.abs(event.clientX - down) < 6 ? this.#nearest(u) : null;
-      if (near) this.#choose(near.one.uid);
+      if (near) this.#choose(near.result.uid);
     });
     u.over.addEventListener("dblclick", () => {
       this.#whole();
@@ -144,18 +152,18 @@ export class Trend {
     const near = this.#nearest(u);
     u.over.style.cursor = near ? "pointer" : "crosshair";
     if (!near) return setText($("trend-reading"), "Click a point to look at its spectrum; drag to zoom.");
-    const { one, estimate } = near;
-    const said = estimate
-      ? `${value(this.y, estimate.value)} ${unitText(estimate.unit)} (${interval(this.y, estimate)})`
-      : `refused: ${one.refusal?.name ?? "no number"}`;
-    setText($("trend-reading"), `${one.sample || "no sample name"}, ${dateTime(one.time)}: ${said}`);
+    const { result, estimate } = near;
+    const words = estimate
+      ? `${value(this.#y, estimate.value)} ${unitText(estimate.unit)} (${interval(this.#y, estimate)})`
+      : `refused: ${result.refusal?.name ?? "no number"}`;
+    setText($("trend-reading"), `${result.sample || "no sample name"}, ${dateTime(result.time)}: ${words}`);
   }
 
   #paint(u) {
     const { ctx } = u;
     const ratio = devicePixelRatio;
     const { left, top, width, height } = u.bbox;
-    const many = this.#points.length > 400;
+    const many = this.#points.length > CROWDED;
     const size = (many ? 3 : 5) * ratio;
     const opacity = Math.min(0.75, Math.max(0.06, 150 / this.#points.length));
     const colors = Object.fromEntries(
@@ -169,20 +177,20 @@ export class Trend {
     let last = null;
     for (const pass of ["outside", "others", "shown"]) {
       for (const point of this.#points) {
-        const { one, estimate } = point;
-        const outside = isOutside(one);
-        const mine = one.uid === shown ? "shown" : outside ? "outside" : "others";
+        const { result, estimate } = point;
+        const outside = isOutside(result);
+        const mine = result.uid === shown ? "shown" : outside ? "outside" : "others";
         if (mine !== pass) continue;
         const x = Math.round(u.valToPos(point.x, "x", true));
         if (!estimate) {
           cross(ctx, x, top + height - 8 * ratio, size, colors.ink, ratio);
           continue;
         }
-        const kind = outside ? "outside" : isFlagged(one) ? "warned" : "good";
+        const kind = outside ? "outside" : isFlagged(result) ? "warned" : "good";
         const y = u.valToPos(estimate.value, "y", true);
         const ends = [u.valToPos(estimate.low, "y", true), u.valToPos(estimate.high, "y", true)];
         whisker(ctx, x, ends, many ? 0 : size, colors[kind], ratio, opacity);
-        mark(ctx, kind, x, y, size, one.final, colors, ratio);
+        mark(ctx, kind, x, y, size, result.final, colors, ratio);
         if (pass === "shown") last = [x, y];
       }
     }
@@ -191,7 +199,7 @@ export class Trend {
   }
 }
 
-// The range with some room around it; one value alone gets `least` on each side.
+// The range with a margin; a single value gets `least` on each side.
 function room(low, high, least) {
   if (low === null || high === null) return [0, 1];
   const more = Math.max(0.04 * (high - low), high > low ? 0 : least);

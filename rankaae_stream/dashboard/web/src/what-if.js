@@ -1,12 +1,14 @@
-// The slider: what the spectrum would be with one descriptor moved, all others as they are.
+// The slider: the spectrum that the model expects with one descriptor changed, the others kept.
 //
-// A what-if curve differs from the model's mean curve by what the descriptor does. That
-// difference, less what it is at the spectrum's own value, is added to the reconstruction;
-// at rest the slider stands on the estimate and moves nothing.
+// A stored what-if curve is the model's mean curve plus the effect of the descriptor's value.
+// The curve at the slider's value minus the curve at the estimated value is added to the
+// reconstruction; at rest the slider is on the estimate and changes nothing.
 
 import { LATER } from "./curves.js";
 import { $, setOptions, setText } from "./dom.js";
 import { descriptorName, unitText, value as asText } from "./words.js";
+
+const STEPS = 200; // of the slider, over the range of stored values
 
 export class WhatIf {
   #curves;
@@ -38,7 +40,7 @@ export class WhatIf {
     });
   }
 
-  // The result and curves now shown; a slider that was moved stays where it is for its run.
+  // Take the result and the curves that are shown; a moved slider stays while its run is shown.
   async show(result, curves) {
     if (result?.uid !== this.#result?.uid) this.#touched = false;
     const model = result?.model.id ?? "";
@@ -52,11 +54,12 @@ export class WhatIf {
       try {
         this.#published = await this.#curves.whatIf(model);
       } catch {
-        this.#published = null; // the connection's state is told elsewhere
+        this.#published = null; // Live shows the state of the connection
       }
       if (this.#result !== result) return;
       clearTimeout(this.#again);
       if (!this.#published && model) {
+        // A little after Curves has forgotten that there were none.
         this.#again = setTimeout(() => this.show(this.#result, this.#shown), 1.2 * LATER);
       }
       await this.#load();
@@ -68,7 +71,7 @@ export class WhatIf {
     const published = this.#published;
     this.#settle();
     if (!published) return;
-    const names = published.descriptors.map((one) => one.name);
+    const names = published.descriptors.map((each) => each.name);
     if (!names.includes(this.#name)) this.#name = names[0];
     const name = this.#name;
     try {
@@ -83,8 +86,8 @@ export class WhatIf {
 
   #settle() {
     const published = this.#published;
-    const names = (published?.descriptors ?? []).map((one) => one.name);
-    setOptions($("what-if-name"), names.map((one) => [one, descriptorName(one)]), this.#name);
+    const names = (published?.descriptors ?? []).map((each) => each.name);
+    setOptions($("what-if-name"), names.map((name) => [name, descriptorName(name)]), this.#name);
     const usable = Boolean(this.#family && this.#shown && this.#estimate());
     this.#enable(usable);
     if (!usable) {
@@ -96,12 +99,12 @@ export class WhatIf {
     }
     const { values } = this.#family;
     const slider = $("what-if-value");
-    [slider.min, slider.max, slider.step] = [values[0], values.at(-1), (values.at(-1) - values[0]) / 200];
+    [slider.min, slider.max, slider.step] = [values[0], values.at(-1), (values.at(-1) - values[0]) / STEPS];
     if (this.#touched) this.#move();
     else this.#rest();
   }
 
-  // Off until there is something to move the curve by.
+  // The slider is off until the stored curves, a spectrum and an estimate are there.
   #enable(usable) {
     for (const id of ["what-if-name", "what-if-value", "what-if-reset"]) $(id).disabled = !usable;
     $("what-if").classList.toggle("off", !usable);
@@ -122,7 +125,7 @@ export class WhatIf {
     const { reconstruction } = this.#shown;
     this.#label();
     const most = Math.max(...there.map((y, i) => (reconstruction[i] === null ? 0 : Math.abs(y - here[i]))));
-    setText($("what-if-hint"), `Dotted: what the model expects, up to ${most.toFixed(3)} edge steps away.`);
+    setText($("what-if-hint"), `Dotted: the spectrum the model expects, up to ${most.toFixed(3)} edge steps away.`);
     this.#moved(reconstruction.map((y, i) => (y === null ? null : y + there[i] - here[i])));
   }
 
@@ -139,7 +142,7 @@ export class WhatIf {
   }
 }
 
-// Curve between those stored for the values next to `at`; beyond the ends, the end's.
+// The curve at a value, linear between the two stored next to it; beyond the ends, the end's.
 export function interpolate(values, curves, at) {
   const last = values.length - 1;
   const held = Math.min(Math.max(at, values[0]), values[last]);

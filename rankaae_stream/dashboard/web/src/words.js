@@ -1,4 +1,4 @@
-// Numbers, names and ages as a person reads them.
+// Numbers, names and ages in words.
 
 const NAMES = {
   oxidation_state: "Oxidation state",
@@ -25,7 +25,7 @@ export function withUnit(name, unit) {
   return shown ? `${descriptorName(name)} (${shown})` : descriptorName(name);
 }
 
-// The unit 1 is of a pure number, which has none to show.
+// A pure number has the unit 1, which is not shown.
 export function unitText(unit) {
   return unit === "1" ? "" : (unit ?? "");
 }
