@@ -43,9 +43,10 @@ def read_trend(
     Examples
     --------
     >>> from tiled.queries import Key  # doctest: +SKIP
-    >>> iron = results.search(Key("start.element") == "Fe").search(Key("start.primary") == True)
-    >>> trend = read_trend(iron, against=("start.sample_heater_1_T_rb",))
-    >>> plt.errorbar(trend["start.sample_heater_1_T_rb"], trend["value"])
+    >>> iron = results.search(Key("start.element") == "Fe")  # doctest: +SKIP
+    >>> iron = iron.search(Key("start.primary") == True)  # doctest: +SKIP
+    >>> trend = read_trend(iron, against=("start.sample_T",))  # doctest: +SKIP
+    >>> plt.errorbar(trend["start.sample_T"], trend["value"])  # doctest: +SKIP
     """
     wanted = {
         "raw_uid": "start.original_run_uid",

@@ -76,6 +76,17 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.write_line(f"screenshots of the page: {folder}")
 
 
+SERVICES = {"server", "browser"}
+"""Fixtures that start one."""
+
+
+def pytest_collection_modifyitems(items):
+    """Mark as `services` what needs the Tiled server or a browser, through whichever fixture."""
+    for item in items:
+        if SERVICES & set(item.fixturenames):
+            item.add_marker("services")
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch):
     """A developer's own profile settings must not decide a test."""

@@ -12,6 +12,7 @@ import h5py
 import pytest
 from bluesky.run_engine import RunEngine
 from event_model import DocumentNames
+from waiting import PATIENCE, wait_until
 
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.profile import reading_under
@@ -20,7 +21,6 @@ from rankaae_stream.simulate.documents import Beam
 from rankaae_stream.simulate.pizzabox import QAS, Detector, fly_scan
 
 HEMATITE = next(sample for sample in series("Fe") if sample.name == "Fe2O3")
-PATIENCE = 120.0
 NUMBER = itertools.count()
 
 
@@ -46,21 +46,19 @@ class Live:
         elif name == "stop":
             self.stops.append((self.runs[doc["run_start"]], doc["summary"]))
 
+    def _is_done(self):
+        status = self.stream.status()
+        return not status.open_runs and not status.waiting and self.stream.wait_idle(PATIENCE)
+
     def play(self, documents, *, wait=0.0):
         """What is published of one run, by channel; `wait` seconds pass after its last document."""
         documents = list(documents)
         uid = documents[0][1]["uid"]
         for name, doc in documents:
             self.engine.dispatcher.process(DocumentNames[name], doc)
-        deadline = time.monotonic() + PATIENCE
-        while self.stream.status().waiting and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: not self.stream.status().waiting, "the documents are read")
         self.ahead += wait
-        while time.monotonic() < deadline:
-            status = self.stream.status()
-            if not status.open_runs and not status.waiting and self.stream.wait_idle(PATIENCE):
-                break
-            time.sleep(0.01)
+        wait_until(self._is_done, str(self.stream.status()))
         found = [(start, s) for start, s in self.stops if start["original_run_uid"] == uid]
         assert found, self.stream.status()
         assert self.stream.status().last_error == ""
@@ -293,9 +291,7 @@ def test_documents_that_are_none_do_no_harm(live):
         ("event", {"descriptor": "of no run", "data": object()}),
     ):
         session.engine.dispatcher.process(DocumentNames[name], doc)
-    deadline = time.monotonic() + PATIENCE
-    while session.stream.status().waiting and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: not session.stream.status().waiting, "the documents are read")
     session.stream._inbox.last_error = ""
     published = session.play(good("bmm", session.folder))
     assert [summary["refusal"] for _, summary in published.values()] == [None, None]

@@ -7,10 +7,9 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import uuid
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from bluesky import RunEngine
 from bluesky.plans import count
 from event_model import DocumentNames, schema_validators
 from tiled.queries import Key
+from waiting import PATIENCE, wait_until
 
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.errors import ConfigurationError
@@ -26,7 +26,6 @@ from rankaae_stream.results.compose import PURPOSE
 from rankaae_stream.server.tiled_server import EmbeddedServer
 from rankaae_stream.simulate import SERIES, Beamline, scan, scan_energies
 
-PATIENCE = 60.0
 NOWHERE = {"uri": "http://127.0.0.1:1"}
 SAMPLES = {sample.name: sample for sample in SERIES}
 FE2O3 = SAMPLES["Fe2O3"]
@@ -37,7 +36,7 @@ def engine() -> Iterator[RunEngine]:
     made = RunEngine({}, call_returns_result=True)
     yield made
     made.loop.call_soon_threadsafe(made.loop.stop)
-    made._th.join(10)
+    made._th.join(PATIENCE)
     assert not made._th.is_alive()
     made.loop.close()
 
@@ -93,13 +92,6 @@ def play(engine: RunEngine, beamline: Beamline, sample=FE2O3, **settings: Any):
     assert done.exit_status == "success"
     assert done.exception is None
     return done.run_start_uids[0]
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}"
-        threading.Event().wait(0.005)
 
 
 def results(server: EmbeddedServer, raw_uid: str) -> list[Any]:
@@ -422,6 +414,7 @@ def test_without_tiled_it_starts_warns_once_and_keeps_the_results(
     assert all(len(path.read_text().splitlines()) == 4 for path in waiting)
 
 
+@pytest.mark.services
 def test_tiled_may_go_in_the_middle_of_a_scan_and_gets_the_result_when_it_returns(
     engine, beamline, start, tmp_path, caplog
 ):
@@ -533,7 +526,7 @@ def session(uri: str, key: str, spool: Any) -> tuple[str, str]:
         env={**os.environ, API_KEY_VARIABLE: key},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=True,
     )
     return done.stdout.split()[-1], done.stderr

@@ -12,6 +12,8 @@ import pytest
 from rankaae_stream import resources
 from rankaae_stream.model.folder import shipped_models
 
+pytestmark = pytest.mark.slow
+
 
 def run(*command, **options):
     done = subprocess.run(

@@ -9,6 +9,7 @@ import httpx
 import numpy as np
 import pytest
 from tiled.queries import Key
+from waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def session(readme, server, tmp_path_factory):
     try:
         names["RE"].subscribe(lambda _, doc: uids.append(doc["uid"]), "start")
         names["RE"](scan(Beamline(dwell=0.0), series("Fe")[2], quick=True))
-        assert stream.wait_idle(60)
+        assert stream.wait_idle(PATIENCE)
     finally:
         assert stream.close() == 0
     found = server.client("processed").search(Key("start.original_run_uid") == uids[-1])

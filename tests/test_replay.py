@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from tiled.client.container import DEFAULT_STRUCTURE_CLIENT_DISPATCH
 from tiled.queries import Key
 from typer.testing import CliRunner
+from waiting import PATIENCE
 
 from rankaae_stream import replay as module
 from rankaae_stream.callback import DescriptorStream
@@ -33,7 +34,6 @@ from rankaae_stream.replay import replay
 from rankaae_stream.server.tiled_server import EmbeddedServer
 from rankaae_stream.simulate import SERIES, Beamline, scan
 
-PATIENCE = 60.0
 SAMPLES = [sample for sample in SERIES if sample.name in ("FeO", "Fe2O3", "Fe foil")]
 LONG_AGO = 1e6
 """Seconds after a run, by the clock of these tests: whatever has no end is over."""
@@ -468,6 +468,7 @@ def test_no_bytes_whatever_escape_as_a_traceback(ending, content, tmp_path_facto
     assert replay(read_runs(path), dry_run=True).failed
 
 
+@pytest.mark.services
 def test_an_archive_that_disappears_is_told_and_what_was_read_is_published(
     session, profile, tmp_path
 ):
@@ -528,6 +529,7 @@ def test_a_source_that_is_no_archive_is_told(server, tmp_path):
         assert "s3cr3t" not in shown.output
 
 
+@pytest.mark.services
 def test_a_server_that_wants_a_key_is_told_with_the_variable_to_set(tmp_path, monkeypatch):
     monkeypatch.delenv("TILED_API_KEY", raising=False)
     with EmbeddedServer(tmp_path, allow_anonymous_access=False) as server:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from tiled.queries import Key
+from waiting import PATIENCE
 
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.results.compose import PURPOSE
@@ -39,7 +40,7 @@ def results(server, tmp_path_factory, documents, hematite):
             )
             for item in scan:
                 stream(*item)
-            assert stream.wait_idle(60)
+            assert stream.wait_idle(PATIENCE)
     return server.client("processed").search(Key("start.sample_name") == '<b>"hematite"</b>')
 
 

@@ -72,6 +72,7 @@ def test_a_shipped_profile_passes_where_there_is_no_beamline(name, capsys):
     assert capsys.readouterr() == ("", ""), "nothing but findings"
 
 
+@pytest.mark.services
 def test_the_command_needs_nothing_but_this_machine(tmp_path):
     environment = {"COLUMNS": "100", "RANKAAE_STREAM_SPOOL": str(tmp_path / "spool")}
     done = CliRunner().invoke(app, ["check", "tes"], env=environment)

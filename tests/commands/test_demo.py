@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 from tiled.queries import Key
 from typer.testing import CliRunner
+from waiting import PATIENCE
 
 from rankaae_stream import resources
 from rankaae_stream.commands.cli import app
@@ -23,6 +24,8 @@ from rankaae_stream.dashboard import PATH
 from rankaae_stream.results.compose import PURPOSE
 from rankaae_stream.server.tiled_server import EmbeddedServer
 from rankaae_stream.simulate import series
+
+pytestmark = pytest.mark.services
 
 INDEX = json.loads((resources.folder("models") / "index.json").read_text())
 ELEMENTS = sorted({sample.element for sample in series()})
@@ -105,7 +108,7 @@ def test_the_two_printed_lines_read_the_results_afterwards(demonstrate):
         [sys.executable, "-c", printed_program(shown.text)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=True,
     )
     assert ast.literal_eval(done.stdout) == shown.rows[-1].summary["estimates"]
@@ -127,10 +130,10 @@ def test_the_page_is_shown_before_the_first_scan_and_the_server_stays(tmp_path, 
     shown, stayed = [], []
 
     def results(address: str) -> int:
-        with urllib.request.urlopen(address, timeout=30) as page:
+        with urllib.request.urlopen(address, timeout=PATIENCE) as page:
             assert b"<!doctype html>" in page.read()
         api = address.replace("/custom/dashboard/", "/api/v1/search/processed")
-        with urllib.request.urlopen(api, timeout=30) as found:
+        with urllib.request.urlopen(api, timeout=PATIENCE) as found:
             return len(json.load(found)["data"])
 
     monkeypatch.setenv("DISPLAY", ":0")

@@ -119,6 +119,7 @@ def shown(tmp_path_factory):
     return played, console.export_text(), found
 
 
+@pytest.mark.services
 def test_the_demo_says_of_each_run_what_came_of_it(shown):
     played, text, _ = shown
     words = " ".join(text.split())
@@ -135,6 +136,7 @@ def test_the_demo_says_of_each_run_what_came_of_it(shown):
     assert [s["channel"] for s in dilute] == ["fluorescence"]
 
 
+@pytest.mark.services
 def test_raw_runs_and_results_of_the_demo_lie_side_by_side_in_tiled(shown):
     played, _, found = shown
     assert found["served"].keys() == {item.uid for item in played}

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 from tiled.queries import Key
 from typer.testing import CliRunner
+from waiting import PATIENCE
 
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.commands.cli import app
@@ -32,7 +33,7 @@ def series(tmp_path, documents, hematite, monkeypatch):
             )
             for item in scan:
                 stream(*item)
-        assert stream._inbox.wait_idle(60)
+        assert stream._inbox.wait_idle(PATIENCE)
     folder = tiled_folder(load_profile("sim"))
     assert [entry.state for entry in entries(folder)] == ["waiting"] * 3
     return folder

@@ -10,11 +10,14 @@ import pytest
 from rich.console import Console
 from tiled.client import from_uri
 from typer.testing import CliRunner
+from waiting import PATIENCE
 
 from rankaae_stream.commands.cli import app
 from rankaae_stream.commands.tiled import run_tiled
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.server.tiled_server import EmbeddedServer
+
+pytestmark = pytest.mark.services
 
 KEY = "0123456789abcdef" * 4
 VARIABLE = "RANKAAE_STREAM_TILED_API_KEY"
@@ -49,7 +52,7 @@ def test_the_command_serves_says_where_and_ends_cleanly(tmp_path, root, how):
         client.context.http_client.close()
         running.send_signal(how)
         rest = running.stdout.read()
-        assert running.wait(60) == 0
+        assert running.wait(PATIENCE) == 0
     finally:
         running.kill()
         running.communicate()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tiled.queries import Key
+from waiting import PATIENCE
 
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.dashboard import PATH
@@ -19,7 +20,8 @@ from rankaae_stream.files.xdi import read_xdi
 from rankaae_stream.results.what_if import what_if_uid
 from rankaae_stream.server.tiled_server import EmbeddedServer
 
-PATIENCE = 30.0
+pytestmark = pytest.mark.services
+
 KEY = "0123456789abcdef" * 4
 MARKUP = '<img src="x" onerror="window.pwned = true"><b id="injected">bold</b>'
 

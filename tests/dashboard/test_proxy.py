@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
+from waiting import PATIENCE
 from websockets.exceptions import InvalidHandshake
 from websockets.sync.client import connect
 
@@ -18,9 +19,10 @@ from rankaae_stream.dashboard.proxy import Target, listen
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.server.tiled_server import EmbeddedServer
 
+pytestmark = pytest.mark.services
+
 KEY = "0123456789abcdef" * 4
 WRONG = "fedcba9876543210" * 4
-PATIENCE = 60.0
 
 
 def lower(headers) -> dict[str, str]:

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import PATIENCE
 
 from rankaae_stream.documents.inbox import Inbox
-
-PATIENCE = 20.0
 
 
 class Recorder:

@@ -156,6 +156,7 @@ def test_a_wrong_choice_is_told(choice, says):
         read_columns(b"# energy mu\n7112 1\n", choice)
 
 
+@pytest.mark.slow
 def test_a_million_rows_are_read():
     rows = np.column_stack([np.linspace(7000, 7200, 1_000_000), np.ones(1_000_000)])
     content = "\n".join(f"{e:.4f} {m}" for e, m in rows).encode()

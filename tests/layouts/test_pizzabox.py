@@ -14,6 +14,7 @@ import event_model
 import numpy as np
 import pytest
 from tiled.queries import Key
+from waiting import PATIENCE
 
 from rankaae_stream import replay as replay_module
 from rankaae_stream import resources
@@ -743,13 +744,14 @@ def test_the_live_stream_answers_with_a_late_file_and_never_raises(
         assert not stream.wait_idle(0.3)
         assert published == []
         shutil.move(tmp_path / "late", path)
-        assert stream.wait_idle()
+        assert stream.wait_idle(PATIENCE)
         assert stream.status().open_runs == 0
     stops = [doc for name, doc in published if name == "stop"]
     assert [stop["summary"]["channel"] for stop in stops] == ["transmission", "fluorescence"]
     assert all(stop["summary"]["refusal"] is None for stop in stops)
 
 
+@pytest.mark.slow
 def test_two_hundred_scans_leave_nothing_behind(station, play, iron):
     pipeline = station()
     scan = play(iron, turns=(150.0, -100.0), seconds=0.5)

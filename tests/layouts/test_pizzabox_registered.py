@@ -20,6 +20,8 @@ from rankaae_stream.simulate.documents import Beam
 from rankaae_stream.simulate.pizzabox import Detector, fly_scan
 from rankaae_stream.simulate.samples import curves
 
+pytestmark = pytest.mark.services
+
 HEMATITE = next(sample for sample in series("Fe") if sample.name == "Fe2O3")
 
 

@@ -4,15 +4,13 @@ import logging
 import os
 import signal
 import subprocess
-import threading
-import time
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from waiting import PATIENCE, wait_until
 
 from rankaae_stream.report import Curves, Described, Estimate, Report, Result
 from rankaae_stream.results.compose import ResultRun, compose
@@ -22,7 +20,8 @@ from rankaae_stream.results.tiled_sink import TiledSink
 from rankaae_stream.server.tiled_server import EmbeddedServer
 from rankaae_stream.spectrum import Edge
 
-PATIENCE = 60.0
+pytestmark = pytest.mark.services
+
 RETRY = (0.01, 0.05)
 GRID = 7112.0 + np.arange(-40.0, 100.0, 4.0)
 
@@ -62,13 +61,6 @@ def check_each_is_there_once(server: EmbeddedServer, names: list[str]) -> None:
         assert run["primary"]["curves"].shape[0] == len(numbers), name
     found = [run.start["original_run_uid"] for run in results.values()]
     assert sorted(found) == sorted(names)
-
-
-def wait_until(condition: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}"
-        threading.Event().wait(0.005)
 
 
 @pytest.fixture

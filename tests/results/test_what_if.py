@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from event_model import DocumentNames, schema_validators
 from tiled.queries import Key
+from waiting import PATIENCE
 
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.profile import load_profile
@@ -81,7 +82,7 @@ def test_a_session_and_a_replay_publish_them_once_beside_the_results(
         with DescriptorStream("sim", sinks=[lambda *item: seen.append(item)], **settings) as stream:
             for item in scan:
                 stream(*item)
-            assert stream.wait_idle(60)
+            assert stream.wait_idle(PATIENCE)
     done = replay([scan], load_profile("sim", **settings))
     assert not done.failed
     iron = published(server).search(Key("start.element") == "Fe")
@@ -96,7 +97,7 @@ def test_a_session_and_a_replay_publish_them_once_beside_the_results(
 def test_a_model_that_answered_nothing_publishes_nothing(server, tmp_path):
     settings = {"tiled": {"uri": server.uri}, "tiled_api_key": server.api_key, "spool": tmp_path}
     with DescriptorStream("sim", **settings) as stream:
-        assert stream.wait_idle(60)
+        assert stream.wait_idle(PATIENCE)
     assert len(published(server).search(Key("start.element") == "Ni")) == 0
 
 

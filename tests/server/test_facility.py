@@ -6,10 +6,9 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pytest
 import yaml
 from tiled.client import from_uri
 from tiled.queries import Key
+from waiting import PATIENCE, wait_until
 
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.dashboard import PATH
@@ -25,18 +25,12 @@ from rankaae_stream.results.sinks import Unavailable
 from rankaae_stream.results.tiled_sink import TiledSink
 from rankaae_stream.results.what_if import compose_what_if
 
-PATIENCE = 60.0
+pytestmark = pytest.mark.services
+
 PASSWORD = "of-a-service-account"
 WRITE = ["read:metadata", "read:data", "create:node", "write:metadata", "write:data", "delete:node"]
 READ = ["read:metadata", "read:data"]
 FOLLOW = [*READ, "create:apikeys", "revoke:apikeys"]
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}"
-        time.sleep(0.05)
 
 
 def listens(port: int) -> bool:
@@ -180,7 +174,7 @@ def status(uri: str, key: str | None) -> int:
     if key:
         request.add_header("Authorization", f"Apikey {key}")
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
             return response.status
     except urllib.error.HTTPError as error:
         with error:
@@ -248,7 +242,7 @@ def test_nobody_reads_without_a_key(facility):
 
 
 def test_the_page_is_there_for_everyone_and_what_it_reads_is_not(facility):
-    with urllib.request.urlopen(f"{facility.uri}{PATH}", timeout=30) as page:
+    with urllib.request.urlopen(f"{facility.uri}{PATH}", timeout=PATIENCE) as page:
         assert b"<!doctype html>" in page.read()
     assert status(facility.uri, None) == 401
 

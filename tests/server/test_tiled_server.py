@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -19,17 +19,11 @@ import pytest
 from bluesky_tiled_plugins import TiledWriter
 from event_model import compose_run
 from tiled.queries import Key
+from waiting import PATIENCE, wait_until
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.server.configuration import TREES, configuration
 from rankaae_stream.server.tiled_server import EmbeddedServer
-
-
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:
@@ -103,7 +97,7 @@ def test_reading_needs_no_key_on_loopback_and_writing_does(server):
         if method == "GET":
             request.data = None
         try:
-            with urllib.request.urlopen(request, timeout=10) as response:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as response:
                 return response.status
         except urllib.error.HTTPError as error:
             with error:
@@ -133,6 +127,7 @@ def test_a_port_that_is_taken_is_told_at_once(server, tmp_path):
         EmbeddedServer(tmp_path, port=server.port).start()
 
 
+@pytest.mark.services
 def test_a_stopped_server_returns_with_its_port_its_key_and_its_data(tmp_path):
     server = EmbeddedServer(tmp_path).start()
     try:
@@ -144,7 +139,7 @@ def test_a_stopped_server_returns_with_its_port_its_key_and_its_data(tmp_path):
         assert not server.running
         assert not alive(pid)
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", server.port), timeout=5)
+            socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
         server.start()
         assert (server.uri, server.api_key) == before
         run = server.client("processed")[uid]
@@ -156,6 +151,7 @@ def test_a_stopped_server_returns_with_its_port_its_key_and_its_data(tmp_path):
     assert (tmp_path / "processed" / "catalog.db").exists()
 
 
+@pytest.mark.services
 def test_what_a_start_leaves_is_not_searched_for_garbage_again(tmp_path, monkeypatch):
     (tmp_path / "inside.py").write_text(
         "import gc\nfrom fastapi import APIRouter\nrouter = APIRouter()\n"
@@ -170,6 +166,7 @@ def test_what_a_start_leaves_is_not_searched_for_garbage_again(tmp_path, monkeyp
         )
 
 
+@pytest.mark.services
 def test_the_child_goes_when_its_parent_is_killed(tmp_path):
     program = (
         "import sys\n"
@@ -195,6 +192,7 @@ def test_the_child_goes_when_its_parent_is_killed(tmp_path):
         wait_until(lambda: not alive(pid), "the server ends with its parent")
 
 
+@pytest.mark.services
 def test_a_child_that_ends_at_its_start_is_told_with_its_log(tmp_path):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "catalog.db").write_text("this is no database, " * 50)

@@ -8,6 +8,7 @@ import uuid
 import numpy as np
 import pytest
 from tiled.queries import Key
+from waiting import PATIENCE
 
 from rankaae_stream import replay as module
 from rankaae_stream.analysis import Analysis
@@ -18,7 +19,6 @@ from rankaae_stream.replay import replay
 from rankaae_stream.report import FoilShift
 from rankaae_stream.spectra.foils import KEEP, AcceptedFoil, FoilHistory
 
-PATIENCE = 60.0
 HOUR = 3600.0
 NOON = itertools.count(1.79e9, 10 * 24 * HOUR)
 """When the first run of each test begins; a run takes a thousand seconds."""

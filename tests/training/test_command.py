@@ -26,6 +26,7 @@ def runner(monkeypatch):
     return CliRunner()
 
 
+@pytest.mark.slow
 def test_fit_writes_a_model_and_shows_its_figures(runner, tmp_path):
     models = tmp_path / "models"
     result = runner.invoke(
@@ -64,6 +65,7 @@ def test_help_says_what_is_resumed(runner):
     assert "resumes where it stopped" in result.output
 
 
+@pytest.mark.slow
 def test_fit_takes_ones_own_csv_and_lists_what_it_skipped(runner, tmp_path):
     sites = read_sites("Fe", Data(simulated="fe-*.parquet", core_hole_width=1.25), DATA).sites[:120]
     energy = np.arange(7110.0, 7180.0, 0.5)

@@ -253,6 +253,7 @@ def write(ensemble: Ensemble, models: Path, check) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_thousand_spectra_give_the_same_in_torch_and_onnx(ensemble, tmp_path):
     check = np.random.default_rng(1).random((1000, 256))
     write(ensemble, tmp_path, check)
@@ -273,6 +274,7 @@ class Clipped(Stacked):
         return super().forward(x if torch.compiler.is_exporting() else x.clamp(max=1.5))
 
 
+@pytest.mark.slow
 def test_one_spectrum_of_a_thousand_that_differs_stops_the_export(ensemble, tmp_path):
     encoder = ensemble.encoder
     odd = copy.copy(ensemble)

@@ -7,13 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from rich.console import Console
+from waiting import PATIENCE, wait_until
 
 from rankaae_stream.errors import ConfigurationError
 from training import config
@@ -75,6 +75,7 @@ def assert_same(one, other):
             assert torch.equal(value, other[seed][name]), (seed, name)
 
 
+@pytest.mark.slow
 def test_processes_train_the_same_networks_and_tell_every_epoch(material, sequential, tmp_path):
     seen = Seen()
     found = fit_all(shorter(epochs=2), *material, tmp_path, Workers(2), seen)
@@ -103,6 +104,7 @@ def test_the_log_holds_every_loss_and_the_rate_of_every_epoch(material, tmp_path
         assert [one.value for one in logged] == pytest.approx(told)
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_trains_the_same_networks(material, sequential, tmp_path):
     distributed = pytest.importorskip("distributed")
     seen = Seen()
@@ -140,6 +142,7 @@ def test_an_address_without_a_scheduler_is_named(material, tmp_path, monkeypatch
         fit_all(TINY, *material, tmp_path, Workers(dask="tcp://127.0.0.1:1"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", [HERE, Workers(2)])
 def test_a_trial_that_raises_is_named_by_its_seed(material, tmp_path, where):
     with pytest.raises(TrialFailed, match=r"\(seed \d\) failed: ValueError") as caught:
@@ -148,6 +151,7 @@ def test_a_trial_that_raises_is_named_by_its_seed(material, tmp_path, where):
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_named_and_finished_trials_stay(material, tmp_path):
     class Murder(Seen):
         def begin(self, job):
@@ -211,13 +215,6 @@ def start(path, folder):
         signal.signal(signal.SIGINT, before)
 
 
-def wait_until(condition, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def group_is_gone(group):
     try:
         os.killpg(group, 0)
@@ -226,14 +223,15 @@ def group_is_gone(group):
     return False
 
 
+@pytest.mark.slow
 def test_a_command_that_is_killed_resumes_where_it_stopped(longer, tmp_path):
     command = start(longer, tmp_path)
     runs = tmp_path / "runs"
-    wait_until(lambda: any(runs.rglob("trial-*.pt")))
+    wait_until(lambda: any(runs.rglob("trial-*.pt")), "a finished trial")
     command.kill()
     command.communicate()
     # Nobody is left to end the workers: each finds out for itself.
-    wait_until(lambda: group_is_gone(command.pid))
+    wait_until(lambda: group_is_gone(command.pid), "its processes end")
     kept = {path: path.stat().st_mtime_ns for path in runs.rglob("*.pt")}
     assert 1 <= len(kept) < 3
     seen = Seen()
@@ -247,14 +245,15 @@ def test_a_command_that_is_killed_resumes_where_it_stopped(longer, tmp_path):
     assert not list(runs.rglob("*.part"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_every_process_without_a_traceback(longer, tmp_path):
     command = start(longer, tmp_path)
-    wait_until(lambda: any((tmp_path / "runs").rglob("tensorboard/trial-1/*")))
+    wait_until(lambda: any((tmp_path / "runs").rglob("tensorboard/trial-1/*")), "the second trial")
     os.killpg(command.pid, signal.SIGINT)  # as a terminal does
-    output, _ = command.communicate(timeout=120)
+    output, _ = command.communicate(timeout=PATIENCE)
     assert command.returncode != 0
     assert "Traceback" not in output
-    wait_until(lambda: group_is_gone(command.pid), 10)
+    wait_until(lambda: group_is_gone(command.pid), "its processes end")
 
 
 def shown(terminal, epochs=8):
