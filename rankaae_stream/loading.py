@@ -6,6 +6,7 @@ reads what is wrong, and never while a scan runs.
 
 import functools
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -36,11 +37,13 @@ def build_pipeline(
     analysis: Analysis | None = None,
     foils: Foils | None = None,
     layout: Layout | None = None,
+    *,
+    provisional: bool = True,
 ) -> Pipeline:
     """Load models and foils, unless they are given, and string the stations together.
 
-    Without `foils` those of earlier runs are remembered in memory only; `layout` stands
-    instead of the profile's.
+    Without `foils` those of earlier runs are remembered in memory only; `layout` replaces
+    the profile's; without `provisional` no growing sweep is answered.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def build_pipeline(
         profile.run.build(),
         emit,
         analysis_hash=profile.analysis_hash(),
-        provisional_interval=profile.provisional_interval,
+        provisional_interval=profile.provisional_interval if provisional else math.inf,
         stop_deadline=profile.stop_deadline,
         file_deadline=profile.file_deadline,
         foils=foils or FoilHistory(profile.analysis_hash(), profile.energy.foil_max_age),

@@ -7,6 +7,7 @@ spectrum is on the page before: `analysis.Analysis.process`.
 
 import heapq
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -18,7 +19,7 @@ from rankaae_stream.documents.sweeps import FRAGMENT, Sweep, Sweeps, check_order
 from rankaae_stream.errors import Refusal, Refused
 from rankaae_stream.layouts.base import CollectingReader, Document, Layout, Reader, Reading
 from rankaae_stream.report import EarlierFoil, Flag, Report, Result, result_uid
-from rankaae_stream.spectra.foils import AcceptedFoil, FoilHistory, Foils
+from rankaae_stream.spectra.foils import FoilHistory, Foils
 from rankaae_stream.spectra.quality import signal_flags
 from rankaae_stream.spectrum import Channel, Edge, edge_of
 
@@ -67,7 +68,7 @@ class Pipeline:
     analysis_hash : str
         Of the settings that can change a number.
     provisional_interval, stop_deadline : float
-        Seconds.
+        Seconds; an infinite interval answers finished sweeps only.
     file_deadline : float
         Seconds after its end for which a run waits for its files.
     foils : Foils, optional
@@ -228,7 +229,8 @@ class Pipeline:
         for channel in sweep.mu:
             if channel != "reference" and (sweep, channel) not in run.begun:
                 run.begun.append((sweep, channel))
-        self._answer(run, sweep, complete=False)
+        if math.isfinite(self._provisional_interval):
+            self._answer(run, sweep, complete=False)
 
     def _answer_finished_sweeps(self, run: _Run) -> None:
         """A sweep is over when the next one has got going."""
@@ -336,40 +338,18 @@ class Pipeline:
             sweep=sweep.index,
             complete=complete,
             flags=flags,
-            earlier=lambda edge: self._earlier_foil(run, sweep.index, channel, edge, complete),
+            earlier=lambda edge: self._earlier_foil(run, sweep.index, channel, edge),
         )
 
-    # ---- foils of earlier runs -----------------------------------------------------
-
-    def _earlier(
-        self, run: _Run, sweep: int, channel: Channel, edge: Edge, complete: bool
-    ) -> AcceptedFoil | None:
-        result = self._result_uid(run, channel, sweep, edge)
-        began = float(run.start.get("time", 0.0))
-        return self._foils.earlier(result, str(edge), began, growing=not complete)
-
     def _earlier_foil(
-        self, run: _Run, sweep: int, channel: Channel, edge: Edge, complete: bool
+        self, run: _Run, sweep: int, channel: Channel, edge: Edge
     ) -> EarlierFoil | None:
-        foil = self._earlier(run, sweep, channel, edge, complete)
+        began = float(run.start.get("time", 0.0))
+        uid = self._result_uid(run, channel, sweep, edge)
+        foil = self._foils.earlier(uid, str(edge), began)
         if foil is None:
             return None
-        hours = (float(run.start.get("time", 0.0)) - foil.time) / 3600.0
-        return EarlierFoil(foil.shift, foil.run, hours)
-
-    def _remember_foil(self, run: _Run, report: Report, result: str) -> None:
-        """Tell what a final report was made with, before anybody sees it."""
-        shifts, edge, source = report.shifts, report.edge, run.start["uid"]
-        if edge is None or shifts.uncertainty is None:
-            return  # it never got to its axis, and another time it may
-        foil: AcceptedFoil | None = None
-        if shifts.foil is not None and shifts.calibration_run == source:
-            foil = AcceptedFoil(
-                str(edge), source, run.time, report.sweep, report.channel, shifts.foil
-            )
-        elif shifts.foil is not None:
-            foil = self._earlier(run, report.sweep, report.channel, edge, True)
-        self._foils.add(result, foil)
+        return EarlierFoil(foil.shift, foil.run, (began - foil.time) / 3600.0)
 
     # ---- refusals and sending ------------------------------------------------------
 
@@ -405,13 +385,14 @@ class Pipeline:
 
     def _send(self, run: _Run, report: Report) -> None:
         uid = self._result_uid(run, report.channel, report.sweep, report.edge)
-        if report.complete:
-            self._remember_foil(run, report, uid)
         model = self._analysis.models.get(str(report.edge))
         outputs = model.card.described if model else ()
         grid = model.card.edge.e0 + model.card.grid.relative() if model else None
         primary = report.channel == self._primary(run, report.sweep)
-        self._emit(Result(report, uid, run.start, run.time, outputs, grid, primary))
+        result = Result(report, uid, run.start, run.time, outputs, grid, primary)
+        if report.complete:
+            self._foils.remember(result)  # before anybody sees the result
+        self._emit(result)
 
     def _result_uid(self, run: _Run, channel: Channel, sweep: int, edge: Edge | None) -> str:
         model = self._analysis.models.get(str(edge))

@@ -164,11 +164,14 @@ def replay(
         start = _checked(next((doc for name, doc in documents if name == "start"), {}))
         foils = _Foils(history, guess=guess)
         outcome, results = _answer(start, documents, profile, analysis, foils, clock())
-        if foils.guessed and not guess:
-            foils.commit(start["uid"])
+        waits = foils.guessed and not guess
+        for result in results:
+            # Of a run that is still to be answered, its own foils only.
+            if not waits or result.report.shifts.calibration_run == start["uid"]:
+                history.remember(result)
+        if waits:
             waiting.append((place, run if hasattr(run, "documents") else documents))
             return
-        foils.commit()
         tell(place, outcome, results)
 
     def tell(place: int, outcome: Outcome, results: Sequence[Result] = ()) -> None:
@@ -230,37 +233,26 @@ def replay(
 
 
 class _Foils:
-    """One run's view of the foils: what it learns counts when it is committed.
+    """Earlier foils for one run, by the history; its results are remembered afterwards.
 
-    `guessed` is set once a foil is asked for of which nothing says that the run was
-    answered with it; it is looked for only where `guess` is.
+    `guessed` is set once a foil is asked for and nothing tells which one the run was
+    answered with; the latest is then given only where `guess` is set.
     """
 
     def __init__(self, history: FoilHistory, *, guess: bool) -> None:
         self._history = history
         self._guess = guess
-        self._learnt: dict[str, AcceptedFoil | None] = {}
         self.guessed = False
 
-    def earlier(
-        self, result: str, edge: str, began: float, *, growing: bool = False
-    ) -> AcceptedFoil | None:
-        if growing:
-            return None  # nobody sees such an answer here
+    def earlier(self, result: str, edge: str, began: float) -> AcceptedFoil | None:
         use = self._history.use(result)
         if use is not None:
             return use.foil
         self.guessed = True
         return self._history.latest(edge, began) if self._guess else None
 
-    def add(self, result: str, foil: AcceptedFoil | None) -> None:
-        self._learnt[result] = foil
-
-    def commit(self, waits: str | None = None) -> None:
-        """Make it known; of a run that is still to be answered its own foils only."""
-        for result, foil in self._learnt.items():
-            if waits is None or (foil is not None and foil.run == waits):
-                self._history.add(result, foil)
+    def remember(self, result: Result) -> None:
+        pass
 
 
 def _published(profile: Profile) -> PublishedFoils:
@@ -286,7 +278,7 @@ def _answer(
             return Outcome(name, start, skipped="perhaps still running"), []
     results: list[Result] = []
     # A pipeline of its own: what a damaged run leaves open must not reach the next.
-    pipeline = build_pipeline(profile, results.append, analysis, foils)
+    pipeline = build_pipeline(profile, results.append, analysis, foils, provisional=False)
     for kind, doc in documents:
         # A clock that stands still: nothing but the documents decides an answer.
         pipeline.feed(kind, doc, 0.0)

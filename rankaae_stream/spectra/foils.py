@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from rankaae_stream.report import FoilShift
+from rankaae_stream.report import FoilShift, Result
 
 __all__ = ["AcceptedFoil", "FoilHistory", "Foils", "Published", "Use"]
 
@@ -58,17 +58,12 @@ class Use:
 class Foils(Protocol):
     """Where a pipeline asks for earlier foils and tells of its own."""
 
-    def earlier(
-        self, result: str, edge: str, began: float, *, growing: bool = False
-    ) -> AcceptedFoil | None:
-        """The foil for a result, by its uid, of a run that began then and has none.
-
-        While the run is `growing` its own foil may still come.
-        """
+    def earlier(self, result: str, edge: str, began: float) -> AcceptedFoil | None:
+        """Return the foil for a result, by its uid, of a run that began then and has none."""
         ...
 
-    def add(self, result: str, foil: AcceptedFoil | None) -> None:
-        """Take note of what a final result was made with."""
+    def remember(self, result: Result) -> None:
+        """Keep which foil a final result was made with."""
         ...
 
 
@@ -120,11 +115,8 @@ class FoilHistory:
         for result, use in _read(path, settings, shorten=writes) if path else ():
             self._know(result, use)
 
-    def earlier(
-        self, result: str, edge: str, began: float, *, growing: bool = False
-    ) -> AcceptedFoil | None:
-        """What a result was made with, if that is known, else the latest foil before it."""
-        del growing  # what is shown meanwhile is as good as can be
+    def earlier(self, result: str, edge: str, began: float) -> AcceptedFoil | None:
+        """Return what a result was made with, if that is known, else the latest foil before it."""
         use = self.use(result)
         return use.foil if use is not None else self.latest(edge, began)
 
@@ -147,6 +139,20 @@ class FoilHistory:
             published = self._published.latest(edge, began, self._max_age)
             found += [published] if published is not None else []
         return max(found, key=lambda foil: foil.order, default=None)
+
+    def remember(self, result: Result) -> None:
+        """Keep which foil a final result was made with; nothing where it never had an axis."""
+        report, shifts = result.report, result.report.shifts
+        if report.edge is None or shifts.uncertainty is None:
+            return
+        edge, foil = str(report.edge), None
+        if shifts.foil is not None and shifts.calibration_run == report.source:
+            foil = AcceptedFoil(
+                edge, report.source, result.time, report.sweep, report.channel, shifts.foil
+            )
+        elif shifts.foil is not None:
+            foil = self.earlier(result.uid, edge, float(result.start.get("time", 0.0)))
+        self.add(result.uid, foil)
 
     def add(self, result: str, foil: AcceptedFoil | None) -> None:
         """Take note of a use, on the disk too; a disk that is full loses it, and says so."""
@@ -203,7 +209,13 @@ def _read(path: Path, settings: str, *, shorten: bool) -> list[tuple[str, Use]]:
 def _foil(plain: Mapping[str, Any] | None) -> AcceptedFoil | None:
     if plain is None:
         return None
-    foil = AcceptedFoil(**{**plain, "shift": FoilShift(**plain["shift"])})
-    if foil.channel not in _PREFERRED:
-        raise ValueError(foil.channel)
-    return foil
+    if plain["channel"] not in _PREFERRED:
+        raise ValueError(plain["channel"])
+    return AcceptedFoil(
+        plain["edge"],
+        plain["run"],
+        plain["time"],
+        plain["sweep"],
+        plain["channel"],
+        FoilShift(**plain["shift"]),
+    )
