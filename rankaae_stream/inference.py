@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.documents.sweeps import to_spectrum
 from rankaae_stream.errors import ConfigurationError, Refused
-from rankaae_stream.files import Measured, read_file
+from rankaae_stream.files.base import Measured
+from rankaae_stream.files.read import read_file
 from rankaae_stream.loading import default_analysis
 from rankaae_stream.report import Report
 from rankaae_stream.spectrum import Channel, Floats, edge_of

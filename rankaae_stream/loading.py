@@ -17,7 +17,8 @@ from rankaae_stream.documents.rules import k_edges
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.base import Layout
 from rankaae_stream.model.folder import load_model, newest_models
-from rankaae_stream.model.networks import Model, duplicate_runtime
+from rankaae_stream.model.networks import Model
+from rankaae_stream.model.runtime import duplicate_runtime
 from rankaae_stream.pipeline import Pipeline
 from rankaae_stream.profile import Profile
 from rankaae_stream.report import Result

@@ -16,7 +16,7 @@ import rankaae_stream
 from rankaae_stream import resources
 from rankaae_stream.commands.cli import app
 from rankaae_stream.errors import ConfigurationError
-from rankaae_stream.files import read_file
+from rankaae_stream.files.read import read_file
 from rankaae_stream.inference import find_files, infer, infer_file, infer_series, read_foil
 
 HERE = Path(__file__).parent

@@ -99,6 +99,17 @@ def test_the_live_side_never_imports_training_or_its_libraries():
     assert run(sys.executable, "-c", code).strip() == "[]"
 
 
+def test_a_room_imports_no_framework_for_its_numerical_files():
+    # A re-export in model/__init__.py would load ONNX Runtime with a card.
+    code = (
+        "import sys; import rankaae_stream.model.card, rankaae_stream.model.estimates, "
+        "rankaae_stream.spectra.library, rankaae_stream.documents.sweeps, "
+        "rankaae_stream.results.compose; "
+        "print([m for m in ('onnxruntime', 'bluesky', 'tiled', 'pydantic') if m in sys.modules])"
+    )
+    assert run(sys.executable, "-c", code).strip() == "[]"
+
+
 def test_no_module_breaks_the_rules_of_the_house(root):
     run(
         sys.executable,

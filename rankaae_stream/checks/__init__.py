@@ -1,5 +1,5 @@
-"""What can be told of a profile, a layout, a model folder or a sink; and of a recorded run.
+"""Check a profile, layout, model folder or sink, or what this version makes of a recorded run.
 
-``rankaae-stream check`` shows it. The contracts are plain functions, for layouts, models and
-sinks of your own too: `layouts.layout_checks`, `models.check_model`, `sinks.sink_checks`.
+The contracts are plain functions, also for layouts, models and sinks of your own:
+`layouts.layout_checks`, `models.check_model`, `sinks.sink_checks`.
 """

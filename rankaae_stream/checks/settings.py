@@ -11,7 +11,7 @@ from rankaae_stream.analysis import Analysis
 from rankaae_stream.checks.base import Broken, Check, NotChecked
 from rankaae_stream.checks.rehearsal import start_of
 from rankaae_stream.documents.rules import Choice, Rule
-from rankaae_stream.model.networks import duplicate_runtime, providers
+from rankaae_stream.model.runtime import duplicate_runtime, providers
 from rankaae_stream.profile import Profile
 
 __all__ = ["layout_names", "settings_checks"]

@@ -1,0 +1,1 @@
+"""Run the ``rankaae-stream`` command line, one file for each command."""

@@ -1,10 +1,10 @@
-"""The page that shows results while the scan runs; it reads from Tiled only.
+"""Show results in a web page while the scan runs; the page reads Tiled only.
 
-`router` serves the page from a Tiled server, `proxy` from beside one. The page's
-sources are in ``web/``; the files built from them, in ``static/``, are committed.
+`router` serves the page from within a Tiled server, `proxy` serves it from another port.
+The page's sources are in ``web/``; they are built into ``static/``, which is committed.
 """
 
 __all__ = ["PATH"]
 
 PATH = "/custom/dashboard/"
-"""Path of the page, in Tiled and in the proxy."""
+"""Where Tiled mounts the page, and the proxy shows it."""

@@ -1,0 +1,1 @@
+"""Turn a flattened spectrum into estimates with intervals, by an ONNX model and its card."""

@@ -1,8 +1,8 @@
-"""The model card: everything a number depends on, in one checked file.
+"""Read and check a model card: the file that holds everything an estimate depends on.
 
-``card.json`` stands beside its graphs in ``models/<edge>/<version>/``. The
-sha256 of its bytes is the model's id; it names the sha256 of every other file
-of the folder, so that one id fixes them all.
+``card.json`` lies beside its networks in ``models/<edge>/<version>/``. The sha256 of its
+bytes is the model's id. The card holds the sha256 of every other file of the folder, so
+the id identifies the whole folder.
 """
 
 import hashlib
@@ -32,17 +32,17 @@ __all__ = [
 CARD_SCHEMA = 2
 
 EVIDENCE = ("measured", "simulation")
-"""What speaks for a descriptor; see `Output`."""
+"""How a descriptor was validated; see `Output`."""
 
 SPECTRA = ("herfd",)
-"""Kinds of spectra that a card may say its model was trained on, each a key that is true."""
+"""Kinds of spectra beside plain absorption; a card has the key true if trained on them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MonotoneMap:
-    """Latent to descriptor, piecewise linear between knots, constant outside.
+    """A monotone map from latent to descriptor: linear between knots, constant outside.
 
-    `latent` (k,) increases strictly, `value` (k,) does not decrease.
+    `latent` (k,) increases strictly, `value` (k,) never decreases.
     """
 
     latent: Floats
@@ -57,19 +57,19 @@ class Output:
     ----------
     name, unit : str
     latent : int
-        Which latent dimension is tied to it.
+        Index of the latent dimension that follows it.
     range : (low, high)
-        What the descriptor can be; intervals are cut there.
+        Possible values; intervals are cut there.
     maps : tuple of MonotoneMap
-        One a member; the estimate is their mean.
+        One for each member of the ensemble; the estimate is their mean.
     level : float
-        Probability the interval is made for.
+        Probability that the interval holds the true value.
     error_constant, error_per_spread : float
-        Half-width of the interval before the axis' part: a constant, and a share of
-        the standard deviation of the members' estimates.
+        Half-width of the interval on an exact energy axis: `error_constant` (in `unit`) plus
+        `error_per_spread` times the standard deviation of the members' estimates.
     evidence : str
-        ``measured`` where the descriptor was shown right on measured compounds of
-        known structure, ``simulation`` where only simulated sites speak for it.
+        ``measured`` where the estimates were right for measured compounds of known
+        structure, ``simulation`` where they were tested on simulated sites only.
     """
 
     name: str
@@ -85,12 +85,12 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class TheoryShift:
-    """Added to the calibrated energy to reach the simulation's axis, eV.
+    """The energy added to the calibrated axis to reach the simulation's axis, eV.
 
-    `uncertainty` is one standard deviation. `by_residual` and `by_valence` are
-    the two optima it was found from, the second None where the standards hold one
-    valence; `compression` (eV per unit valence) is what the simulated energies were
-    moved by before training, to undo the compressed chemical shifts of the simulation.
+    `uncertainty` is one standard deviation. `by_residual` and `by_valence` are the two
+    optima that it was found from; `by_valence` is None where the standards have a single
+    valence. `compression` (eV per unit of valence) is how far the simulated energies were
+    moved before training, because the simulation compresses chemical shifts.
     """
 
     value: float
@@ -102,8 +102,10 @@ class TheoryShift:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Energies from `start` to `stop` (eV from the tabulated edge), and the misfit that
-    theory shows there on good measured oxides, as a share of a spectrum's structure.
+    """Energies from `start` to `stop`, eV from the tabulated edge, and the usual `misfit`.
+
+    The misfit is that of the theory on good measured oxides, as a share of a spectrum's
+    structure (see `domain.region_misfits`).
     """
 
     start: float
@@ -113,18 +115,18 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class DomainRule:
-    """When a spectrum is unlike what the model knows; see `latent.domain_distance`.
+    """The rule for spectra unlike the training data; see `domain.domain_distance`.
 
     Attributes
     ----------
     start : float
-        Nuisances are fitted from here on, eV from the tabulated edge: below it most
+        Nuisances are fitted above this energy, eV from the tabulated edge: below it most
         simulated spectra are only a tail.
     regions : tuple of Region
     latent_length : float
         Usual length of the latents of good measured oxides.
     threshold : float
-        Out of domain beyond it.
+        A spectrum with a larger distance is out of domain.
     """
 
     start: float
@@ -135,10 +137,11 @@ class DomainRule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelCard:
-    """A checked card.json; `raw` keeps what the runtime does not use (data, scores, domain).
+    """A checked card.json.
 
-    `trained_for` names kinds of spectra beside plain absorption, of `SPECTRA`; a card that
-    names none holds for plain absorption only.
+    `raw` is the whole card, with keys that the runtime does not use (data, scores, training).
+    `trained_for` holds the kinds of `SPECTRA` that the model was trained on beside plain
+    absorption; empty for plain absorption only.
     """
 
     id: str
@@ -158,13 +161,13 @@ class ModelCard:
 
     @property
     def title(self) -> ModelName:
-        """Name, version and id as a report carries them."""
+        """Return name, version and id, as in a report."""
         return ModelName(self.name, self.version, self.id)
 
     @property
     def described(self) -> tuple[Described, ...]:
-        """What the model estimates, as a result names it."""
-        return tuple(Described(one.name, one.unit, one.evidence) for one in self.outputs)
+        """Return name, unit and evidence of each descriptor, as in a result."""
+        return tuple(Described(out.name, out.unit, out.evidence) for out in self.outputs)
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str = "card.json") -> "ModelCard":
@@ -173,27 +176,27 @@ class ModelCard:
         Parameters
         ----------
         content : bytes
-            The file as it is; the id is taken from exactly these bytes.
+            Of the file; the id is their sha256.
         where : str
-            Named in messages.
+            Name of the file in error messages.
 
         Raises
         ------
         ModelError
-            When it is not JSON, lacks a key, or contradicts itself.
+            When it is not JSON, has no such schema, lacks a key, or is inconsistent.
         """
         try:
             raw = json.loads(content)
             if raw.get("schema") != CARD_SCHEMA:
                 raise ModelError(
-                    f"{where}: card schema {raw.get('schema')!r}, this version reads "
+                    f"{where} has card schema {raw.get('schema')!r}, this version reads schema "
                     f"{CARD_SCHEMA}; update rankaae-stream or export the model again"
                 )
             return cls._checked(raw, hashlib.sha256(content).hexdigest(), where)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(
-                f"{where}: not a valid model card ({type(error).__name__}: {error}); "
-                "export the model again with: python -m training export"
+                f"{where} is not a valid model card ({type(error).__name__}: {error}); "
+                "export the model again with: python -m training fit CONFIG.toml"
             ) from error
 
     @classmethod
@@ -204,8 +207,8 @@ class ModelCard:
         for output in outputs:
             if len(output.maps) != members or not 0 <= output.latent < latent:
                 raise ModelError(
-                    f"{where}: {output.name} has {len(output.maps)} maps on latent "
-                    f"{output.latent}; the model has {members} members and {latent} latents"
+                    f"{where}: {output.name} has {len(output.maps)} maps from latent "
+                    f"{output.latent}, but the model has {members} members and {latent} latents"
                 )
         return cls(
             id=digest,
@@ -230,13 +233,20 @@ def _output(item: dict[str, Any]) -> Output:
         MonotoneMap(np.asarray(m["latent"], dtype=float), np.asarray(m["value"], dtype=float))
         for m in item["maps"]
     )
-    for one in maps:
-        if one.latent.shape != one.value.shape or one.latent.ndim != 1 or one.latent.size < 2:
-            raise ValueError(f"{item['name']}: a map needs two knots or more")
-        if np.any(np.diff(one.latent) <= 0) or np.any(np.diff(one.value) < 0):
-            raise ValueError(f"{item['name']}: a map's knots must increase")
+    for m in maps:
+        if m.latent.shape != m.value.shape or m.latent.ndim != 1 or m.latent.size < 2:
+            raise ValueError(
+                f"{item['name']}: a map has latents of shape {m.latent.shape} and values of shape "
+                f"{m.value.shape}; it needs two knots or more"
+            )
+        if np.any(np.diff(m.latent) <= 0) or np.any(np.diff(m.value) < 0):
+            raise ValueError(
+                f"{item['name']}: a map's latents must increase and its values must not decrease"
+            )
     if item["evidence"] not in EVIDENCE:
-        raise ValueError(f"{item['name']}: evidence {item['evidence']!r} is none of {EVIDENCE}")
+        raise ValueError(
+            f"{item['name']}: evidence is {item['evidence']!r}, must be {' or '.join(EVIDENCE)}"
+        )
     low, high = item["range"]
     return Output(
         name=str(item["name"]),
@@ -254,7 +264,7 @@ def _output(item: dict[str, Any]) -> Output:
 def _trained_for(raw: dict[str, Any]) -> frozenset[str]:
     for kind in SPECTRA:
         if not isinstance(raw.get(kind, False), bool):
-            raise ValueError(f"{kind} is {raw[kind]!r}, and must be true or false")
+            raise ValueError(f"{kind} is {raw[kind]!r}, must be true or false")
     return frozenset(kind for kind in SPECTRA if raw.get(kind))
 
 
@@ -262,7 +272,7 @@ def _domain(item: dict[str, Any]) -> DomainRule:
     regions = tuple(Region(**region) for region in item["regions"])
     scales = [item["latent_length"], *(region.misfit for region in regions)]
     if not regions or min(scales) <= 0:
-        raise ValueError("the domain needs regions, and scales above 0")
+        raise ValueError("domain needs one region or more, misfits and latent_length above 0")
     return DomainRule(
         start=float(item["start"]),
         regions=regions,

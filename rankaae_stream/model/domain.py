@@ -1,4 +1,4 @@
-"""What the decoder's curve leaves unexplained, and whether that is strange."""
+"""Measure how far a spectrum lies from what the model was trained on."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,18 +11,18 @@ from rankaae_stream.spectrum import Floats
 __all__ = ["domain_distance", "fit_nuisances", "latent_length", "region_misfits"]
 
 FLATTEST = 0.01
-"""Structure, in edge steps, below which a spectrum is nothing but its step."""
+"""Smallest structure that misfits are divided by, in edge steps."""
 
 
 def domain_distance(
     flat: Floats, reconstruction: Floats, latents: Floats, energy: Floats, rule: DomainRule
 ) -> tuple[Floats, Floats]:
-    """How far spectra lie from what the model knows.
+    """Return how far spectra lie from the training data; good measured oxides lie at 1.
 
     Parameters
     ----------
     flat, reconstruction : (..., g) arrays
-        Measured, and the members' mean curve.
+        Measured spectra, and the mean of the members' decoded curves.
     latents : (members, ..., latent) array
     energy : (g,) array
         The model's grid, eV from the tabulated edge.
@@ -31,10 +31,10 @@ def domain_distance(
     Returns
     -------
     fitted : (..., g) array
-        The reconstruction with its nuisances applied, on the whole grid.
+        The reconstruction with its nuisances fitted, on the whole grid.
     distance : (...) array
-        Root mean square, over the energy regions and the latents' length, of what is
-        found over what good measured oxides show.
+        Root mean square of the misfit in each energy region and of the latents' length,
+        each divided by its usual value for good measured oxides.
     """
     fitted = fit_nuisances(flat, reconstruction, energy, rule.start)
     misfits = region_misfits(
@@ -52,10 +52,10 @@ def region_misfits(
     start: float,
     regions: Sequence[tuple[float, float]],
 ) -> Floats:
-    """Root mean square of ``flat - fitted`` in each region, as shares of a spectrum's structure.
+    """Return the root mean square of ``flat - fitted`` in each region, relative to the structure.
 
-    The structure is the standard deviation of `flat` from `start` on: a metal has
-    little of it, so what is small on an oxide's scale is much of it.
+    The structure of a spectrum is the standard deviation of `flat` above `start`. A metal
+    has little structure, so a misfit that is small for an oxide is large for a metal.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def region_misfits(
 
 
 def latent_length(latents: Floats) -> Floats:
-    """Root mean square over the members (first axis) of the latents' length, (...)."""
+    """Return the length of the latents, (...): root mean square over the members (first axis)."""
     return np.sqrt(np.mean(np.sum(latents**2, axis=-1), axis=0))
 
 
@@ -91,28 +91,27 @@ def fit_nuisances(
     start: float,
     max_shift: float = 0.5,
 ) -> Floats:
-    """Fit height, slope and a small shift of the reconstruction to what was measured.
+    """Fit height, slope and a small energy shift of the reconstruction to the measurement.
 
-    The three are nuisances of a measurement (normalisation, background, axis),
-    so a spectrum is not strange for having them. The shift is found from the
-    derivative, cut at `max_shift`, and then applied by interpolation; height and
-    slope are fitted again with it.
+    The three are nuisances of a measurement (normalisation, background, energy axis) and
+    say nothing about the sample. The shift is found from the derivative, limited to
+    `max_shift`, and applied by interpolation; height and slope are then fitted again.
 
     Parameters
     ----------
     flat, reconstruction : (..., g) arrays
-        Measured, and what the decoder made of its latents.
+        Measured spectra, and the decoder's curves for them.
     energy : (g,) array
         The model's grid, eV from the tabulated edge.
     start : float
-        Only energies from here on are fitted, eV.
+        Only energies above this are fitted, eV.
     max_shift : float
-        Largest shift, eV; 0 fits height and slope alone.
+        Largest shift, eV; 0 fits height and slope only.
 
     Returns
     -------
     fitted : (..., g) array
-        The reconstruction with the three applied, on the whole grid.
+        The reconstruction with all three applied, on the whole grid.
 
     Examples
     --------
@@ -122,40 +121,39 @@ def fit_nuisances(
     >>> bool(np.abs(fitted - 1.05 * curve).max() < 1e-6)
     True
     """
-    judged = energy >= start
+    used = energy >= start
     moved = reconstruction
     if max_shift > 0.0:
         # R(E - s) = R - s R' + ..., so s is the derivative's coefficient over the height's.
         derivative = np.gradient(reconstruction, energy, axis=-1)
         columns = np.stack([*_height_and_slope(reconstruction, energy), derivative], axis=-1)
-        found = _least_squares(columns, flat, judged)
+        found = _least_squares(columns, flat, used)
         height = np.where(np.abs(found[..., 0]) > 0.1, found[..., 0], 1.0)
         moved = _shift(
             energy, reconstruction, np.clip(-found[..., 2] / height, -max_shift, max_shift)
         )
     columns = np.stack(_height_and_slope(moved, energy), axis=-1)
-    return np.einsum("...gc,...c->...g", columns, _least_squares(columns, flat, judged))
+    return np.einsum("...gc,...c->...g", columns, _least_squares(columns, flat, used))
 
 
 def _height_and_slope(curve: Floats, energy: Floats) -> list[Floats]:
     return [curve, curve * np.maximum(energy, 0.0) / 50.0]
 
 
-def _least_squares(columns: Floats, wanted: Floats, judged: np.ndarray[Any, Any]) -> Floats:
-    """Coefficients (..., c) of columns (..., g, c) over the judged points, by normal equations."""
-    design = columns[..., judged, :]
+def _least_squares(columns: Floats, wanted: Floats, used: np.ndarray[Any, Any]) -> Floats:
+    """Solve for coefficients (..., c) of columns (..., g, c) at the used points (g,)."""
+    design = columns[..., used, :]
     normal = np.einsum("...gi,...gj->...ij", design, design)
-    # The trace's rounding keeps a constant curve, whose derivative vanishes, solvable.
+    # A constant curve has no derivative: the small diagonal keeps its matrix regular.
     tiny = 1e-10 * np.trace(normal, axis1=-2, axis2=-1)[..., None, None]
-    right = np.einsum("...gi,...g->...i", design, wanted[..., judged])
+    right = np.einsum("...gi,...g->...i", design, wanted[..., used])
     return np.linalg.solve(normal + tiny * np.eye(design.shape[-1]), right[..., None])[..., 0]
 
 
 def _shift(energy: Floats, curves: Floats, shift: Floats) -> Floats:
-    """Move each curve by its own shift; the last value holds beyond the ends."""
-    flat_curves = curves.reshape(-1, energy.size)
+    """Move each curve by its own shift; beyond the ends the last value is repeated."""
+    rows = curves.reshape(-1, energy.size)
     moved = [
-        np.interp(energy - one, energy, curve)
-        for one, curve in zip(np.ravel(shift), flat_curves, strict=True)
+        np.interp(energy - by, energy, row) for by, row in zip(np.ravel(shift), rows, strict=True)
     ]
     return np.array(moved).reshape(curves.shape)

@@ -1,4 +1,4 @@
-"""Latents to calibrated estimates, each with its interval."""
+"""Turn latents into calibrated estimates, each with its interval."""
 
 from statistics import NormalDist
 
@@ -13,14 +13,14 @@ __all__ = ["describe", "describe_many"]
 
 
 def describe(latents: Floats, card: ModelCard) -> tuple[Estimate, ...]:
-    """Estimates from the latents of one spectrum and of its perturbed copies.
+    """Return the estimates of one spectrum from its latents and those of its perturbed copies.
 
     Parameters
     ----------
     latents : (members, 1 + 2 p, latent) array
-        Row 0 is the spectrum as it is; rows 1 + 2 i and 2 + 2 i are the spectrum
-        moved down and up by one standard deviation of nuisance i (energy shift,
-        edge step).
+        Row 0 is the spectrum itself; rows 1 + 2 i and 2 + 2 i are its copies moved down and
+        up by one standard deviation of nuisance i (energy shift, edge step), as
+        `regrid.perturbed` makes them.
     card : ModelCard
 
     Returns
@@ -30,9 +30,9 @@ def describe(latents: Floats, card: ModelCard) -> tuple[Estimate, ...]:
 
     Notes
     -----
-    The half-width adds in quadrature the model's error, as `describe_many` has
-    it, and for each nuisance the larger of its two effects times the normal
-    quantile of the level.
+    The half-width is the square root of a sum of squares: the model's own half-width
+    (`describe_many`) and, for each nuisance, the larger of its two effects times the
+    normal quantile of the level.
     """
     values, halves = describe_many(latents, card)
     return tuple(
@@ -42,7 +42,7 @@ def describe(latents: Floats, card: ModelCard) -> tuple[Estimate, ...]:
 
 
 def describe_many(latents: Floats, card: ModelCard) -> tuple[Floats, Floats]:
-    """Estimates of many spectra, and what the model alone makes uncertain.
+    """Return the estimates of many spectra, and the uncertainty of the model alone.
 
     Parameters
     ----------
@@ -52,28 +52,25 @@ def describe_many(latents: Floats, card: ModelCard) -> tuple[Floats, Floats]:
     Returns
     -------
     values : (n, k) array
-        Mean of the members' estimates, a column an output of the card.
+        Mean of the members' estimates, one column for each output of the card.
     halves : (n, k) array
-        Half-width of the interval on an exact energy axis: conformal in the
-        standard deviation of the members' estimates. That spread tells hard
-        spectra from easy ones among oxides; it does not tell a metal from an oxide.
+        Half-width of the interval on an exact energy axis, by conformal prediction from
+        the standard deviation of the members' estimates. That spread separates hard from
+        easy spectra among oxides; it does not separate a metal from an oxide.
     """
     each = [members_of(output, latents) for output in card.outputs]
-    values = np.stack([one.mean(axis=0) for one in each], axis=1)
-    halves = np.stack(
-        [
-            output.error_constant + output.error_per_spread * one.std(axis=0)
-            for output, one in zip(card.outputs, each, strict=True)
-        ],
-        axis=1,
-    )
-    return values, halves
+    values = [members.mean(axis=0) for members in each]
+    halves = [
+        output.error_constant + output.error_per_spread * members.std(axis=0)
+        for output, members in zip(card.outputs, each, strict=True)
+    ]
+    return np.stack(values, axis=1), np.stack(halves, axis=1)
 
 
 def members_of(output: Output, latents: Floats) -> Floats:
-    """What each member says, (members, n), from latents (members, n, latent)."""
+    """Return each member's estimates, (members, n), from latents (members, n, latent)."""
     return np.stack(
-        [apply_map(one, latents[m, :, output.latent]) for m, one in enumerate(output.maps)]
+        [apply_map(fitted, latents[m, :, output.latent]) for m, fitted in enumerate(output.maps)]
     )
 
 

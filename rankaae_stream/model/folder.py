@@ -1,4 +1,4 @@
-"""Find, check and load model folders: every hash agrees, or nothing is loaded."""
+"""Find, check and load model folders; a folder with a wrong hash is not loaded."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ __all__ = ["checked_files", "load_model", "newest_models", "shipped_models"]
 
 
 def shipped_models() -> dict[str, str]:
-    """Models this version knows: ``<edge>/<version>`` to the sha256 of its card."""
+    """Return the shipped models: ``<edge>/<version>`` to the sha256 of the card."""
     index = resources.folder("models") / "index.json"
     try:
         return dict(json.loads(_read(index)))
@@ -24,15 +24,20 @@ def shipped_models() -> dict[str, str]:
 
 
 def load_model(path: Path, expected_id: str, device: str = "auto") -> Model:
-    """Load a model folder, or say what is wrong with it.
+    """Load a model folder.
 
     Parameters
     ----------
     path : Path
         Folder with card.json and the files it names.
     expected_id : str
-        sha256 of card.json, from the shipped index or pinned in the profile.
+        sha256 of card.json, from the shipped index or the profile.
     device : {"auto", "cpu", "cuda"}
+        See `runtime.providers`.
+
+    Returns
+    -------
+    Model
 
     Raises
     ------
@@ -44,13 +49,19 @@ def load_model(path: Path, expected_id: str, device: str = "auto") -> Model:
 
 
 def checked_files(path: Path, expected_id: str | None) -> tuple[ModelCard, dict[str, bytes]]:
-    """The card of a model folder and the files it names, every hash compared.
+    """Read a model folder's card and files, and compare every hash.
 
     Parameters
     ----------
     path : Path
     expected_id : str or None
-        None takes the card as it is: a model that no index knows.
+        sha256 of card.json; None for a model that is in no index.
+
+    Returns
+    -------
+    ModelCard
+    dict of bytes
+        The files by name.
 
     Raises
     ------
@@ -61,8 +72,8 @@ def checked_files(path: Path, expected_id: str | None) -> tuple[ModelCard, dict[
     if expected_id is not None and card.id != expected_id:
         raise ModelError(
             f"{path / 'card.json'} has sha256 {card.id}, expected {expected_id}: the card was "
-            "altered or is unknown to this version; reinstall rankaae-stream, or pin this id in "
-            "the profile's [models] table if the model is your own"
+            "altered, or this version does not know it; reinstall rankaae-stream, or give this id "
+            "in the profile's [models] table if the model is your own"
         )
     contents: dict[str, bytes] = {}
     for name, expected in card.files.items():
@@ -92,7 +103,7 @@ def _read(path: Path) -> bytes:
 
 
 def newest_models() -> dict[str, tuple[Path, str]]:
-    """Folder and id of the newest shipped model of every edge, ``fe-k``."""
+    """Return folder and id of the newest shipped model of each edge (keys like ``fe-k``)."""
     root = resources.folder("models")
     # Versions are dates, so the last of an edge in alphabetical order is the newest.
     return {

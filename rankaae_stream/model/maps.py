@@ -1,8 +1,4 @@
-"""From ranks to physical numbers: monotone maps, the theory shift and the valence's line.
-
-Numpy only: training calls it when a model is exported, a beamline may call it
-with standards of its own.
-"""
+"""Apply and invert the monotone maps between latents and descriptors."""
 
 import numpy as np
 
@@ -13,21 +9,25 @@ __all__ = ["apply_map", "invert_map"]
 
 
 def apply_map(fitted: MonotoneMap, latent: Floats) -> Floats:
-    """Descriptor at each latent: linear between knots, constant beyond them."""
+    """Return the descriptor at each latent: linear between knots, constant beyond them."""
     return np.interp(latent, fitted.latent, fitted.value)
 
 
 def invert_map(fitted: MonotoneMap, value: Floats, near: Floats) -> Floats:
-    """Latent at which a monotone map gives a value.
+    """Return the latent at which a monotone map gives a value.
 
-    Where the map is flat, or beyond its ends, many latents give one value: of
-    those it is the nearest to `near`. A value that the map does not reach gives
-    the end that comes closest.
+    Where the map is flat, or beyond its ends, many latents give the same value: the
+    nearest to `near` is returned. For a value outside the map's range, the latent of the
+    nearest end is returned.
 
     Parameters
     ----------
     fitted : MonotoneMap
     value, near : (n,) arrays
+
+    Returns
+    -------
+    (n,) array
 
     Examples
     --------
@@ -39,12 +39,12 @@ def invert_map(fitted: MonotoneMap, value: Floats, near: Floats) -> Floats:
     """
     knot, level = fitted.latent, fitted.value
     value = np.clip(value, level[0], level[-1])
-    above = np.searchsorted(level, value, side="left")  # the first knot at the value or higher
-    below = np.searchsorted(level, value, side="right") - 1  # the last one at it or lower
+    above = np.searchsorted(level, value, side="left")  # first knot at the value or above it
+    below = np.searchsorted(level, value, side="right") - 1  # last knot at it or below it
     rise = level[above] - level[below]
     share = np.divide(value - level[below], rise, out=np.zeros_like(rise), where=rise > 0)
     between = knot[below] + share * (knot[above] - knot[below])
-    # Knots that carry the value itself span it; the map goes on flat beyond its ends.
+    # Knots of exactly this value bound its flat part; beyond its ends the map is flat.
     first = np.where(above == 0, -np.inf, knot[above])
     last = np.where(below == knot.size - 1, np.inf, knot[below])
     on_knot = above <= below

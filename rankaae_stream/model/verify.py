@@ -1,4 +1,4 @@
-"""Whether a model folder is what its card says, and computes what it computed when it was made."""
+"""Verify that a model folder is unaltered and gives the same numbers as when it was exported."""
 
 import io
 import zipfile
@@ -18,19 +18,19 @@ __all__ = ["TOLERANCE", "Verified", "largest_difference", "verify_model"]
 TOLERANCE = 5e-5
 """Largest difference allowed between torch and ONNX: absolute below 1, relative above.
 
-Single precision, summed in the order that each processor's kernels like best: the same
-networks differed by 1.0e-5 on one machine and 1.1e-5 on another. A latent moves by about 1
-over a descriptor's range, so this is a ten-thousandth of the narrowest interval."""
+In single precision the order of summation, which depends on the processor, matters: the
+same networks differed by 1.0e-5 on one machine and 1.1e-5 on another. A latent changes by
+about 1 over a descriptor's range, so this is a ten-thousandth of the narrowest interval."""
 
 AGAIN = "reinstall rankaae-stream or export the model again"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verified:
-    """A model whose files and numbers agree.
+    """A verified model.
 
-    `latent_difference` and `flat_difference` are the largest that encoder and decoder
-    show from the golden pair; `spectra` says how many that holds.
+    `latent_difference` and `flat_difference` are the largest differences of encoder and
+    decoder from golden.npz, which holds `spectra` spectra.
     """
 
     card: ModelCard
@@ -40,14 +40,14 @@ class Verified:
 
 
 def verify_model(path: Path, expected_id: str | None) -> Verified:
-    """Compare every hash, and run the golden pair through encoder and decoder.
+    """Compare every hash, and run encoder and decoder on the spectra of golden.npz.
 
     Parameters
     ----------
     path : Path
         Folder with card.json and the files it names.
     expected_id : str or None
-        sha256 of card.json; None for a model that no index knows.
+        sha256 of card.json; None for a model that is in no index.
 
     Returns
     -------
@@ -56,14 +56,14 @@ def verify_model(path: Path, expected_id: str | None) -> Verified:
     Raises
     ------
     ModelError
-        When a file is missing, altered or unreadable, or a number differs by more
-        than `TOLERANCE`; names the file and the fix.
+        When a file is missing, altered or unreadable, or a number differs by more than
+        `TOLERANCE`; the message names the file and the fix.
     """
     card, contents = checked_files(path, expected_id)
     if "golden.npz" not in contents:
         raise ModelError(
-            f"{path / 'card.json'} names no golden.npz, so nothing tells what the graphs should "
-            f"compute; {AGAIN}"
+            f"{path / 'card.json'} names no golden.npz to compare the networks' numbers with; "
+            f"{AGAIN}"
         )
     flat, latent, reconstruction = _golden(contents["golden.npz"], card, path / "golden.npz")
     try:
@@ -82,7 +82,7 @@ def verify_model(path: Path, expected_id: str | None) -> Verified:
 
 
 def _golden(content: bytes, card: ModelCard, where: Path) -> list[NDArray[np.floating]]:
-    """Spectra (n, g), their latents (m, n, l) and reconstructions (m, n, g)."""
+    """Read spectra (n, g), their latents (m, n, l) and reconstructions (m, n, g)."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as golden:
             flat, latent, curves = (golden[key] for key in ("flat", "latent", "reconstruction"))
@@ -93,24 +93,24 @@ def _golden(content: bytes, card: ModelCard, where: Path) -> list[NDArray[np.flo
     found = flat.shape, latent.shape, curves.shape
     if n == 0 or found != wanted:
         raise ModelError(
-            f"{where} holds arrays of {found}, its card asks for {wanted} with at least one "
+            f"{where} holds arrays of shapes {found}, its card needs {wanted} with at least one "
             f"spectrum; {AGAIN}"
         )
     return [flat, latent, curves]
 
 
 def largest_difference(found: NDArray[np.floating], wanted: NDArray[np.floating]) -> float:
-    """What `TOLERANCE` bounds, over arrays of one shape; NaN where one has it."""
+    """Return the difference that `TOLERANCE` limits, of arrays of one shape; NaN if any is NaN."""
     return float((np.abs(found - wanted) / np.maximum(1.0, np.abs(wanted))).max())
 
 
 def _difference(found: NDArray[np.floating], wanted: NDArray[np.floating], where: Path) -> float:
     if found.shape != wanted.shape:
-        raise ModelError(f"{where} gives {found.shape}, golden.npz has {wanted.shape}; {AGAIN}")
+        raise ModelError(f"{where} gives shape {found.shape}, golden.npz {wanted.shape}; {AGAIN}")
     largest = largest_difference(found, wanted)
     if not largest <= TOLERANCE:
         raise ModelError(
             f"{where} differs from golden.npz by {largest:.2g}, at most {TOLERANCE:.0e} allowed; "
-            f"another onnxruntime may help (pip install --upgrade onnxruntime), else {AGAIN}"
+            f"try another onnxruntime (pip install --upgrade onnxruntime), else {AGAIN}"
         )
     return largest

@@ -1,0 +1,1 @@
+"""Find stored runs in Tiled, databroker or files, and select those to replay."""

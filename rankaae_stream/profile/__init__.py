@@ -1,12 +1,11 @@
-"""One beamline's settings: the only reader of configuration.
+"""Read one beamline's settings, the profile; nothing else reads configuration.
 
-A profile is a TOML file. Order of precedence: what the program passes, the
-environment (``RANKAAE_STREAM_*``, nested keys with two underscores), the file,
-the defaults. Misspelt keys are errors. Secrets come from the environment
-only and are never part of what is published.
+A profile is a TOML file. Order of precedence: arguments of the program, the environment
+(``RANKAAE_STREAM_*``, nested keys with two underscores), the file, the defaults. Misspelt
+keys are errors. Secrets are read from the environment only and are never published.
 
-`layouts` and `settings` say what the tables are, `profile` is all of them,
-`environment` lays the environment over the file, `reading` finds and explains.
+`layouts` and `settings` define the tables, `profile` combines them, `environment` applies
+the environment to the file, `reading` finds files and explains errors.
 """
 
 from rankaae_stream.profile.environment import API_KEY_VARIABLE

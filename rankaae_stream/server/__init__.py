@@ -1,0 +1,1 @@
+"""Run a Tiled server of our own in a child process."""

@@ -1,0 +1,1 @@
+"""Show results to a person as tables, text plots and figures."""

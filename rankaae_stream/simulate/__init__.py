@@ -1,7 +1,7 @@
-"""A small simulated beamline that plays measured spectra as ordinary bluesky runs.
+"""Simulate beamlines that play measured spectra as ordinary bluesky runs.
 
-Nothing here knows of the plugin: the devices are ophyd-async devices and the
-plan is a `list_scan`, so that what works here works on a beamline's own scans.
+Nothing here depends on the analysis: the devices are ophyd-async devices and the plan is a
+`list_scan`, so what is answered here is answered at a real beamline.
 """
 
 from rankaae_stream.simulate.devices import Beamline, Faults

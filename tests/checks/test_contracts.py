@@ -240,7 +240,7 @@ def test_a_model_that_is_not_the_pinned_one_or_has_a_grid_that_falls_is_told(tmp
     own = tmp_path / "own"
     shutil.copytree(resources.folder("models") / key, own)
     assert "pinned by nobody" in check_model(own)
-    with pytest.raises(ModelError, match="pin this id"):
+    with pytest.raises(ModelError, match="give this id"):
         check_model(own, "0" * 64)
     card = json.loads((own / "card.json").read_bytes())
     card["grid"]["start"], card["grid"]["stop"] = card["grid"]["stop"], card["grid"]["start"]

@@ -16,7 +16,7 @@ from rankaae_stream.checks.profile import check_profile
 from rankaae_stream.checks.sinks import PROBE
 from rankaae_stream.commands.check import run_check
 from rankaae_stream.commands.cli import app
-from rankaae_stream.model import networks as model_module
+from rankaae_stream.model import runtime
 from rankaae_stream.profile import load_profile
 
 PROFILES = sorted(path.stem for path in resources.folder("profiles").glob("*.toml"))
@@ -178,14 +178,14 @@ def test_folders_of_the_beamline_are_no_failure_and_a_file_is_one(tmp_path):
 
 @pytest.mark.usefixtures("without_sink")
 def test_two_runtimes_side_by_side_and_a_missing_gpu_are_told(profile, monkeypatch):
-    real = model_module.importlib.metadata.version
+    real = runtime.importlib.metadata.version
     monkeypatch.setattr(
-        model_module.importlib.metadata,
+        runtime.importlib.metadata,
         "version",
         lambda name: "1.2.3" if name.startswith("onnxruntime") else real(name),
     )
     monkeypatch.setattr(
-        model_module.onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"]
+        runtime.onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"]
     )
     found = verdicts(check_profile(profile('device = "cuda"\n' + FIELDS)))
     two = found["profile: ONNX Runtime"]

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rankaae_stream.errors import Refused
-from rankaae_stream.files import read_file
 from rankaae_stream.files.athena import is_athena, read_athena
 from rankaae_stream.files.columns import read_columns
+from rankaae_stream.files.read import read_file
 
 HERE = Path(__file__).parents[1]
 GOLDEN = json.loads((HERE / "goldens" / "larch_athena.json").read_text())

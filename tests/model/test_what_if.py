@@ -119,7 +119,7 @@ def test_without_a_spectrum_the_others_stay_in_the_middle(model):
 def test_a_value_that_no_member_has_learned_is_refused_with_the_range(model, value):
     maps = state_of(model).maps
     low, high = min(m.value[0] for m in maps), max(m.value[-1] for m in maps)
-    with pytest.raises(ValueError, match=rf"lies beyond .*{low:.4g} to {high:.4g} e"):
+    with pytest.raises(ValueError, match=rf"lies outside .*{low:.4g} to {high:.4g} e"):
         model.what_if(STATE, [2.5, value])
 
 

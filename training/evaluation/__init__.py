@@ -1,0 +1,1 @@
+"""Evaluate a model on simulated and measured spectra, and write its report."""

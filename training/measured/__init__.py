@@ -1,0 +1,1 @@
+"""Compare a trained ensemble with measured compounds: theory shift, maps, intervals, constants."""

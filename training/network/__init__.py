@@ -1,0 +1,1 @@
+"""Train one network, or an ensemble, on labelled spectra."""

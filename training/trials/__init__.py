@@ -1,0 +1,1 @@
+"""Train many networks in parallel, search their settings, and keep the best."""
