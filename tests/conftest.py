@@ -191,22 +191,25 @@ def analysis():
 
 
 @pytest.fixture
-def pipeline(analysis):
-    """A pipeline of the simulated beamline that collects its results in `.results`."""
-    from rankaae_stream.pipeline import Pipeline
+def open_pipeline(analysis):
+    """A function that opens a profile's pipeline, which collects its results in `.results`."""
+    from rankaae_stream.loading import build_pipeline
+
+    def build(profile):
+        results = []
+        made = build_pipeline(profile, results.append, analysis)
+        made.results, made.profile = results, profile
+        return made
+
+    return build
+
+
+@pytest.fixture
+def pipeline(open_pipeline):
+    """A pipeline of the simulated beamline."""
     from rankaae_stream.profile import load_profile
 
-    profile = load_profile("sim")
-    results = []
-    made = Pipeline(
-        profile.build_layout(),
-        analysis,
-        profile.run.build(),
-        results.append,
-        analysis_hash=profile.analysis_hash(),
-    )
-    made.results = results
-    return made
+    return open_pipeline(load_profile("sim"))
 
 
 @pytest.fixture(scope="session")

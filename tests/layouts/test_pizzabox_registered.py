@@ -12,7 +12,6 @@ from rankaae_stream.files.frames import read_frames
 from rankaae_stream.files.pizzabox import read_apb, read_encoder, read_pulses
 from rankaae_stream.files.tiled_adapters import raw_writer_options
 from rankaae_stream.loading import build_pipeline
-from rankaae_stream.pipeline import Pipeline
 from rankaae_stream.profile import reading_under as profile_under
 from rankaae_stream.server.tiled_server import EmbeddedServer
 from rankaae_stream.simulate import panda, series
@@ -158,21 +157,14 @@ def test_an_ophyd_async_fly_scan_is_readable_in_tiled_and_replays_to_the_live_re
 
 
 def test_a_run_replayed_from_tiled_gives_the_live_report(
-    stored, scan, analysis, folder, reading_under
+    stored, scan, open_pipeline, folder, reading_under
 ):
-    profile = reading_under("iss", folder / "data")
     answers = []
     for documents in (scan.documents, stored.documents()):
-        results = []
-        pipeline = Pipeline(
-            profile.build_layout(),
-            analysis,
-            profile.run.build(),
-            results.append,
-        )
+        pipeline = open_pipeline(reading_under("iss", folder / "data"))
         for name, doc in documents:
             pipeline.feed(name, doc, 0.0)
-        answers.append({r.report.channel: r for r in results})
+        answers.append({r.report.channel: r for r in pipeline.results})
     live, replayed = answers
     assert live.keys() == replayed.keys() == {"transmission", "fluorescence"}
     for channel in live:
