@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from rankaae_stream.model.card import ModelCard
+from rankaae_stream.model.networks import Model
 from training.config import Config
 from training.descriptors import BOND_TOLERANCE, FIRST_SHELL
 from training.evaluation.on_measured import read_standards
@@ -85,21 +86,24 @@ def build(
     maps = fit_maps(config, simulated, split, ensemble)
     errors = intervals.simulated_errors(config, simulated, split.validation, ensemble, maps)
     start = intervals.domain_start(simulated, split.train)
-    measured = standards.load(config.element, config.grid.energy_grid())
+    measured = standards.load(config.element)
     judged = judge_standards.judge_standards(
         config, measured, constants.load(config.element), ensemble, maps, errors, start
     )
     own = pool.shown(config, judged.compounds)
     together = [*own, *pool.others(config, models)]
+    unseen = np.concatenate([split.validation, split.test])
     drafted = write_model.draft(
         config,
         ensemble,
         _outputs(config, judged, errors, together),
         {**asdict(judged.fit), "compression": config.data.compression},
         pool.domain_rule(config, together, start),
+        examples=select.augmented(config, simulated, unseen, mixtures=True).flat[:CHECKED],
     )
-    thresholds = thresholds_on(drafted, config, simulated, split.validation)
-    test = score_simulated(drafted, config, simulated, split.test, thresholds)
+    model = drafted.model
+    thresholds = thresholds_on(model, config, simulated, split.validation)
+    test = score_simulated(model, config, simulated, split.test, thresholds)
     evaluation = {
         "test": {
             name: {
@@ -114,7 +118,7 @@ def build(
         "line": asdict(judged.line) if judged.line else None,
         "constants": [asdict(one) for one in judged.constants],
         "standards": _by_compound(config, judged),
-        "files": _by_file(drafted, measured),
+        "files": _by_file(model, measured),
         "simulated_errors": {
             name: asdict(error)
             for name, error in zip(config.network.descriptors, errors, strict=True)
@@ -122,7 +126,6 @@ def build(
         "shown": [asdict(one) for one in own],
         "pooled": sorted({f"{one.element} {one.compound}" for one in together}),
     }
-    unseen = np.concatenate([split.validation, split.test])
     card = write_model.write_model(
         config,
         drafted,
@@ -130,7 +133,6 @@ def build(
         _notes(config, simulated, split, evaluation),
         golden=select.clean_spectra(config, simulated, split.test[:8]),
         models=models,
-        check=select.augmented(config, simulated, unseen, mixtures=True).flat[:CHECKED],
     )
     return Built(card, evaluation, tuple(simulated.bad), dict(simulated.dropped))
 
@@ -168,22 +170,22 @@ def _by_compound(config: Config, judged: judge_standards.Theory) -> dict[str, di
     }
 
 
-def _by_file(drafted: write_model.Draft, measured: Sequence[standards.Standard]) -> dict[str, Any]:
-    """Every measured file as a live scan would be answered, whatever its role."""
+def _by_file(model: Model, measured: Sequence[standards.Standard]) -> dict[str, Any]:
+    """Return the live answer to every measured file, whatever its role."""
     return {
         one.standard.file: {
             "role": one.standard.role,
             "foil": one.standard.foil,
-            "foil_shift": one.standard.shift,
+            "foil_shift": one.standard.calibration,
             "true_oxidation_state": one.standard.oxidation_state,
             "true_coordination_number": one.standard.coordination_number,
-            "distance": None if one.refusal else one.distance,
-            "refusal": one.refusal,
-            **{each.name: each.value for each in one.estimates},
-            **{f"{each.name}_low": each.low for each in one.estimates},
-            **{f"{each.name}_high": each.high for each in one.estimates},
+            "distance": None if one.report.refusal else one.distance,
+            "refusal": one.report.refusal.message if one.report.refusal else "",
+            **{each.name: each.value for each in one.report.estimates},
+            **{f"{each.name}_low": each.low for each in one.report.estimates},
+            **{f"{each.name}_high": each.high for each in one.report.estimates},
         }
-        for one in read_standards(drafted, measured)
+        for one in read_standards(model, measured)
     }
 
 

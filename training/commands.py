@@ -108,8 +108,7 @@ def _evaluate(key: str, digest: str, models: Path, data: Path) -> Evaluation:
         ) from error
     simulated = dataset.read(config.element, config.data, config.grid, data)
     split = dataset.split(simulated, config.data)
-    grid = model.card.grid
-    measured = {element: standards.load(element, grid) for element in K_EDGES}
+    measured = {element: standards.load(element) for element in K_EDGES}
     evaluation = json.loads((models / key / "evaluation.json").read_text(encoding="utf-8"))
     return evaluate_model(
         key,

@@ -96,9 +96,7 @@ class FoilLibrary:
         return cls(edge, energy + moved, mu, file, moved)
 
 
-def calibrate(
-    energy: Floats, mu: Floats, library: FoilLibrary, misfit: float = MISFIT
-) -> FoilShift:
+def calibrate(energy: Floats, mu: Floats, library: FoilLibrary) -> FoilShift:
     """Shift that brings a scan's reference channel onto the library foil.
 
     Parameters
@@ -109,9 +107,6 @@ def calibrate(
         Absorption of the reference channel, any height and background.
     library : FoilLibrary
         The same metal.
-    misfit : float
-        Structure that may be left, in edge steps; more only where a person has told
-        that this is the metal.
 
     Returns
     -------
@@ -141,7 +136,7 @@ def calibrate(
     lowest = max(-REACH - MARGIN, e0 + WINDOW - float(energy[-1]))
     highest = min(REACH + MARGIN, e0 - WINDOW - float(energy[0]))
     trials = STEP * np.arange(math.ceil(lowest / STEP - 1e-6), highest / STEP + 1e-6, dtype=float)
-    wide, left = _identify(x, y, library, trials, misfit)
+    wide, left = _identify(x, y, library, trials)
     # The window stays on the edge, and follows it only where it would get out of sight:
     # so every shift up to then is one to the same points, as the models' standards were.
     follow = np.sign(wide) * max(abs(wide) - WINDOW / 2, 0.0)
@@ -169,9 +164,7 @@ def calibrate(
     return FoilShift(float(wide + apart), uncertainty, left, library.file, library.moved)
 
 
-def _identify(
-    x: Floats, y: Floats, library: FoilLibrary, trials: Floats, misfit: float
-) -> tuple[float, float]:
+def _identify(x: Floats, y: Floats, library: FoilLibrary, trials: Floats) -> tuple[float, float]:
     """The shift at which the foil and its surroundings fit best, and what is left, in steps.
 
     Raises
@@ -191,11 +184,11 @@ def _identify(
     # White noise has no memory: what neighbours have in common is structure.
     common = max(float(left[1:] @ left[:-1]) / (left.size - 1), 0.0)
     noise = math.sqrt(max(float(relative[best]) ** 2 - common, 0.0))
-    if math.sqrt(common) > misfit:
+    if math.sqrt(common) > MISFIT:
         raise Refused(
             "no_foil",
             f"the reference channel is not {element} metal: {math.sqrt(common):.1%} of its step is "
-            f"left of it, at most {misfit:.1%} allowed",
+            f"left of it, at most {MISFIT:.1%} allowed",
         )
     if noise > NOISE:
         raise Refused(

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from rankaae_stream.inference import infer_file, read_foil
 from rankaae_stream.model.card import (
     DomainRule,
     ModelCard,
@@ -13,9 +14,12 @@ from rankaae_stream.model.card import (
     Region,
     TheoryShift,
 )
-from rankaae_stream.spectrum import Edge, EnergyGrid, NormalizationRanges
+from rankaae_stream.report import FoilShift
+from rankaae_stream.spectrum import Edge, EnergyGrid, NormalizationRanges, Spectrum
 from training.config import Config
 from training.descriptors import DESCRIPTORS
+from training.evaluation.on_measured import analysis_of
+from training.measured import standards
 from training.measured.standards import Standard
 from training.simulated.dataset import Simulated
 
@@ -74,21 +78,23 @@ class StepJudge:
         return self._draws((np.asarray(latent)[..., 0] - 4.0) / 3.0)
 
 
-def _standard(compound, valence, role="standard", reach=(-200.0, 300.0), file="", flat=None):
+def _standard(
+    compound, valence, role="standard", reach=(-200.0, 300.0), file="", flat=None, axis=0.1
+):
     energy = E0 + np.arange(*reach, 0.25)
     labels = np.full(len(DESCRIPTORS), np.nan)
     labels[0] = valence
     shape = step(valence, energy - E0) if flat is None else flat(energy - E0)
+    name = file or f"{compound}.xdi"
     return Standard(
-        file=file or f"{compound}.xdi",
+        file=name,
         compound=compound,
         role=role,
         oxidation_state=valence,
         coordination_number=6.0,
-        energy=energy,
-        flat=shape,
+        spectrum=Spectrum(energy, shape, Edge("Fe", "K", E0), source=name),
         foil="foil.xdi",
-        shift=0.0,
+        shift=FoilShift(0.0, axis, 0.01, "foils/Fe.xdi", 0.0),
         session="",
         labels=labels,
     )
@@ -123,6 +129,29 @@ def _config():
             "calibration": {"copies": 2},
         }
     )
+
+
+def _inferred(model):
+    """What `infer` says of every measured file of a model's element, by file.
+
+    As a person would ask: a foil of the session as --foil, a foil's own scan as its foil.
+    """
+    analysis = analysis_of(model)
+    reports = {}
+    for one in standards.load(model.card.edge.element):
+        element = model.card.edge.element
+        other = one.foil not in ("", standards.CHANNEL)
+        foil = read_foil(standards.find_file(one.foil), element) if other else None
+        path = standards.find_file(one.file)
+        (answer,) = infer_file(path, element, foil=foil, analysis=analysis)
+        reports[one.file] = answer.report
+    return reports
+
+
+@pytest.fixture(scope="session")
+def inferred():
+    """Ask `infer` about every measured file of a model's element."""
+    return _inferred
 
 
 @pytest.fixture

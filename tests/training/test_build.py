@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 from rankaae_stream.errors import Refused
 from rankaae_stream.model.card import EVIDENCE, ModelCard
+from rankaae_stream.model.folder import load_model
 from rankaae_stream.spectrum import K_EDGES, EnergyGrid
 from training import config
 from training.build import build
@@ -82,6 +84,24 @@ def test_the_card_says_what_a_number_depends_on(built):
         assert output.evidence in EVIDENCE
 
 
+def test_the_evaluation_is_what_infer_says_of_the_same_files(built, inferred):
+    result, folder = built
+    model = load_model(folder / "models" / "fe-k" / "tiny", result.card.id, "cpu")
+    reports = inferred(model)
+    files = result.evaluation["files"]
+    assert reports.keys() == files.keys()
+    for name, report in reports.items():
+        found = files[name]
+        assert found["refusal"] == (report.refusal.message if report.refusal else "")
+        assert found["foil_shift"] == pytest.approx(report.shifts.calibration, abs=1e-9)
+        assert found["distance"] == pytest.approx(report.domain.distance, abs=1e-6)
+        assert len(report.estimates) == len(result.card.outputs)
+        for one in report.estimates:
+            assert found[one.name] == pytest.approx(one.value, abs=1e-6)
+            assert found[f"{one.name}_low"] == pytest.approx(one.low, abs=1e-6)
+            assert found[f"{one.name}_high"] == pytest.approx(one.high, abs=1e-6)
+
+
 def test_a_second_run_finds_its_trials_and_gives_the_same_card(built):
     result, folder = built
     trials = sorted(folder.glob("runs/**/*.pt"))
@@ -132,23 +152,39 @@ def test_an_export_that_computes_something_else_is_refused(monkeypatch):
 
 @pytest.mark.parametrize("element", ["Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu"])
 def test_every_measured_file_is_read_calibrated_and_normalised(element):
-    found = standards.load(element, EnergyGrid(-12.0, 60.0, 256))
+    found = standards.load(element)
     # No oxide of cobalt may be shipped.
     assert {one.role for one in found} >= ({"foil"} if element == "Co" else {"standard", "foil"})
     for one in found:
-        assert np.isfinite(one.flat).all()
-        assert abs(one.shift) < 2.5
-        beyond = np.abs(one.energy - K_EDGES[element] - 65.0) < 25.0
-        assert np.mean(one.flat[beyond]) == pytest.approx(1.0, abs=0.1)
+        assert abs(one.calibration) < 2.5
+        grid = EnergyGrid(-12.0, min(one.spectrum.span[1] - K_EDGES[element] - 3.0, 90.0), 256)
+        flat = one.on_grid(grid, 0.0)
+        assert np.isfinite(flat).all()
+        beyond = grid.relative() > 40.0
+        assert np.mean(flat[beyond]) == pytest.approx(1.0, abs=0.1)
 
 
 def test_a_foil_in_the_files_own_channel_moves_its_axis():
-    found = {one.file: one for one in standards.load("Cr", EnergyGrid(-12.0, 60.0, 256))}
+    found = {one.file: one for one in standards.load("Cr")}
     one = found["Cr/cro2_rt_001.xdi"]
     assert one.foil == standards.CHANNEL
-    assert one.shift == pytest.approx(-1.9, abs=0.3)
-    with pytest.raises(Refused, match="no reference channel"):
-        standards.channel_shift("extra/ni_nio.xdi", "Ni")
+    assert one.calibration == pytest.approx(-1.9, abs=0.3)
+
+
+def test_a_channel_that_a_live_scan_would_refuse_gives_no_shift():
+    found = {one.file: one for one in standards.load("Cu")}
+    assert found["Cu/CuS_covellite_13K_01.xdi"].foil == standards.CHANNEL
+    assert found["Cu/CuS_covellite_13K_01.xdi"].shift is None
+
+
+def test_a_label_that_promises_a_channel_which_the_file_has_not_is_an_error(tmp_path):
+    head = "file,element,compound,oxidation_state,coordination_number,role,foil"
+    row = "extra/ni_nio.xdi,Ni,NiO,2.0,6.0,standard,channel"
+    (tmp_path / "labels.csv").write_text(f"{head}\n{row}\n")
+    (tmp_path / "extra").mkdir()
+    shutil.copy(standards.find_file("extra/ni_nio.xdi"), tmp_path / "extra")
+    with pytest.raises(Refused, match=r"extra/ni_nio\.xdi has no reference channel"):
+        standards.load("Ni", tmp_path)
 
 
 def test_every_measured_file_has_a_label():

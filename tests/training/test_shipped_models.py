@@ -32,11 +32,11 @@ def shipped(element: str) -> tuple[Model, dict, list[Reading]]:
     path = folder("models") / key
     model = load_model(path, shipped_models()[key], "cpu")
     evaluation = json.loads((path / "evaluation.json").read_text(encoding="utf-8"))
-    return model, evaluation, read_standards(model, standards.load(element, model.card.grid))
+    return model, evaluation, read_standards(model, standards.load(element))
 
 
 def valence(reading: Reading):
-    return next(one for one in reading.estimates if one.name == "oxidation_state")
+    return reading.report.estimate("oxidation_state")
 
 
 def all_readings() -> list[Reading]:
@@ -80,12 +80,41 @@ def test_intervals_hold_the_valence_of_measured_compounds():
 
 
 @pytest.mark.parametrize("element", sorted(K_EDGES))
-def test_the_evaluation_that_is_shipped_is_that_of_the_graphs(element):
-    _, evaluation, readings = shipped(element)
+def test_standards_are_judged_by_what_infer_says_of_the_same_files(element, inferred):
+    model, _, readings = shipped(element)
+    reports = inferred(model)
+    assert reports.keys() == {one.standard.file for one in readings}
     for one in readings:
-        for estimate in one.estimates:
-            wanted = evaluation["files"][one.standard.file][estimate.name]
-            assert estimate.value == pytest.approx(wanted, abs=2e-3)
+        report = reports[one.standard.file]
+        assert (one.report.refusal is None) == (report.refusal is None)
+        assert one.distance == pytest.approx(report.domain.distance, abs=1e-9)
+        for mine, theirs in zip(one.report.estimates, report.estimates, strict=True):
+            assert (mine.value, mine.low, mine.high) == pytest.approx(
+                (theirs.value, theirs.low, theirs.high), abs=1e-9
+            )
+
+
+FOIL_EXACT = "2026-11-24"
+"""The evaluation of this version and older ones took 0.1 eV for the axis of every file with a
+foil, and a channel that a live scan refuses for a foil: their intervals are too narrow there.
+Their cards name evaluation.json by its hash, so it stays until the models are built again."""
+
+
+@pytest.mark.parametrize("element", sorted(K_EDGES))
+def test_the_evaluation_that_is_shipped_is_that_of_the_graphs(element):
+    model, evaluation, readings = shipped(element)
+    old = model.card.version <= FOIL_EXACT
+    for one in readings:
+        wanted = evaluation["files"][one.standard.file]
+        if old and one.standard.foil and one.standard.shift is None:
+            continue
+        assert one.distance == pytest.approx(wanted["distance"], abs=5e-4)
+        for estimate in one.report.estimates:
+            # Networks in single precision differ so much between processors.
+            assert estimate.value == pytest.approx(wanted[estimate.name], abs=5e-5)
+            if not (old and one.standard.shift):
+                assert estimate.low == pytest.approx(wanted[f"{estimate.name}_low"], abs=5e-5)
+                assert estimate.high == pytest.approx(wanted[f"{estimate.name}_high"], abs=5e-5)
 
 
 def test_good_oxides_lie_within_the_domain_and_others_beyond_it():

@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from rankaae_stream.model.card import ModelCard
 from rankaae_stream.model.estimates import describe_many
+from rankaae_stream.model.networks import Model
 from training.config import Config
 from training.evaluation import on_measured, on_simulated, sweeps
-from training.evaluation.on_simulated import Judge, SimulatedScores
+from training.evaluation.detection import Detection, distances_of_others, score_detection
+from training.evaluation.mixtures import FoilMixtures, Mixtures, mix_end_members, mix_foil
+from training.evaluation.on_simulated import SimulatedScores
 from training.evaluation.sweeps import Sweep, Trend
 from training.measured.standards import Standard
 from training.network.train import labels_of
@@ -76,9 +79,9 @@ class Evaluation:
     suspects: tuple[on_measured.Compound, ...]
     shifts: Mapping[str, tuple[float, float]]
     inside: tuple[float, ...]
-    detections: Mapping[str, on_measured.Detection]
-    mixtures: on_measured.Mixtures | None
-    foil_mixtures: on_measured.FoilMixtures
+    detections: Mapping[str, Detection]
+    mixtures: Mixtures | None
+    foil_mixtures: FoilMixtures
     sweeps: tuple[Sweep, ...]
     trends: tuple[Trend, ...]
     learning: Mapping[str, Any] | None
@@ -100,7 +103,7 @@ class Evaluation:
 
 def evaluate_model(
     key: str,
-    judge: Judge,
+    model: Model,
     config: Config,
     simulated: Simulated,
     split: Split,
@@ -113,30 +116,29 @@ def evaluate_model(
     Parameters
     ----------
     key : str
-    judge : Judge
+    model : Model
     config : Config
     simulated : Simulated
     split : Split
     standards : mapping
-        Of every element, on the model's grid.
+        Of every element.
     left_out : mapping
-        See `measured.by_compound`.
+        See `on_measured.by_compound`.
     learning : Path
         File of `training.evaluation.learning_curve`; it need not exist.
     """
-    card = judge.card
-    thresholds = on_simulated.thresholds_on(judge, config, simulated, split.validation)
+    card = model.card
+    thresholds = on_simulated.thresholds_on(model, config, simulated, split.validation)
     parts: dict[str, dict[str, SimulatedScores]] = {}
     for part, rows in (("validation", split.validation), ("test", split.test)):
         kinds = {"all": rows, "native": rows[simulated.native[rows]]}
         parts[part] = {
-            kind: on_simulated.score_simulated(judge, config, simulated, chosen, thresholds)
+            kind: on_simulated.score_simulated(model, config, simulated, chosen, thresholds)
             for kind, chosen in kinds.items()
             if chosen.size >= 2
         }
 
-    own = standards[card.edge.element]
-    readings = on_measured.read_standards(judge, own)
+    readings = on_measured.read_standards(model, standards[card.edge.element])
     compounds = on_measured.by_compound(readings, "standard", left_out)
     inside = tuple(one.distance for one in compounds if np.isfinite(one.distance))
     roles = {
@@ -145,17 +147,17 @@ def evaluate_model(
     }
     metals = {role: [one.metal for one in same] for role, same in roles.items()}
     found = {role: [one.distance for one in same] for role, same in roles.items()}
-    found["wrong"] = on_measured.moved_to(judge, standards)
+    found["wrong"] = distances_of_others(model, standards)
 
-    latents = np.asarray(judge.encode(clean_spectra(config, simulated, split.train)), dtype=float)
-    swept = sweeps.sweep_all(judge, latents)
+    latents = np.asarray(model.encode(clean_spectra(config, simulated, split.train)), dtype=float)
+    swept = sweeps.sweep_all(model, latents)
     stretch = card.theory_shift.compression
     return Evaluation(
         key=key,
         card=card,
         config=config,
         simulated=parts,
-        valences=_valences(judge, config, simulated, split.test),
+        valences=_valences(model, config, simulated, split.test),
         compounds=compounds,
         suspects=on_measured.by_compound(readings, "suspect", {}),
         shifts={
@@ -165,13 +167,13 @@ def evaluate_model(
         },
         inside=inside,
         detections={
-            kind: on_measured.score_detection(
+            kind: score_detection(
                 kind, found[kind], inside, card.domain.threshold, metals.get(kind, ())
             )
             for kind in KINDS
         },
-        mixtures=on_measured.mix_end_members(judge, own),
-        foil_mixtures=on_measured.mix_foil(judge, own),
+        mixtures=mix_end_members(model, readings),
+        foil_mixtures=mix_foil(model, readings),
         sweeps=swept,
         trends=tuple(sweeps.judge_trend(one, stretch) for one in swept),
         learning=json.loads(learning.read_text(encoding="utf-8")) if learning.is_file() else None,
@@ -179,8 +181,8 @@ def evaluate_model(
 
 
 def _valences(
-    judge: Judge, config: Config, simulated: Simulated, rows: NDArray[np.intp]
+    model: Model, config: Config, simulated: Simulated, rows: NDArray[np.intp]
 ) -> tuple[Floats, Floats]:
-    k = [one.name for one in judge.card.outputs].index("oxidation_state")
-    latents = np.asarray(judge.encode(clean_spectra(config, simulated, rows)), dtype=float)
-    return labels_of(config, simulated)[rows, k], describe_many(latents, judge.card)[0][:, k]
+    k = [one.name for one in model.card.outputs].index("oxidation_state")
+    latents = np.asarray(model.encode(clean_spectra(config, simulated, rows)), dtype=float)
+    return labels_of(config, simulated)[rows, k], describe_many(latents, model.card)[0][:, k]

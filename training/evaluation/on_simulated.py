@@ -1,20 +1,19 @@
 """How well a model does on simulated compounds, as plain data.
 
-Everything here is asked of a `Judge`: the model as the runtime loads it, or a draft
-that was not written yet. Figures come for all spectra of a part of the split and for
+The model is the one that the runtime loads, or one that `training.build` has not written
+yet. Figures come for all spectra of a part of the split and for
 its native sites, which nobody rattled, strained or substituted.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankaae_stream.model.card import ModelCard
 from rankaae_stream.model.estimates import describe_many
+from rankaae_stream.model.networks import Model
 from training.config import Config
 from training.network.train import labels_of
 from training.simulated.augment import augment
@@ -24,7 +23,6 @@ from training.trials.select import clean_spectra, free_correlation, rank_correla
 __all__ = [
     "CLASSES",
     "DescriptorScores",
-    "Judge",
     "SimulatedScores",
     "StylePair",
     "classes",
@@ -46,23 +44,6 @@ CLASSES = ("4 or fewer", "5", "6 or more")
 
 CANDIDATES = 64
 """Thresholds that are tried, at quantiles of the estimates."""
-
-
-class Judge(Protocol):
-    """What answers: `rankaae_stream.model.networks.Model`, or a draft in memory."""
-
-    @property
-    def card(self) -> ModelCard:
-        """Everything its numbers depend on."""
-        ...
-
-    def encode(self, flat: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Spectra (n, grid) to latents (members, n, latent)."""
-        ...
-
-    def decode(self, latent: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Latents (members, n, latent) to spectra (members, n, grid)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -141,7 +122,7 @@ class SimulatedScores:
 
 
 def score_simulated(
-    judge: Judge,
+    model: Model,
     config: Config,
     simulated: Simulated,
     rows: NDArray[np.intp],
@@ -151,7 +132,7 @@ def score_simulated(
 
     Parameters
     ----------
-    judge : Judge
+    model : Model
     config : Config
         What it was trained with.
     simulated : Simulated
@@ -159,13 +140,13 @@ def score_simulated(
     thresholds : pair of float, or None
         See `thresholds_on`; never from these rows.
     """
-    card = judge.card
+    card = model.card
     labels = labels_of(config, simulated, rows)
     flat = clean_spectra(config, simulated, rows)
-    latents = np.asarray(judge.encode(flat), dtype=float)
-    output = np.asarray(judge.decode(latents), dtype=float).mean(axis=0)
+    latents = np.asarray(model.encode(flat), dtype=float)
+    output = np.asarray(model.decode(latents), dtype=float).mean(axis=0)
     values, halves = describe_many(latents, card)
-    seen, answers, answer_halves = _copies(judge, config, simulated, rows)
+    seen, answers, answer_halves = _copies(model, config, simulated, rows)
 
     described: dict[str, DescriptorScores] = {}
     for k, one in enumerate(card.outputs):
@@ -206,17 +187,17 @@ def score_simulated(
 
 
 def thresholds_on(
-    judge: Judge, config: Config, simulated: Simulated, rows: NDArray[np.intp]
+    model: Model, config: Config, simulated: Simulated, rows: NDArray[np.intp]
 ) -> tuple[float, float] | None:
     """Thresholds of the coordination classes from (validation) rows; None where it is no output."""
-    names = [one.name for one in judge.card.outputs]
+    names = [one.name for one in model.card.outputs]
     if "coordination_number" not in names:
         return None
     k = names.index("coordination_number")
-    latents = np.asarray(judge.encode(clean_spectra(config, simulated, rows)), dtype=float)
+    latents = np.asarray(model.encode(clean_spectra(config, simulated, rows)), dtype=float)
     truth = labels_of(config, simulated)[rows, k]
     known = np.isfinite(truth)
-    return fit_thresholds(describe_many(latents, judge.card)[0][known, k], truth[known])
+    return fit_thresholds(describe_many(latents, model.card)[0][known, k], truth[known])
 
 
 def r2_score(values: Floats, truth: Floats) -> float:
@@ -322,7 +303,7 @@ def style_pairs(latents: Floats, labels: Floats, names: list[str]) -> tuple[Styl
 
 
 def _copies(
-    judge: Judge, config: Config, simulated: Simulated, rows: NDArray[np.intp]
+    model: Model, config: Config, simulated: Simulated, rows: NDArray[np.intp]
 ) -> tuple[Floats, Floats, Floats]:
     """Labels, estimates and half-widths of augmented copies, neither shifted nor mixed."""
     rows = np.repeat(rows, config.calibration.copies)
@@ -336,8 +317,8 @@ def _copies(
         config.augment.model_copy(update={"shift": 0.0, "mixture_share": 0.0}),
         np.random.default_rng(config.data.split_seed + 2),
     )
-    latents = np.asarray(judge.encode(seen.flat), dtype=float)
-    return labels, *describe_many(latents, judge.card)
+    latents = np.asarray(model.encode(seen.flat), dtype=float)
+    return labels, *describe_many(latents, model.card)
 
 
 def _mean(values: Floats) -> float:

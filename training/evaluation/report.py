@@ -7,9 +7,10 @@ import numpy as np
 
 from training.evaluation.evaluate import ENOUGH, KINDS, Evaluation
 from training.evaluation.markdown import NOTHING, as_table, heading, number, percent
-from training.evaluation.on_measured import APART, FALSE_ALARMS, Compound, ordered_pairs, standing
+from training.evaluation.on_measured import APART, Compound, ordered_pairs, standing
 from training.evaluation.on_simulated import CLASSES, SimulatedScores
 from training.evaluation.sweeps import FEATURES
+from training.measured.pool import FALSE_ALARMS
 
 __all__ = ["write_report"]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from rankaae_stream.model.maps import apply_map
-from training.evaluation.on_simulated import Judge
+from rankaae_stream.model.networks import Model
 
 __all__ = ["FEATURES", "KNOWN", "Rule", "Sweep", "Trend", "features", "judge_trend", "sweep_all"]
 
@@ -152,18 +152,18 @@ class Trend:
     sentence: str
 
 
-def sweep_all(judge: Judge, latents: Floats, seed: int = 0) -> tuple[Sweep, ...]:
+def sweep_all(model: Model, latents: Floats, seed: int = 0) -> tuple[Sweep, ...]:
     """Sweep every output of the card.
 
     Parameters
     ----------
-    judge : Judge
+    model : Model
     latents : (members, n, latent) array
         Of training spectra.
     seed : int
         Of the random draws.
     """
-    card = judge.card
+    card = model.card
     rng = np.random.default_rng(seed)
     drawn = latents[:, rng.choice(latents.shape[1], min(DRAWS, latents.shape[1]), replace=False)]
     grid = card.grid.relative()
@@ -176,7 +176,7 @@ def sweep_all(judge: Judge, latents: Floats, seed: int = 0) -> tuple[Sweep, ...]
         for step in at:  # (members,)
             moved = drawn.copy()
             moved[:, :, output.latent] = step[:, None]
-            curves.append(np.asarray(judge.decode(moved), dtype=float).mean(axis=(0, 1)))
+            curves.append(np.asarray(model.decode(moved), dtype=float).mean(axis=(0, 1)))
         found.append(
             Sweep(
                 output.name,

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from rankaae_stream.model.card import CARD_SCHEMA, DomainRule, ModelCard, MonotoneMap
+from rankaae_stream.model.networks import Model
 from rankaae_stream.model.verify import TOLERANCE, largest_difference
 from rankaae_stream.spectrum import Edge, NormalizationRanges
 from training.config import Config
@@ -51,21 +52,15 @@ RANGES = {
 
 @dataclass(frozen=True, eq=False)
 class Draft:
-    """A calibrated ensemble before it is written: what `Model` is after.
+    """A calibrated ensemble before it is written; its card names no files yet.
 
-    Its card names no files, and its id is that of no file.
+    `model` answers with the exported graphs, so that what is found of a draft holds for
+    the model that is written.
     """
 
-    card: ModelCard
+    model: Model
     ensemble: Ensemble
-
-    def encode(self, flat: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Spectra (n, g) to latents (m, n, l)."""
-        return self.ensemble.encode(flat)
-
-    def decode(self, latent: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Latents (m, n, l) to spectra (m, n, g)."""
-        return self.ensemble.decode(latent)
+    graphs: dict[str, bytes]
 
 
 def draft(
@@ -74,8 +69,9 @@ def draft(
     outputs: list[dict[str, Any]],
     theory_shift: dict[str, float | None],
     domain: DomainRule,
+    examples: NDArray[np.floating],
 ) -> Draft:
-    """Put a card around an ensemble, with all that a number depends on.
+    """Export an ensemble's graphs and put a card around them, with all that a number depends on.
 
     Parameters
     ----------
@@ -86,6 +82,13 @@ def draft(
     theory_shift : dict
         As `rankaae_stream.model.card.TheoryShift`.
     domain : DomainRule
+    examples : (n, g) array
+        Spectra on which ONNX must compute what torch computes.
+
+    Raises
+    ------
+    ValueError
+        When torch and ONNX differ by more than `TOLERANCE`.
     """
     card = {
         "schema": CARD_SCHEMA,
@@ -101,7 +104,12 @@ def draft(
         "outputs": outputs,
         "domain": asdict(domain),
     }
-    return Draft(ModelCard.from_bytes(as_json(card), config.folder), ensemble)
+    flat = examples.astype(np.float32)
+    latent = ensemble.encode(flat).astype(np.float32)
+    encoder = to_onnx(ensemble.encoder, flat, "flat", "latent", batch=0)
+    decoder = to_onnx(ensemble.decoder, latent, "latent", "flat", batch=1)
+    model = Model(ModelCard.from_bytes(as_json(card), config.folder), encoder, decoder, "cpu")
+    return Draft(model, ensemble, {"encoder.onnx": encoder, "decoder.onnx": decoder})
 
 
 def write_model(
@@ -111,7 +119,6 @@ def write_model(
     notes: dict[str, Any],
     golden: NDArray[np.float64],
     models: Path = MODELS,
-    check: NDArray[np.floating] | None = None,
 ) -> ModelCard:
     """Write ``models/<edge>/<version>/``, whole or not at all, and enter it in the index.
 
@@ -127,8 +134,6 @@ def write_model(
         Spectra whose latents and reconstructions are kept as the golden pair.
     models : Path
         See `place` for what happens to other versions of the edge.
-    check : (n, g) array, optional
-        Spectra on which ONNX must compute what torch computes; by default `golden`.
 
     Returns
     -------
@@ -139,25 +144,19 @@ def write_model(
     ------
     ConfigurationError
         When the disk or the index does not take the model.
-    ValueError
-        When torch and ONNX differ by more than `TOLERANCE`.
     """
-    ensemble = draft.ensemble
     flat = golden.astype(np.float32)
-    latent = ensemble.encode(flat).astype(np.float32)
-    reconstruction = ensemble.decode(latent).astype(np.float32)
-    examples = flat if check is None else check.astype(np.float32)
-    encoded = ensemble.encode(examples).astype(np.float32)
+    latent = draft.ensemble.encode(flat).astype(np.float32)
+    reconstruction = draft.ensemble.decode(latent).astype(np.float32)
     pair = io.BytesIO()
     np.savez(pair, flat=flat, latent=latent, reconstruction=reconstruction)
     contents = {
-        "encoder.onnx": to_onnx(ensemble.encoder, examples, "flat", "latent", batch=0),
-        "decoder.onnx": to_onnx(ensemble.decoder, encoded, "latent", "flat", batch=1),
+        **draft.graphs,
         "evaluation.json": as_json(evaluation),
         "golden.npz": pair.getvalue(),
     }
     files = {name: hashlib.sha256(contents[name]).hexdigest() for name in sorted(contents)}
-    content = as_json({**draft.card.raw, "files": files, "opset": OPSET, **notes})
+    content = as_json({**draft.model.card.raw, "files": files, "opset": OPSET, **notes})
     checked = ModelCard.from_bytes(content, str(models / config.folder / "card.json"))
     place(models, config.folder, {**contents, "card.json": content})
     return checked

@@ -55,7 +55,7 @@ def measure(
     simulated, split = dataset.material(config.element, config.data, config.grid, data)
     ensemble, _ = best_trials(config, simulated, split, runs, workers, watch)
     maps = fit_maps(config, simulated, split, ensemble)
-    files = standards.load(config.element, config.grid.energy_grid(), folder)
+    files = standards.load(config.element, folder)
     found: list[Constant] = []
     for name in compounds:
         used = [one for one in files if one.compound == name and one.role == "standard"]
@@ -66,7 +66,7 @@ def measure(
             )
         scan, _ = judge_standards.scan_shifts(config, used, ensemble, maps)
         shift = fit_theory_shift(scan, residual_weight=1.0).by_residual
-        axis = LIBRARY_UNCERTAINTY if all(one.foil for one in used) else AXIS_UNCERTAINTY
+        axis = LIBRARY_UNCERTAINTY if all(one.shift for one in used) else AXIS_UNCERTAINTY
         found.append(
             Constant(
                 element=config.element,

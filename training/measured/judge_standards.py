@@ -234,7 +234,7 @@ def _axis_uncertainty(used: Sequence[Standard]) -> float:
     files = {name: sum(s.compound == name for s in used) for name in _compounds(used)}
     share: dict[str, float] = {}
     for one in used:
-        if not one.foil:
+        if one.shift is None:
             part = 1.0 / (files[one.compound] * len(files))
             share[one.session] = share.get(one.session, 0.0) + part
     return AXIS_UNCERTAINTY * float(np.sqrt(sum(part**2 for part in share.values())))
@@ -243,7 +243,7 @@ def _axis_uncertainty(used: Sequence[Standard]) -> float:
 def _foil_uncertainty(used: Sequence[Standard], same: NDArray[np.bool_]) -> float:
     """What a compound's axis is uncertain by, eV: less where its files had a foil."""
     each = [
-        LIBRARY_UNCERTAINTY if one.foil else AXIS_UNCERTAINTY
+        LIBRARY_UNCERTAINTY if one.shift else AXIS_UNCERTAINTY
         for one, chosen in zip(used, same, strict=True)
         if chosen
     ]
@@ -277,7 +277,7 @@ def _from_constants(config: Config, constants: Sequence[Constant]) -> ShiftFit:
 
 def _flat(config: Config, standards: Sequence[Standard], shift: float) -> Floats:
     grid = config.grid.energy_grid()
-    return np.stack([standard.on_grid(grid, config.e0, shift) for standard in standards])
+    return np.stack([standard.on_grid(grid, shift) for standard in standards])
 
 
 def _misfit(

@@ -1,25 +1,33 @@
-"""Measured spectra of known compounds, calibrated and normalised as in live use."""
+"""Measured spectra of known compounds, and the foil that calibrates each one's axis."""
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from rankaae_stream.documents.sweeps import to_spectrum
 from rankaae_stream.errors import Refused
 from rankaae_stream.files.xdi import read_xdi
+from rankaae_stream.report import EarlierFoil, FoilShift
 from rankaae_stream.resources import folder
 from rankaae_stream.spectra.axis import calibrate
 from rankaae_stream.spectra.library import library_foil
 from rankaae_stream.spectra.normalize import normalize
 from rankaae_stream.spectra.quality import coverage
 from rankaae_stream.spectra.regrid import regrid
-from rankaae_stream.spectrum import K_EDGES, Edge, EnergyGrid, Floats, NormalizationRanges
+from rankaae_stream.spectrum import (
+    K_EDGES,
+    Edge,
+    EnergyGrid,
+    Floats,
+    NormalizationRanges,
+    Spectrum,
+)
 from training.folders import STANDARDS
 from training.measured.crystals import descriptors_of
 from training.simulated.sources.site import unlabelled
 
-__all__ = ["CHANNEL", "Standard", "channel_shift", "foil_shift", "load"]
-
+__all__ = ["CHANNEL", "Standard", "find_file", "load"]
 
 CHANNEL = "channel"
 """In the column `foil`: the metal lies in the file's own reference channel."""
@@ -35,15 +43,16 @@ class Standard:
         As in labels.csv; role is standard, foil, suspect or other.
     oxidation_state, coordination_number : float
         Formal.
-    energy, flat : (n,) arrays
-        eV, moved by the foil where there is one; normalised at the card's ranges.
+    spectrum : Spectrum
+        As measured: sorted and without bad points, its axis not yet calibrated.
     foil : str
-        File whose foil calibrated the axis, `CHANNEL` for the file's own
-        reference channel; empty where none did.
-    shift : float
-        What the foil added, eV.
+        File whose foil calibrates the axis, `CHANNEL` for the file's own
+        reference channel; empty where none does.
+    shift : FoilShift or None
+        Shift that the foil gives; None without a foil, and for a reference channel
+        that a live scan would refuse.
     session : str
-        Files without a foil that share one err together; empty with a foil.
+        Files without a foil that share one axis error; empty with a foil.
     labels : (k,) array
         From the crystal structure, columns as in `DESCRIPTORS`; NaN where unknown,
         and everywhere for foils and other compounds outside the domain.
@@ -54,106 +63,101 @@ class Standard:
     role: str
     oxidation_state: float
     coordination_number: float
-    energy: Floats
-    flat: Floats
+    spectrum: Spectrum
     foil: str
-    shift: float
+    shift: FoilShift | None
     session: str
     labels: Floats
 
-    def on_grid(self, grid: EnergyGrid, e0: float, theory_shift: float) -> Floats:
-        """Flat on the model's grid after the theory shift, (grid.points,)."""
-        return regrid(self.energy + theory_shift, self.flat, grid, e0)
+    @property
+    def calibration(self) -> float:
+        """Shift that the foil adds to the measured energy, eV; 0 without a foil."""
+        return self.shift.value if self.shift else 0.0
+
+    def earlier(self, edge: Edge) -> EarlierFoil | None:
+        """Return the foil as `Analysis.process` asks for it: an earlier run's of the session."""
+        del edge  # a file's foil is of its own element
+        return EarlierFoil(self.shift, self.foil, 0.0) if self.shift else None
+
+    def on_grid(self, grid: EnergyGrid, theory_shift: float) -> Floats:
+        """Return the flat spectrum on the model's grid, (grid.points,), at a trial theory shift.
+
+        The search for the theory shift needs it, before there is a model; with a model
+        `Analysis.process` does the same.
+
+        Raises
+        ------
+        Refused
+            Where the scan does not cover the grid.
+        """
+        e0, energy = self.spectrum.edge.e0, self.spectrum.energy + self.calibration
+        ranges = NormalizationRanges()
+        used = coverage(energy, e0, ranges, grid, theory_shift, complete=True).ranges
+        flat = normalize(energy, self.spectrum.mu, e0, used).flat
+        return regrid(energy + theory_shift, flat, grid, e0)
 
 
-DEGRADED = 0.033
-"""Structure that a file's own reference channel may leave, in edge steps: labels.csv says
-that it is the metal, so one that is thick or broadened counts too."""
-
-
-def load(element: str, grid: EnergyGrid, where: Path = STANDARDS) -> tuple[Standard, ...]:
-    """Every labelled file of an element.
+def load(element: str, where: Path = STANDARDS) -> tuple[Standard, ...]:
+    """Read every labelled file of an element.
 
     Parameters
     ----------
     element : str
-    grid : EnergyGrid
-        The model's; it has a part in how a short scan is normalised.
     where : Path
         Folder of labels.csv and of the files that it names and the package does not ship.
-    """
-    e0 = K_EDGES[element]
-    with (where / "labels.csv").open(encoding="utf-8", newline="") as handle:
-        rows = [row for row in csv.DictReader(handle) if row["element"] == element]
-    found: list[Standard] = []
-    for row in rows:
-        energy, mu = _columns(row["file"], element, where)
-        foil = row["file"] if row["role"] == "foil" else row["foil"]
-        shift = _axis_shift(row["file"], foil, element, where)
-        energy = energy + shift
-        ranges = coverage(energy, e0, NormalizationRanges(), grid, 0.0, complete=True).ranges
-        found.append(
-            Standard(
-                file=row["file"],
-                compound=row["compound"],
-                role=row["role"],
-                oxidation_state=float(row["oxidation_state"]),
-                coordination_number=float(row["coordination_number"]),
-                energy=energy,
-                flat=normalize(energy, mu, e0, ranges).flat,
-                foil=foil,
-                shift=shift,
-                session=row.get("session", ""),
-                labels=(
-                    descriptors_of(row["compound"])
-                    if row["role"] in {"standard", "suspect"}
-                    else unlabelled()
-                ),
-            )
-        )
-    return tuple(found)
-
-
-def foil_shift(file: str, element: str, where: Path = STANDARDS) -> float:
-    """What a foil file adds to the axis of its session, eV, as a live scan's reference channel."""
-    energy, mu = _columns(file, element, where)
-    return calibrate(energy, mu, library_foil(element)).value
-
-
-def channel_shift(file: str, element: str, where: Path = STANDARDS) -> float:
-    """What a file's own reference channel adds to its axis, eV.
 
     Raises
     ------
     Refused
-        ``file`` when it has no reference channel, ``no_foil`` when that is not the metal.
+        ``no_foil`` when a file that labels.csv names as a foil is not the metal,
+        ``file`` when one with `CHANNEL` has no reference channel.
     """
-    xdi = read_xdi(_path(file, where))
+    with (where / "labels.csv").open(encoding="utf-8", newline="") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["element"] == element]
+    return tuple(_standard(row, where) for row in rows)
+
+
+def find_file(name: str, where: Path = STANDARDS) -> Path:
+    """Return the path of a file that labels.csv names: shipped with the package, or in `where`."""
+    shipped = folder("profiles/spectra") / name
+    return shipped if shipped.is_file() else where / name
+
+
+def _standard(row: Mapping[str, str], where: Path) -> Standard:
+    file, role, element = row["file"], row["role"], row["element"]
+    edge = Edge(element, "K", K_EDGES[element])
+    xdi = read_xdi(find_file(file, where))
+    foil = file if role == "foil" else row["foil"]
+    known = role in {"standard", "suspect"}
+    return Standard(
+        file=file,
+        compound=row["compound"],
+        role=role,
+        oxidation_state=float(row["oxidation_state"]),
+        coordination_number=float(row["coordination_number"]),
+        spectrum=to_spectrum(xdi.energy(), xdi.mu(), edge, "transmission", source=file)[0],
+        foil=foil,
+        shift=_shift(file, foil, edge, where) if foil else None,
+        session=row.get("session", ""),
+        labels=descriptors_of(row["compound"]) if known else unlabelled(),
+    )
+
+
+def _shift(file: str, foil: str, edge: Edge, where: Path) -> FoilShift | None:
+    """Return the shift by a foil's file or by the file's own channel, as a live scan takes it."""
+    if foil != CHANNEL:
+        xdi = read_xdi(find_file(foil, where))
+        return _calibrated(xdi.energy(), xdi.mu(), edge)
+    xdi = read_xdi(find_file(file, where))
     reference = xdi.reference()
     if reference is None:
-        raise Refused("file", f"{file} has no reference channel")
-    energy, mu = _sorted(xdi.energy(), reference, element)
-    return calibrate(energy, mu, library_foil(element), DEGRADED).value
+        raise Refused("file", f"{file} has no reference channel, but labels.csv says it has")
+    try:
+        return _calibrated(xdi.energy(), reference, edge)
+    except Refused:
+        return None
 
 
-def _axis_shift(file: str, foil: str, element: str, where: Path) -> float:
-    if foil == CHANNEL:
-        return channel_shift(file, element, where)
-    return foil_shift(foil, element, where) if foil else 0.0
-
-
-def _columns(file: str, element: str, where: Path) -> tuple[Floats, Floats]:
-    xdi = read_xdi(_path(file, where))
-    return _sorted(xdi.energy(), xdi.mu(), element)
-
-
-def _path(file: str, where: Path) -> Path:
-    shipped = folder("profiles/spectra") / file
-    return shipped if shipped.is_file() else where / file
-
-
-def _sorted(energy: Floats, mu: Floats, element: str) -> tuple[Floats, Floats]:
-    """Sorted, averaged and cleaned as a live scan's points are."""
-    edge = Edge(element, "K", K_EDGES[element])
-    spectrum, _ = to_spectrum(energy, mu, edge, "transmission")
-    return spectrum.energy, spectrum.mu
+def _calibrated(energy: Floats, mu: Floats, edge: Edge) -> FoilShift:
+    spectrum, _ = to_spectrum(energy, mu, edge, "reference")
+    return calibrate(spectrum.energy, spectrum.mu, library_foil(edge.element))

@@ -241,6 +241,7 @@ def write(ensemble: Ensemble, models: Path, check) -> None:
         [write_model.output_entry("oxidation_state", 0, maps, 0.9, error, "simulation")],
         dict.fromkeys(("value", "uncertainty", "by_residual", "by_valence", "compression"), 0.0),
         DomainRule(0.0, (Region(0.0, 5.0, 0.1),), 1.0, 1.0),
+        examples=check,
     )
     write_model.write_model(
         config,
@@ -249,7 +250,6 @@ def write(ensemble: Ensemble, models: Path, check) -> None:
         notes={},
         golden=np.random.default_rng(0).random((3, 256)),
         models=models,
-        check=check,
     )
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from rankaae_stream.errors import ConfigurationError
-from rankaae_stream.spectrum import AXIS_UNCERTAINTY
+from rankaae_stream.report import FoilShift
+from rankaae_stream.spectrum import AXIS_UNCERTAINTY, Edge, Spectrum
 from training import config
 from training.measured import constants, find_constants, judge_standards
 from training.measured.constants import Constant
@@ -21,8 +22,9 @@ COO = Constant("Co", "CoO", 2.0, 1.5, 1.3, 2.1, "somewhere", "python -m training
 
 
 def standard(compound, session="", foil=""):
-    empty = np.empty(0)
-    return Standard("f", compound, "standard", 2.0, 6.0, empty, empty, foil, 0.0, session, empty)
+    scan = Spectrum(np.array([7000.0, 7001.0]), np.zeros(2), Edge("Fe", "K", 7112.0))
+    shift = FoilShift(0.0, 0.1, 0.01, "", 0.0) if foil else None
+    return Standard("f", compound, "standard", 2.0, 6.0, scan, foil, shift, session, np.empty(0))
 
 
 def compound(truth, value, error=0.1):
