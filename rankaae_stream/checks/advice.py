@@ -7,10 +7,10 @@ from typing import Any
 
 from rankaae_stream.checks.base import Broken, NotChecked
 from rankaae_stream.errors import Refusal
-from rankaae_stream.layouts.base import Document, Layout
-from rankaae_stream.layouts.pizzabox import PizzaboxLayout
+from rankaae_stream.layouts.base import Document, Field, Layout, fields_of
+from rankaae_stream.layouts.signals import match_all
 
-__all__ = ["ADVICE", "KNOWN", "Failure", "key_of", "misfit", "streams_of"]
+__all__ = ["ADVICE", "ANSWERS", "KNOWN", "Failure", "key_of", "misfit", "streams_of"]
 
 KNOWN = "rankaae-stream models lists the edges that can be answered"
 
@@ -30,6 +30,11 @@ ADVICE: Mapping[str, str] = {
     "wrong_spec": "set layout.analog and layout.encoder to the right data keys",
 }
 """What to do about a refusal."""
+
+ANSWERS = ("it", "fluorescence", "fluorescence_from", "pips")
+"""Signals of which a run needs one at least."""
+OPTIONAL = (*ANSWERS, "ir")
+"""Fields without which a run may be read."""
 
 Failure = Broken | NotChecked
 
@@ -66,7 +71,7 @@ def misfit(
         The latter for files that are only at the beamline.
     """
     if refusal.name in ("missing_fields", "missing_file", "outside_roots"):
-        found = _misnamed(layout, name, streams_of(documents))
+        found = _misnamed(fields_of(layout), name, streams_of(documents))
         if found is not None:
             return found
     if refusal.name == "missing_file":
@@ -87,51 +92,62 @@ def streams_of(documents: Iterable[tuple[str, Document]]) -> dict[str, tuple[str
     }
 
 
-def _misnamed(layout: Any, name: str, streams: Mapping[str, tuple[str, ...]]) -> Broken | None:
+def _misnamed(
+    fields: Sequence[Field], name: str, streams: Mapping[str, tuple[str, ...]]
+) -> Broken | None:
+    """Return the first stream or field that the run has not under the layout's names."""
     if not streams:
         return Broken("the run has no descriptor: it ended before its first point")
-    if isinstance(layout, PizzaboxLayout):
-        every = [key for keys in streams.values() for key in keys]
-        for role in ("analog", "encoder"):
-            names = getattr(layout, role)
-            if not set(names) & set(every):
-                return _absent(key_of(name, role), names, "the run", every)
-        return None
-    wanted = {"stream": getattr(layout, "stream", None)}
-    wanted["energy_stream"] = getattr(layout, "energy_stream", None)
-    for role, stream in wanted.items():
-        if stream is not None and stream not in streams:
-            near = _nearest([stream], list(streams))
+    for field in fields:
+        if field.stream and field.stream not in streams:
+            key, near = key_of(name, field.stream_role), _nearest([field.stream], list(streams))
             return Broken(
-                f"the run has no stream {stream!r}, which {key_of(name, role)} says; its streams: "
-                + "; ".join(f"{one} ({_some(keys)})" for one, keys in streams.items()),
-                f"set {key_of(name, role)}" + (f", perhaps to {near!r}" if near else ""),
+                f"the run has no stream {field.stream!r}, which {key} names; its streams: "
+                + "; ".join(f"{stream} ({_some(keys)})" for stream, keys in streams.items()),
+                f"set {key}" + (f", perhaps to {near!r}" if near else ""),
             )
-    if wanted["stream"] is None:
-        return None
-    roles = ("energy", "i0", "it", "ir", "pips")
-    taken = {one for role in roles for one in getattr(layout, role, ())}
-    for role in ("energy", "i0"):
-        stream = wanted["energy_stream"] if role == "energy" else None
-        stream = stream or wanted["stream"]
-        keys = streams[stream]
-        names = getattr(layout, role, ())
-        if not set(names) & set(keys) and (names or role == "i0"):
-            return _absent(key_of(name, role), names, f"stream {stream}", keys, taken)
-    answers = [*getattr(layout, "it", ()), *getattr(layout, "pips", ())]
-    keys = streams[wanted["stream"]]
-    if not set(answers) & set(keys):
+    looked_for = [field for field in fields if field.stream is not None]
+    for field in looked_for:
+        needed = field.role == "i0" or (field.names and field.role not in OPTIONAL)
+        if needed and not _fits(field, streams):
+            return _absent(key_of(name, field.role), [field], looked_for, streams)
+    answers = [field for field in looked_for if field.role in ANSWERS]
+    if answers and not any(_fits(field, streams) for field in answers):
         either = f"{key_of(name, 'it')} or {key_of(name, 'fluorescence')}"
-        return _absent(either, answers, f"stream {wanted['stream']}", keys, taken)
+        return _absent(either, answers, looked_for, streams)
     return None
 
 
+def _keys(field: Field, streams: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Return the data keys of a field's stream, or of all."""
+    return [key for name, keys in streams.items() if field.stream in ("", name) for key in keys]
+
+
+def _fits(field: Field, streams: Mapping[str, tuple[str, ...]]) -> bool:
+    keys = dict.fromkeys(_keys(field, streams))
+    return any(
+        match_all([names] if isinstance(names, str) else names, keys) for names in field.names
+    )
+
+
+def _flat(names: Sequence[Any]) -> list[str]:
+    """Return single names of a list that may hold lists."""
+    return [name for item in names for name in ([item] if isinstance(item, str) else item)]
+
+
 def _absent(
-    key: str, names: Sequence[str], where: str, there: Sequence[str], taken: Iterable[str] = ()
+    key: str,
+    fields: Sequence[Field],
+    looked_for: Sequence[Field],
+    streams: Mapping[str, tuple[str, ...]],
 ) -> Broken:
-    near = _nearest(names, [one for one in there if one not in set(taken)])
+    names = [name for field in fields for name in field.names]
+    where = f"stream {fields[0].stream}" if fields[0].stream else "the run"
+    there = _keys(fields[0], streams)
+    taken = {name for field in looked_for for name in _flat(field.names)}
+    near = _nearest(_flat(names), [key for key in there if key not in taken])
     return Broken(
-        f"no field of {key} = {list(names)} is in {where}; it has {_some(there)}",
+        f"no field of {key} = {names} is in {where}; it has {_some(there)}",
         f"set {key}" + (f", perhaps to [{near!r}]" if near else ""),
     )
 

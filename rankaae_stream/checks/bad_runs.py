@@ -61,7 +61,6 @@ def spoiled_runs(documents: Documents) -> Iterator[tuple[str, Documents]]:
 
 
 _GONE = object()
-_STRANGE = {"None": None, "a text": "?", "a ragged list": [[1.0], []], "nothing": _GONE}
 
 
 def _with_values(documents: Documents, value: Any) -> Documents:

@@ -1,21 +1,14 @@
 """Whether a layout names what it needs, and nothing twice; told before runs are generated."""
 
 import itertools
-from collections.abc import Sequence
-from typing import Any
 
-from rankaae_stream.checks.advice import key_of
+from rankaae_stream.checks.advice import ANSWERS, key_of
 from rankaae_stream.checks.base import Broken
-from rankaae_stream.layouts.base import Layout
-from rankaae_stream.layouts.fly import FlyLayout
-from rankaae_stream.layouts.pizzabox import PizzaboxLayout
-from rankaae_stream.layouts.step import StepLayout
-from rankaae_stream.layouts.tes import TesLayout
+from rankaae_stream.layouts.base import Layout, fields_of
 
 __all__ = ["check_fields"]
 
 ROLES = ("energy", "i0", "it", "ir", "pips")
-ANSWERS = ("it", "fluorescence", "fluorescence_from", "pips")
 
 
 def check_fields(layout: Layout, name: str) -> str:
@@ -33,7 +26,7 @@ def check_fields(layout: Layout, name: str) -> str:
     Broken
         When a signal has no name, or two have the same.
     """
-    named = _named(layout)
+    named = {field.role: field.names for field in fields_of(layout)}
     if not named:
         return "the layout alone knows its fields"
     if not named.get("i0"):
@@ -52,12 +45,3 @@ def check_fields(layout: Layout, name: str) -> str:
                 "one field cannot be both",
             )
     return f"first names: {', '.join(f'{role} {first}' for role, first in firsts.items())}"
-
-
-def _named(layout: Layout) -> dict[str, Sequence[Any]]:
-    """Names by role; of an electrometer the inputs."""
-    if isinstance(layout, PizzaboxLayout):
-        return {role: (name,) for role, name in layout.inputs.items()}
-    if not isinstance(layout, (StepLayout, TesLayout, FlyLayout)):
-        return {}
-    return {role: getattr(layout, role, ()) for role in dict.fromkeys((*ROLES, *ANSWERS))}

@@ -19,7 +19,6 @@ from rankaae_stream.checks.rehearsal import start_of
 from rankaae_stream.checks.settings import layout_names, settings_checks
 from rankaae_stream.checks.sinks import tiled_sink_checks
 from rankaae_stream.errors import ConfigurationError
-from rankaae_stream.layouts.base import Layout
 from rankaae_stream.loading import load_analysis
 from rankaae_stream.profile import Profile, load_profile
 from rankaae_stream.server.tiled_server import EmbeddedServer
@@ -68,9 +67,9 @@ def check_profile(
     load = functools.cache(lambda: load_analysis(settings))
     tell("the settings")
     yield from run_checks(settings_checks(settings, load))
-    built, choice = settings.build_layout(), settings.run.build()
+    choice = settings.run.build()
     start = start_of(choice, choice.xas[0] if choice.xas else None)
-    layouts: list[Layout] = list(getattr(built, "layouts", [built]))
+    layouts = settings.build_layouts()
     with tempfile.TemporaryDirectory(prefix="rankaae-stream-check-") as temporary:
         for name, layout in zip(names, layouts, strict=True):
             tell(f"{name} with generated runs")

@@ -15,7 +15,7 @@ from rankaae_stream.checks.read_run import Understood, read_run
 from rankaae_stream.documents.rules import Choice, element_within, lookup
 from rankaae_stream.documents.sweeps import FRAGMENT, Sweep
 from rankaae_stream.errors import Refusal
-from rankaae_stream.layouts.base import Layout
+from rankaae_stream.layouts.base import Layout, fields_of
 from rankaae_stream.loading import build_pipeline
 from rankaae_stream.profile import Profile
 from rankaae_stream.report import Estimate, Report, Result, to_dict
@@ -67,8 +67,7 @@ def recorded_findings(
     rules = "by [[run.xas]]" if choice.xas else "as every run with the fields of a layout"
     yield Finding("run", "XAS", "ok", f"taken for XAS, {rules}")
 
-    built = profile.build_layout()
-    layouts: list[Layout] = list(getattr(built, "layouts", [built]))
+    layouts = profile.build_layouts()
     read = [read_run(layout, run.documents) for layout in layouts]
     fitting = next((i for i, one in enumerate(read) if one.refusal is None), None)
     if fitting is None:
@@ -125,7 +124,7 @@ def _unread(
     tried: list[tuple[int, str, Broken | NotChecked]] = []
     for layout, name, one in zip(layouts, names, read, strict=True):
         refusal = one.refusal or Refusal("missing_fields", "")
-        known = getattr(layout, "stream", None) in streams
+        known = any(field.stream in streams for field in fields_of(layout))
         rank = 0 if refusal.name != "missing_fields" else 1 if known else 2
         tried.append((rank, name, misfit(layout, name, run.documents, refusal)))
     tried.sort(key=lambda item: item[0])
@@ -137,11 +136,10 @@ def _unread(
 
 def _signals(layout: Layout, name: str, found: Understood) -> Finding:
     used = [f"{role}: {where}" for role, where in found.used.items()]
-    wanted = [role for role in ROLES if getattr(layout, role, ())]
     lacking = [
-        f"{key_of(name, role)} = {_listed(getattr(layout, role))}"
-        for role in wanted
-        if role not in found.used
+        f"{key_of(name, field.role)} = {_listed(field.names)}"
+        for field in fields_of(layout)
+        if field.role in ROLES and field.names and field.role not in found.used
     ]
     channels = ", ".join(dict.fromkeys(channel for one in found.sweeps for channel in one.mu))
     said = [*(used or ["the layout does not say which fields it used"]), f"channels: {channels}"]
@@ -227,7 +225,10 @@ def _foil(layout: Layout, name: str, found: Understood, report: Report) -> Findi
         f"eV, misfit {foil.misfit:.3f} edge steps; {shifts.calibration:+.2f} eV are added"
     )
     if abs(foil.value) > LARGE_SHIFT:
-        cause = "the monochromator's constants" if hasattr(layout, "mono") else "its calibration"
+        # Without a field for it the layout computes the energy from other things.
+        fields = fields_of(layout)
+        computed = bool(fields) and all(field.role != "energy" for field in fields)
+        cause = "the monochromator's constants" if computed else "its calibration"
         said += f"; that is much: look at {cause}"
     return Finding("run", "foil", "ok", said, data=dataclasses.asdict(foil))
 

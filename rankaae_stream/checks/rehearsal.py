@@ -12,27 +12,18 @@ from typing import Any
 import numpy as np
 
 from rankaae_stream.checks.base import NotChecked
-from rankaae_stream.checks.write_runs import (
-    SAMPLE,
-    Documents,
-    example,
-    fly_run,
-    pizzabox_run,
-    put,
-    step_run,
-    tes_run,
-)
 from rankaae_stream.documents.rules import Choice, Rule
+from rankaae_stream.files.run_writer import Documents
 from rankaae_stream.layouts.base import Layout, Rehearsing, Scan
-from rankaae_stream.layouts.fly import FlyLayout
-from rankaae_stream.layouts.pizzabox import PizzaboxLayout
-from rankaae_stream.layouts.step import StepLayout
-from rankaae_stream.layouts.tes import TesLayout
+from rankaae_stream.layouts.rehearsal import example, put
 from rankaae_stream.simulate.documents import Beam
+from rankaae_stream.simulate.samples import series
 
 __all__ = ["SAMPLE", "Documents", "at_home", "example_scan", "rehearse", "start_of"]
 
 
+SAMPLE = next(sample for sample in series("Fe") if sample.name == "Fe2O3")
+"""What is played, with the foil of its session."""
 OFFSETS = np.unique(
     np.concatenate([np.arange(-160, -20, 10.0), np.arange(-20, 60, 1.0), np.arange(60, 201, 5.0)])
 )
@@ -79,9 +70,10 @@ def at_home(layout: Layout, folder: Path) -> Layout:
     """The same layout where it may read files below `folder`, and nowhere else."""
     if not dataclasses.is_dataclass(layout) or isinstance(layout, type):
         return layout
-    names = {one.name for one in dataclasses.fields(layout)}
+    names = {field.name for field in dataclasses.fields(layout)}
     moved: dict[str, Any] = {"allowed_roots": (folder,), "root_map": {}}
-    return dataclasses.replace(layout, **{k: v for k, v in moved.items() if k in names})
+    moved = {name: value for name, value in moved.items() if name in names}
+    return dataclasses.replace(layout, **moved) if moved else layout
 
 
 def rehearse(layout: Layout, scan: Scan, folder: Path) -> Documents:
@@ -94,14 +86,6 @@ def rehearse(layout: Layout, scan: Scan, folder: Path) -> Documents:
     """
     if isinstance(layout, Rehearsing):
         return list(layout.rehearse(scan, folder))
-    if isinstance(layout, StepLayout):
-        return step_run(layout, scan)
-    if isinstance(layout, TesLayout):
-        return tes_run(layout, scan)
-    if isinstance(layout, FlyLayout):
-        return fly_run(layout, scan, folder)
-    if isinstance(layout, PizzaboxLayout):
-        return pizzabox_run(layout, scan, folder)
     raise NotChecked(
         f"{type(layout).__name__} cannot write runs of its own kind",
         "give it rehearse(scan, folder) as in rankaae_stream.layouts.base.Rehearsing, or check "

@@ -37,12 +37,12 @@ class ScanFile:
         except Refused as refused:
             raise self.refused(refused) from refused
 
-    def whole(self, flags: list[Flag]) -> bytes:
-        """All of it, with a flag more where that ends within a row."""
+    def whole(self) -> tuple[bytes, list[Flag]]:
+        """Return the content, and a flag where that ends within a row."""
         content = self.content()
-        if not is_whole(self.asset.kind, content):
-            flags.append(self.truncated("the file ends within a row"))
-        return content
+        if is_whole(self.asset.kind, content):
+            return content, []
+        return content, [self.truncated("the file ends within a row")]
 
     def frames(self) -> Floats:
         """One number a frame (n,): where the asset says, else where its spec has them.

@@ -16,12 +16,15 @@ from rankaae_stream.spectrum import Channel, Floats, Limits
 __all__ = [
     "CollectingReader",
     "Document",
+    "Field",
     "Layout",
+    "NamingLayout",
     "NamingReader",
     "Reader",
     "Reading",
     "Rehearsing",
     "Scan",
+    "fields_of",
 ]
 
 Document = Mapping[str, Any]
@@ -124,6 +127,55 @@ class Layout(Protocol):
     def open(self, start: Document) -> Reader:
         """Begin a run."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Names under which a layout looks for one thing in a run.
+
+    Attributes
+    ----------
+    role : str
+        Key of ``[layout]`` that states the names: ``energy``, ``i0``, ``it``, ``ir``,
+        ``fluorescence``, ``pips``, or another for something that the layout always needs.
+    names : sequence
+        Data keys, patterns, or lists of those; of several the first that a run has is used.
+    stream : str or None
+        Stream that has the keys; empty for any stream of the run, None where the names are no
+        data keys, such as inputs of an electrometer.
+    stream_role : str
+        Key of ``[layout]`` that states the stream.
+    """
+
+    role: str
+    names: Sequence[Any]
+    stream: str | None = ""
+    stream_role: str = "stream"
+
+
+@runtime_checkable
+class NamingLayout(Protocol):
+    """A Layout that can list the names it looks for; `rankaae-stream check` advises by them."""
+
+    def open(self, start: Document) -> Reader:
+        """Begin a run; see `Layout`."""
+        ...
+
+    def fields(self) -> Sequence[Field]:
+        """Return the names that the layout looks for, those of the energy first."""
+        ...
+
+
+def fields_of(layout: Layout) -> Sequence[Field]:
+    """Return the names that a layout looks for; empty where it cannot list them."""
+    if not isinstance(layout, NamingLayout):
+        return ()
+    # A layout of another package may use the name for something else.
+    try:
+        listed: Sequence[Any] = tuple(layout.fields())
+    except TypeError:
+        return ()
+    return listed if all(isinstance(item, Field) for item in listed) else ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

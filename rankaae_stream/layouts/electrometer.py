@@ -1,6 +1,6 @@
 """From the electrometer's microvolts to currents, absorption, and what to say of them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from rankaae_stream.files.pizzabox import APB_CHANNELS
 from rankaae_stream.layouts.base import Document
 from rankaae_stream.layouts.rebin import Bins
+from rankaae_stream.layouts.signals import absorption
 from rankaae_stream.report import Flag
 from rankaae_stream.spectrum import Channel, Floats
 
@@ -38,29 +39,18 @@ class Currents:
         self._offset = {name: self._of_input(start, offset, name) for name in self.used}
         self._gain = {name: self._of_input(start, gain, name) for name in self.used}
 
-    def absorption(self, bins: Bins, without: set[Channel]) -> dict[Channel, Floats]:
-        """Absorption (b,) of every channel of the inputs, not finite where a current vanishes."""
-        i0 = self._current(bins, "i0")
-        mu: dict[Channel, Floats] = {}
-        with np.errstate(divide="ignore", invalid="ignore"):
-            if "it" in self._inputs:
-                mu["transmission"] = -np.log(self._current(bins, "it") / i0)
-                mu.update(self._reference(bins))
-            emitted: tuple[Channel, ...] = ("fluorescence", "pips")
-            for channel in emitted:
-                if channel in self._inputs and channel not in without:
-                    mu[channel] = self._current(bins, channel) / i0
-        return mu
+    def absorption(self, bins: Bins, without: Collection[Channel]) -> dict[Channel, Floats]:
+        """Return mu (b,) of every channel of the inputs, not finite where a current vanishes."""
+        currents = {role: self._current(bins, role) for role in self._inputs if role not in without}
+        return absorption(**currents)
 
-    def frames(self, bins: Bins, channel: Channel) -> dict[Channel, Floats]:
-        """The same for a triggered detector's frames, with the foil on their energies."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            # Counts are positive whatever way round the amplifiers are wired.
-            mu: dict[Channel, Floats] = {
-                channel: bins.signals["frames"] / np.abs(self._current(bins, "i0"))
-            }
-            mu.update(self._reference(bins))
-        return mu
+    def frames(self, bins: Bins, channel: Channel, counts: Floats) -> dict[Channel, Floats]:
+        """Return mu (b,) of a detector's `counts` (b,), with the foil on their energies."""
+        # Counts are positive whatever the sign of the amplifiers.
+        i0 = np.abs(self._current(bins, "i0"))
+        behind = {r: self._current(bins, r) for r in ("it", "ir") if r in self._inputs}
+        mu = absorption(i0, **{**behind, channel: counts})
+        return {name: values for name, values in mu.items() if name != "transmission"}
 
     def levels(self, bins: Bins) -> dict[str, Floats]:
         """What each input read, mV (b,) by role."""
@@ -85,11 +75,6 @@ class Currents:
             )
         )
         return 0.0
-
-    def _reference(self, bins: Bins) -> dict[Channel, Floats]:
-        if "ir" not in self._inputs or "it" not in self._inputs:
-            return {}
-        return {"reference": -np.log(self._current(bins, "ir") / self._current(bins, "it"))}
 
     def _current(self, bins: Bins, role: str) -> Floats:
         name = self._inputs[role]

@@ -15,7 +15,9 @@ import numpy as np
 from rankaae_stream.errors import Refusal, Refused
 from rankaae_stream.files.frames import read_rows
 from rankaae_stream.files.resolve import path_of_uri, resolve
-from rankaae_stream.layouts.base import Document, Reading
+from rankaae_stream.files.run_writer import Documents, RunWriter, write_rows
+from rankaae_stream.layouts.base import Document, Field, Reading, Scan
+from rankaae_stream.layouts.rehearsal import examples, names_played, passes, within
 from rankaae_stream.layouts.signals import (
     absorption,
     first,
@@ -66,8 +68,27 @@ class FlyLayout:
 
     def open(self, start: Document) -> "_FlyReader":
         """Begin a run."""
-        del start  # which fields there are is said by the descriptor
+        del start  # the descriptor states the fields
         return _FlyReader(self)
+
+    def fields(self) -> list[Field]:
+        """Return the names of the fields; see `layouts.base.NamingLayout`."""
+        roles = ("energy", "i0", "it", "ir", "fluorescence", "pips")
+        return [Field(role, getattr(self, role), self.stream) for role in roles]
+
+    def rehearse(self, scan: Scan, folder: Path) -> Documents:
+        """Write stream documents, and an HDF5 file with one data set a field."""
+        names = names_played(self.fields(), scan)
+        if "fluorescence" in names:
+            names["fluorescence"] = examples(self.fluorescence)
+        order = passes(scan)
+        columns = {self.energy[0] if self.energy else "energy": scan.energy[order]}
+        for role, summed in names.items():
+            signal = within(self.limits, role, scan.signals[role])[order]
+            columns |= dict.fromkeys(summed, signal / len(summed))
+        run = RunWriter(f"check/{scan.name}", scan.start)
+        path = folder / f"{scan.name}.h5"
+        return list(write_rows(run, columns, path, stream=self.stream, every=50))
 
 
 @dataclass(slots=True)

@@ -26,6 +26,8 @@ K_STEP = 0.04
 """Bin width beyond the XANES, 1/Å."""
 TURN = 2.0
 """Motion back by more than this, eV, is a new sweep; encoder jitter is far below it."""
+FRAGMENT = 10
+"""A sweep of fewer points is a fragment, such as the motor settling."""
 _K2 = 0.2624684
 """Photoelectron wave number squared by energy, 1/(Å² eV): 2 m / hbar²."""
 

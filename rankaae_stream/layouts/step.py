@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from rankaae_stream.errors import Refused
-from rankaae_stream.layouts.base import Document, Reading
+from rankaae_stream.files.run_writer import Documents, RunWriter, number
+from rankaae_stream.layouts.base import Document, Field, Reading, Scan
+from rankaae_stream.layouts.rehearsal import examples, names_played, passes, put, within
 from rankaae_stream.layouts.signals import (
     absorption,
     first,
@@ -77,6 +80,58 @@ class StepLayout:
     def open(self, start: Document) -> "_StepReader":
         """Begin a run."""
         return _StepReader(self, start)
+
+    def fields(self) -> list[Field]:
+        """Return the names of the fields; see `layouts.base.NamingLayout`."""
+        roles = ("energy", "i0", "it", "ir", "fluorescence", "pips")
+        stated = Field("fluorescence_from", self.fluorescence_from, None)
+        return [*(Field(role, getattr(self, role), self.stream) for role in roles), stated]
+
+    def rehearse(self, scan: Scan, folder: Path) -> Documents:
+        """Write one event a point, and the configuration that holds the offsets; no file."""
+        del folder
+        start, names = dict(scan.start), names_played(self.fields(), scan)
+        axis = self.energy[0] if self.energy else "energy"
+        start["hints"] = {"dimensions": [[[axis], self.stream]]}
+        sums = self._sums_played(start)
+        if sums and "fluorescence" in scan.signals:
+            names["fluorescence"] = sums
+        order = passes(scan)
+        columns, configured = {axis: scan.energy[order]}, dict[str, float]()
+        exposure = np.linspace(0.5, 2.0, scan.energy.size)[order]
+        if self.dwell:
+            columns[self.dwell[0]] = exposure
+        for role, summed in names.items():
+            signal = within(self.limits, role, scan.signals[role])[order]
+            if self.dwell and role in self.integrated:
+                signal = signal * exposure
+            for name in summed:
+                columns[name] = signal / len(summed)
+                if name in self.offsets:
+                    configured[self.offsets[name]] = 2.0
+                    columns[name] = columns[name] + 2.0
+        run = RunWriter(f"check/{scan.name}", start)
+        keys = {name: number("eV" if name == axis else "") for name in columns}
+        device = {
+            "data": configured,
+            "timestamps": dict.fromkeys(configured, run.time),
+            "data_keys": {key: number() for key in configured},
+        }
+        keys = {name: {**key, "object_name": "x"} for name, key in keys.items()}
+        run.stream(self.stream, keys, {"x": device})
+        for i in range(order.size):
+            run.event(self.stream, {name: float(column[i]) for name, column in columns.items()})
+        run.stop()
+        return run.documents
+
+    def _sums_played(self, start: dict[str, Any]) -> tuple[str, ...]:
+        """Return fluorescence fields; where the start document lists them it is made to."""
+        if self.fluorescence_from:
+            names = ("fluorescence_1", "fluorescence_2")
+            put(start, self.fluorescence_from[0], list(names))
+            return names
+        lists = _lists(self)
+        return examples(lists[0]) if lists else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +256,13 @@ class _StepReader:
 def _alternatives(layout: StepLayout, start: Document) -> list[tuple[str, ...]]:
     """Lists of fields to sum, the start document's own before the profile's."""
     stated = [names for key in layout.fluorescence_from if (names := _names(start, key))]
+    return [*stated, *_lists(layout)]
+
+
+def _lists(layout: StepLayout) -> list[tuple[str, ...]]:
     flat = [name for name in layout.fluorescence if isinstance(name, str)]
     nested = [tuple(names) for names in layout.fluorescence if not isinstance(names, str)]
-    return [*stated, *([tuple(flat)] if flat else []), *nested]
+    return [*([tuple(flat)] if flat else []), *nested]
 
 
 def _names(start: Document, key: str) -> tuple[str, ...]:

@@ -6,11 +6,14 @@ all scans of the run.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rankaae_stream.layouts.base import Document, Reading
+from rankaae_stream.files.run_writer import Documents, RunWriter, array
+from rankaae_stream.layouts.base import Document, Field, Reading, Scan
+from rankaae_stream.layouts.rehearsal import names_played, within
 from rankaae_stream.layouts.signals import (
     absorption,
     first,
@@ -53,8 +56,32 @@ class TesLayout:
 
     def open(self, start: Document) -> "_TesReader":
         """Begin a run."""
-        del start  # which fields there are is said by the descriptors
+        del start  # the descriptors state the fields
         return _TesReader(self)
+
+    def fields(self) -> list[Field]:
+        """Return the names of the fields; see `layouts.base.NamingLayout`."""
+        roles = ("i0", "it", "ir", "fluorescence", "pips")
+        energy = Field("energy", self.energy, self.energy_stream, "energy_stream")
+        return [energy, *(Field(role, getattr(self, role), self.stream) for role in roles)]
+
+    def rehearse(self, scan: Scan, folder: Path) -> Documents:
+        """Write the energies, then one event a sweep, all in one direction; no file."""
+        del folder
+        run, axis = RunWriter(f"check/{scan.name}", scan.start), self.energy[0]
+        run.stream(self.energy_stream, {axis: array(scan.energy.size)})
+        run.event(self.energy_stream, {axis: scan.energy.tolist()})
+        columns: dict[str, Any] = {}
+        for role, (name,) in names_played(self.fields(), scan).items():
+            signal = within(self.limits, role, scan.signals[role])
+            # A detector has two channels, which are summed.
+            channels = [0.6 * signal, 0.4 * signal] if role == "fluorescence" else None
+            columns[name] = (np.column_stack(channels) if channels else signal).tolist()
+        run.stream(self.stream, {name: array(*np.shape(col)) for name, col in columns.items()})
+        for _ in range(scan.sweeps):
+            run.event(self.stream, columns, 30.0)
+        run.stop()
+        return run.documents
 
 
 class _TesReader:

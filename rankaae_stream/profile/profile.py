@@ -131,11 +131,15 @@ class Profile(BaseSettings):
             )
         return self.tiled_api_key.get_secret_value()
 
+    def build_layouts(self) -> list[Layout]:
+        """Return the layouts, in the profile's order."""
+        layouts = self.layout if isinstance(self.layout, tuple) else (self.layout,)
+        return [layout.build() for layout in layouts]
+
     def build_layout(self) -> Layout:
-        """The layout, or all of them as one."""
-        if isinstance(self.layout, tuple):
-            return SeveralLayouts([layout.build() for layout in self.layout])
-        return self.layout.build()
+        """Return the layout, or all of them as one."""
+        layouts = self.build_layouts()
+        return SeveralLayouts(layouts) if isinstance(self.layout, tuple) else layouts[0]
 
     def analysis(self) -> dict[str, Any]:
         """The settings that can change a number, as plain data.

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rankaae_stream.simulate.documents import Beam, Documents, RunWriter, number
+from rankaae_stream.files.run_writer import Documents, RunWriter, number
+from rankaae_stream.simulate.documents import Beam
 from rankaae_stream.simulate.samples import Sample, series
 from rankaae_stream.spectrum import Floats
 

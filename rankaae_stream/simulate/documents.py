@@ -5,21 +5,17 @@ and a measured spectrum instead of a sample. Uids follow from the run's name, so
 that the same run is the same documents.
 """
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import event_model
 import numpy as np
 
 from rankaae_stream.simulate.plans import step_energies
 from rankaae_stream.simulate.samples import Sample, curves
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["Beam", "Documents", "RunWriter", "number", "over_the_edge", "stamped"]
-
-Documents = list[tuple[str, Mapping[str, Any]]]
+__all__ = ["Beam", "over_the_edge", "stamped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +69,6 @@ def over_the_edge(sample: Sample, *, falling: bool = False) -> Floats:
     return energies[::-1] if falling else energies
 
 
-def number(units: str = "", source: str = "PV:simulated", precision: int = 5) -> dict[str, Any]:
-    """A scalar data key as ophyd describes it."""
-    key = {"source": source, "dtype": "number", "shape": [], "precision": precision}
-    return {**key, "units": units} if units else key
-
-
 def stamped(doc: Mapping[str, Any], now: float) -> dict[str, Any]:
     """The same document, emitted at `now`; what is known of one moment stays in step.
 
@@ -98,88 +88,3 @@ def stamped(doc: Mapping[str, Any], now: float) -> dict[str, Any]:
         return [item + later for item in value] if isinstance(value, list) else value + later
 
     return {**doc, **{key: shifted(doc[key]) for key in ("time", "timestamps") if key in doc}}
-
-
-class RunWriter:
-    """Writes one run's documents, valid by event-model's schemas.
-
-    Parameters
-    ----------
-    name : str
-        The run's uid follows from it.
-    start : mapping
-        Further keys of the start document.
-    time : float
-        Of the start, seconds since the epoch.
-    """
-
-    def __init__(self, name: str, start: Mapping[str, Any], time: float = 1.75e9) -> None:
-        self.uid = uuid.uuid5(uuid.NAMESPACE_URL, f"rankaae-stream/simulate/{name}")
-        self.time = time
-        self._run = event_model.compose_run(uid=str(self.uid), time=time, metadata=dict(start))
-        self.documents: Documents = [("start", self._run.start_doc)]
-        self._streams: dict[str, Any] = {}
-
-    def stream(
-        self,
-        name: str,
-        data_keys: Mapping[str, Mapping[str, Any]],
-        configuration: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Declare a stream; data keys may say their device under ``object_name``."""
-        objects: dict[str, list[str]] = {}
-        for key, value in data_keys.items():
-            objects.setdefault(str(value.get("object_name", key)), []).append(key)
-        bundle = self._run.compose_descriptor(
-            name,
-            data_keys={key: dict(value) for key, value in data_keys.items()},  # type: ignore[arg-type]
-            object_keys=objects,
-            configuration=dict(configuration or {}),
-            uid=self._uid(f"descriptor {name}"),
-            time=self.time,
-        )
-        self._streams[name] = bundle
-        self.documents.append(("descriptor", bundle.descriptor_doc))
-
-    def descriptor_of(self, stream: str) -> event_model.EventDescriptor:
-        """A stream's descriptor."""
-        return self._streams[stream].descriptor_doc
-
-    def event(self, stream: str, data: Mapping[str, Any], seconds: float = 1.0) -> None:
-        """Append an event, `seconds` after what came before."""
-        self.time += seconds
-        event = self._streams[stream].compose_event(
-            data=dict(data),
-            timestamps=dict.fromkeys(data, self.time),
-            uid=self._uid(f"event {len(self.documents)}"),
-            time=self.time,
-        )
-        self.documents.append(("event", event))
-
-    def page(self, stream: str, columns: Mapping[str, Any], seconds: float = 1.0) -> None:
-        """Append all events of a stream as one event page; columns (n, ...)."""
-        n = len(next(iter(columns.values())))
-        times = [self.time + seconds * (i + 1) for i in range(n)]
-        page = self._streams[stream].compose_event_page(
-            data={key: list(values) for key, values in columns.items()},
-            timestamps=dict.fromkeys(columns, times),
-            seq_num=list(range(1, n + 1)),
-            uid=[self._uid(f"event {i}") for i in range(n)],
-            time=times,
-        )
-        self.time = times[-1]
-        self.documents.append(("event_page", page))
-
-    def stop(self, exit_status: str = "success", reason: str = "") -> None:
-        """End the run."""
-        self.time += 0.1
-        stop = self._run.compose_stop(
-            exit_status=exit_status,  # type: ignore[arg-type]
-            reason=reason,
-            uid=self._uid("stop"),
-            time=self.time,
-        )
-        self.documents.append(("stop", stop))
-
-    def _uid(self, what: str) -> str:
-        return str(uuid.uuid5(self.uid, what))

@@ -7,7 +7,7 @@ what is read back can be compared with what was in the beam.
 
 import itertools
 import uuid as uuids
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,24 +15,32 @@ from typing import Any
 import h5py
 import numpy as np
 
-from rankaae_stream.files.pizzabox import APB_CHANNELS, MIMETYPES, TICK
+from rankaae_stream.files.pizzabox import APB_CHANNELS, MIMETYPES
+from rankaae_stream.files.pizzabox_writer import (
+    APB_RATE,
+    ENCODER_RATE,
+    write_apb,
+    write_encoder,
+    write_pulses,
+)
+from rankaae_stream.files.run_writer import Documents, RunWriter
 from rankaae_stream.simulate.samples import Curves
 from rankaae_stream.spectrum import K_EDGES, Floats
 
 __all__ = ["ISS", "QAS", "Detector", "FlyBeamline", "FlyScan", "fly_scan"]
 
-FLIP = 0xFFFFFE
-APB_RATE = 374.94e3 / 375
-"""Rows of the electrometer a second: its clock divided by 375."""
-ENCODER_RATE = 2000.0
 REST = 0.5
 """Seconds of rest before and after the motion, in the files too."""
-SPARE = 8.0
-"""Seconds that the electrometer's file is allocated longer than the scan."""
 BEGAN = 1_750_000_000.0
 """When the first simulated scan begins, seconds since the epoch."""
 
-Document = tuple[str, dict[str, Any]]
+_MIMETYPES = {
+    "APB": MIMETYPES["apb"],
+    "APB_TRIGGER": MIMETYPES["pulses"],
+    "XSP3": "application/x-hdf5",
+    "PIL100k_HDF5": "application/x-hdf5",
+}
+"""By spec; that of a file of any other is the encoder's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +122,7 @@ class FlyScan:
     """
 
     uid: str
-    documents: list[Document]
+    documents: Documents
     files: dict[str, Path] = field(default_factory=dict[str, Path])
 
 
@@ -225,8 +233,10 @@ def fly_scan(
         beamline.analog: directory / "apb.bin",
         beamline.encoder: directory / "encoder.txt",
     }
-    _write_apb(files[beamline.analog], rows, volts, offsets)
-    _write_encoder(files[beamline.encoder], time, energy, beamline, positive_words)
+    write_apb(files[beamline.analog], rows, volts, offsets, BEGAN)
+    moments = np.arange(0.0, duration, 1 / ENCODER_RATE)
+    counts = beamline.counts(np.interp(moments, time, energy))
+    write_encoder(files[beamline.encoder], moments, counts, BEGAN, positive=positive_words)
     # The electrometer's path repeats the root; the encoder's does not.
     named = [
         _Named(beamline.analog, {beamline.analog: {}}, "APB", str(files[beamline.analog])),
@@ -239,9 +249,10 @@ def fly_scan(
     ]
     if detector is not None:
         named += _expose(directory, detector, time, energy, played, files)
-    end = BEGAN + duration
-    documents = list(_documents(uid, start, str(folder), named, files, end, streaming))
-    return FlyScan(uid, documents, files)
+    run = RunWriter(uid, start, BEGAN, uid)
+    run.time += duration
+    _announce(run, named, None if streaming else folder, files)
+    return FlyScan(uid, run.documents, files)
 
 
 # ---- what happens in the beam -----------------------------------------------------------
@@ -306,14 +317,9 @@ def _expose(
     period = 1 / detector.rate
     rise = np.arange(REST / 2, time[-1] - REST / 2, period)
     fall = rise + 0.8 * period
-    words = np.empty((2 * rise.size, 3), dtype="<i4")
-    words[0::2, 0], words[1::2, 0] = 1, 0
-    seconds = np.empty(2 * rise.size)
-    seconds[0::2], seconds[1::2] = rise, fall
-    words[:, 1:] = _clock(seconds)
     trigger = f"apb_trigger_{detector.kind}"
     files[trigger] = directory / f"{trigger}.bin"
-    files[trigger].write_bytes(words.tobytes())
+    write_pulses(files[trigger], rise, fall, BEGAN)
 
     taken = slice(0, rise.size - detector.surplus)
     # A frame counts over its whole exposure, so it is averaged over the motion.
@@ -344,43 +350,6 @@ def _expose(
     ]
 
 
-# ---- files ------------------------------------------------------------------------------
-
-
-def _clock(seconds: Floats) -> np.ndarray:
-    """Seconds of the scan as the boxes write them: whole seconds and ticks, (n, 2)."""
-    whole = np.floor(seconds)
-    ticks = np.floor((seconds - whole) / TICK)
-    return np.column_stack([BEGAN + whole, ticks]).astype("<i4")
-
-
-def _write_apb(
-    path: Path, time: Floats, volts: Mapping[str, Floats], offsets: Mapping[str, float]
-) -> None:
-    spare = round(SPARE * APB_RATE)
-    table = np.zeros((time.size + spare, 10), dtype="<i4")
-    for column, name in enumerate(APB_CHANNELS):
-        signal = volts.get(name, np.zeros_like(time))
-        reading = np.clip(signal * 1e6 + offsets[name] * 1e3, -3.3e6, 3.3e6)
-        table[: time.size, column] = np.round(reading)
-    table[: time.size, 8:] = _clock(time)
-    path.write_bytes(table.tobytes())
-
-
-def _write_encoder(
-    path: Path, time: Floats, energy: Floats, beamline: FlyBeamline, positive: bool
-) -> None:
-    moments = np.arange(0.0, time[-1], 1 / ENCODER_RATE)
-    counts = beamline.counts(np.interp(moments, time, energy)).astype(np.int64)
-    words = -counts ^ FLIP if positive else counts
-    whole = np.floor(moments)
-    table = np.column_stack(
-        [BEGAN + whole, (moments - whole) * 1e9, words, np.arange(words.size)]
-    ).astype(np.int64)
-    lines = [f"{s} {ns:09d} {word} {index} 00\n" for s, ns, word, index in table.tolist()]
-    path.write_text("".join(lines))
-
-
 # ---- documents --------------------------------------------------------------------------
 
 
@@ -388,7 +357,7 @@ def _write_encoder(
 class _Named:
     """A stream, what its datums choose for each key, and the file as the documents name it.
 
-    `datasets` are where the keys lie in a file of several, as stream resources say it.
+    `datasets` are the keys' places in a file of several, as stream resources state them.
     """
 
     stream: str
@@ -399,123 +368,24 @@ class _Named:
     datasets: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def _documents(
-    uid: str,
-    start: Mapping[str, Any],
-    root: str,
-    named: Sequence[_Named],
-    files: Mapping[str, Path],
-    end: float,
-    streaming: bool,
-) -> Iterator[Document]:
-    yield "start", {"uid": uid, "time": BEGAN, **start}
+def _announce(
+    run: RunWriter, named: Sequence[_Named], root: Path | None, files: Mapping[str, Path]
+) -> None:
+    """Write what follows the start: resources below `root`, or stream resources without one."""
+    external = "STREAM:" if root is None else "FILESTORE:"
     for item in named:
-        descriptor = f"{uid}-{item.stream}"
-        external = {
-            "source": item.stream,
-            "dtype": "array",
-            "shape": list(item.shape),
-            "external": "STREAM:" if streaming else "FILESTORE:",
-        }
-        yield (
-            "descriptor",
-            {
-                "uid": descriptor,
-                "run_start": uid,
-                "time": end,
-                "name": item.stream,
-                "data_keys": {key: dict(external) for key in item.keys},
-                "configuration": {},
-                "hints": {},
-                "object_keys": {item.stream: list(item.keys)},
-            },
-        )
+        described = {"dtype": "array", "shape": list(item.shape), "external": external}
+        key = {"source": item.stream, "object_name": item.stream, **described}
+        run.stream(item.stream, dict.fromkeys(item.keys, key))
     for item in named:
-        if streaming:
-            yield from _streamed(uid, item, files)
-        else:
-            yield from _stored(uid, item, root, end)
-    yield (
-        "stop",
-        {
-            "uid": f"{uid}-stop",
-            "run_start": uid,
-            "time": end + 0.1,
-            "exit_status": "success",
-            "reason": "",
-            "num_events": {} if streaming else {item.stream: 1 for item in named},
-        },
-    )
-
-
-def _stored(uid: str, item: _Named, root: str, end: float) -> Iterator[Document]:
-    resource = f"{uid}-{item.stream}-file"
-    yield (
-        "resource",
-        {
-            "uid": resource,
-            "run_start": uid,
-            "spec": item.spec,
-            "root": root,
-            "resource_path": item.path,
-            "resource_kwargs": {},
-            "path_semantics": "posix",
-        },
-    )
-    for number, options in enumerate(item.keys.values()):
-        yield (
-            "datum",
-            {
-                "datum_id": f"{resource}/{number}",
-                "resource": resource,
-                "datum_kwargs": dict(options),
-            },
-        )
-    yield (
-        "event_page",
-        {
-            "uid": [f"{uid}-{item.stream}-1"],
-            "descriptor": f"{uid}-{item.stream}",
-            "time": [end],
-            "seq_num": [1],
-            "data": {key: [f"{resource}/{number}"] for number, key in enumerate(item.keys)},
-            "timestamps": {key: [end] for key in item.keys},
-            "filled": {key: [False] for key in item.keys},
-        },
-    )
-
-
-def _streamed(uid: str, item: _Named, files: Mapping[str, Path]) -> Iterator[Document]:
-    mimetypes = {
-        "APB": MIMETYPES["apb"],
-        "APB_TRIGGER": MIMETYPES["pulses"],
-        "XSP3": "application/x-hdf5",
-        "PIL100k_HDF5": "application/x-hdf5",
-    }
-    for number, (key, options) in enumerate(item.keys.items()):
-        resource = f"{uid}-{item.stream}-{number}"
-        yield (
-            "stream_resource",
-            {
-                "uid": resource,
-                "run_start": uid,
-                "data_key": key,
-                "mimetype": mimetypes.get(item.spec, MIMETYPES["encoder"]),
-                "uri": f"file://localhost{files[key]}",
-                "parameters": {
-                    "spec": item.spec,
-                    **({"dataset": item.datasets[key]} if item.datasets else {}),
-                    **options,
-                },
-            },
-        )
-        yield (
-            "stream_datum",
-            {
-                "uid": f"{resource}/0",
-                "stream_resource": resource,
-                "descriptor": f"{uid}-{item.stream}",
-                "indices": {"start": 0, "stop": 1},
-                "seq_nums": {"start": 1, "stop": 2},
-            },
-        )
+        if root is not None:
+            run.asset(item.stream, item.spec, str(root), item.path, item.keys)
+            continue
+        mimetype = _MIMETYPES.get(item.spec, MIMETYPES["encoder"])
+        for key, options in item.keys.items():
+            dataset = {"dataset": item.datasets[key]} if item.datasets else {}
+            parameters = {"spec": item.spec, **dataset, **options}
+            uri = f"file://localhost{files[key]}"
+            resource = run.stream_resource(key, mimetype, uri, parameters)
+            run.announce(item.stream, resource, 0, 1)
+    run.stop()

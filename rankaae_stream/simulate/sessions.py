@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.files.run_writer import Documents
 from rankaae_stream.simulate import bmm, panda, steps, tes
-from rankaae_stream.simulate.documents import Beam, Documents
+from rankaae_stream.simulate.documents import Beam
 from rankaae_stream.simulate.pizzabox import ISS, QAS, Detector, FlyBeamline, FlyScan, fly_scan
 from rankaae_stream.simulate.samples import Curves, Sample, curves, series
 from rankaae_stream.spectrum import Channel

@@ -1,38 +1,17 @@
 """Step scans as ISS, a plain ophyd session and an ophyd-async session emit them."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from rankaae_stream.simulate.documents import (
-    Beam,
-    Documents,
-    RunWriter,
-    number,
-    over_the_edge,
-)
-from rankaae_stream.simulate.samples import Sample, series
+from rankaae_stream.files.run_writer import Documents, RunWriter, number
+from rankaae_stream.simulate.documents import Beam, over_the_edge
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["generic_runs", "iss_runs", "iss_step", "ophyd_async_step", "ophyd_step"]
+__all__ = ["iss_step", "ophyd_async_step", "ophyd_step"]
 
 OFFSETS = (3.2, -1.7, 2.4, 0.8)
 """What ISS's amplifiers read without beam, mV: i0, it, ir, iff."""
-
-
-def iss_runs(samples: tuple[Sample, ...] | None = None) -> Iterator[Documents]:
-    """A session at ISS: a step scan of each sample, and an emission spectrum between them."""
-    for sample in samples or series():
-        yield iss_step(Beam(sample), name=sample.name)
-        yield iss_step(Beam(sample), name=f"{sample.name} xes", spectrometer="von_hamos")
-
-
-def generic_runs(samples: tuple[Sample, ...] | None = None) -> Iterator[Documents]:
-    """A session with ophyd's devices and one with ophyd-async's."""
-    for sample in samples or series():
-        yield ophyd_step(Beam(sample), name=sample.name)
-        yield ophyd_async_step(Beam(sample), name=sample.name)
 
 
 def iss_step(

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rankaae_stream.simulate.documents import Beam, Documents, RunWriter
+from rankaae_stream.files.run_writer import Documents, RunWriter, array
+from rankaae_stream.simulate.documents import Beam
 from rankaae_stream.simulate.samples import Sample, series
 from rankaae_stream.spectrum import Floats
 
@@ -73,15 +74,15 @@ def fly(
             "derived_input": {"num_pixels": energy.size},
         },
     )
-    run.stream("energy_bins", {"E_centers": _array(energy.size)})
+    run.stream("energy_bins", {"E_centers": array(energy.size)})
     run.event("energy_bins", {"E_centers": energy.tolist()})
     run.stream(
         "primary",
         {
-            "I0": _array(energy.size),
-            "fbratio": _array(energy.size),
-            "dwell_time": _array(energy.size),
-            "fluor": _array(energy.size, CHANNELS),
+            "I0": array(energy.size),
+            "fbratio": array(energy.size),
+            "dwell_time": array(energy.size),
+            "fluor": array(energy.size, CHANNELS),
         },
     )
     scan_columns = []
@@ -107,7 +108,3 @@ def fly(
     if stop is not None:
         run.stop(stop)
     return run.documents
-
-
-def _array(*shape: int) -> dict[str, object]:
-    return {"source": "PV:simulated", "dtype": "array", "shape": list(shape)}

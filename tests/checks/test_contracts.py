@@ -30,8 +30,8 @@ def shipped_layouts():
     """Every layout of every shipped profile, and the kind that none of them uses."""
     for path in sorted(resources.folder("profiles").glob("*.toml")):
         profile = load_profile(path.stem)
-        choice, built = profile.run.build(), profile.build_layout()
-        for layout in getattr(built, "layouts", [built]):
+        choice = profile.run.build()
+        for layout in profile.build_layouts():
             start = start_of(choice, choice.xas[0] if choice.xas else None)
             yield f"{path.stem} {type(layout).__name__}", layout, start
     yield "fly", FlyLayout("primary", ("e",), ("i0",), ("it",), ("ir",), ("det_*",)), {}

@@ -160,7 +160,7 @@ def kev_without_a_word():
         (
             renamed(STEP, primary="primary_scan"),
             "layout (step)",
-            "no stream 'primary', which layout.stream says; its streams: primary_scan (energy",
+            "no stream 'primary', which layout.stream names; its streams: primary_scan (energy",
             "set layout.stream, perhaps to 'primary_scan'",
         ),
         (

@@ -13,9 +13,11 @@ from rankaae_stream.checks import profile as profile_checks
 from rankaae_stream.checks.base import run_checks
 from rankaae_stream.checks.online import online_checks
 from rankaae_stream.checks.profile import check_profile
+from rankaae_stream.checks.rehearsal import example_scan
 from rankaae_stream.checks.sinks import PROBE
 from rankaae_stream.commands.check import run_check
 from rankaae_stream.commands.cli import app
+from rankaae_stream.layouts.step import StepLayout
 from rankaae_stream.model import runtime
 from rankaae_stream.profile import load_profile
 
@@ -212,39 +214,72 @@ def test_documents_that_are_none_are_told_and_the_rest_is_checked_all_the_same(t
 # ---- a layout of another package ---------------------------------------------------------
 
 
+REHEARSE = """
+    def rehearse(self, scan, folder):
+        return self.inner.rehearse(scan, folder)
+"""
+FIELDS_TOO = """
+    def fields(self):
+        return self.inner.fields()
+"""
+
+
+@pytest.fixture
+def crystal(profile, tmp_path, monkeypatch):
+    """The path of a profile whose layout another package brings, with these methods more."""
+
+    def install(methods):
+        site = tmp_path / "site"
+        info = site / "exotic_check-1.0.dist-info"
+        info.mkdir(parents=True)
+        (site / "exotic_check.py").write_text(
+            "from rankaae_stream.layouts.step import StepLayout\n"
+            "class Crystal:\n"
+            "    def __init__(self, theta):\n"
+            "        self.inner = StepLayout('primary', (theta,), ('I0',), ('It',))\n"
+            "    def open(self, start):\n"
+            f"        return self.inner.open(start)\n{methods}"
+        )
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: exotic-check\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(
+            "[rankaae_stream.layouts]\ncrystal = exotic_check:Crystal\n"
+        )
+        monkeypatch.syspath_prepend(site)
+        monkeypatch.delitem(os.sys.modules, "exotic_check", raising=False)
+        return profile('name = "mine"\n[layout]\nkind = "crystal"\ntheta = "bragg"\n')
+
+    return install
+
+
 @pytest.mark.usefixtures("without_sink")
-@pytest.mark.parametrize("rehearses", [True, False])
-def test_a_layout_of_another_package_is_checked_too(profile, tmp_path, monkeypatch, rehearses):
-    site = tmp_path / "site"
-    info = site / "exotic_check-1.0.dist-info"
-    info.mkdir(parents=True)
-    rehearse = (
-        "    def rehearse(self, scan, folder):\n        return rehearse(self.inner, scan, folder)\n"
-    )
-    (site / "exotic_check.py").write_text(
-        "from rankaae_stream.checks.rehearsal import rehearse\n"
-        "from rankaae_stream.layouts.step import StepLayout\n"
-        "class Crystal:\n"
-        "    def __init__(self, theta):\n"
-        "        self.inner = StepLayout('primary', (theta,), ('I0',), ('It',))\n"
-        "    def open(self, start):\n"
-        "        return self.inner.open(start)\n" + (rehearse if rehearses else "")
-    )
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: exotic-check\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[rankaae_stream.layouts]\ncrystal = exotic_check:Crystal\n"
-    )
-    monkeypatch.syspath_prepend(site)
-    monkeypatch.delitem(os.sys.modules, "exotic_check", raising=False)
-    path = profile('name = "mine"\n[layout]\nkind = "crystal"\ntheta = "bragg"\n')
-    findings = [one for one in check_profile(path) if one.area.startswith("layout")]
+@pytest.mark.parametrize("methods", [REHEARSE, ""], ids=["rehearses", "only opens"])
+def test_a_layout_of_another_package_is_checked_too(crystal, methods):
+    findings = [one for one in check_profile(crystal(methods)) if one.area.startswith("layout")]
     assert failed(findings) == []
-    if rehearses:
+    if methods:
         assert {one.verdict for one in findings} == {"ok"}
         assert len(findings) == 14
     else:
         assert [one.verdict for one in findings] == ["ok", "not checked"]
         assert "--run" in findings[1].fix
+    assert findings[0].message == "the layout alone knows its fields"
+
+
+@pytest.mark.usefixtures("without_sink")
+def test_a_layout_of_another_package_that_lists_its_fields_is_equal_to_a_shipped_one(
+    crystal, tmp_path
+):
+    path = crystal(REHEARSE + FIELDS_TOO)
+    run = tmp_path / "run.jsonl"
+    inner = StepLayout("primary", ("bragg",), ("ion_I0",), ("It",))
+    documents = inner.rehearse(example_scan("recorded"), tmp_path)
+    run.write_text("".join(f"{json.dumps(item)}\n" for item in documents))
+    found = verdicts(check_profile(path, run=str(run)))
+    fields = found["layout (crystal): fields"]
+    assert fields.message == "first names: energy bragg, i0 I0, it It"
+    named = found["run: layout (crystal)"]
+    assert "no field of layout.i0 = ['I0'] is in stream primary" in named.message
+    assert named.fix == "set layout.i0, perhaps to ['ion_I0']"
 
 
 # ---- the profile's own Tiled -------------------------------------------------------------

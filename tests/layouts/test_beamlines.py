@@ -146,7 +146,8 @@ def test_iss_step_scans_lose_their_offsets(answer, falling):
 
 
 def test_an_emission_spectrum_is_refused_with_its_reason(answer):
-    scan, emission = steps.iss_runs((HEMATITE,))
+    scan = steps.iss_step(Beam(HEMATITE))
+    emission = steps.iss_step(Beam(HEMATITE), name="xes", spectrometer="von_hamos")
     results, _ = answer("iss", scan, emission)
     assert refusals(results) == [None, None, None, "not_xas"]
     assert "an emission spectrum" in results[-1].report.refusal.message

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.layouts.base import Field, fields_of
 from rankaae_stream.layouts.step import StepLayout
 from rankaae_stream.profile import load_profile
 
@@ -88,3 +89,34 @@ def test_what_does_not_fit_is_told_at_start_up(profile, layout, why):
 def test_a_kind_that_nothing_brings_says_which_there_are(profile):
     with pytest.raises(ConfigurationError, match=r"no layout of kind 'exotic'.*installed: none"):
         load_profile(profile('kind = "exotic"'))
+
+
+class Crystal:
+    """A layout of another package, as it was before layouts could list their fields."""
+
+    def open(self, start):
+        raise NotImplementedError
+
+
+class Listing(Crystal):
+    def fields(self):
+        return (Field("energy", ("theta",), "primary"),)
+
+
+class OtherMeaning(Crystal):
+    def fields(self, descriptor):
+        return descriptor["data_keys"]
+
+
+class Attribute(Crystal):
+    fields = ("theta", "I0")
+
+
+def test_a_layout_lists_its_fields_or_does_without():
+    assert fields_of(Listing()) == (Field("energy", ("theta",), "primary"),)
+    assert fields_of(Crystal()) == ()
+
+
+@pytest.mark.parametrize("layout", [OtherMeaning(), Attribute()])
+def test_fields_with_another_meaning_are_left_alone(layout):
+    assert fields_of(layout) == ()
