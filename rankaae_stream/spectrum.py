@@ -23,6 +23,7 @@ __all__ = [
     "NormalizationRanges",
     "NormalizedSpectrum",
     "Spectrum",
+    "absorption",
     "edge_of",
 ]
 
@@ -220,3 +221,43 @@ class EnergyGrid:
     def relative(self) -> Floats:
         """Energies from the tabulated edge, eV, shape (points,)."""
         return np.linspace(self.start, self.stop, self.points)
+
+
+def absorption(
+    i0: Floats | None = None,
+    *,
+    it: Floats | None = None,
+    ir: Floats | None = None,
+    fluorescence: Floats | None = None,
+    pips: Floats | None = None,
+) -> dict[Channel, Floats]:
+    """Return mu (n,) of every channel that was measured.
+
+    Parameters
+    ----------
+    i0, it, ir : (n,) arrays
+        Before the sample, after it, and after the reference foil, in one unit.
+    fluorescence, pips : (n,) arrays
+        In any unit, as long as it grows with the exposure as `i0` does.
+
+    Notes
+    -----
+    Zero or negative signals give infinities and NaN on purpose: they are
+    counted and judged where the whole sweep is known.
+
+    Examples
+    --------
+    >>> absorption(np.array([4.0]), fluorescence=np.array([1.0]))
+    {'fluorescence': array([0.25])}
+    """
+    mu: dict[Channel, Floats] = {}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if i0 is not None and it is not None:
+            mu["transmission"] = -np.log(it / i0)
+        if it is not None and ir is not None:
+            mu["reference"] = -np.log(ir / it)
+        if i0 is not None and fluorescence is not None:
+            mu["fluorescence"] = fluorescence / i0
+        if i0 is not None and pips is not None:
+            mu["pips"] = pips / i0
+    return mu

@@ -11,7 +11,7 @@ import numpy as np
 
 from rankaae_stream.errors import Refused
 from rankaae_stream.files.base import Measured
-from rankaae_stream.spectrum import K_EDGES, Floats
+from rankaae_stream.spectrum import K_EDGES, Floats, absorption
 
 __all__ = ["ROLES", "read_columns"]
 
@@ -59,18 +59,13 @@ def read_columns(content: bytes, choice: Mapping[str, str] | None = None) -> tup
         _guess_absorption(roles, names, table.shape[1], notes)
     energy, converted = _in_ev(table[:, roles["energy"]])
     columns = {role: table[:, i] for role, i in roles.items()}
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if "mu" in columns:
-            mu, channel = columns["mu"], "transmission"
-        elif "i0" not in columns:
-            raise Refused("file", f"no i0 among {_listed(names)}; name it with --columns i0=...")
-        elif "it" in columns:
-            mu, channel = np.log(columns["i0"] / columns["it"]), "transmission"
-        else:
-            mu, channel = columns["iff"] / columns["i0"], "fluorescence"
-        reference = None
-        if "ir" in columns and "it" in columns:
-            reference = np.log(columns["it"] / columns["ir"])
+    names_of = {"i0": "i0", "it": "it", "ir": "ir", "iff": "fluorescence"}
+    formed = absorption(**{names_of[role]: c for role, c in columns.items() if role in names_of})
+    channel = "transmission" if {"mu", "it"} & columns.keys() else "fluorescence"
+    mu = columns.get("mu", formed.get(channel))
+    if mu is None:
+        raise Refused("file", f"no i0 among {_listed(names)}; name it with --columns i0=...")
+    reference = formed.get("reference")
     return (Measured(energy, mu, reference, channel=channel, notes=(*notes, *converted)),)
 
 

@@ -15,9 +15,12 @@ import numpy as np
 
 from rankaae_stream.errors import Refused
 from rankaae_stream.files.base import Measured, read_bounded
-from rankaae_stream.spectrum import Floats
+from rankaae_stream.spectrum import Channel, Floats, absorption
 
 __all__ = ["Xdi", "is_xdi", "parse_xdi", "read_xdi"]
+
+WRITTEN = ("mutrans", "xmu", "mu", "norm")
+"""Columns that hold the sample's absorption in transmission."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,16 +50,22 @@ class Xdi:
         Refused
             ``file`` when no such columns are there.
         """
-        return self._absorption(
-            ("mutrans", "xmu", "mu", "norm"), ("i0", "itrans"), ("mufluor", ("ifluor", "i0"))
-        )
+        formed = self._formed()
+        written = [self.columns.get(name) for name in WRITTEN]
+        for mu in (
+            *written,
+            formed.get("transmission"),
+            self.columns.get("mufluor"),
+            formed.get("fluorescence"),
+        ):
+            if mu is not None:
+                return mu
+        raise Refused("file", f"no absorption among the columns {', '.join(self.columns)}")
 
     def reference(self) -> Floats | None:
         """Absorption of the reference channel, (n,), or None where there is none."""
-        try:
-            return self._absorption(("murefer",), ("itrans", "irefer"), None)
-        except Refused:
-            return None
+        written = self.columns.get("murefer")
+        return written if written is not None else self._formed().get("reference")
 
     def measured(self) -> Measured:
         """The file's spectrum.
@@ -66,7 +75,7 @@ class Xdi:
         Refused
             ``file`` when it has no energy or no absorption.
         """
-        fluorescence = not {"mutrans", "xmu", "mu", "norm", "itrans"} & self.columns.keys()
+        fluorescence = not {*WRITTEN, "itrans"} & self.columns.keys()
         return Measured(
             self.energy(),
             self.mu(),
@@ -76,26 +85,10 @@ class Xdi:
             channel="fluorescence" if fluorescence else "transmission",
         )
 
-    def _absorption(
-        self,
-        written: tuple[str, ...],
-        currents: tuple[str, str],
-        fluorescence: tuple[str, tuple[str, str]] | None,
-    ) -> Floats:
-        for name in written:
-            if name in self.columns:
-                return self.columns[name]
-        before, after = currents
-        with np.errstate(divide="ignore", invalid="ignore"):
-            if before in self.columns and after in self.columns:
-                return np.log(self.columns[before] / self.columns[after])
-            if fluorescence is not None:
-                name, (signal, monitor) = fluorescence
-                if name in self.columns:
-                    return self.columns[name]
-                if signal in self.columns and monitor in self.columns:
-                    return self.columns[signal] / self.columns[monitor]
-        raise Refused("file", f"no absorption among the columns {', '.join(self.columns)}")
+    def _formed(self) -> dict[Channel, Floats]:
+        """Return what the file's currents and counts give."""
+        names = {"i0": "i0", "it": "itrans", "ir": "irefer", "fluorescence": "ifluor"}
+        return absorption(**{k: self.columns[v] for k, v in names.items() if v in self.columns})
 
 
 def read_xdi(path: Path) -> Xdi:

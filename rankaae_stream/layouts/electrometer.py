@@ -8,9 +8,8 @@ import numpy as np
 from rankaae_stream.files.pizzabox import APB_CHANNELS
 from rankaae_stream.layouts.base import Document
 from rankaae_stream.layouts.rebin import Bins
-from rankaae_stream.layouts.signals import absorption
 from rankaae_stream.report import Flag
-from rankaae_stream.spectrum import Channel, Floats
+from rankaae_stream.spectrum import Channel, Floats, absorption
 
 __all__ = ["Currents", "number_of", "text_of"]
 

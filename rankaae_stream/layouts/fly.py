@@ -19,7 +19,6 @@ from rankaae_stream.files.run_writer import Documents, RunWriter, write_rows
 from rankaae_stream.layouts.base import Document, Field, Reading, Scan
 from rankaae_stream.layouts.rehearsal import examples, names_played, passes, within
 from rankaae_stream.layouts.signals import (
-    absorption,
     first,
     levels_of,
     limits_of,
@@ -28,7 +27,7 @@ from rankaae_stream.layouts.signals import (
     names_of,
 )
 from rankaae_stream.report import Flag
-from rankaae_stream.spectrum import Channel, Floats, Limits
+from rankaae_stream.spectrum import Channel, Floats, Limits, absorption
 
 __all__ = ["FlyLayout"]
 

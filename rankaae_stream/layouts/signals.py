@@ -1,4 +1,4 @@
-"""Named fields, currents and counts to absorption: the same for every layout."""
+"""Find named fields in a run and read their numbers: the same for every layout."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from rankaae_stream.errors import Refused
-from rankaae_stream.spectrum import Channel, Floats, Limits
+from rankaae_stream.spectrum import Floats, Limits
 
 __all__ = [
-    "absorption",
     "first",
     "levels_of",
     "limits_of",
@@ -20,41 +19,6 @@ __all__ = [
     "names_of",
     "numbers",
 ]
-
-
-def absorption(
-    i0: Floats,
-    *,
-    it: Floats | None = None,
-    ir: Floats | None = None,
-    fluorescence: Floats | None = None,
-    pips: Floats | None = None,
-) -> dict[Channel, Floats]:
-    """Absorption of every channel that was measured, each (n,).
-
-    Parameters
-    ----------
-    i0, it, ir : (n,) arrays
-        Before the sample, after it, and after the reference foil, in one unit.
-    fluorescence, pips : (n,) arrays
-        In any unit, as long as it grows with the exposure as `i0` does.
-
-    Notes
-    -----
-    Zero or negative signals give infinities and NaN on purpose: they are
-    counted and judged where the whole sweep is known.
-    """
-    mu: dict[Channel, Floats] = {}
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if it is not None:
-            mu["transmission"] = -np.log(it / i0)
-            if ir is not None:
-                mu["reference"] = -np.log(ir / it)
-        if fluorescence is not None:
-            mu["fluorescence"] = fluorescence / i0
-        if pips is not None:
-            mu["pips"] = pips / i0
-    return mu
 
 
 def limits_of(

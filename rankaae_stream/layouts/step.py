@@ -12,7 +12,6 @@ from rankaae_stream.files.run_writer import Documents, RunWriter, number
 from rankaae_stream.layouts.base import Document, Field, Reading, Scan
 from rankaae_stream.layouts.rehearsal import examples, names_played, passes, put, within
 from rankaae_stream.layouts.signals import (
-    absorption,
     first,
     levels_of,
     limits_of,
@@ -21,7 +20,7 @@ from rankaae_stream.layouts.signals import (
     names_of,
     numbers,
 )
-from rankaae_stream.spectrum import Floats, Limits
+from rankaae_stream.spectrum import Floats, Limits, absorption
 
 __all__ = ["Role", "StepLayout"]
 

@@ -15,14 +15,13 @@ from rankaae_stream.files.run_writer import Documents, RunWriter, array
 from rankaae_stream.layouts.base import Document, Field, Reading, Scan
 from rankaae_stream.layouts.rehearsal import names_played, within
 from rankaae_stream.layouts.signals import (
-    absorption,
     first,
     limits_of,
     missing_fields,
     names_of,
     numbers,
 )
-from rankaae_stream.spectrum import Channel, Floats, Limits
+from rankaae_stream.spectrum import Channel, Floats, Limits, absorption
 
 __all__ = ["TesLayout"]
 
