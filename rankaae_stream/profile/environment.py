@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
+from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from rankaae_stream.errors import ConfigurationError
 
@@ -21,9 +21,13 @@ class FileAndEnvironment(EnvSettingsSource):
     what is said of one of several ``[[layout]]`` for all of them.
     """
 
+    def __init__(self, settings_cls: type[BaseSettings], file: Mapping[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self._file = file
+
     def __call__(self) -> dict[str, Any]:
-        """All settings of both."""
-        settings = TomlConfigSettingsSource(self.settings_cls)()
+        """Return all settings of both."""
+        settings = dict(self._file)
         for key, value in super().__call__().items():
             known = settings.get(key)
             settings[key] = value if known is None else _over(known, value, (key,))

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Discriminator,
     Field,
@@ -24,7 +23,7 @@ from rankaae_stream.layouts.tes import TesLayout
 from rankaae_stream.profile.table import Table
 from rankaae_stream.spectrum import Limits
 
-__all__ = ["KINDS", "LayoutSettings", "analysis_of"]
+__all__ = ["KINDS", "LayoutSettings"]
 
 
 class LimitSettings(Table):
@@ -48,18 +47,16 @@ def _limits(settings: _Limited) -> dict[str, Limits]:
     return {role: Limits(item.low, item.high, item.unit) for role, item in settings.items()}
 
 
-class StepSettings(Table):
+class _LayoutTable(Table):
+    """A table ``[layout]``: where files lie and what is flagged changes no number."""
+
+    NEVER = ("allowed_roots", "root_map", "limits")
+
+
+class StepSettings(_LayoutTable):
     """Fields of a step scan; see `layouts.step.StepLayout`."""
 
-    # Settings that came later, and at these defaults change no number: results
-    # of a profile that does not use them keep their uid.
-    LATER: ClassVar[tuple[str, ...]] = (
-        "fluorescence_from",
-        "pips",
-        "dwell",
-        "integrated",
-        "offsets",
-    )
+    ALWAYS = ("kind", "stream", "energy", "i0", "it", "ir", "fluorescence")
 
     kind: Literal["step"] = "step"
     stream: str = "primary"
@@ -90,8 +87,13 @@ class StepSettings(Table):
         return StepLayout(**plain, limits=_limits(self.limits))
 
 
-class TesSettings(Table):
+class TesSettings(_LayoutTable):
     """Fields of scans that arrive whole; see `layouts.tes.TesLayout`."""
+
+    ALWAYS = (
+        *("kind", "stream", "energy_stream", "energy"),
+        *("i0", "it", "ir", "fluorescence", "pips"),
+    )
 
     kind: Literal["tes"]
     stream: str = "primary"
@@ -110,8 +112,10 @@ class TesSettings(Table):
         return TesLayout(**plain, limits=_limits(self.limits))
 
 
-class FlySettings(Table):
+class FlySettings(_LayoutTable):
     """Fields of an ophyd-async fly scan; see `layouts.fly.FlyLayout`."""
+
+    ALWAYS = ("kind", "stream", "energy", "i0", "it", "ir", "fluorescence", "pips")
 
     kind: Literal["fly"]
     stream: str = "primary"
@@ -134,6 +138,9 @@ class FlySettings(Table):
 class FramesSettings(Table):
     """A triggered detector; see `layouts.pizzabox.Frames`."""
 
+    ALWAYS = ("channel",)
+    NEVER = ("highest",)
+
     channel: Literal["fluorescence", "pips"] = "fluorescence"
     keys: Annotated[tuple[str, ...], Field(min_length=1)]
     trigger: str
@@ -144,12 +151,17 @@ _ELECTROMETER = LimitSettings(low=20.0, high=3200.0, unit="mV")
 """Where its offset matters, and where it no longer follows."""
 
 
-class PizzaboxSettings(Table):
+class PizzaboxSettings(_LayoutTable):
     """Files and constants of a fly scan; see `layouts.pizzabox.PizzaboxLayout`.
 
     `i0` ... `pips` name inputs of the electrometer; an empty name is a channel
     that the beamline has not.
     """
+
+    ALWAYS = (
+        *("kind", "analog", "encoder", "i0", "it", "ir", "fluorescence", "pips", "frames"),
+        *("pulses_per_degree", "d_spacing", "hc", "angle_offset", "offset", "gain"),
+    )
 
     kind: Literal["pizzabox"]
     analog: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -176,6 +188,10 @@ class PizzaboxSettings(Table):
         if name and name not in APB_CHANNELS:
             raise ValueError(f"the electrometer's inputs are {', '.join(APB_CHANNELS)}")
         return name
+
+    def analysis(self) -> dict[str, Any]:
+        """Return what `Table.analysis` does, with the frames by the same rule."""
+        return super().analysis() | {"frames": [item.analysis() for item in self.frames]}
 
     def build(self) -> Layout:
         """The layout these settings describe."""
@@ -209,7 +225,7 @@ KINDS: Mapping[str, type[Table]] = {
 """Kinds of layout that need no other package."""
 
 
-class PluggedSettings(BaseModel):
+class PluggedSettings(_LayoutTable):
     """A layout of another package, which alone knows its keys; see `layouts.plugged`."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -241,18 +257,3 @@ LayoutSettings = Annotated[
     Discriminator(_kind),
 ]
 """One kind of scan; `kind` tells which."""
-
-
-def analysis_of(layout: BaseModel) -> dict[str, Any]:
-    """A layout's settings that can change a number."""
-    plain = layout.model_dump(mode="json")
-    for name in getattr(layout, "LATER", ()):
-        if not plain[name]:
-            del plain[name]
-    # Where files lie changes no number, nor does what is flagged.
-    for name in ("allowed_roots", "root_map", "limits"):
-        plain.pop(name, None)
-    if isinstance(layout, PizzaboxSettings):
-        for frames in plain["frames"]:
-            frames.pop("highest")
-    return plain

@@ -2,22 +2,22 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, SecretStr, Tag
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.base import Layout
 from rankaae_stream.layouts.several import SeveralLayouts
 from rankaae_stream.profile.environment import API_KEY_VARIABLE, PREFIX, FileAndEnvironment
-from rankaae_stream.profile.layouts import LayoutSettings, analysis_of
+from rankaae_stream.profile.layouts import LayoutSettings
 from rankaae_stream.profile.settings import (
     EnergySettings,
     ModelSettings,
@@ -83,6 +83,9 @@ class Profile(BaseSettings):
         populate_by_name=True,
     )
 
+    FILE: ClassVar[Mapping[str, Any]] = {}
+    """What the profile's file holds; `reading.load_profile` puts it there."""
+
     name: str
     layout: Annotated[
         Annotated[LayoutSettings, Tag("single")]
@@ -113,8 +116,7 @@ class Profile(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """What the program passes, then the environment, then the file."""
         del env_settings, dotenv_settings, file_secret_settings
-        file = TomlConfigSettingsSource(settings_cls)
-        return init_settings, FileAndEnvironment(settings_cls), file
+        return init_settings, FileAndEnvironment(settings_cls, cls.FILE)
 
     def api_key(self) -> str:
         """The Tiled key.
@@ -148,12 +150,11 @@ class Profile(BaseSettings):
         the same result wherever it is sent.
         """
         layouts = self.layout if isinstance(self.layout, tuple) else (self.layout,)
-        plain = [analysis_of(layout) for layout in layouts]
+        plain, energy = [layout.analysis() for layout in layouts], self.energy.analysis()
         return {
             "layout": plain if len(plain) > 1 else plain[0],
-            "element": list(self.run.element),
             **self.run.analysis(),
-            **self.energy.analysis(),
+            **({"energy": energy} if energy else {}),
             "models": {edge: model.id for edge, model in sorted(self.models.items())},
         }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_settings import SettingsConfigDict, SettingsError
+from pydantic_settings import SettingsError
 
 from rankaae_stream import resources
 from rankaae_stream.errors import ConfigurationError
@@ -46,7 +46,7 @@ def load_profile(name_or_path: str | Path, **overrides: Any) -> Profile:
         )
 
     class FromFile(Profile):
-        model_config = SettingsConfigDict(toml_file=path)
+        FILE = values
 
     try:
         return FromFile(**overrides)
@@ -94,7 +94,7 @@ def _advice(item: Any) -> str:
     if item["type"] == "extra_forbidden":
         # Under a layout only its own keys help; elsewhere those of any table do.
         tables = [KINDS[part] for part in item["loc"] if part in KINDS]
-        tables = tables or [Profile, *Table.__subclasses__()]
+        tables = tables or [Profile, *Table.__subclasses__(), *KINDS.values()]
         known = {one.alias or name for table in tables for name, one in table.model_fields.items()}
         wrong = str(item["loc"][-1])
         near = difflib.get_close_matches(wrong, known - {wrong}, n=1)

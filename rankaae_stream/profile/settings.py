@@ -23,6 +23,9 @@ __all__ = [
 class RunSettings(Table):
     """Which runs are XAS, what they say about themselves, and what a result repeats."""
 
+    ALWAYS = ("element",)
+    NEVER = ("channel", "primary", "copy_keys")
+
     element: tuple[str, ...] = ("element",)
     edge: tuple[str, ...] = ("edge",)
     channel: tuple[str, ...] = ()
@@ -70,20 +73,14 @@ class RunSettings(Table):
             self.others,
         )
 
-    def analysis(self) -> dict[str, Any]:
-        """What can change a number or decide whether there is one, where it is not the default."""
-        return {
-            key: value
-            for key, value in self.model_dump(mode="json", exclude_defaults=True).items()
-            if key in ("edge", "xas", "not_xas", "others")
-        }
-
 
 _AXIS = AxisRules()
 
 
 class EnergySettings(Table):
     """What becomes of reference foils; see `energy.AxisRules`."""
+
+    NEVER = ("shift_limit",)
 
     calibration: Literal["apply", "report"] = "apply"
     axis_sigma: Annotated[float, Field(gt=0)] = _AXIS.sigma
@@ -95,11 +92,6 @@ class EnergySettings(Table):
         return AxisRules(
             self.calibration == "apply", self.axis_sigma, self.foil_max_age, self.shift_limit
         )
-
-    def analysis(self) -> dict[str, Any]:
-        """What can change a number, where it is not the default."""
-        changed = self.model_dump(mode="json", exclude_defaults=True, exclude={"shift_limit"})
-        return {"energy": changed} if changed else {}
 
 
 class TiledSettings(Table):

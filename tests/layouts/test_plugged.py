@@ -18,6 +18,8 @@ def crystal(*, crystal, stream="primary", allowed_roots=()):
 def no_layout():
     return 1
 """
+HASH = "0494cb9777b95445875b3909802f93d40f32b787f53e3a285720285c9ef37fea"
+"""What version 0.1 hashed the settings of this layout to."""
 ENTRY_POINTS = """
 [rankaae_stream.layouts]
 crystal = exotic:crystal
@@ -58,6 +60,7 @@ def test_a_layout_of_another_package_receives_its_table(profile):
     other = load_profile(profile('kind = "crystal"\ncrystal = "chi"'))
     moved = load_profile(profile('kind = "crystal"\ncrystal = "theta"\nallowed_roots = ["/x"]'))
     assert mine.analysis_hash() == moved.analysis_hash() != other.analysis_hash()
+    assert mine.analysis_hash() == HASH
 
 
 @pytest.mark.usefixtures("installed")
