@@ -248,6 +248,7 @@ def uncollected():
     def watch():
         left = set()
         gc.collect()
+        gc.freeze()  # what was there before needs no second look, which takes a second
         gc.disable()
         try:
             yield left
@@ -261,6 +262,7 @@ def uncollected():
         finally:
             gc.set_debug(0)
             gc.garbage.clear()
+            gc.unfreeze()
             gc.enable()
 
     return watch

@@ -17,7 +17,7 @@ from bluesky.callbacks.json_writer import JSONLinesWriter
 from bluesky_tiled_plugins import TiledWriter
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tiled.client.container import DEFAULT_STRUCTURE_CLIENT_DISPATCH
+from tiled.client.container import DEFAULT_STRUCTURE_CLIENT_DISPATCH, Container
 from tiled.queries import Key
 from typer.testing import CliRunner
 from waiting import PATIENCE
@@ -49,6 +49,7 @@ def _models_loaded_once(monkeypatch, analysis):
 @pytest.fixture(autouse=True)
 def _runs_read_by_other_tests_as_before():
     """A catalog's `.v2` changes how every client of the process reads runs, not only its own."""
+    Container.discover_clients_from_entrypoints()
     clients = DEFAULT_STRUCTURE_CLIENT_DISPATCH["numpy"]
     before = clients["BlueskyRun"]
     yield

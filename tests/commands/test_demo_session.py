@@ -44,6 +44,7 @@ def fitting(table, what, otherwise=None):
     return next((value for words, value in table.items() if re.search(words, what)), otherwise)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SESSIONS)
 def test_every_case_of_a_session_ends_as_it_says(analysis, tmp_path, name):
     """Documents, pipeline and the final reports; a late file comes three seconds later."""

@@ -157,6 +157,7 @@ _names = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(
     name=_names | st.text() | st.none() | st.integers() | st.just([]),
     doc=st.dictionaries(_keys, _json) | _json,

@@ -24,6 +24,8 @@ from training.network import ensemble, train
 from training.network.networks import RankAAE
 from training.simulated import dataset
 
+pytestmark = pytest.mark.slow
+
 TINY = Path(config.__file__).resolve().parent / "configs" / "tiny.toml"
 
 

@@ -12,6 +12,8 @@ from training.evaluation import learning_curve
 from training.evaluation.learning_curve import learn, subset
 from training.folders import RUNS
 
+pytestmark = pytest.mark.slow
+
 TINY = Path(config.__file__).resolve().parent / "configs" / "tiny.toml"
 
 

@@ -58,6 +58,7 @@ def test_a_stack_computes_what_its_members_compute(network):
             np.testing.assert_allclose(output[m], model.decoder(latent[m]), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "count"), [(NETWORKS[0], 3), (NETWORKS[1], 3), (NETWORKS[2], 1)], ids=str
 )

@@ -249,6 +249,7 @@ def test_a_mixture_has_the_mean_valence_and_no_geometry():
     assert np.isnan(blended[:, 2]).all()
 
 
+@pytest.mark.slow
 def test_a_mixture_has_two_or_three_sites_as_often_and_any_weights():
     mixed, _, _ = augment.mix(np.eye(4000), np.zeros(4000), np.ones((4000, 3)), 1.0, rng())
     count = (mixed > 0.0).sum(axis=1)

@@ -14,6 +14,8 @@ from training.trials import search
 from training.trials.select import TrialScore
 from training.trials.trials import fit_all
 
+pytestmark = pytest.mark.slow
+
 PATH = Path(config.__file__).resolve().parent / "configs" / "tiny.toml"
 TINY = config.load(PATH)
 
