@@ -104,6 +104,15 @@ def server(tmp_path_factory):
         yield running
 
 
+@pytest.fixture
+def engine():
+    """A RunEngine of this test's own."""
+    from engines import run_engine
+
+    with run_engine() as made:
+        yield made
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """Top level of the checkout."""
@@ -247,8 +256,7 @@ def uncollected():
     @contextmanager
     def watch():
         left = set()
-        gc.collect()
-        gc.freeze()  # what was there before needs no second look, which takes a second
+        gc.freeze()  # what was there before is not looked at, which would take a second
         gc.disable()
         try:
             yield left

@@ -7,10 +7,11 @@ into a live stream; the run after it is answered as if nothing had been.
 import itertools
 import time
 import uuid
+from contextlib import ExitStack
 
 import h5py
 import pytest
-from bluesky.run_engine import RunEngine
+from engines import run_engine
 from event_model import DocumentNames
 from waiting import PATIENCE, wait_until
 
@@ -27,11 +28,11 @@ NUMBER = itertools.count()
 class Live:
     """A RunEngine with a stream that reads one folder, and what it has published."""
 
-    def __init__(self, profile, folder, spool):
+    def __init__(self, profile, engine, folder, spool):
         self.ahead = 0.0
         self.stops = []
         self.runs = {}
-        self.engine = RunEngine({})
+        self.engine = engine
         self.stream = DescriptorStream(
             reading_under(profile, folder, spool=spool),
             sinks=[self._take],
@@ -68,22 +69,21 @@ class Live:
 @pytest.fixture(scope="module")
 def live(tmp_path_factory):
     """A function that opens the stream of a profile, or returns it."""
-    opened = {}
+    opened, closing = {}, ExitStack()
 
     def get(profile):
         if profile not in opened:
             folder = tmp_path_factory.mktemp(profile)
             (folder / "data").mkdir()
-            opened[profile] = Live(profile, folder / "data", folder / "spool")
+            opened[profile] = Live(
+                profile, closing.enter_context(run_engine()), folder / "data", folder / "spool"
+            )
+            closing.callback(opened[profile].stream.close)
             opened[profile].folder = folder / "data"
         return opened[profile]
 
-    yield get
-    for one in opened.values():
-        one.stream.close()
-        one.engine.loop.call_soon_threadsafe(one.engine.loop.stop)
-        one.engine._th.join(10)
-        one.engine.loop.close()
+    with closing:
+        yield get
 
 
 # ---- runs ----------------------------------------------------------------------------

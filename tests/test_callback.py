@@ -9,7 +9,6 @@ import sys
 import threading
 import uuid
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -29,16 +28,6 @@ from rankaae_stream.simulate import SERIES, Beamline, scan, scan_energies
 NOWHERE = {"uri": "http://127.0.0.1:1"}
 SAMPLES = {sample.name: sample for sample in SERIES}
 FE2O3 = SAMPLES["Fe2O3"]
-
-
-@pytest.fixture
-def engine() -> Iterator[RunEngine]:
-    made = RunEngine({}, call_returns_result=True)
-    yield made
-    made.loop.call_soon_threadsafe(made.loop.stop)
-    made._th.join(PATIENCE)
-    assert not made._th.is_alive()
-    made.loop.close()
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import suitcase.jsonl
 import suitcase.msgpack
-from bluesky import RunEngine
 from bluesky.callbacks.json_writer import JSONLinesWriter
 from bluesky_tiled_plugins import TiledWriter
+from engines import run_engine
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tiled.client.container import DEFAULT_STRUCTURE_CLIENT_DISPATCH, Container
@@ -91,25 +91,24 @@ def session(server, tmp_path_factory) -> Session:
     tag, collector = uuid.uuid4().hex, Collector()
     raw: dict[str, Documents] = {}
     settings = {"tiled": {"uri": server.uri}, "tiled_api_key": server.api_key}
-    engine = RunEngine({"session_tag": tag, "beam": {"line": "sim"}})
 
     def keep(name: str, doc: dict[str, Any]) -> None:
         if name == "start":
             raw[doc["uid"]] = []
         list(raw.values())[-1].append((name, json.loads(json.dumps(doc))))
 
-    with DescriptorStream(
-        "sim", sinks=[collector], spool=tmp_path_factory.mktemp("spool"), **settings
-    ) as stream:
+    with (
+        run_engine({"session_tag": tag, "beam": {"line": "sim"}}) as engine,
+        DescriptorStream(
+            "sim", sinks=[collector], spool=tmp_path_factory.mktemp("spool"), **settings
+        ) as stream,
+    ):
         engine.subscribe(stream)
         engine.subscribe(TiledWriter(server.client("raw"), batch_size=100))
         engine.subscribe(keep)
         for sample in SAMPLES:
             engine(scan(Beamline(dwell=0.0), sample, quick=True))
         assert stream.wait_idle(PATIENCE)
-    engine.loop.call_soon_threadsafe(engine.loop.stop)
-    engine._th.join(10)
-    engine.loop.close()
     return Session(tag, raw, collector.runs, settings)
 
 

@@ -6,22 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from bluesky import RunEngine
 
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.simulate import SERIES, Beamline, scan, scan_energies
 
 PATIENCE = 120.0
 FE2O3 = next(sample for sample in SERIES if sample.name == "Fe2O3")
-
-
-@pytest.fixture
-def engine() -> Iterator[RunEngine]:
-    made = RunEngine({})
-    yield made
-    made.loop.call_soon_threadsafe(made.loop.stop)
-    made._th.join(10)
-    made.loop.close()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The simulated beamline plays what was measured, as an ordinary beamline would."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import bluesky.plan_stubs as bps
@@ -30,16 +29,6 @@ from rankaae_stream.simulate import (
 FEO, FE3O4, FE2O3 = series("Fe")[:3]
 
 
-@pytest.fixture
-def run_engine() -> Iterator[RunEngine]:
-    engine = RunEngine({}, call_returns_result=False)
-    yield engine
-    engine.loop.call_soon_threadsafe(engine.loop.stop)
-    engine._th.join(10)
-    assert not engine._th.is_alive()
-    engine.loop.close()
-
-
 def played(engine: RunEngine, plan) -> dict[str, list[dict]]:
     documents: dict[str, list[dict]] = {}
     engine(plan, lambda name, document: documents.setdefault(name, []).append(document))
@@ -64,8 +53,8 @@ def residual(mu: np.ndarray, of: str, energy: np.ndarray) -> np.ndarray:
     return mu - (slope * file + offset)
 
 
-def test_a_scan_reproduces_the_measured_spectrum_within_its_noise(run_engine):
-    documents = played(run_engine, scan(Beamline(dwell=0.0), FEO))
+def test_a_scan_reproduces_the_measured_spectrum_within_its_noise(engine):
+    documents = played(engine, scan(Beamline(dwell=0.0), FEO))
     energy = column(documents, "mono-energy")
     mu, foil = absorption(documents)
     assert np.all(np.diff(energy) > 0)
@@ -75,8 +64,8 @@ def test_a_scan_reproduces_the_measured_spectrum_within_its_noise(run_engine):
     assert 1e-4 < residual(foil, FEO.foil, energy).std() < 5e-3
 
 
-def test_the_foil_stays_on_its_own_files_axis(run_engine):
-    documents = played(run_engine, scan(Beamline(dwell=0.0), FE3O4, step=0.25))
+def test_the_foil_stays_on_its_own_files_axis(engine):
+    documents = played(engine, scan(Beamline(dwell=0.0), FE3O4, step=0.25))
     energy = column(documents, "mono-energy")
     own, other = "Fe/Fe_metal_rt_01.xdi", "Fe/Fe_metal_rt_02.xdi"
     assert FE3O4.foil == own
@@ -91,15 +80,15 @@ def test_a_foil_file_shorter_than_the_scan_holds_its_end_values():
     assert vanadium.at(vanadium.energy[0])[1] == vanadium.foil_mu[0]
 
 
-def test_a_falling_scan_ends_with_the_pre_edge(run_engine):
-    documents = played(run_engine, scan(Beamline(dwell=0.0), FEO, direction="falling", quick=True))
+def test_a_falling_scan_ends_with_the_pre_edge(engine):
+    documents = played(engine, scan(Beamline(dwell=0.0), FEO, direction="falling", quick=True))
     assert np.all(np.diff(column(documents, "mono-energy")) < 0)
     assert documents["stop"][0]["num_events"] == {"primary": 116}
 
 
-def test_the_documents_are_valid_and_say_what_a_beamline_says(run_engine):
+def test_the_documents_are_valid_and_say_what_a_beamline_says(engine):
     plan = scan(Beamline(dwell=0.0), FE2O3, quick=True, md={"cycle": "2026-2", "operator": "x"})
-    documents = played(run_engine, plan)
+    documents = played(engine, plan)
     for name, found in documents.items():
         for document in found:
             schema_validators[DocumentNames[name]].validate(document)
@@ -117,7 +106,7 @@ def test_the_documents_are_valid_and_say_what_a_beamline_says(run_engine):
     assert documents["descriptor"][0]["configuration"]["ic"]["data"]["ic-dwell"] == 0.0
 
 
-def test_the_devices_work_with_plain_plans_and_init_devices(run_engine):
+def test_the_devices_work_with_plain_plans_and_init_devices(engine):
     beamline = Beamline(dwell=0.0, jitter=0.0)
     with init_devices():
         ic, mono, wheel = beamline.ic, beamline.mono, beamline.wheel
@@ -128,48 +117,48 @@ def test_the_devices_work_with_plain_plans_and_init_devices(run_engine):
         yield from bps.mv(wheel, "FeO", mono.energy, 7000)
         yield from bp.list_scan([ic], mono.energy, [7100, 7120.5])
 
-    documents = played(run_engine, plan())
+    documents = played(engine, plan())
     assert list(column(documents, "mono-energy")) == [7100.0, 7120.5]
 
 
-def test_the_same_seed_counts_the_same_and_another_does_not(run_engine):
+def test_the_same_seed_counts_the_same_and_another_does_not(engine):
     def counts(seed: int) -> np.ndarray:
         plan = scan(Beamline(dwell=0.0, seed=seed), FEO, quick=True)
-        return column(played(run_engine, plan), "ic-it")
+        return column(played(engine, plan), "ic-it")
 
     first = counts(1)
     assert np.array_equal(first, counts(1))
     assert not np.array_equal(first, counts(2))
 
 
-def test_longer_counting_means_less_noise(run_engine):
+def test_longer_counting_means_less_noise(engine):
     def noise(counting_time: float) -> float:
         beamline = Beamline(dwell=0.0, counting_time=counting_time)
-        documents = played(run_engine, scan(beamline, FEO, quick=True))
+        documents = played(engine, scan(beamline, FEO, quick=True))
         energy = column(documents, "mono-energy")
         return float(residual(absorption(documents)[0], FEO.spectrum, energy).std())
 
     assert 4 < noise(0.01) / noise(1.0) < 25
 
 
-def test_i0_drifts_and_the_absorption_does_not_follow(run_engine):
-    documents = played(run_engine, scan(Beamline(dwell=0.0), FEO))
+def test_i0_drifts_and_the_absorption_does_not_follow(engine):
+    documents = played(engine, scan(Beamline(dwell=0.0), FEO))
     i0 = column(documents, "ic-i0")
     assert np.ptp(i0) / i0.mean() > 0.01
     mu = residual(absorption(documents)[0], FEO.spectrum, column(documents, "mono-energy"))
     assert abs(np.corrcoef(i0, mu)[0, 1]) < 0.3
 
 
-def test_the_dwell_is_really_waited(run_engine):
+def test_the_dwell_is_really_waited(engine):
     energies = scan_energies(FEO, quick=True)[:20]
-    documents = played(run_engine, scan(Beamline(dwell=0.01), FEO, energies=energies))
+    documents = played(engine, scan(Beamline(dwell=0.01), FEO, energies=energies))
     times = [event["time"] for event in documents["event"]]
     assert times[-1] - times[0] > 19 * 0.01
 
 
-def test_a_lost_beam_reads_zero_and_a_bad_amplifier_nan(run_engine):
+def test_a_lost_beam_reads_zero_and_a_bad_amplifier_nan(engine):
     faults = Faults(no_beam=(7140.0, 8000.0), nan=(7100.0, 7105.0))
-    documents = played(run_engine, scan(Beamline(dwell=0.0, faults=faults), FEO, quick=True))
+    documents = played(engine, scan(Beamline(dwell=0.0, faults=faults), FEO, quick=True))
     energy = column(documents, "mono-energy")
     lost = energy >= 7140
     for key in ("ic-i0", "ic-it", "ic-ir"):
@@ -206,7 +195,7 @@ def test_the_series_rises_in_oxidation_state_within_an_element():
     assert [sample.name for sample in SERIES if sample.role == "foil"] == ["Fe foil"]
 
 
-def test_mistakes_are_told_with_what_would_do(run_engine):
+def test_mistakes_are_told_with_what_would_do(engine):
     with pytest.raises(ConfigurationError, match="Fe, V, Mn"):
         series("Zr")
     with pytest.raises(ConfigurationError, match="dwell must be 0 or more"):
@@ -219,7 +208,7 @@ def test_mistakes_are_told_with_what_would_do(run_engine):
         scan_energies(FEO, start=-900.0, stop=-800.0)
     beamline = Beamline(dwell=0.0)
     with pytest.raises(FailedStatus, match="no sample 'MnO' is mounted"):
-        run_engine(bps.mv(beamline.wheel, "MnO"))
+        engine(bps.mv(beamline.wheel, "MnO"))
     misplaced = replace(FEO, name="far away")
     with pytest.raises(FailedStatus, match="outside the monochromator"):
-        run_engine(scan(beamline, misplaced, energies=[100.0, 200.0]))
+        engine(scan(beamline, misplaced, energies=[100.0, 200.0]))
