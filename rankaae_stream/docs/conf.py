@@ -4,16 +4,21 @@ Build from the top level; needs no network: ``sphinx-build -W -c rankaae_stream/
 """
 
 import html
+from collections.abc import Iterator
 from typing import Any
 
+import typer
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
 
+from rankaae_stream.commands.cli import app as runtime
 from rankaae_stream.resources import code_version
+from training.__main__ import app as training
 
 project = "rankaae-stream"
 release = code_version()
+copyright = f"2026, the rankaae-stream developers; built from {release}"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 include_patterns = [
@@ -34,12 +39,18 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # numpydoc sections name the types, with shapes and units
 default_role = "code"
+smartquotes = False  # they would turn the dashes of an option into one
 
 html_theme = "furo"
 html_title = "rankaae-stream"
 html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_additional_pages = {"index": "first_page.html"}
 templates_path = ["templates"]
+
+
+BAR = "\\|"
+"""A bar within a cell of a Markdown table."""
 
 
 class Mermaid(Directive):
@@ -59,7 +70,31 @@ def _add_mermaid(app: Sphinx, _page: str, _template: str, context: dict[str, Any
         app.add_js_file("mermaid.tiny.js")
 
 
+def _commands(name: str, command: Any) -> Iterator[str]:
+    """Yield a command's help as Markdown, then that of its subcommands."""
+    yield f"## {name}\n\n{html.escape(command.help or '')}\n"
+    hidden = ("help", "version", "install_completion", "show_completion")
+    options = [each for each in command.params if each.name not in hidden]
+    if options:
+        yield "| option | |\n|---|---|"
+    for each in options:
+        argument = each.param_type_name == "argument"
+        names = (each.metavar or each.name.upper()) if argument else ", ".join(each.opts)
+        text = html.escape(" ".join((each.help or "").split()))
+        default = f" (default {each.default})" if type(each.default) in (str, int, float) else ""
+        yield f"| `{names.replace('|', BAR)}` | {text.replace('|', BAR)}{default} |"
+    for sub, child in getattr(command, "commands", {}).items():
+        yield from ("", *_commands(f"{name} {sub}", child))
+
+
+def _add_commands(_: Sphinx, page: str, source: list[str]) -> None:
+    if page == "rankaae_stream/docs/commands":
+        for name, group in (("rankaae-stream", runtime), ("python -m training", training)):
+            source[0] += "\n" + "\n".join(_commands(name, typer.main.get_command(group))) + "\n"
+
+
 def setup(app: Sphinx) -> None:
-    """Register the diagrams."""
+    """Register the diagrams and the page of commands."""
     app.add_directive("mermaid", Mermaid)
+    app.connect("source-read", _add_commands)
     app.connect("html-page-context", _add_mermaid)
