@@ -3,6 +3,7 @@
 import ast
 import importlib
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ PAGES = (
     "training/data/README.md",
     *(f"rankaae_stream/docs/{name}.md" for name in ("answers", "files", "models", "past-scans")),
 )
+PACKAGES = ("rankaae_stream", "training")
 
 
 def without_code(text):
@@ -47,13 +49,30 @@ def test_every_dotted_name_of_a_guide_can_be_imported(root, page):
             assert hasattr(importlib.import_module(module), attribute), name
 
 
-@pytest.mark.parametrize("package", ["rankaae_stream", "training"])
-def test_every_room_is_in_the_guide_of_its_package(root, package):
+def imported(path):
+    """Top-level names of what a module, or all modules of a folder, import."""
+    files = path.rglob("*.py") if path.is_dir() else [path]
+    for node in (node for file in files for node in ast.walk(ast.parse(file.read_text("utf-8")))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.partition(".")[0]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_room_is_in_the_guide_of_its_package_with_the_libraries_it_imports(root, package):
     text = (root / package / "README.md").read_text(encoding="utf-8")
-    rooms = [path for path in (root / package).iterdir() if not path.name.startswith(("_", "."))]
-    named = [f"{path.name}/" if path.is_dir() else path.name for path in rooms]
-    named = [name for name in named if name.endswith(("/", ".py")) and name != "runs/"]
-    assert not [name for name in named if f"`{name}`" not in text]
+    named = {}
+    for names, cell in re.findall(r"^\| (`.*?) \| .*? \| (.*?) ?\|$", text, flags=re.MULTILINE):
+        named |= dict.fromkeys(re.findall("`(.*?)`", names), cell.replace("-", "_"))
+    for path in (root / package).iterdir():
+        name = f"{path.name}/" if path.is_dir() else path.name
+        if name.startswith((".", "__init__", "__pycache__", "_data", "docs", "runs")):
+            continue
+        if path.is_dir() or path.suffix == ".py":
+            assert f"`{name}`" in text or name == "__main__.py"
+            libraries = {*imported(path)} - {*sys.stdlib_module_names, "numpy", *PACKAGES}
+            assert not [library for library in libraries if library not in named[name]], name
 
 
 def test_every_flag_and_refusal_is_explained(root):
