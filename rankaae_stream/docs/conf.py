@@ -4,6 +4,7 @@ Build from the top level; needs no network: ``sphinx-build -W -c rankaae_stream/
 """
 
 import html
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,10 +37,10 @@ myst_enable_extensions = ["deflist"]
 myst_fence_as_directive = ["mermaid"]
 myst_heading_anchors = 3
 
+napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # numpydoc sections name the types, with shapes and units
 default_role = "code"
-smartquotes = False  # they would turn the dashes of an option into one
 
 html_theme = "furo"
 html_title = "rankaae-stream"
@@ -70,9 +71,14 @@ def _add_mermaid(app: Sphinx, _page: str, _template: str, context: dict[str, Any
         app.add_js_file("mermaid.tiny.js")
 
 
+def _plain(text: str | None) -> str:
+    """Return a help text as Markdown: nothing in it is markup, and options keep both dashes."""
+    return re.sub(r"(?<!\S)--[\w-]+", r"`\g<0>`", html.escape(text or "", quote=False))
+
+
 def _commands(name: str, command: Any) -> Iterator[str]:
     """Yield a command's help as Markdown, then that of its subcommands."""
-    yield f"## {name}\n\n{html.escape(command.help or '')}\n"
+    yield f"## {name}\n\n{_plain(command.help)}\n"
     hidden = ("help", "version", "install_completion", "show_completion")
     options = [each for each in command.params if each.name not in hidden]
     if options:
@@ -80,7 +86,7 @@ def _commands(name: str, command: Any) -> Iterator[str]:
     for each in options:
         argument = each.param_type_name == "argument"
         names = (each.metavar or each.name.upper()) if argument else ", ".join(each.opts)
-        text = html.escape(" ".join((each.help or "").split()))
+        text = " ".join(_plain(each.help).split())
         default = f" (default {each.default})" if type(each.default) in (str, int, float) else ""
         yield f"| `{names.replace('|', BAR)}` | {text.replace('|', BAR)}{default} |"
     for sub, child in getattr(command, "commands", {}).items():
@@ -93,8 +99,21 @@ def _add_commands(_: Sphinx, page: str, source: list[str]) -> None:
             source[0] += "\n" + "\n".join(_commands(name, typer.main.get_command(group))) + "\n"
 
 
+def _skip_field_numbers(*event: Any) -> bool | None:
+    """Leave out what Python says of a named tuple's fields: "Alias for field number 0"."""
+    return str(event[3].__doc__).startswith("Alias for field number") or None
+
+
+def _join_names(*event: Any) -> None:
+    """Keep together attributes that share a description, such as "low, high : float"."""
+    names = r"^:(ivar|vartype) \w+(, \w+)+:"
+    event[-1][:] = [re.sub(names, lambda m: m[0].replace(", ", ","), line) for line in event[-1]]
+
+
 def setup(app: Sphinx) -> None:
     """Register the diagrams and the page of commands."""
     app.add_directive("mermaid", Mermaid)
     app.connect("source-read", _add_commands)
+    app.connect("autodoc-skip-member", _skip_field_numbers)
+    app.connect("autodoc-process-docstring", _join_names, priority=900)  # after napoleon
     app.connect("html-page-context", _add_mermaid)
