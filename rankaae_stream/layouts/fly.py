@@ -19,12 +19,13 @@ from rankaae_stream.files.run_writer import Documents, RunWriter, write_rows
 from rankaae_stream.layouts.base import Document, Field, Reading, Scan
 from rankaae_stream.layouts.rehearsal import examples, names_played, passes, within
 from rankaae_stream.layouts.signals import (
-    first,
+    check_roles,
+    find_roles,
     levels_of,
     limits_of,
     match_all,
-    missing_fields,
     names_of,
+    no_stream,
 )
 from rankaae_stream.report import Flag
 from rankaae_stream.spectrum import Channel, Floats, Limits, absorption
@@ -141,8 +142,7 @@ class _FlyReader:
             silent = [name for name, item in self._stream.fields.items() if not item.announced]
             no_rows = f": no stream_datum announced rows of {', '.join(silent)}" if silent else ""
             return f"the run ended before its first point{no_rows}"
-        streams = ", ".join(self._streams) or "none"
-        return f"the run has no stream {self._layout.stream!r}; its streams: {streams}"
+        return no_stream(self._layout.stream, self._streams)
 
     def collect(self, *, last: bool) -> Sequence[Reading] | None:
         reading = self._read()
@@ -165,20 +165,11 @@ class _FlyReader:
 
     def _describe(self, doc: Document) -> _Stream:
         layout, keys = self._layout, doc["data_keys"]
-        roles: dict[str, tuple[str, ...]] = {}
-        for role in ("energy", "i0", "it", "ir", "pips"):
-            found = first(getattr(layout, role), keys)
-            if found is not None:
-                roles[role] = (found,)
+        roles = find_roles(layout.fields(), keys, ("energy", "i0", "it", "ir", "pips"))
         sums = match_all(layout.fluorescence, keys)
         if sums:
             roles["fluorescence"] = sums
-        absent = [(role, getattr(layout, role)) for role in ("energy", "i0") if role not in roles]
-        if not {"it", "fluorescence", "pips"} & set(roles):
-            answers = (*layout.it, *layout.fluorescence, *layout.pips)
-            absent.append(("it or fluorescence", answers))
-        if absent:
-            raise missing_fields(layout.stream, absent, keys)
+        check_roles(layout.stream, layout.fields(), roles, keys)
         stream = _Stream(float(doc["time"]), roles)
         for name in (name for names in roles.values() for name in names):
             shape = keys[name].get("shape") or [1]

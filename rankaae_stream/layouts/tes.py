@@ -15,10 +15,11 @@ from rankaae_stream.files.run_writer import Documents, RunWriter, array
 from rankaae_stream.layouts.base import Document, Field, Reading, Scan
 from rankaae_stream.layouts.rehearsal import names_played, within
 from rankaae_stream.layouts.signals import (
-    first,
+    check_roles,
+    find_roles,
     limits_of,
-    missing_fields,
     names_of,
+    no_stream,
     numbers,
 )
 from rankaae_stream.spectrum import Channel, Floats, Limits, absorption
@@ -119,11 +120,10 @@ class _TesReader:
     def missing(self) -> str:
         layout = self._layout
         if self._waiting:
-            return f"stream {layout.energy_stream!r} never said the scan's energies"
+            return f"stream {layout.energy_stream!r} holds no event with the scan's energies"
         if self._signals:
             return "the run ended before its first complete scan"
-        streams = ", ".join(self._streams) or "none"
-        return f"the run has no stream {layout.stream!r}; its streams: {streams}"
+        return no_stream(layout.stream, self._streams)
 
     def _describe(self, doc: Document) -> None:
         layout, stream, uid = self._layout, str(doc.get("name", "")), doc["uid"]
@@ -131,21 +131,13 @@ class _TesReader:
         # What is written to a file has no values in the events.
         keys = {key: value for key, value in doc["data_keys"].items() if "external" not in value}
         if stream == layout.energy_stream:
-            energy = first(layout.energy, keys)
-            if energy is None:
-                raise missing_fields(stream, [("energy", layout.energy)], keys)
-            self._axes[uid] = energy
+            found = find_roles(layout.fields(), keys, ("energy",))
+            check_roles(stream, layout.fields(), found, keys, ("energy",), ())
+            (self._axes[uid],) = found["energy"]
         elif stream == layout.stream:
-            roles = ("i0", "it", "ir", "fluorescence", "pips")
-            found = {role: first(getattr(layout, role), keys) for role in roles}
-            signals = {role: key for role, key in found.items() if key is not None}
-            answers = (*layout.it, *layout.fluorescence, *layout.pips)
-            absent = [("i0", layout.i0)] if "i0" not in signals else []
-            if not {"it", "fluorescence", "pips"} & set(signals):
-                absent.append(("it or fluorescence", answers))
-            if absent:
-                raise missing_fields(stream, absent, keys)
-            self._signals[uid] = signals
+            found = find_roles(layout.fields(), keys, ("i0", "it", "ir", "fluorescence", "pips"))
+            check_roles(stream, layout.fields(), found, keys, ("i0",))
+            self._signals[uid] = {role: key for role, (key,) in found.items()}
 
     def _take(self, scans: Iterator[Reading] | tuple[()]) -> Reading | None:
         """Scans for which the energies are known, one after the other in time."""
