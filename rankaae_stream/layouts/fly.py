@@ -1,9 +1,9 @@
-"""Fly scans of ophyd-async: the points are in HDF5 files, announced while they are written.
+"""Read fly scans of ophyd-async, whose points are in HDF5 files that grow.
 
 The documents carry no values. A ``stream_resource`` names the file and data set
-of each field, and every ``stream_datum`` says how many more of its rows there are.
+of each field, and every ``stream_datum`` announces more of its rows.
 A row is read when all fields have it; sweeps may follow each other in one stream.
-What is not in the file when the run ends is waited for.
+Rows that are not in the file when the run ends are waited for.
 """
 
 from collections.abc import Mapping, Sequence
@@ -93,7 +93,7 @@ class FlyLayout:
 
 @dataclass(slots=True)
 class _Field:
-    """One field's file, and how many of its rows are announced; `rows` belong to an event."""
+    """One field's file, and how many of its rows are announced: `rows` for each event."""
 
     rows: int
     path: Path = Path()
@@ -132,7 +132,7 @@ class _FlyReader:
         return self._read()
 
     def used(self) -> dict[str, str]:
-        """See `layouts.base.NamingReader`."""
+        """Return where each role was found; see `layouts.base.NamingReader`."""
         return names_of(self._layout.stream, self._stream.roles) if self._stream else {}
 
     def missing(self) -> str:
@@ -157,7 +157,7 @@ class _FlyReader:
         return self._kept
 
     def _truncated(self, problem: Refusal) -> Reading:
-        """No more points, and what there is to say of those before."""
+        """Return a reading without points that flags those before as incomplete."""
         flag = Flag("truncated_file", "warning", None, "", problem.message)
         channels: tuple[Channel, ...] = ("transmission", "fluorescence", "pips")
         time = self._stream.time if self._stream is not None else 0.0
@@ -212,7 +212,7 @@ class _FlyReader:
             raise Refused(refused.name, f"{name}: {refused.message}") from refused
 
     def _read(self) -> Reading | None:
-        """The rows that have come since the last time, of all fields."""
+        """Return the rows, of all fields, that have come since the last call."""
         stream = self._stream
         if stream is None or not stream.fields:
             return None
@@ -227,7 +227,7 @@ class _FlyReader:
                 message = f"{name}: {item.path}: {refused.message}"
                 if refused.name == "outside_roots":
                     raise Refused(refused.name, message) from refused
-                # A file may come after its announcement; the next look tries again.
+                # A file may come after its announcement; the next call tries again.
                 self._problem = Refusal(refused.name, message)
                 return None
         count = min(column.size for column in columns.values())

@@ -38,13 +38,13 @@ class StepLayout:
     stream : str
         Event stream that holds the scan; others, such as a baseline, are not read.
     energy, i0, it, ir : sequence of str
-        Monochromator energy in eV, or in keV where the run says so, and the ion
+        Monochromator energy in eV, or in keV where the data key's units are keV, and the ion
         chambers before the sample, after it, and after the reference foil. Where
         no `energy` is present the scan's own first dimension is taken
         (``hints.dimensions``), unless its unit is no energy.
     fluorescence : sequence of str, or sequence of those
         Detector fields whose sum is the fluorescence signal: all names must be
-        there; a pattern (``xs_channel*_roi01``) stands for all that fit. Of
+        there; a pattern (``xs_channel*_roi01``) means all that fit. Of
         several such lists the first that a run has is used.
     fluorescence_from : sequence of str
         Dotted keys of the start document that list those fields, before

@@ -1,6 +1,6 @@
-"""Fly scans that arrive whole: one event a complete scan, its energies in another stream.
+"""Read fly scans that arrive whole: one event a complete scan, energies in another stream.
 
-So TES emits them: the stream of the energies comes first and holds one event for
+TES emits them so: the stream of the energies comes first and holds one event for
 all scans of the run.
 """
 
@@ -109,7 +109,7 @@ class _TesReader:
         return None
 
     def used(self) -> dict[str, str]:
-        """See `layouts.base.NamingReader`."""
+        """Return where each role was found; see `layouts.base.NamingReader`."""
         layout, found = self._layout, dict[str, str]()
         for energy in self._axes.values():
             found.update(names_of(layout.energy_stream, {"energy": (energy,)}))
@@ -140,7 +140,7 @@ class _TesReader:
             self._signals[uid] = {role: key for role, (key,) in found.items()}
 
     def _take(self, scans: Iterator[Reading] | tuple[()]) -> Reading | None:
-        """Scans for which the energies are known, one after the other in time."""
+        """Join scans in time order once their energies are known; None until then."""
         self._waiting.extend(scans)
         if self._axis is None or not self._waiting:
             return None
@@ -173,7 +173,7 @@ class _TesReader:
 def _scan(
     signals: Mapping[str, str], data: Mapping[str, Any], time: float, limits: Mapping[str, Limits]
 ) -> Reading:
-    """One scan's absorption, its energies still unknown.
+    """Return one scan's mu, its energies still unknown.
 
     A scan that was ended early has fewer pixels in some column than in another;
     they all belong to its beginning.
@@ -188,13 +188,13 @@ def _scan(
 
 
 def _pixels(values: Floats) -> Floats:
-    """Values of each pixel, (pixels, channels)."""
+    """Return the values of each pixel, (pixels, channels)."""
     array = np.atleast_1d(values)
     return array.reshape(array.shape[0], -1)
 
 
 def _rows(name: str, doc: Document) -> Iterator[tuple[Mapping[str, Any], float]]:
-    """Data and time of each event in a document."""
+    """Yield data and time of each event in a document."""
     if name == "event":
         yield doc["data"], float(doc["time"])
         return
