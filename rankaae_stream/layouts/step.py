@@ -120,8 +120,7 @@ class StepLayout:
         }
         keys = {name: {**key, "object_name": "x"} for name, key in keys.items()}
         run.stream(self.stream, keys, {"x": device})
-        for i in range(order.size):
-            run.event(self.stream, {name: float(column[i]) for name, column in columns.items()})
+        run.events(self.stream, columns)
         run.stop()
         return run.documents
 
