@@ -1,8 +1,8 @@
-"""Athena project files (``.prj``): groups of mu(E) as Demeter and larch write them.
+"""Read Athena project files (``.prj``): groups of mu(E) as Demeter and larch write them.
 
-A project is text, usually gzipped: either assignments in Perl's syntax, a
-record a group, or one JSON object. It is data here and nothing of it is
-evaluated. Format: B. Ravel, Demeter's documentation, and larch's writer.
+A project is text, usually gzipped: either assignments in Perl's syntax, one record for
+each group, or one JSON object. Nothing in it is evaluated. Format: B. Ravel, Demeter's
+documentation, and larch's writer.
 """
 
 import json
@@ -25,7 +25,7 @@ _WORD = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"|([^\s,()]+)")
 
 
 def is_athena(content: bytes) -> bool:
-    """Whether a file's content is an Athena project."""
+    """Return whether a file's content is an Athena project."""
     head = _text(content, 4096)[:2000] if content.startswith(_GZIP) else _decoded(content[:2000])
     return "Athena project file" in head
 
@@ -41,13 +41,12 @@ def read_athena(content: bytes) -> tuple[Measured, ...]:
     Returns
     -------
     tuple of Measured
-        In the project's order, each with its label.
+        One for each group, in the project's order, with its label.
 
     Raises
     ------
     Refused
-        ``file`` when the compressed part is damaged or cut short, or there is no
-        group in it.
+        ``file`` when the project is damaged, cut short, too large, or holds no group.
     """
     text = _text(content, MAX_BYTES) if content.startswith(_GZIP) else _decoded(content)
     records = _json_records(text) if text.lstrip().startswith("{") else _perl_records(text)
@@ -58,7 +57,7 @@ def read_athena(content: bytes) -> tuple[Measured, ...]:
 
 
 def _text(content: bytes, limit: int) -> str:
-    """Unpack up to `limit` bytes; a small file can unpack to any size."""
+    """Unpack at most `limit` bytes: a small file can unpack to any size."""
     unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
         found = unpack.decompress(content, limit)
@@ -77,7 +76,7 @@ def _decoded(content: bytes) -> str:
 
 
 def _perl_records(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Records of assignments; each begins with ``$old_group`` and ends with ``[record]``."""
+    """Yield label and record of each group, from ``$old_group`` to ``[record]``."""
     record: dict[str, Any] = {}
     for line in text.splitlines():
         found = _ASSIGNMENT.match(line)
@@ -88,7 +87,6 @@ def _perl_records(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield _labelled(record)
             record = {}
     if record.get("x"):
-        # A project cut short ends inside a record: what was begun is no group.
         raise Refused("file", "the project is cut short inside a group")
 
 
@@ -107,17 +105,15 @@ def _json_records(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, record in project.items():
         if not name.startswith("_") and isinstance(record, dict) and record.get("x"):
             args = record.get("args")
-            settings = {
-                str(key): str(value)
-                for key, value in (args.items() if isinstance(args, dict) else ())
-            }
+            pairs = args.items() if isinstance(args, dict) else ()
+            settings = {str(key): str(value) for key, value in pairs}
             yield settings.get("label") or name, {**record, "args": settings}
 
 
 def _measured(label: str, record: dict[str, Any]) -> Measured:
     energy, mu = _numbers(label, record["x"]), _numbers(label, record.get("y") or [])
     if energy.size != mu.size:
-        raise Refused("file", f"group {label!r} has {energy.size} energies and {mu.size} values")
+        raise Refused("file", f"group {label!r} has {energy.size} energies but {mu.size} values")
     settings = record["args"]
     return Measured(
         energy=energy,
@@ -132,7 +128,7 @@ def _numbers(label: str, words: list[Any]) -> Floats:
     try:
         return np.array(words, dtype=float).ravel()
     except (ValueError, TypeError) as error:
-        raise Refused("file", f"group {label!r} holds values that are no numbers") from error
+        raise Refused("file", f"group {label!r} holds values that are not numbers") from error
 
 
 def _unescaped(word: str) -> str:

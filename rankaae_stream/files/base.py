@@ -1,4 +1,4 @@
-"""What every reader returns: the spectra of a file, as measured."""
+"""Define what every reader of spectra returns, and read a file's bytes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from rankaae_stream.spectrum import Channel, Floats
 __all__ = ["MAX_BYTES", "Measured", "read_bounded"]
 
 MAX_BYTES = 128 * 1024 * 1024
-"""A million rows of ten columns; a larger file is something else."""
+"""Largest file that is read: a million rows of ten columns."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,16 +19,16 @@ class Measured:
     Attributes
     ----------
     energy, mu : (n,) arrays
-        eV and absorption, in the file's order, not yet sorted or checked.
+        Energy in eV and absorption, in the file's order, not yet sorted or checked.
     reference : (n,) array or None
-        Absorption of the foil channel.
+        Absorption of the reference foil.
     element, shell : str or None
         As the file states them.
     label : str
-        Name of the group in a file that holds several, else empty.
+        Name of the group where a file holds several, else empty.
     channel : {"transmission", "fluorescence"}
     notes : tuple of str
-        What was guessed or converted, a sentence each.
+        One sentence for each thing that was guessed or converted.
     """
 
     energy: Floats
@@ -42,7 +42,7 @@ class Measured:
 
 
 def read_bounded(path: Path) -> bytes:
-    """Content of a file.
+    """Read the bytes of a file.
 
     Raises
     ------
@@ -53,9 +53,11 @@ def read_bounded(path: Path) -> bytes:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise Refused("file", f"cannot be read: {error.strerror}") from error
+        raise Refused("file", f"the file cannot be read: {error.strerror}") from error
     if not content.strip():
         raise Refused("file", "the file is empty")
     if len(content) > MAX_BYTES:
-        raise Refused("file", f"more than {MAX_BYTES // 1024**2} MiB; a spectrum is smaller")
+        raise Refused(
+            "file", f"the file is larger than {MAX_BYTES // 1024**2} MiB, which no spectrum is"
+        )
     return content

@@ -1,7 +1,7 @@
-"""Plain columns: numbers in a text file, with whatever header it has.
+"""Read plain columns of numbers from a text file with any header.
 
-What can be known from the header is taken from it, what has to be guessed is
-said in a note, and what cannot even be guessed is refused with what to give.
+The roles of the columns come from the header where it names them. What has to be guessed
+is stated in a note; what cannot be guessed is refused, with the option to give.
 """
 
 import re
@@ -16,8 +16,8 @@ from rankaae_stream.spectrum import K_EDGES, Floats, absorption
 __all__ = ["ROLES", "read_columns"]
 
 ROLES = ("energy", "mu", "i0", "it", "iff", "ir")
-"""What a column can be: energy, absorption, or the currents before and behind
-the sample, of fluorescence, and behind the foil."""
+"""Roles of columns: energy, absorption, and the signals before the sample (i0), behind it
+(it), of fluorescence (iff) and behind the reference foil (ir)."""
 
 _NAMES = {
     "energy": r"e|en|ev|kev|energy.*|.*energy|e\(.*\)|mono.*",
@@ -28,7 +28,7 @@ _NAMES = {
     "ir": r"ir|i2|irefer?\w*|ref\w*",
 }
 _EV = (min(K_EDGES.values()) - 500.0, max(K_EDGES.values()) + 1500.0)
-"""Energies a scan of one of our edges can have, eV."""
+"""Lowest and highest energy that a scan of one of our edges can have, eV."""
 
 
 def read_columns(content: bytes, choice: Mapping[str, str] | None = None) -> tuple[Measured, ...]:
@@ -49,7 +49,7 @@ def read_columns(content: bytes, choice: Mapping[str, str] | None = None) -> tup
     Raises
     ------
     Refused
-        ``file`` when there is no table, or no way to tell energy and absorption.
+        ``file`` when there is no table, or its energy or absorption cannot be found.
     """
     names, table, notes = _table(content)
     roles = _chosen(choice, names, table.shape[1]) if choice else {}
@@ -70,7 +70,7 @@ def read_columns(content: bytes, choice: Mapping[str, str] | None = None) -> tup
 
 
 def _table(content: bytes) -> tuple[list[str], Floats, list[str]]:
-    """Column names (empty where there are none), table (n, c), notes."""
+    """Return the column names (empty where there are none), the table (n, c), and notes."""
     if b"\0" in content[:4096]:
         raise Refused("file", "the file is binary, not columns of numbers")
     text = content.decode("utf-8", errors="replace")
@@ -96,14 +96,17 @@ def _table(content: bytes) -> tuple[list[str], Floats, list[str]]:
         if rows and len(row) != len(rows[0]):
             raise Refused(
                 "file",
-                f"line {number} has {len(row)} columns, those before have {len(rows[0])}",
+                f"line {number} has {len(row)} columns, the lines before have {len(rows[0])}",
             )
         rows.append(row)
     if not rows or len(rows[0]) < 2:
         found = f"{len(rows)} rows of {len(rows[0])} column" if rows else "no line of numbers"
-        raise Refused("file", f"{found}; a spectrum needs energy and absorption side by side")
+        raise Refused("file", f"{found}; a spectrum needs a column of energy and one of absorption")
     if skipped > 0.02 * len(rows):
-        raise Refused("file", f"{skipped} of {len(rows) + skipped} lines are not numbers")
+        raise Refused(
+            "file",
+            f"{skipped} of {len(rows) + skipped} lines are not numbers; up to 2% are skipped",
+        )
     notes = [f"{skipped} lines that are not numbers were left out"] if skipped else []
     if decimal_comma:
         notes.append("commas were read as decimal points")
@@ -117,7 +120,7 @@ def _words(line: str, decimal_comma: bool) -> list[str]:
 
 
 def _header_names(head: list[str], width: int) -> list[str]:
-    """Names from the last header line that has one for each column."""
+    """Return the names in the last header line that has one for each column, else none."""
     for line in reversed(head):
         words = [word for word in re.split(r"[\s,;]+", line.strip().lstrip("#%!*").strip()) if word]
         if len(words) == width and not any(
@@ -131,14 +134,14 @@ def _chosen(choice: Mapping[str, str], names: list[str], width: int) -> dict[str
     roles: dict[str, int] = {}
     for role, wanted in choice.items():
         if role not in ROLES:
-            raise Refused("file", f"no role {role!r} for a column; there are {', '.join(ROLES)}")
+            raise Refused("file", f"no role {role!r} for a column; roles: {', '.join(ROLES)}")
         if wanted.isdigit() and 0 < int(wanted) <= width:
             roles[role] = int(wanted) - 1
         elif wanted.lower() in names:
             roles[role] = names.index(wanted.lower())
         else:
             raise Refused(
-                "file", f"no column {wanted!r} for {role} among {width} ({_listed(names)})"
+                "file", f"no column {wanted!r} for {role}; {width} columns: {_listed(names)}"
             )
     return roles
 
@@ -147,7 +150,7 @@ def _guess_energy(names: list[str], notes: list[str]) -> int:
     found = _named("energy", names)
     if found is None:
         found = 0
-        notes.append("the first column was taken for the energy")
+        notes.append("the first column was read as the energy")
     return found
 
 
@@ -162,16 +165,16 @@ def _guess_absorption(
                 if column is not None:
                     roles.setdefault(role, column)
             used = ", ".join(names[roles[role]] for role in wanted)
-            notes.append(f"absorption was formed from {used}, by the header")
+            notes.append(f"the absorption was calculated from {used}, as the header names them")
             return
     if width == 2:
         roles["mu"] = 1 if roles["energy"] == 0 else 0
-        notes.append(f"column {roles['mu'] + 1} was taken for the absorption")
+        notes.append(f"column {roles['mu'] + 1} was read as the absorption")
         return
     raise Refused(
         "file",
         f"which of the {width} columns ({_listed(names)}) is the absorption? "
-        "say it with --columns energy=...,mu=... or i0=...,it=...",
+        "give --columns energy=...,mu=... or energy=...,i0=...,it=...",
     )
 
 
@@ -180,18 +183,18 @@ def _named(role: str, names: list[str]) -> int | None:
 
 
 def _in_ev(energy: Floats) -> tuple[Floats, list[str]]:
-    """Energies in eV, with a note where they were in keV."""
+    """Return the energies in eV, with a note where they were in keV."""
     finite = energy[np.isfinite(energy)]
     if not finite.size:
         raise Refused("file", "the energy column holds no number")
     low, high = float(finite.min()), float(finite.max())
     if _EV[0] / 1000 <= low and high <= _EV[1] / 1000:
-        return energy * 1000.0, [f"energies of {low:g}-{high:g} were taken for keV"]
+        return energy * 1000.0, [f"energies of {low:g}-{high:g} were read as keV"]
     if low > 5.0 and high < 80.0:
         raise Refused(
             "file",
-            f"the energy column runs {low:g}-{high:g}, which looks like the monochromator's angle "
-            "in degrees; convert it to eV with the crystal's d-spacing",
+            f"the energy column runs from {low:g} to {high:g}, which looks like the angle of the "
+            "monochromator in degrees; convert it to eV with the crystal's d-spacing",
         )
     return energy, []
 

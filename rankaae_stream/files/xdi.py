@@ -1,9 +1,8 @@
-"""XDI files: ASCII columns under a header of ``# Namespace.tag: value`` lines.
+"""Read XDI files: ASCII columns under a header of ``# Namespace.tag: value`` lines.
 
-Reads the published standard (B. Ravel and M. Newville, J. Phys.: Conf. Ser.
-712, 012148 (2016)) and the older dialects of the public XAS library, whose
-columns are documented as ``energy eV || PV`` and whose headers end without
-``///``.
+The published standard (B. Ravel and M. Newville, J. Phys.: Conf. Ser. 712, 012148 (2016))
+is read, and the older dialects of the public XAS library, whose columns are documented as
+``energy eV || PV`` and whose headers end without ``///``.
 """
 
 import re
@@ -25,30 +24,30 @@ WRITTEN = ("mutrans", "xmu", "mu", "norm")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Xdi:
-    """Columns by lower-case name, each (n,), in file order, and the header fields."""
+    """The columns of a file by lower-case name, each (n,), and the fields of its header."""
 
     columns: Mapping[str, Floats]
     fields: Mapping[str, str]
 
     def energy(self) -> Floats:
-        """Energy column, eV, (n,).
+        """Return the energies, eV, (n,).
 
         Raises
         ------
         Refused
-            ``file`` when there is none.
+            ``file`` when there is no such column.
         """
         if "energy" not in self.columns:
-            raise Refused("file", f"no energy column among {', '.join(self.columns) or 'none'}")
+            raise Refused("file", f"no column named energy among {', '.join(self.columns)}")
         return self.columns["energy"]
 
     def mu(self) -> Floats:
-        """Absorption of the sample, (n,): as written, else ln(i0/itrans), else ifluor/i0.
+        """Return the sample's absorption, (n,): as written, else ln(i0/itrans), else ifluor/i0.
 
         Raises
         ------
         Refused
-            ``file`` when no such columns are there.
+            ``file`` when there are no such columns.
         """
         formed = self._formed()
         written = [self.columns.get(name) for name in WRITTEN]
@@ -63,12 +62,12 @@ class Xdi:
         raise Refused("file", f"no absorption among the columns {', '.join(self.columns)}")
 
     def reference(self) -> Floats | None:
-        """Absorption of the reference channel, (n,), or None where there is none."""
+        """Return the absorption of the reference foil, (n,), or None where there is none."""
         written = self.columns.get("murefer")
         return written if written is not None else self._formed().get("reference")
 
     def measured(self) -> Measured:
-        """The file's spectrum.
+        """Return the file's spectrum.
 
         Raises
         ------
@@ -103,12 +102,12 @@ def read_xdi(path: Path) -> Xdi:
 
 
 def is_xdi(content: bytes) -> bool:
-    """Whether a file's content calls itself XDI."""
+    """Return whether a file's content begins as XDI."""
     return bool(re.match(rb"#\s*XDI/", content))
 
 
 def parse_xdi(content: bytes) -> Xdi:
-    """Read the content of an XDI file; see `read_xdi`."""
+    """Read the bytes of an XDI file; see `read_xdi`."""
     text = content.decode("utf-8", errors="replace")
     header = [line[1:].strip() for line in text.splitlines() if line.startswith("#")]
     rows = [line.split() for line in text.splitlines() if line.strip() and line[0] not in "#\0"]
@@ -128,7 +127,7 @@ def parse_xdi(content: bytes) -> Xdi:
 
 
 def _names(fields: Mapping[str, str], header: list[str], width: int) -> list[str]:
-    """Column names from ``Column.N`` fields, else from the last header line."""
+    """Return the columns' names from ``Column.N`` fields, else from the last header line."""
     last = header[-1].split() if header else []
     fallback = last if len(last) == width else [f"column{i + 1}" for i in range(width)]
     named = [fields.get(f"column.{i + 1}", "").split() for i in range(width)]

@@ -82,7 +82,7 @@ def test_a_file_that_is_something_else_is_refused(xdi, text, says):
 
 
 def test_what_is_missing_is_named(xdi):
-    with pytest.raises(Refused, match="no energy column among a, b"):
+    with pytest.raises(Refused, match="no column named energy among a, b"):
         xdi("# Column.1: a\n# Column.2: b\n1 2\n").energy()
     with pytest.raises(Refused, match="no absorption among the columns energy, b"):
         xdi("# Column.1: energy\n# Column.2: b\n1 2\n").mu()
