@@ -6,6 +6,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,9 +15,10 @@ from numpy.typing import ArrayLike
 
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.documents.sweeps import to_spectrum
-from rankaae_stream.errors import ConfigurationError, Refused
+from rankaae_stream.errors import ConfigurationError, Refusal, Refused
 from rankaae_stream.files.base import Measured
-from rankaae_stream.files.read import read_file
+from rankaae_stream.files.read import looks_like_data, read_file
+from rankaae_stream.layouts.rebin import FRAGMENT, turning_points
 from rankaae_stream.loading import default_analysis
 from rankaae_stream.report import Report
 from rankaae_stream.spectrum import Channel, Floats, edge_of
@@ -26,7 +28,14 @@ __all__ = ["Answer", "find_files", "infer", "infer_file", "infer_series", "read_
 SUFFIXES = frozenset(
     {".xdi", ".xd", ".prj", ".dat", ".txt", ".csv", ".xmu", ".nor", ".asc", ".tsv"}
 )
-"""Files taken from a folder; a file that is named is read whatever its ending."""
+"""Files taken from a folder whatever they hold; of the others those that look like data."""
+NO_STEP = 0.01
+"""A channel whose signal rises by less than this share of itself has no edge, where another has."""
+_OTHER_KINDS = {
+    "chi": "is chi over k or R, not mu over energy",
+    "difference": "is a difference of two spectra, not mu(E)",
+    "herfd": "is a HERFD spectrum by its name or header, and no model here is trained for HERFD",
+}
 
 
 class Answer(NamedTuple):
@@ -129,16 +138,16 @@ def infer_file(
     foil: Measured | None = None,
     analysis: Analysis | None = None,
 ) -> list[Answer]:
-    """Every spectrum of a file: XDI, Athena project, or columns.
+    """Answer every spectrum of a file: each scan, each sweep of it, each channel that has an edge.
 
     Parameters
     ----------
     path : Path or str
-        ``project.prj::group`` names one group.
+        ``project.prj::group`` names one group, or one scan of another file.
     element, shell : str, optional
         Stand above what the file says.
     columns : mapping, optional
-        Role to column name or number, see `files.columns.read_columns`.
+        Role to column names or numbers, see `files.channels.measure`.
     foil : Measured, optional
         A metal foil of the same session, see `read_foil`; it stands above a
         reference channel of the file's own.
@@ -153,29 +162,85 @@ def infer_file(
     name, _, group = text.partition("::")
     analysis = analysis or default_analysis()
     try:
-        spectra = _select(read_file(Path(name), columns), group)
+        spectra = _spectra(name, columns, group)
     except Refused as refused:
         report = analysis.refuse(
             refused.refusal, np.empty(0), element=element, shell=shell or "K", source=text
         )
         return [Answer(report, (), None)]
     answers: list[Answer] = []
-    for one in spectra:
-        source = f"{name}::{one.label}" if one.label else name
-        stated = Measured(
-            one.energy,
-            one.mu,
-            one.reference,
-            element or one.element,
-            shell or one.shell,
-            channel=one.channel,
-        )
-        answers.append(Answer(_process(analysis, stated, source, foil), one.notes, stated))
+    for _, scan in groupby(spectra, key=lambda found: found.label):
+        channels: list[Answer] = []
+        for found in scan:
+            stated = replace(found, element=element or found.element, shell=shell or found.shell)
+            source = f"{name}::{found.label}" if found.label else name
+            channels.append(_answer(analysis, stated, source, foil, name))
+        answers += _with_edges(channels)
     return answers
 
 
-def read_foil(path: Path, element: str | None = None) -> Measured:
+def _answer(
+    analysis: Analysis, measured: Measured, source: str, foil: Measured | None, name: str
+) -> Answer:
+    """Answer one spectrum, or say that it is of another kind."""
+    kind = "herfd" if "herfd" in Path(name).name.lower() else measured.kind
+    if kind != "xas" and not _trained_for(analysis, measured, kind):
+        refusal = Refusal("not_xas", f"{measured.label or 'the file'} {_OTHER_KINDS[kind]}")
+        report = analysis.refuse(
+            refusal,
+            measured.energy,
+            element=measured.element,
+            shell=measured.shell or "K",
+            channel=measured.channel,
+            source=source,
+        )
+    else:
+        report = _process(analysis, measured, source, foil)
+    return Answer(report, measured.notes, measured)
+
+
+def _trained_for(analysis: Analysis, measured: Measured, kind: str) -> bool:
+    try:
+        model = analysis.models.get(str(edge_of(measured.element, measured.energy)))
+    except Refused:
+        return False
+    return model is not None and kind in model.card.trained_for
+
+
+def _with_edges(channels: list[Answer]) -> list[Answer]:
+    """Leave out the channels of a scan that have no edge where another one has.
+
+    The idle chamber behind a sample measured in fluorescence is such a channel.
+    """
+    kept = [answer for answer in channels if _has_edge(answer)]
+    if not kept or len(kept) == len(channels):
+        return channels
+    left_out = [
+        f"{' and '.join(answer.measured.columns)} ({answer.report.channel}) show no edge and were "
+        "not used"
+        for answer in channels
+        if answer not in kept and answer.measured is not None
+    ]
+    return [answer._replace(notes=(*answer.notes, *left_out)) for answer in kept]
+
+
+def _has_edge(answer: Answer) -> bool:
+    report, measured = answer.report, answer.measured
+    if measured is None or report.refusal is not None:
+        return report.refusal is not None and report.refusal.name not in ("no_edge", "bad_signal")
+    level = float(np.nanmedian(np.abs(measured.mu))) if report.channel != "transmission" else 1.0
+    return report.edge_step is None or report.edge_step > NO_STEP * level
+
+
+def read_foil(path: Path | str, element: str | None = None) -> Measured:
     """Read a metal foil that calibrates the axis of other files.
+
+    Parameters
+    ----------
+    path : Path or str
+        ``project.prj::group`` names one group.
+    element : str, optional
+        Of the foil; else what the file says, or its energies.
 
     Raises
     ------
@@ -183,8 +248,9 @@ def read_foil(path: Path, element: str | None = None) -> Measured:
         When it cannot be read or is not the metal's foil: with it every answer
         would be wrong.
     """
+    name, _, group = str(path).partition("::")
     try:
-        (foil, *_) = read_file(path)
+        foil = _spectra(name, None, group)[0]
         edge = edge_of(element or foil.element, foil.energy, foil.shell or "K")
         spectrum, _ = to_spectrum(foil.energy, foil.mu, edge, "reference")
         default_analysis().foil_shift(spectrum)
@@ -197,13 +263,23 @@ def read_foil(path: Path, element: str | None = None) -> Measured:
     return foil
 
 
-def find_files(names: Sequence[str]) -> Iterator[str]:
-    """Files, folders and patterns to files; what does not exist is passed on to be refused."""
+def find_files(names: Sequence[str], left_out: list[str] | None = None) -> Iterator[str]:
+    """Yield the files that names, folders and patterns stand for.
+
+    What does not exist is passed on to be refused. Of a folder every file is taken that looks
+    like data, whatever its ending; the others are appended to `left_out`.
+    """
     for name in names:
         path = Path(name)
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-            yield from (str(p) for p in found)
+            for found in sorted(path.rglob("*")):
+                hidden = any(part.startswith(".") for part in found.relative_to(path).parts)
+                if hidden or not found.is_file():
+                    continue
+                if found.suffix.lower() in SUFFIXES or looks_like_data(found):
+                    yield str(found)
+                elif left_out is not None:
+                    left_out.append(str(found))
         elif any(mark in name for mark in "*?[") and not path.exists():
             parent = Path(path.anchor) if path.is_absolute() else Path()
             pattern = str(path.relative_to(path.anchor)) if path.is_absolute() else name
@@ -220,7 +296,8 @@ def _process(
     if foil is not None:
         reference = foil.energy, foil.mu
     elif measured.reference is not None:
-        reference = measured.energy, measured.reference
+        own = measured.reference_energy
+        reference = measured.energy if own is None else own, measured.reference
     return analysis.process_columns(
         measured.energy,
         measured.mu,
@@ -233,14 +310,66 @@ def _process(
     )
 
 
-def _select(spectra: tuple[Measured, ...], group: str) -> tuple[Measured, ...]:
+def _spectra(name: str, columns: Mapping[str, str] | None, group: str) -> list[Measured]:
+    """Read the spectra of a file, split at the turning points of the motion.
+
+    `group` selects those of one label; without it references of other groups are left out.
+    """
+    found = [sweep for spectrum in read_file(Path(name), columns) for sweep in _sweeps(spectrum)]
     if not group:
-        return spectra
-    found = tuple(one for one in spectra if one.label == group)
-    if not found:
-        known = ", ".join(one.label for one in spectra if one.label) or "none"
+        return [one for one in found if one.channel != "reference"] or found
+    chosen = [one for one in found if one.label.strip() == group.strip()]
+    if not chosen:
+        known = ", ".join(dict.fromkeys(one.label for one in found if one.label)) or "none"
         raise Refused("file", f"no group {group!r}; groups: {known}")
-    return found
+    return chosen
+
+
+def _sweeps(measured: Measured) -> list[Measured]:
+    """Split a scan as a live run is: motion back by more than a few eV is another sweep.
+
+    Pieces of a few points are left out with a note. Rows in no order, each energy once, are
+    one spectrum that somebody has shuffled.
+    """
+    finite = np.flatnonzero(np.isfinite(measured.energy))
+    energy = measured.energy[finite]
+    if measured.kind != "xas" or energy.size < 2:
+        return [measured]
+    pieces = turning_points(energy)
+    whole = [piece for piece in pieces if piece.stop - piece.start >= FRAGMENT]
+    if len(pieces) == 1 or not whole:
+        return [measured]
+    if 2 * len(whole) < len(pieces) and len(pieces) >= 4:
+        if np.unique(energy).size == energy.size:
+            note = f"the energy reverses {len(pieces) - 1} times; the rows were sorted"
+            return [replace(measured, notes=(*measured.notes, note))]
+        raise Refused(
+            "energy_order",
+            f"the energy reverses {len(pieces) - 1} times in {energy.size} points; "
+            "a scan must move one way at a time",
+        )
+    short = energy.size - sum(piece.stop - piece.start for piece in whole)
+    notes = (f"{short} points in pieces of a few were left out",) if short else ()
+    sweeps: list[Measured] = []
+    for number, piece in enumerate(whole, 1):
+        rows = finite[piece]
+        foil = measured.reference
+        if foil is not None and measured.reference_energy is None:
+            foil = foil[rows]
+        label = measured.label
+        if len(whole) > 1:
+            label = f"{label}.{number}" if label else str(number)
+        sweeps.append(
+            replace(
+                measured,
+                energy=measured.energy[rows],
+                mu=measured.mu[rows],
+                reference=foil,
+                label=label,
+                notes=(*measured.notes, *notes),
+            )
+        )
+    return sweeps
 
 
 def _column(values: ArrayLike, name: str) -> Floats:

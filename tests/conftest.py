@@ -169,11 +169,11 @@ def documents():
 def measured():
     """A measured spectrum of ``profiles/spectra`` as (energy, mu)."""
     from rankaae_stream import resources
-    from rankaae_stream.files.xdi import read_xdi
+    from rankaae_stream.files.read import read_spectrum
 
     def read(file):
-        spectrum = read_xdi(resources.folder("profiles/spectra") / file)
-        return spectrum.energy(), spectrum.mu()
+        spectrum = read_spectrum(resources.folder("profiles/spectra") / file)
+        return spectrum.energy, spectrum.mu
 
     return read
 
@@ -224,11 +224,11 @@ def pipeline(open_pipeline):
 @pytest.fixture(scope="session")
 def chromate(root):
     """K2CrO4, whose pre-edge peak is sharp, with its file's own foil; for a simulated beam."""
-    from rankaae_stream.files.xdi import read_xdi
+    from rankaae_stream.files.read import read_spectrum
     from rankaae_stream.simulate.samples import Curves
 
-    xdi = read_xdi(root / "training/data/standards/Cr/k2cro4_rt_001.xdi")
-    energy, mu, foil = xdi.energy(), xdi.mu(), xdi.reference()
+    xdi = read_spectrum(root / "training/data/standards/Cr/k2cro4_rt_001.xdi")
+    energy, mu, foil = xdi.energy, xdi.mu, xdi.reference
     step = mu[np.searchsorted(energy, 6050)] - mu[np.searchsorted(energy, 5980)]
     return Curves(energy, (mu - mu.min()) / step + 0.4, energy, foil - foil.min() + 0.4)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rankaae_stream.errors import Refused
-from rankaae_stream.files.xdi import read_xdi
+from rankaae_stream.files.read import read_spectrum
 from rankaae_stream.report import result_uid
 from rankaae_stream.spectra.quality import coverage
 
@@ -427,8 +427,8 @@ def test_a_metal_is_answered_with_a_warning(pipeline, documents, measured):
 
 @pytest.mark.parametrize("element", ["Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu"])
 def test_a_metal_is_recognised_though_the_decoder_could_draw_it(analysis, root, element):
-    foil = read_xdi(root / "profiles" / "spectra" / "foils" / f"{element}.xdi")
-    rough = foil.energy() + 1.5, foil.mu() * 0.3 + 0.1
+    foil = read_spectrum(root / "profiles" / "spectra" / "foils" / f"{element}.xdi")
+    rough = foil.energy + 1.5, foil.mu * 0.3 + 0.1
     (flag,) = (
         flag
         for flag in analysis.process_columns(*rough, element=element).flags
@@ -446,8 +446,8 @@ def test_no_measured_compound_is_taken_for_the_metal(analysis, root):
     for row in compounds:
         if not (folder / row["file"]).is_file():
             continue
-        found = read_xdi(folder / row["file"])
-        report = analysis.process_columns(found.energy(), found.mu(), element=row["element"])
+        found = read_spectrum(folder / row["file"])
+        report = analysis.process_columns(found.energy, found.mu, element=row["element"])
         assert not any("metal" in flag.message for flag in report.flags), row["file"]
         seen += report.refusal is None
     assert seen > 60

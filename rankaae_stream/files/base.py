@@ -1,15 +1,58 @@
-"""Define what every reader of spectra returns, and read a file's bytes."""
+"""What every reader returns: the tables of a file, and its spectra as measured."""
 
-from dataclasses import dataclass
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rankaae_stream.errors import Refused
 from rankaae_stream.spectrum import Channel, Floats
 
-__all__ = ["MAX_BYTES", "Measured", "read_bounded"]
+__all__ = ["HDF5", "MAX_BYTES", "Measured", "Table", "read_bounded"]
 
-MAX_BYTES = 128 * 1024 * 1024
-"""Largest file that is read: a million rows of ten columns."""
+HDF5 = b"\x89HDF\r\n\x1a\n"
+"""What an HDF5 file begins with. Its size is not bounded, only what is read out of it."""
+
+MAX_BYTES = 64 * 1024 * 1024
+"""A million rows of five columns; a larger file is something else."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """One scan of a file, as columns with names.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the columns, as the file writes them, or empty where it names none.
+    rows : (n, c) array
+        In the file's order.
+    facts : mapping of str
+        What the header states, see `header.facts`.
+    units : tuple of str
+        Of the columns, in lower case, empty where none is stated.
+    label : str
+        What the file calls this scan, where it holds several.
+    notes : tuple of str
+        What was left out or changed, a sentence each.
+    codes : tuple of str
+        The columns' names with their units, or their codes, such as ``D1``.
+    standard : bool
+        Whether the format defines what the names mean.
+    kind : str
+        What the file says that it holds: ``xas``, or ``herfd``.
+    """
+
+    names: tuple[str, ...]
+    rows: Floats
+    units: tuple[str, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict[str, str])
+    label: str = ""
+    notes: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    standard: bool = False
+    kind: str = "xas"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,16 +62,24 @@ class Measured:
     Attributes
     ----------
     energy, mu : (n,) arrays
-        Energy in eV and absorption, in the file's order, not yet sorted or checked.
-    reference : (n,) array or None
-        Absorption of the reference foil.
+        eV and absorption, in the file's order, not yet sorted or checked.
+    reference : (n,) or (m,) array or None
+        Absorption of the foil channel.
+    reference_energy : (m,) array or None
+        Where the foil was measured on energies of its own, eV.
     element, shell : str or None
         As the file states them.
     label : str
-        Name of the group where a file holds several, else empty.
+        Name of the group or scan in a file that holds several, else empty.
     channel : {"transmission", "fluorescence"}
     notes : tuple of str
-        One sentence for each thing that was guessed or converted.
+        What was guessed or converted, a sentence each.
+    e0 : float or None
+        Energy of the edge as the file states it, eV.
+    columns : tuple of str
+        Names of the columns that mu was formed from.
+    kind : str
+        What the file says that it holds: ``xas``, ``herfd``, ``chi`` or ``difference``.
     """
 
     energy: Floats
@@ -39,25 +90,38 @@ class Measured:
     label: str = ""
     channel: Channel = "transmission"
     notes: tuple[str, ...] = ()
+    e0: float | None = None
+    columns: tuple[str, ...] = ()
+    kind: str = "xas"
+    reference_energy: Floats | None = None
 
 
-def read_bounded(path: Path) -> bytes:
-    """Read the bytes of a file.
+def read_bounded(path: Path, most: int = 0) -> bytes:
+    """Return the content of a file, or of an HDF5 file only `HDF5`.
+
+    With `most` only its first bytes.
 
     Raises
     ------
     Refused
-        ``file`` when it cannot be read, is empty, or is too large to be a spectrum.
+        ``file`` when it cannot be read, is no regular file, is empty, or is too large to be a
+        spectrum.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        # Without O_NONBLOCK opening a pipe waits for somebody who writes.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with open(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise Refused("file", "is a folder, pipe or device, not a file")
+            content = file.read(len(HDF5))
+            if content != HDF5:
+                content += file.read(most or MAX_BYTES + 1)
     except OSError as error:
-        raise Refused("file", f"the file cannot be read: {error.strerror}") from error
+        raise Refused("file", f"cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise Refused("file", f"cannot be read: {error}") from error
     if not content.strip():
         raise Refused("file", "the file is empty")
     if len(content) > MAX_BYTES:
-        raise Refused(
-            "file", f"the file is larger than {MAX_BYTES // 1024**2} MiB, which no spectrum is"
-        )
+        raise Refused("file", f"more than {MAX_BYTES // 1024**2} MiB; a spectrum is smaller")
     return content

@@ -1,9 +1,9 @@
-"""Read fly scans of ophyd-async, whose points are in HDF5 files that grow.
+"""Fly scans of ophyd-async: the points are in HDF5 files, announced while they are written.
 
 The documents carry no values. A ``stream_resource`` names the file and data set
-of each field, and every ``stream_datum`` announces more of its rows.
+of each field, and every ``stream_datum`` says how many more of its rows there are.
 A row is read when all fields have it; sweeps may follow each other in one stream.
-Rows that are not in the file when the run ends are waited for.
+What is not in the file when the run ends is waited for.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,13 +19,12 @@ from rankaae_stream.files.run_writer import Documents, RunWriter, write_rows
 from rankaae_stream.layouts.base import Document, Field, Reading, Scan
 from rankaae_stream.layouts.rehearsal import examples, names_played, passes, within
 from rankaae_stream.layouts.signals import (
-    check_roles,
-    find_roles,
+    first,
     levels_of,
     limits_of,
     match_all,
+    missing_fields,
     names_of,
-    no_stream,
 )
 from rankaae_stream.report import Flag
 from rankaae_stream.spectrum import Channel, Floats, Limits, absorption
@@ -93,7 +92,7 @@ class FlyLayout:
 
 @dataclass(slots=True)
 class _Field:
-    """One field's file, and how many of its rows are announced: `rows` for each event."""
+    """One field's file, and how many of its rows are announced; `rows` belong to an event."""
 
     rows: int
     path: Path = Path()
@@ -132,7 +131,7 @@ class _FlyReader:
         return self._read()
 
     def used(self) -> dict[str, str]:
-        """Return where each role was found; see `layouts.base.NamingReader`."""
+        """See `layouts.base.NamingReader`."""
         return names_of(self._layout.stream, self._stream.roles) if self._stream else {}
 
     def missing(self) -> str:
@@ -142,7 +141,8 @@ class _FlyReader:
             silent = [name for name, item in self._stream.fields.items() if not item.announced]
             no_rows = f": no stream_datum announced rows of {', '.join(silent)}" if silent else ""
             return f"the run ended before its first point{no_rows}"
-        return no_stream(self._layout.stream, self._streams)
+        streams = ", ".join(self._streams) or "none"
+        return f"the run has no stream {self._layout.stream!r}; its streams: {streams}"
 
     def collect(self, *, last: bool) -> Sequence[Reading] | None:
         reading = self._read()
@@ -157,7 +157,7 @@ class _FlyReader:
         return self._kept
 
     def _truncated(self, problem: Refusal) -> Reading:
-        """Return a reading without points that flags those before as incomplete."""
+        """No more points, and what there is to say of those before."""
         flag = Flag("truncated_file", "warning", None, "", problem.message)
         channels: tuple[Channel, ...] = ("transmission", "fluorescence", "pips")
         time = self._stream.time if self._stream is not None else 0.0
@@ -165,11 +165,20 @@ class _FlyReader:
 
     def _describe(self, doc: Document) -> _Stream:
         layout, keys = self._layout, doc["data_keys"]
-        roles = find_roles(layout.fields(), keys, ("energy", "i0", "it", "ir", "pips"))
+        roles: dict[str, tuple[str, ...]] = {}
+        for role in ("energy", "i0", "it", "ir", "pips"):
+            found = first(getattr(layout, role), keys)
+            if found is not None:
+                roles[role] = (found,)
         sums = match_all(layout.fluorescence, keys)
         if sums:
             roles["fluorescence"] = sums
-        check_roles(layout.stream, layout.fields(), roles, keys)
+        absent = [(role, getattr(layout, role)) for role in ("energy", "i0") if role not in roles]
+        if not {"it", "fluorescence", "pips"} & set(roles):
+            answers = (*layout.it, *layout.fluorescence, *layout.pips)
+            absent.append(("it or fluorescence", answers))
+        if absent:
+            raise missing_fields(layout.stream, absent, keys)
         stream = _Stream(float(doc["time"]), roles)
         for name in (name for names in roles.values() for name in names):
             shape = keys[name].get("shape") or [1]
@@ -212,7 +221,7 @@ class _FlyReader:
             raise Refused(refused.name, f"{name}: {refused.message}") from refused
 
     def _read(self) -> Reading | None:
-        """Return the rows, of all fields, that have come since the last call."""
+        """The rows that have come since the last time, of all fields."""
         stream = self._stream
         if stream is None or not stream.fields:
             return None
@@ -227,7 +236,7 @@ class _FlyReader:
                 message = f"{name}: {item.path}: {refused.message}"
                 if refused.name == "outside_roots":
                     raise Refused(refused.name, message) from refused
-                # A file may come after its announcement; the next call tries again.
+                # A file may come after its announcement; the next look tries again.
                 self._problem = Refusal(refused.name, message)
                 return None
         count = min(column.size for column in columns.values())

@@ -1,6 +1,6 @@
-"""Read fly scans that arrive whole: one event a complete scan, energies in another stream.
+"""Fly scans that arrive whole: one event a complete scan, its energies in another stream.
 
-TES emits them so: the stream of the energies comes first and holds one event for
+So TES emits them: the stream of the energies comes first and holds one event for
 all scans of the run.
 """
 
@@ -15,11 +15,10 @@ from rankaae_stream.files.run_writer import Documents, RunWriter, array
 from rankaae_stream.layouts.base import Document, Field, Reading, Scan
 from rankaae_stream.layouts.rehearsal import names_played, within
 from rankaae_stream.layouts.signals import (
-    check_roles,
-    find_roles,
+    first,
     limits_of,
+    missing_fields,
     names_of,
-    no_stream,
     numbers,
 )
 from rankaae_stream.spectrum import Channel, Floats, Limits, absorption
@@ -109,7 +108,7 @@ class _TesReader:
         return None
 
     def used(self) -> dict[str, str]:
-        """Return where each role was found; see `layouts.base.NamingReader`."""
+        """See `layouts.base.NamingReader`."""
         layout, found = self._layout, dict[str, str]()
         for energy in self._axes.values():
             found.update(names_of(layout.energy_stream, {"energy": (energy,)}))
@@ -120,10 +119,11 @@ class _TesReader:
     def missing(self) -> str:
         layout = self._layout
         if self._waiting:
-            return f"stream {layout.energy_stream!r} holds no event with the scan's energies"
+            return f"stream {layout.energy_stream!r} never said the scan's energies"
         if self._signals:
             return "the run ended before its first complete scan"
-        return no_stream(layout.stream, self._streams)
+        streams = ", ".join(self._streams) or "none"
+        return f"the run has no stream {layout.stream!r}; its streams: {streams}"
 
     def _describe(self, doc: Document) -> None:
         layout, stream, uid = self._layout, str(doc.get("name", "")), doc["uid"]
@@ -131,16 +131,24 @@ class _TesReader:
         # What is written to a file has no values in the events.
         keys = {key: value for key, value in doc["data_keys"].items() if "external" not in value}
         if stream == layout.energy_stream:
-            found = find_roles(layout.fields(), keys, ("energy",))
-            check_roles(stream, layout.fields(), found, keys, ("energy",), ())
-            (self._axes[uid],) = found["energy"]
+            energy = first(layout.energy, keys)
+            if energy is None:
+                raise missing_fields(stream, [("energy", layout.energy)], keys)
+            self._axes[uid] = energy
         elif stream == layout.stream:
-            found = find_roles(layout.fields(), keys, ("i0", "it", "ir", "fluorescence", "pips"))
-            check_roles(stream, layout.fields(), found, keys, ("i0",))
-            self._signals[uid] = {role: key for role, (key,) in found.items()}
+            roles = ("i0", "it", "ir", "fluorescence", "pips")
+            found = {role: first(getattr(layout, role), keys) for role in roles}
+            signals = {role: key for role, key in found.items() if key is not None}
+            answers = (*layout.it, *layout.fluorescence, *layout.pips)
+            absent = [("i0", layout.i0)] if "i0" not in signals else []
+            if not {"it", "fluorescence", "pips"} & set(signals):
+                absent.append(("it or fluorescence", answers))
+            if absent:
+                raise missing_fields(stream, absent, keys)
+            self._signals[uid] = signals
 
     def _take(self, scans: Iterator[Reading] | tuple[()]) -> Reading | None:
-        """Join scans in time order once their energies are known; None until then."""
+        """Scans for which the energies are known, one after the other in time."""
         self._waiting.extend(scans)
         if self._axis is None or not self._waiting:
             return None
@@ -173,7 +181,7 @@ class _TesReader:
 def _scan(
     signals: Mapping[str, str], data: Mapping[str, Any], time: float, limits: Mapping[str, Limits]
 ) -> Reading:
-    """Return one scan's mu, its energies still unknown.
+    """One scan's absorption, its energies still unknown.
 
     A scan that was ended early has fewer pixels in some column than in another;
     they all belong to its beginning.
@@ -188,13 +196,13 @@ def _scan(
 
 
 def _pixels(values: Floats) -> Floats:
-    """Return the values of each pixel, (pixels, channels)."""
+    """Values of each pixel, (pixels, channels)."""
     array = np.atleast_1d(values)
     return array.reshape(array.shape[0], -1)
 
 
 def _rows(name: str, doc: Document) -> Iterator[tuple[Mapping[str, Any], float]]:
-    """Yield data and time of each event in a document."""
+    """Data and time of each event in a document."""
     if name == "event":
         yield doc["data"], float(doc["time"])
         return

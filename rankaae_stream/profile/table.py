@@ -1,4 +1,4 @@
-"""Define what all tables of a profile have in common."""
+"""What all tables of a profile have in common."""
 
 from typing import Any, ClassVar
 

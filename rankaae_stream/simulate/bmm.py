@@ -1,24 +1,35 @@
-"""Write BMM's step scans: metadata nested under XDI, currents in nA s, and a baseline stream.
+"""BMM's step scans: metadata nested under XDI, currents in nA s, a baseline beside them.
 
 All ion chambers are integrated over the point's dwell time, and so are the
 detector's counts; the dwell grows towards the end of the scan.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from rankaae_stream.files.run_writer import Documents, RunWriter, number
 from rankaae_stream.simulate.documents import Beam
+from rankaae_stream.simulate.samples import Sample, series
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["bmm_energies", "other", "xafs"]
+__all__ = ["bmm_energies", "other", "runs", "xafs"]
 
 POINTS = 347
 K2_TO_EV = 3.8099820
 """hbar^2 / 2 m, eV Å^2."""
 
 
+def runs(samples: tuple[Sample, ...] | None = None) -> Iterator[Documents]:
+    """A session: each sample once up and once down, with a run between that is no scan."""
+    for sample in samples or series():
+        yield xafs(Beam(sample), name=f"{sample.name} 1")
+        yield other(name=f"{sample.name} alignment")
+        yield xafs(Beam(sample), name=f"{sample.name} 2", falling=True)
+
+
 def bmm_energies(e0: float) -> tuple[Floats, Floats]:
-    """Return energies, eV, and dwell times, s, of the beamline's usual scan, each (347,)."""
+    """Energies, eV, and dwell times, s, of the beamline's usual scan, each (347,)."""
     k = np.sqrt(15.5 / K2_TO_EV)
     relative = np.concatenate(
         [np.arange(-200, -30, 10.0), np.arange(-30, -10, 2.0), np.arange(-10, 15.5, 0.3)]
@@ -39,7 +50,7 @@ def xafs(
     pages: bool = False,
     as_read_back: bool = False,
 ) -> Documents:
-    """Write one scan.
+    """One scan.
 
     Parameters
     ----------
@@ -113,7 +124,8 @@ def xafs(
     if pages:
         run.page("primary", {key: column.tolist() for key, column in columns.items()})
     else:
-        run.events("primary", columns)
+        for i in range(min(points, energy.size)):
+            run.event("primary", {key: float(column[i]) for key, column in columns.items()})
     run.event("baseline", {"ring_current": 399.0, "dcm_energy": float(energy[-1])})
     if stop is not None:
         run.stop(stop, "" if stop == "success" else "the user pressed Ctrl-C")
@@ -121,7 +133,7 @@ def xafs(
 
 
 def other(name: str = "alignment") -> Documents:
-    """Write a run that is no XAS: the sample stage across the beam."""
+    """A run that is no XAS: the sample stage across the beam."""
     run = RunWriter(
         f"bmm/{name}",
         {
@@ -139,6 +151,6 @@ def other(name: str = "alignment") -> Documents:
 
 
 def _shares(detector: tuple[str, ...]) -> list[tuple[str, float]]:
-    """Return the share of the fluorescence that each detector element sees; they sum to 1."""
+    """How much of the fluorescence each element of the detector sees; together 1."""
     weights = np.linspace(1.2, 0.8, len(detector)) / len(detector)
     return list(zip(detector, weights.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""List the measured samples for the simulated beam, and the foils behind them."""
+"""What is in the simulated beam: measured samples, and the foils behind them."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from rankaae_stream.errors import ConfigurationError
-from rankaae_stream.files.xdi import read_xdi
+from rankaae_stream.files.read import read_spectrum
 from rankaae_stream.resources import folder
 from rankaae_stream.spectrum import K_EDGES, Edge, Floats
 
@@ -28,13 +28,14 @@ class Sample:
     name, element, formula : str
     spectrum, foil : str
         XDI files under ``profiles/spectra``; each plays on its own energy axis,
-        as measured. A foil of the sample's own session calibrates the sample's axis.
+        as measured. Where the foil is of the sample's own session, its position
+        tells where the sample's axis stands.
     oxidation_state, coordination_number : float
-        Of the compound, as known: mean over the sites of the element.
+        What is known of the compound: mean over the sites of the element.
     role : {"standard", "foil"}
         A foil as a sample is a metal: outside what oxides teach.
     note : str
-        For a foil that is not of the sample's session.
+        Where the foil is not of the sample's session.
     """
 
     name: str
@@ -49,12 +50,12 @@ class Sample:
 
     @property
     def edge(self) -> Edge:
-        """Return the K edge that its scan crosses."""
+        """The K edge that its scan crosses."""
         return Edge(self.element, "K", K_EDGES[self.element])
 
 
 _OTHER_LABORATORY = (
-    "the foil was measured in another laboratory: it cannot calibrate the sample's axis"
+    "the foil was measured in another laboratory: it says nothing of the sample's axis"
 )
 
 
@@ -96,7 +97,7 @@ SERIES: tuple[Sample, ...] = (
 
 
 def series(element: str | None = None) -> tuple[Sample, ...]:
-    """Return the samples of one element, or all.
+    """Samples of one element, or all.
 
     Raises
     ------
@@ -129,11 +130,11 @@ class Curves:
 
     @property
     def span(self) -> tuple[float, float]:
-        """Return the lowest and highest energy of the sample's file, eV."""
+        """Energies that the sample's file covers, eV."""
         return float(self.energy[0]), float(self.energy[-1])
 
     def at(self, energy: float) -> tuple[float, float]:
-        """Return mu of sample and foil at one energy; end values outside a file's range."""
+        """Absorption of sample and foil at one energy; end values outside a file's range."""
         return (
             float(np.interp(energy, self.energy, self.mu)),
             float(np.interp(energy, self.foil_energy, self.foil_mu)),
@@ -145,8 +146,8 @@ def curves(sample: Sample) -> Curves:
     """Read a sample's and its foil's files.
 
     mu as published has any height and offset: a transmission file omits the
-    detectors' gains, and some tables are scaled. It is scaled here to a usual
-    edge step above a background that lets the beam through.
+    detectors' gains, and some tables are scaled. What is played is linear in
+    it, with a usual edge step above a background that lets the beam through.
 
     Raises
     ------
@@ -159,9 +160,9 @@ def curves(sample: Sample) -> Curves:
 
 
 def _played(file: str, e0: float, step: float) -> tuple[Floats, Floats]:
-    xdi = read_xdi(folder("profiles/spectra") / file)
-    order = np.argsort(xdi.energy(), kind="stable")
-    energy, mu = xdi.energy()[order], xdi.mu()[order]
+    xdi = read_spectrum(folder("profiles/spectra") / file)
+    order = np.argsort(xdi.energy, kind="stable")
+    energy, mu = xdi.energy[order], xdi.mu[order]
     before = mu[(energy > e0 - 60) & (energy < e0 - 20)].mean()
     after = mu[(energy > e0 + 40) & (energy < e0 + 160)].mean()
     near = np.abs(energy - e0) < 200  # the EXAFS part is never scanned here

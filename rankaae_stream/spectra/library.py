@@ -1,9 +1,9 @@
-"""Read the metal foils that ship with the profiles."""
+"""Read the library's metal foils, shipped with the profiles."""
 
 import functools
 
 from rankaae_stream import resources
-from rankaae_stream.files.xdi import read_xdi
+from rankaae_stream.files.read import read_spectrum
 from rankaae_stream.spectra.axis import FoilLibrary
 from rankaae_stream.spectrum import K_EDGES, Edge
 
@@ -12,7 +12,7 @@ __all__ = ["library_foil"]
 
 @functools.cache
 def library_foil(element: str) -> FoilLibrary:
-    """Return the shipped foil of an element; its first inflection is at the tabulated edge."""
-    foil = read_xdi(resources.folder("profiles/spectra") / "foils" / f"{element}.xdi")
+    """The shipped foil of an element, on an axis where its first inflection is the edge."""
+    foil = read_spectrum(resources.folder("profiles/spectra") / "foils" / f"{element}.xdi")
     edge = Edge(element, "K", K_EDGES[element])
-    return FoilLibrary.from_measured(edge, foil.energy(), foil.mu(), f"foils/{element}.xdi")
+    return FoilLibrary.from_measured(edge, foil.energy, foil.mu, f"foils/{element}.xdi")

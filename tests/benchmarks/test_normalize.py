@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rankaae_stream.files.xdi import read_xdi
+from rankaae_stream.files.read import read_spectrum
 from rankaae_stream.resources import folder
 from rankaae_stream.spectra.normalize import normalize
 from rankaae_stream.spectrum import K_EDGES, NormalizationRanges
@@ -31,8 +31,8 @@ BATCHES, CALLS = 15, 40
 
 @pytest.fixture(scope="module")
 def hematite() -> tuple[np.ndarray, np.ndarray]:
-    spectrum = read_xdi(folder("profiles/spectra") / "Fe/Fe2O3_rt_01.xdi")
-    energy, mu = spectrum.energy(), spectrum.mu()
+    spectrum = read_spectrum(folder("profiles/spectra") / "Fe/Fe2O3_rt_01.xdi")
+    energy, mu = spectrum.energy, spectrum.mu
     near = np.abs(energy - E0) < 200
     return energy[near], mu[near]
 

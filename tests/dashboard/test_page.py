@@ -16,7 +16,7 @@ from waiting import PATIENCE
 
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.dashboard import PATH
-from rankaae_stream.files.xdi import read_xdi
+from rankaae_stream.files.read import text_tables
 from rankaae_stream.results.what_if import what_if_uid
 from rankaae_stream.server.tiled_server import EmbeddedServer
 
@@ -431,20 +431,21 @@ def test_the_table_and_a_spectrum_are_saved_as_files(page, session, tiled, downl
     page.click("csv")
     (xdi,) = page.wait(lambda: list(downloads.glob("Fe2O3_*.xdi")), "the XDI file")
     (table,) = page.wait(lambda: list(downloads.glob("*.csv")), "the CSV file")
-    saved = read_xdi(xdi)
+    (saved,) = text_tables(xdi.read_bytes())
+    columns = dict(zip(saved.names, saved.rows.T, strict=True))
     results = tiled.client("processed")
     (run,) = results.search(Key("start.sample_name") == "Fe2O3").values()
     flat, reconstruction, residual = run["primary"]["curves"].read()[-1]
     grid = run["primary"].metadata["configuration"]["rankaae_stream"]["data"]["energy_grid"]
     assert xdi.read_text().startswith("# XDI/1.0 ")
-    assert saved.fields["element.symbol"] == "Fe"
-    assert saved.fields["element.edge"] == "K"
-    assert saved.fields["sample.name"] == "Fe2O3"
-    assert saved.fields["rankaae.raw_run"] == run.start["original_run_uid"]
-    np.testing.assert_allclose(saved.energy(), grid, atol=1e-4)
-    np.testing.assert_allclose(saved.mu(), flat, atol=1e-6)
-    np.testing.assert_allclose(saved.columns["reconstruction"], reconstruction, atol=1e-6)
-    np.testing.assert_allclose(saved.columns["residual"], residual, atol=1e-6)
+    assert saved.facts["element.symbol"] == "Fe"
+    assert saved.facts["element.edge"] == "K"
+    assert saved.facts["sample.name"] == "Fe2O3"
+    assert saved.facts["rankaae.raw_run"] == run.start["original_run_uid"]
+    np.testing.assert_allclose(columns["energy"], grid, atol=1e-4)
+    np.testing.assert_allclose(columns["norm"], flat, atol=1e-6)
+    np.testing.assert_allclose(columns["reconstruction"], reconstruction, atol=1e-6)
+    np.testing.assert_allclose(columns["residual"], residual, atol=1e-6)
 
     with table.open(newline="") as file:
         rows = {row["sample"]: row for row in csv.DictReader(file)}

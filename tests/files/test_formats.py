@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from rankaae_stream.errors import Refused
 from rankaae_stream.files.athena import is_athena, read_athena
-from rankaae_stream.files.columns import read_columns
-from rankaae_stream.files.read import read_file
+from rankaae_stream.files.read import read_file, read_text
 
 HERE = Path(__file__).parents[1]
 GOLDEN = json.loads((HERE / "goldens" / "larch_athena.json").read_text())
@@ -75,7 +74,7 @@ def test_a_json_project_is_read_too():
         ),
         (
             b"# Athena project file\n@args = ();\n@x = (1,two);\n@y = (1,2);\n[record]\n",
-            "not numbers",
+            "no numbers",
         ),
         (b'{"h": "# Athena project file", "g": {"x": [1', "damaged or cut short"),
     ],
@@ -95,19 +94,19 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("text", "energy", "mu", "note"),
     [
-        ("7112 0.1\n7113 0.2\n", [7112, 7113], [0.1, 0.2], "column 2 was read as the absorption"),
-        ("# energy xmu\n7112 0.1\n", [7112], [0.1], "calculated from xmu"),
-        ("energy,mu\n7112,0.1\n7113,0.2\n", [7112, 7113], [0.1, 0.2], "calculated from mu"),
+        ("7112 0.1\n7113 0.2\n", [7112, 7113], [0.1, 0.2], "column 2 was taken"),
+        ("# energy xmu\n7112 0.1\n", [7112], [0.1], "formed from xmu"),
+        ("energy,mu\n7112,0.1\n7113,0.2\n", [7112, 7113], [0.1, 0.2], "formed from mu"),
         ("E;mu\n7112,5;0,1\n", [7112.5], [0.1], "commas were read as decimal points"),
-        ("# e i0 it\n7112\t2\t1\n", [7112], [np.log(2)], "calculated from i0, it"),
-        ("% energy i0 iff\n7112 2 1\n", [7112], [0.5], "calculated from i0, iff"),
-        ("7.112 0.1\n7.113 0.2\n", [7112, 7113], [0.1, 0.2], "read as keV"),
+        ("# e i0 it\n7112\t2\t1\n", [7112], [np.log(2)], "formed from i0, it"),
+        ("% energy i0 iff\n7112 2 1\n", [7112], [0.5], "formed from i0, iff"),
+        ("7.112 0.1\n7.113 0.2\n", [7112, 7113], [0.1, 0.2], "taken for keV"),
         ("7113 0.2\n7112 0.1\n", [7113, 7112], [0.2, 0.1], "first column"),
     ],
     ids=["bare", "comment", "csv", "comma", "currents", "fluorescence", "keV", "falling"],
 )
 def test_columns_are_read_and_what_was_guessed_is_said(text, energy, mu, note):
-    (found,) = read_columns(text.encode())
+    (found,) = read_text(text.encode())
     np.testing.assert_allclose(found.energy, energy)
     np.testing.assert_allclose(found.mu, mu)
     assert any(note in said for said in found.notes), found.notes
@@ -115,16 +114,16 @@ def test_columns_are_read_and_what_was_guessed_is_said(text, energy, mu, note):
 
 def test_a_choice_of_columns_stands_above_every_guess():
     text = b"# energy mu other\n7112 1 2\n7113 3 4\n"
-    (found,) = read_columns(text, {"energy": "1", "mu": "other"})
+    (found,) = read_text(text, {"energy": "1", "mu": "other"})
     assert found.mu.tolist() == [2, 4]
     assert found.notes == ()
-    (found,) = read_columns(text, {"energy": "1", "i0": "3", "iff": "2"})
+    (found,) = read_text(text, {"energy": "1", "i0": "3", "iff": "2"})
     assert found.channel == "fluorescence"
     np.testing.assert_allclose(found.mu, [0.5, 0.75])
 
 
 def test_the_foil_channel_is_read_with_the_currents():
-    (found,) = read_columns(b"# energy i0 it ir\n7112 4 2 1\n")
+    (found,) = read_text(b"# energy i0 it ir\n7112 4 2 1\n")
     np.testing.assert_allclose(found.reference, np.log([2.0]))
 
 
@@ -134,9 +133,9 @@ def test_the_foil_channel_is_read_with_the_currents():
         (b"\x7fELF\0\0\0", "binary"),
         (b"<!DOCTYPE html><html>404</html>", "web page"),
         (b"7112 1\n7113 1 2\n", "line 2 has 3 columns"),
-        (b"7112\n7113\n", "a column of energy and one of absorption"),
+        (b"7112\n7113\n", "side by side"),
         (b"words only\n", "no line of numbers"),
-        (b"16.1 0.1\n15.9 0.2\n", "angle of the monochromator in degrees"),
+        (b"16.1 0.1\n15.9 0.2\n", "angle in degrees"),
         (b"1 2 3 4\n", "which of the 4 columns"),
         (b"# a b c\n7112 2 3\n", "which of the 3 columns (.*a, b, c"),
         (b"7112|0.1\n7113|0.2\n", "no line of numbers"),
@@ -144,7 +143,7 @@ def test_the_foil_channel_is_read_with_the_currents():
 )
 def test_what_is_not_a_table_is_refused_with_the_reason(content, says):
     with pytest.raises(Refused, match=says.replace("(.*", r"\(.*")):
-        read_columns(content)
+        read_text(content)
 
 
 @pytest.mark.parametrize(
@@ -153,19 +152,19 @@ def test_what_is_not_a_table_is_refused_with_the_reason(content, says):
 )
 def test_a_wrong_choice_is_told(choice, says):
     with pytest.raises(Refused, match=says):
-        read_columns(b"# energy mu\n7112 1\n", choice)
+        read_text(b"# energy mu\n7112 1\n", choice)
 
 
 @pytest.mark.slow
 def test_a_million_rows_are_read():
     rows = np.column_stack([np.linspace(7000, 7200, 1_000_000), np.ones(1_000_000)])
     content = "\n".join(f"{e:.4f} {m}" for e, m in rows).encode()
-    assert read_columns(content)[0].energy.size == 1_000_000
+    assert read_text(content)[0].energy.size == 1_000_000
 
 
 @given(st.binary(max_size=400))
 def test_any_bytes_are_read_or_refused(content):
-    for reader in (read_columns, read_athena):
+    for reader in (read_text, read_athena):
         with contextlib.suppress(Refused):
             assert reader(content)
 
@@ -180,7 +179,8 @@ def test_any_bytes_are_read_or_refused(content):
 def test_any_columns_are_read_or_refused(rows, delimiter):
     text = "\n".join(delimiter.join(map(str, row)) for row in rows)
     with contextlib.suppress(Refused):
-        assert read_columns(text.encode())[0].energy.size == len(rows)
+        found = read_text(text.encode())[0].energy.size
+        assert found == len(rows) or len({len(row) for row in rows}) > 1
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -18,7 +18,7 @@ import numpy as np
 
 from rankaae_stream import DescriptorStream, infer
 from rankaae_stream.errors import Refused
-from rankaae_stream.files.xdi import read_xdi
+from rankaae_stream.files.read import read_spectrum
 from rankaae_stream.profile import load_profile
 from rankaae_stream.spectrum import K_EDGES
 
@@ -49,14 +49,13 @@ def answers() -> dict[str, Any]:
 
 def answer(path: Path) -> dict[str, Any]:
     """One file's answer, as plain values."""
-    xdi = read_xdi(path)
-    named = xdi.fields.get("element.symbol", path.stem)
-    element = path.parent.name if path.parent.name in K_EDGES else named
     try:
-        energy, mu, reference = xdi.energy(), xdi.mu(), xdi.reference()
+        found = read_spectrum(path)
     except Refused as refused:
         return {"refusal": refused.name}
-    report = infer(energy, mu, element, reference=reference)
+    named = found.element or path.stem
+    element = path.parent.name if path.parent.name in K_EDGES else named
+    report = infer(found.energy, found.mu, element, reference=found.reference)
     return {
         "refusal": report.refusal.name if report.refusal else "",
         "flags": [flag.name for flag in report.flags],
@@ -102,12 +101,12 @@ def _settled(doc: dict[str, Any]) -> dict[str, Any]:
 
 def scan(number: int, file: str, *, foil: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     """The documents of one step scan over a shipped spectrum, with times of its own."""
-    xdi = read_xdi(FOLDERS[0] / file)
-    energy, mu, began = xdi.energy(), xdi.mu(), 1.8e9 + 600.0 * number
+    xdi = read_spectrum(FOLDERS[0] / file)
+    energy, mu, began = xdi.energy, xdi.mu, 1.8e9 + 600.0 * number
     columns = {"mono-energy": energy, "ic-i0": np.ones_like(energy), "ic-it": np.exp(-mu)}
     if foil:
-        library = read_xdi(FOLDERS[0] / "foils" / f"{file[:2]}.xdi")
-        behind = np.interp(energy, library.energy(), library.mu())
+        library = read_spectrum(FOLDERS[0] / "foils" / f"{file[:2]}.xdi")
+        behind = np.interp(energy, library.energy, library.mu)
         columns["ic-ir"] = columns["ic-it"] * np.exp(-behind)
     uid = f"00000000-0000-4000-8000-00000000000{number}"
     key = {"source": "golden", "dtype": "number", "shape": []}

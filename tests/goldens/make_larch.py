@@ -17,7 +17,7 @@ from larch import Group
 from larch.io import create_athena, read_athena
 from larch.xafs import pre_edge
 
-from rankaae_stream.files.xdi import read_xdi
+from rankaae_stream.files.read import read_spectrum
 from rankaae_stream.spectrum import K_EDGES, NormalizationRanges
 
 HERE = Path(__file__).parent
@@ -45,8 +45,8 @@ def athena() -> None:
     path.unlink(missing_ok=True)  # larch would read it first
     project = create_athena(str(path))
     for file, label in (("Fe/FeO_rt_01", "FeO_rt_01"), ("V/V2O5", "V2O5 RT")):
-        spectrum = read_xdi(SPECTRA / f"{file}.xdi")
-        group = Group(energy=spectrum.energy(), mu=spectrum.mu(), label=label, filename=label)
+        spectrum = read_spectrum(SPECTRA / f"{file}.xdi")
+        group = Group(energy=spectrum.energy, mu=spectrum.mu, label=label, filename=label)
         pre_edge(group)
         project.add_group(group)
     project.save()
@@ -67,8 +67,8 @@ def normalization() -> None:
     """Every case's norm, flat and step."""
     cases = []
     for file, element, ranges in CASES:
-        spectrum = read_xdi(SPECTRA / file)
-        group = Group(energy=spectrum.energy(), mu=spectrum.mu())
+        spectrum = read_spectrum(SPECTRA / file)
+        group = Group(energy=spectrum.energy, mu=spectrum.mu)
         pre_edge(group, e0=K_EDGES[element], **asdict(ranges))
         cases.append(
             {

@@ -12,7 +12,7 @@ from event_model import DocumentNames, schema_validators
 from ophyd_async.core import init_devices
 
 from rankaae_stream.errors import ConfigurationError
-from rankaae_stream.files.xdi import read_xdi
+from rankaae_stream.files.read import read_spectrum
 from rankaae_stream.resources import folder
 from rankaae_stream.simulate import (
     SERIES,
@@ -46,8 +46,8 @@ def absorption(documents: dict[str, list[dict]]) -> tuple[np.ndarray, np.ndarray
 
 def residual(mu: np.ndarray, of: str, energy: np.ndarray) -> np.ndarray:
     """What is left of mu after the file's mu in any height and offset, per edge step."""
-    xdi = read_xdi(folder("profiles/spectra") / of)
-    file = np.interp(energy, xdi.energy(), xdi.mu())
+    xdi = read_spectrum(folder("profiles/spectra") / of)
+    file = np.interp(energy, xdi.energy, xdi.mu)
     slope, offset = np.polyfit(file, mu, 1)
     assert slope > 0
     return mu - (slope * file + offset)

@@ -7,7 +7,7 @@ import pytest
 
 from rankaae_stream.documents.sweeps import to_spectrum
 from rankaae_stream.errors import Refused
-from rankaae_stream.files.xdi import read_xdi
+from rankaae_stream.files.read import read_spectrum
 from rankaae_stream.report import FoilShift
 from rankaae_stream.spectra.axis import LIBRARY_UNCERTAINTY, AxisRules, calibrate, first_inflection
 from rankaae_stream.spectra.library import library_foil
@@ -104,8 +104,8 @@ def test_foils_of_other_beamlines_agree_with_their_own_first_inflection():
     outside = 0
     for file in files:
         element = file.split("/")[0]
-        edge, xdi = Edge(element, "K", K_EDGES[element]), read_xdi(MEASURED / file)
-        foil, _ = to_spectrum(xdi.energy(), xdi.mu(), edge, "reference")
+        edge, xdi = Edge(element, "K", K_EDGES[element]), read_spectrum(MEASURED / file)
+        foil, _ = to_spectrum(xdi.energy, xdi.mu, edge, "reference")
         found = calibrate(foil.energy, foil.mu, library_foil(element))
         own = edge.e0 - first_inflection(foil.energy, foil.mu, edge.e0)
         outside += abs(found.value - own) > 1.645 * found.uncertainty

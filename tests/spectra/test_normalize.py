@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rankaae_stream import resources
 from rankaae_stream.errors import Refused
-from rankaae_stream.files.xdi import read_xdi
+from rankaae_stream.files.read import read_spectrum
 from rankaae_stream.spectra.normalize import normalize
 from rankaae_stream.spectrum import K_EDGES, NormalizationRanges
 
@@ -19,16 +19,16 @@ E0 = K_EDGES["Fe"]
 
 
 def hematite():
-    spectrum = read_xdi(resources.folder("profiles/spectra") / "Fe" / "Fe2O3_rt_01.xdi")
-    return spectrum.energy(), spectrum.mu()
+    spectrum = read_spectrum(resources.folder("profiles/spectra") / "Fe" / "Fe2O3_rt_01.xdi")
+    return spectrum.energy, spectrum.mu
 
 
 @pytest.mark.parametrize("case", GOLDENS["cases"], ids=lambda case: case["file"])
 def test_norm_and_flat_equal_larch_at_the_same_ranges(case):
-    spectrum = read_xdi(resources.folder("profiles/spectra") / case["file"])
+    spectrum = read_spectrum(resources.folder("profiles/spectra") / case["file"])
     result = normalize(
-        spectrum.energy(),
-        spectrum.mu(),
+        spectrum.energy,
+        spectrum.mu,
         K_EDGES[case["element"]],
         NormalizationRanges(**case["ranges"]),
     )

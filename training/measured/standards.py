@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rankaae_stream.documents.sweeps import to_spectrum
 from rankaae_stream.errors import Refused
-from rankaae_stream.files.xdi import read_xdi
+from rankaae_stream.files.read import read_spectrum
 from rankaae_stream.report import EarlierFoil, FoilShift
 from rankaae_stream.resources import folder
 from rankaae_stream.spectra.axis import calibrate
@@ -126,7 +126,7 @@ def find_file(name: str, where: Path = STANDARDS) -> Path:
 def _standard(row: Mapping[str, str], where: Path) -> Standard:
     file, role, element = row["file"], row["role"], row["element"]
     edge = Edge(element, "K", K_EDGES[element])
-    xdi = read_xdi(find_file(file, where))
+    xdi = read_spectrum(find_file(file, where))
     foil = file if role == "foil" else row["foil"]
     known = role in {"standard", "suspect"}
     return Standard(
@@ -135,7 +135,7 @@ def _standard(row: Mapping[str, str], where: Path) -> Standard:
         role=role,
         oxidation_state=float(row["oxidation_state"]),
         coordination_number=float(row["coordination_number"]),
-        spectrum=to_spectrum(xdi.energy(), xdi.mu(), edge, "transmission", source=file)[0],
+        spectrum=to_spectrum(xdi.energy, xdi.mu, edge, "transmission", source=file)[0],
         foil=foil,
         shift=_shift(file, foil, edge, where) if foil else None,
         session=row.get("session", ""),
@@ -146,14 +146,14 @@ def _standard(row: Mapping[str, str], where: Path) -> Standard:
 def _shift(file: str, foil: str, edge: Edge, where: Path) -> FoilShift | None:
     """Return the shift by a foil's file or by the file's own channel, as a live scan takes it."""
     if foil != CHANNEL:
-        xdi = read_xdi(find_file(foil, where))
-        return _calibrated(xdi.energy(), xdi.mu(), edge)
-    xdi = read_xdi(find_file(file, where))
-    reference = xdi.reference()
+        xdi = read_spectrum(find_file(foil, where))
+        return _calibrated(xdi.energy, xdi.mu, edge)
+    xdi = read_spectrum(find_file(file, where))
+    reference = xdi.reference
     if reference is None:
         raise Refused("file", f"{file} has no reference channel, but labels.csv says it has")
     try:
-        return _calibrated(xdi.energy(), reference, edge)
+        return _calibrated(xdi.energy, reference, edge)
     except Refused:
         return None
 

@@ -1,0 +1,62 @@
+"""The 9809 format of the Photon Factory, also written at SPring-8, SAGA-LS and Aichi SR.
+
+Energies are angles of the monochromator, whose d-spacing the header states; what each counter
+measures is a number in the line ``Mode``: 1 before the sample, 2 behind it, 3 fluorescence. Dark
+counts in the line ``Offset`` are counts a second and not yet taken off.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from rankaae_stream.files.base import Table
+from rankaae_stream.files.columns import make_table
+from rankaae_stream.files.header import facts
+from rankaae_stream.files.text import Block
+from rankaae_stream.spectrum import Floats
+
+__all__ = ["is_9809", "read_9809"]
+
+_MODES = {1: ("i0",), 2: ("it", "ir"), 3: ("iff",)}
+
+
+def is_9809(head: Sequence[str]) -> bool:
+    """Whether a header is of the 9809 format."""
+    return bool(head) and re.match(r"#?\s*9809\s", head[0]) is not None
+
+
+def read_9809(block: Block) -> Table:
+    """Return the table of a 9809 file, counts without their offsets."""
+    width = block.rows.shape[1]
+    modes, offsets = _numbers(block.head, "mode", width), _numbers(block.head, "offset", width)
+    names = ["Angle(c)", "Angle(o)", "time", *(f"column{i + 1}" for i in range(3, width))][:width]
+    seen: list[int] = []
+    for i in range(3, width):
+        mode = int(modes[i])
+        seen.append(mode)
+        if mode in _MODES:
+            known = _MODES[mode]
+            repeat = seen.count(mode)
+            names[i] = known[repeat - 1] if repeat <= len(known) else f"{known[-1]}{repeat}"
+    rows = block.rows.copy()
+    if offsets[3:].any():
+        rows[:, 3:] -= offsets[3:] * rows[:, 2:3]
+        block.notes.append("the offsets of the header, counts a second, were taken off the counts")
+    stated = facts(block.head)
+    spacing = next((m[1] for h in block.head if (m := re.search(r"\bD=\s*([\d.]+)", h))), "")
+    table = make_table(block, names, stated={**stated, "d_spacing": spacing})
+    return replace(table, rows=rows)
+
+
+def _numbers(head: Sequence[str], word: str, width: int) -> Floats:
+    """The numbers behind a word, (width,), those of the last columns; zeros where none are."""
+    found = np.zeros(width)
+    for line in head:
+        words = line.split()
+        if words and words[0].lower() == word:
+            values = [float(v) for v in words[1:] if re.fullmatch(r"-?\d{1,12}(\.\d*)?", v)]
+            used = values[-width:]
+            found[width - len(used) :] = used
+    return found

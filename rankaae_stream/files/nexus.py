@@ -1,0 +1,176 @@
+"""Scans in HDF5 files: NeXus as Diamond writes it, NXxas, and the ESRF's bliss.
+
+An entry (``NXentry``, or a group ``1.1`` of bliss) is a scan. Its columns are the data sets of one
+axis in it, those of ``measurement`` where the entry has such a group, as long as its energies.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import h5py.h5o
+import numpy as np
+
+from rankaae_stream.errors import Refused
+from rankaae_stream.files.base import Table
+from rankaae_stream.files.channels import energy_column
+from rankaae_stream.files.hdf5 import MAX_BYTES, check_size, members, own
+from rankaae_stream.files.roles import is_axis
+from rankaae_stream.spectrum import Floats
+
+__all__ = ["read_nexus"]
+
+MOST_ENTRIES = 1000
+MOST_SETS = 2000
+DEPTH = 6
+FEWEST = 10
+"""Points of a scan."""
+_PLAIN = frozenset(("data", "value", "values", "raw", "energy_data"))
+_FACTS = {
+    "element": ("element", "sample/element", "xas/element", "scan/element"),
+    "edge": ("edge", "sample/edge", "xas/edge", "scan/edge"),
+    "e0": ("edge_energy", "xas/edge_energy", "scan/edge_energy"),
+    "d_spacing": (
+        "instrument/monochromator/d_spacing",
+        "instrument/monochromator/crystal/d_spacing",
+    ),
+    "title": ("title", "sample/name", "scan_command", "mode", "mode/name"),
+}
+
+
+def read_nexus(path: Path) -> list[Table]:
+    """Read the scans of an HDF5 file.
+
+    Raises
+    ------
+    Refused
+        ``file`` when it cannot be read, or no entry holds energies.
+    """
+    try:
+        # A beamline may still be writing it: no lock.
+        with h5py.File(path, "r", locking=False) as file:
+            entries = list(_entries(file))
+            budget = _Budget()
+            tables = [table for name, entry in entries if (table := _table(name, entry, budget))]
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise Refused("file", f"cannot be read as HDF5: {error}") from error
+    if not tables:
+        raise Refused("file", f"none of the {len(entries)} entries of the HDF5 file holds energies")
+    return tables
+
+
+class _Budget:
+    """Bytes that are read out of one file."""
+
+    def __init__(self) -> None:
+        self.left = MAX_BYTES
+
+    def take(self, dataset: h5py.Dataset, path: str) -> Floats:
+        check_size(dataset, path)
+        self.left -= 8 * int(dataset.size or 0)
+        if self.left < 0:
+            raise Refused("file", f"its scans take more than {MAX_BYTES // 1024**2} MiB")
+        return np.asarray(dataset[()], dtype=np.float64).ravel()
+
+
+def _entries(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
+    """Groups of the first level, or the file itself where data sets lie there."""
+    groups = [
+        (name, found)
+        for name, found in members(file, MOST_ENTRIES)
+        if isinstance(found, h5py.Group)
+    ]
+    entries = [
+        (name, found) for name, found in groups if _text(found.attrs, "NX_class") == "NXentry"
+    ]
+    yield from entries or groups
+    if any(isinstance(found, h5py.Dataset) for _, found in members(file, MOST_ENTRIES)):
+        yield "", file
+
+
+def _table(name: str, entry: h5py.Group, budget: _Budget) -> Table | None:
+    """The columns of an entry that are as long as its energies; None where it has none."""
+    try:
+        measurement = own(entry, "measurement")
+    except Refused:
+        measurement = None
+    within = measurement if isinstance(measurement, h5py.Group) else entry
+    found = list(_signals(within, "", DEPTH if within is entry else 1))[:MOST_SETS]
+    axes = [(column, dataset) for column, dataset in found if is_axis(column.rsplit("/", 1)[-1])]
+    for length in dict.fromkeys(dataset.size for _, dataset in axes):
+        columns = [(column, dataset) for column, dataset in found if dataset.size == length]
+        rows = np.column_stack([budget.take(dataset, column) for column, dataset in columns])
+        facts = _facts(entry)
+        leaves = [column.rsplit("/", 1)[-1] for column, _ in columns]
+        if {"incoming_beam", "monitor"} & set(leaves) and "absorbed_beam" in leaves:
+            # NXxas calls so whatever its mode says that was measured.
+            through = facts.get("title", "").lower().rfind("transmission") >= 0
+            leaves[leaves.index("absorbed_beam")] = "It" if through else "If"
+        table = Table(
+            names=tuple(
+                leaf if leaves.count(leaf) == 1 else column
+                for leaf, (column, _) in zip(leaves, columns, strict=True)
+            ),
+            rows=rows,
+            units=tuple(_text(dataset.attrs, "units").lower() for _, dataset in columns),
+            facts=facts,
+            label=name,
+            codes=tuple(column for column, _ in columns),
+        )
+        if energy_column(table) is not None:
+            herfd = "herfd" in f"{facts.get('title', '')} {name}".lower()
+            return replace(table, kind="herfd" if herfd else "xas")
+    return None
+
+
+def _signals(group: h5py.Group, path: str, depth: int) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Data sets of real numbers along one axis, with their paths below the entry."""
+    seen: set[int] = set()
+    waiting = [(path, group, depth)]
+    for where, inside, level in waiting:
+        for name, found in members(inside, MOST_SETS):
+            address = h5py.h5o.get_info(found.id).addr
+            if address in seen or len(seen) > MOST_SETS:
+                continue
+            seen.add(address)
+            column = f"{where}/{name}" if where else name
+            if isinstance(found, h5py.Group):
+                if level > 1:
+                    waiting.append((column, found, level - 1))
+            elif found.dtype.kind in "iuf" and FEWEST <= (found.size or 0) == max(found.shape):
+                # NXdetector keeps its numbers in a data set called data.
+                yield (where if name in _PLAIN and where else column), found
+
+
+def _facts(entry: h5py.Group) -> dict[str, str]:
+    facts: dict[str, str] = {}
+    for key, places in _FACTS.items():
+        for place in places:
+            try:
+                found = own(entry, place)
+            except Refused:
+                continue
+            text = _value(found) if isinstance(found, h5py.Dataset) else ""
+            if text:
+                facts[key] = f"{facts[key]} {text}" if key in facts else text
+                if key != "title":
+                    break
+    return facts
+
+
+def _value(dataset: h5py.Dataset) -> str:
+    """A single text or number as text."""
+    if dataset.size != 1 or dataset.dtype.itemsize > 4096:
+        return ""
+    value = np.asarray(dataset[()]).ravel()[0]
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return text[:500].strip()
+
+
+def _text(attributes: h5py.AttributeManager, name: str) -> str:
+    try:
+        value = attributes.get(name, "")
+    except OSError:
+        return ""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)[:100]

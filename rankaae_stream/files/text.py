@@ -1,0 +1,335 @@
+"""Read numbers from text, however an instrument or a spreadsheet wrote them.
+
+All text formats come through here: encodings, decimal commas, exponents, line ends, lines
+that were cut and remarks between the rows are handled in this one place. One pass over the
+lines, in a time that grows with their number.
+"""
+
+import math
+import re
+from array import array
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+
+from rankaae_stream.errors import Refused
+from rankaae_stream.files.header import MARKS, begins_scan
+from rankaae_stream.spectrum import Floats
+
+__all__ = ["MAX_LINES", "Block", "decode", "find_blocks", "listed_lines", "split_lines"]
+
+MAX_LINES = 2_000_000
+"""A longer text is no spectrum. With the limit on bytes it bounds the memory to about 1 GB."""
+FEWEST = 10
+"""Rows of a table; fewer beside a longer table are part of a header, or a scan that was aborted."""
+MOST = 1000
+"""Tables of one text, and columns of a table."""
+SETTLED = 3
+"""Rows of one width that make a table, whatever comes between the next ones."""
+UNREAD = 0.02
+"""Share of lines among the rows that may be left out."""
+
+_DECIMAL_COMMA = re.compile(r"[-+]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+(?:[eEdD][-+]?\d+)?")
+_NUMBERS = re.compile(r'[\d\s.,;"+\-eEdD]+')
+_SEPARATORS = re.compile(r"\s*[,;]\s*|\s+")
+_FORTRAN = re.compile(r"[dD](?=[-+]?\d+$)")
+_NO_VALUE = frozenset({"", "-", "--", "n/a", "na", "null", "none"})
+
+
+@dataclass(slots=True)
+class Block:
+    """One table of a text: the lines before it, and its rows.
+
+    Attributes
+    ----------
+    head : list of str
+        Lines since the table before, as written, blank ones left out.
+    numbers : list of int
+        Where these lines stand.
+    rows : (n, c) array
+    line : int
+        Where the first row stands.
+    notes : list of str
+        Which lines were left out, a sentence each.
+    """
+
+    head: list[str]
+    numbers: list[int]
+    rows: Floats
+    line: int
+    notes: list[str] = field(default_factory=list[str])
+
+
+def decode(content: bytes) -> str:
+    """Return a file's text, UTF-8, UTF-16 or Latin-1, without byte-order mark.
+
+    Raises
+    ------
+    Refused
+        ``file`` when it is binary.
+    """
+    for mark, encoding in (
+        (b"\xef\xbb\xbf", "utf-8"),
+        (b"\xff\xfe", "utf-16-le"),
+        (b"\xfe\xff", "utf-16-be"),
+    ):
+        if content.startswith(mark):
+            return content[len(mark) :].decode(encoding, errors="replace")
+    start = content[:4096]
+    if b"\0" in start:
+        # In UTF-16 every second byte of plain numbers is zero.
+        for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+            if (
+                start[first::2].count(0) > 0.9 * (len(start) // 2)
+                and 0 not in start[1 - first :: 2]
+            ):
+                return content.decode(encoding, errors="replace")
+        raise Refused("file", "the file is binary, not columns of numbers")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def split_lines(text: str) -> list[str]:
+    r"""Split at ``\n``, ``\r\n`` and ``\r``.
+
+    Raises
+    ------
+    Refused
+        ``file`` when there are more lines than a spectrum can have.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if text.count("\n") >= MAX_LINES:
+        raise Refused("file", f"more than {MAX_LINES:,} lines; a spectrum has fewer")
+    return text.split("\n")
+
+
+def find_blocks(text: str) -> list[Block]:
+    """Find the tables of numbers in a text.
+
+    A new table begins where a header names its columns again, or where the number of
+    columns changes for good. Single lines that do not fit are left out, with a note.
+
+    Raises
+    ------
+    Refused
+        ``file`` when there is no table, or too many lines that do not fit into it.
+    """
+    if re.match(r"\s*(<!doctype|<html|<\?xml)", text[:1000], re.IGNORECASE):
+        raise Refused("file", "the file is a web page (HTML or XML), not data; download it again")
+    lines = split_lines(text)
+    scanner = _Scanner()
+    parse, comma = _number_parser(lines)
+    single = 0
+    lines_of_data = enumerate(lines, 1)
+    for number, line in lines_of_data:
+        start = line.lstrip("\x1a\0 \t")[:1]
+        if not start.strip():
+            continue
+        if start == "@":  # a spectrum of a multichannel analyser in a SPEC file
+            _skip_continued(line, lines_of_data)
+            continue
+        row = None if start in MARKS else parse(line)
+        if row is not None and len(row) > 1:
+            scanner.numbers(number, row)
+        else:
+            single += row is not None
+            scanner.text(number, line, marked=start in MARKS)
+    blocks = scanner.finish()
+    if not blocks:
+        found = f"{single} rows of 1 column" if single else "no line of numbers"
+        raise Refused("file", f"{found}; a spectrum needs energy and absorption side by side")
+    if comma:
+        for block in blocks:
+            block.notes.append("commas were read as decimal points")
+    return blocks
+
+
+class _Scanner:
+    """Collect rows into tables, line by line."""
+
+    def __init__(self) -> None:
+        self._tables: list[_Rows] = []
+        self._between: list[tuple[int, str, bool]] = []
+        self._misfits: list[tuple[int, list[float]]] = []
+
+    def text(self, number: int, line: str, *, marked: bool) -> None:
+        """Take a line that is no row."""
+        self._between.append((number, line, marked))
+
+    def numbers(self, number: int, row: list[float]) -> None:
+        """Take a row: one of the table, the first of another, or one that does not fit."""
+        table = self._tables[-1] if self._tables else None
+        if table is None or self._ends(table, len(row)):
+            self._begin(number, row)
+        elif len(row) == table.width:
+            if self._between or self._misfits:
+                self._leave_out(table, inside=True)
+            table.values.extend(row)
+        else:
+            if self._misfits and len(self._misfits[-1][1]) != len(row):
+                self._leave_out(table, inside=True)
+            self._misfits.append((number, row))
+            if len(self._misfits) == SETTLED:
+                (number, row), *more = self._misfits
+                self._misfits = []
+                self._begin(number, row)
+                for _, following in more:
+                    self._tables[-1].values.extend(following)
+
+    def finish(self) -> list[Block]:
+        """Return the tables, without the numbers that belong to a header."""
+        if not self._tables:
+            return []
+        self._leave_out(self._tables[-1], inside=False)
+        longest = max(table.count for table in self._tables)
+        for before, table in pairwise(self._tables if longest < SETTLED else ()):
+            if not begins_scan([text for _, text in table.head], table.width):
+                raise _ragged(table.line, table.width, before.width)
+        blocks: list[Block] = []
+        head: list[tuple[int, str]] = []
+        for table in self._tables:
+            if table.count >= min(FEWEST, longest):
+                blocks.append(table.close(head))
+                head = []
+            elif not blocks:
+                head += table.head
+            else:
+                short = f"a table of {table.count} rows at line {table.line} was left out"
+                blocks[-1].notes.append(short)
+        return blocks
+
+    def _ends(self, table: "_Rows", width: int) -> bool:
+        """Whether a row of `width` begins another table."""
+        if table.count < SETTLED and (self._between or table.width != width):
+            return True  # numbers of a header
+        return bool(self._between) and begins_scan([text for _, text, _ in self._between], width)
+
+    def _begin(self, number: int, row: list[float]) -> None:
+        if len(self._tables) >= MOST or len(row) > MOST:
+            raise Refused("file", f"more than {MOST} tables or columns; a spectrum has fewer")
+        head, self._between = [(line, text) for line, text, _ in self._between], []
+        if self._tables:
+            self._leave_out(self._tables[-1], inside=False)
+        self._tables.append(_Rows(head, number, len(row)))
+        self._tables[-1].values.extend(row)
+
+    def _leave_out(self, table: "_Rows", *, inside: bool) -> None:
+        """Note what does not fit: rows that were cut, and remarks without their mark."""
+        for number, row in self._misfits:
+            if len(row) > table.width:
+                raise _ragged(number, len(row), table.width)
+            table.cut.append((number, len(row)))
+        unmarked = [number for number, _, marked in self._between if not marked]
+        table.unread += unmarked
+        table.inside += (len(unmarked) + len(self._misfits)) * inside
+        self._misfits, self._between = [], []
+
+
+@dataclass(slots=True)
+class _Rows:
+    """A table while it is read."""
+
+    head: list[tuple[int, str]]
+    line: int
+    width: int
+    values: "array[float]" = field(default_factory=lambda: array("d"))
+    cut: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    unread: list[int] = field(default_factory=list[int])
+    inside: int = 0
+
+    @property
+    def count(self) -> int:
+        return len(self.values) // self.width
+
+    def close(self, head: list[tuple[int, str]]) -> Block:
+        if self.inside > UNREAD * self.count:
+            lines = self.inside + self.count
+            raise Refused("file", f"{self.inside} of {lines} lines are no rows of the table")
+        notes = [
+            f"line {number} has {width} of {self.width} columns and was left out"
+            for number, width in self.cut
+        ]
+        if self.unread:
+            notes.append(f"{listed_lines(self.unread)} no numbers and left out")
+        rows = np.frombuffer(self.values, dtype=np.float64).reshape(-1, self.width)
+        head = [*head, *self.head]
+        lines, numbers = [text for _, text in head], [number for number, _ in head]
+        return Block(lines, numbers, rows, self.line, notes)
+
+
+def _ragged(line: int, width: int, before: int) -> Refused:
+    if width == before:
+        return Refused("file", f"the lines before line {line} are no rows of the table")
+    return Refused("file", f"line {line} has {width} columns, those before have {before}")
+
+
+def listed_lines(numbers: list[int]) -> str:
+    """Name lines in words: ``line 7 is``, ``lines 7, 9 and 12 others are``."""
+    if len(numbers) == 1:
+        return f"line {numbers[0]} is"
+    shown = ", ".join(map(str, numbers[:3]))
+    more = f" and {len(numbers) - 3} others" if len(numbers) > 3 else ""
+    return f"lines {shown}{more} are"
+
+
+def _skip_continued(line: str, following: Iterable[tuple[int, str]]) -> None:
+    """Skip the lines that a backslash at the end of the line before announces."""
+    while line.endswith("\\"):
+        _, line = next(iter(following), (0, ""))
+
+
+def _number_parser(lines: list[str]) -> tuple[Callable[[str], list[float] | None], bool]:
+    """How this text writes numbers: a function from line to row, and whether with commas."""
+    comma = _has_decimal_commas(lines)
+
+    def parse(line: str) -> list[float] | None:
+        if '"' in line:
+            line = line.replace('","', ";").replace('"', "")
+        if comma:
+            words = re.split(r"\s*;\s*|\s+", line.strip().strip(";"))
+            words = [w.replace(".", "").replace(",", ".") if "," in w else w for w in words]
+        elif "," in line or ";" in line:
+            words = _SEPARATORS.split(line.strip().rstrip(",;"))
+        else:
+            words = line.split()
+        try:
+            return [float(word) for word in words]
+        except ValueError:
+            return _unusual(words)
+
+    return parse, comma
+
+
+def _unusual(words: list[str]) -> list[float] | None:
+    """Read Fortran's exponents, stars and empty cells; None for words."""
+    row: list[float] = []
+    for word in words:
+        if word.lower() in _NO_VALUE or not word.strip("*"):
+            row.append(float("nan"))
+            continue
+        try:
+            row.append(float(_FORTRAN.sub("e", word)))
+        except ValueError:
+            return None
+    return row if sum(map(math.isfinite, row)) > 1 else None
+
+
+def _has_decimal_commas(lines: list[str]) -> bool:
+    """Whether numbers are written as 7112,5: asked of the first lines that are all numbers."""
+    yes = no = 0
+    for line in lines:
+        if "," not in line or not _NUMBERS.fullmatch(line):
+            # A point without a comma settles it as well.
+            no += "." in line and bool(_NUMBERS.fullmatch(line)) and len(line.split()) > 1
+        else:
+            words = re.split(r"[\s;]+", line.replace('","', ";").replace('"', "").strip("; \t"))
+            numbers = [word for word in words if "," in word]
+            fits = len(words) > 1 and all(_DECIMAL_COMMA.fullmatch(word) for word in numbers)
+            yes, no = yes + fits, no + (not fits)
+        if yes + no >= 100:
+            break
+    return yes > 9 * no
