@@ -1,9 +1,8 @@
-"""Where models, profiles and shipped spectra are, in a checkout and in a wheel.
+"""Find the models, profiles and spectra that ship with the package, and its version.
 
-They live at the top level of the repository; a wheel carries them in
-``rankaae_stream/_data``. An editable install has both, and the copy in
-site-packages goes stale, so the checkout's folder wins where it stands beside
-the package together with pyproject.toml.
+In a checkout they are at the top level, in a wheel in ``rankaae_stream/_data``. An editable
+install has both, and its copy in site-packages gets out of date: so the checkout's folder is
+used where it lies beside the package together with pyproject.toml.
 """
 
 import functools
@@ -19,13 +18,13 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def checkout() -> Path | None:
-    """Root of the checkout this package runs from, or None for an installed wheel."""
+    """Return the root of the checkout this package runs from, or None for an installed wheel."""
     root = _PACKAGE.parent
     return root if (root / "pyproject.toml").is_file() and (root / "models").is_dir() else None
 
 
 def folder(kind: str) -> Path:
-    """Folder of shipped data.
+    """Return a folder of shipped data.
 
     Parameters
     ----------
@@ -35,7 +34,7 @@ def folder(kind: str) -> Path:
     Raises
     ------
     ConfigurationError
-        When the installation carries no such folder.
+        When the installation has no such folder.
     """
     root = checkout() or _PACKAGE / "_data"
     path = root / kind
@@ -49,7 +48,7 @@ def folder(kind: str) -> Path:
 
 @functools.cache
 def code_version() -> str:
-    """Version of this package; from a checkout also the commit, and whether it was edited.
+    """Return the version; for a checkout also the commit, and ``dirty`` after edits.
 
     Examples are ``0.3.0`` from a wheel and ``0.3.0+checkout.1a2b3c4.dirty``.
     """

@@ -187,7 +187,7 @@ def test_options_reach_the_reader(command, tmp_path):
     result = command(path, "--columns", "energy=3,mu=1", "--element", "Fe", "--foil", FOIL)
     assert result.exit_code == 0, result.output
     assert "+3.0" in result.output or "+2.9" in result.output
-    assert "taken for keV" in result.output
+    assert "read as keV" in result.output
 
 
 @pytest.mark.parametrize(

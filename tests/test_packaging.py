@@ -43,7 +43,8 @@ def test_the_wheel_carries_models_profiles_and_spectra_but_no_training(built):
         assert f"{data}/models/{key}/encoder.onnx" in names
     for name in ("index.html", "app.js", "app.css", "icon.svg"):
         assert f"rankaae_stream/dashboard/static/{name}" in names
-    assert not [name for name in names if "/web/" in name or "node_modules" in name]
+    unwanted = ("/web/", "node_modules", "/docs/")
+    assert not [name for name in names if any(part in name for part in unwanted)]
     assert not [name for name in names if name.startswith(("training/", "tests/"))]
 
 

@@ -3,14 +3,13 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from rankaae_stream.checks.base import Broken, NotChecked
 from rankaae_stream.errors import Refusal
 from rankaae_stream.layouts.base import Document, Field, Layout, fields_of
-from rankaae_stream.layouts.signals import match_all
+from rankaae_stream.layouts.signals import ANSWERS, flat, match_all
 
-__all__ = ["ADVICE", "ANSWERS", "KNOWN", "Failure", "key_of", "misfit", "streams_of"]
+__all__ = ["ADVICE", "KNOWN", "Failure", "key_of", "misfit", "streams_of"]
 
 KNOWN = "rankaae-stream models lists the edges that can be answered"
 
@@ -31,8 +30,6 @@ ADVICE: Mapping[str, str] = {
 }
 """What to do about a refusal."""
 
-ANSWERS = ("it", "fluorescence", "fluorescence_from", "pips")
-"""Signals of which a run needs one at least."""
 OPTIONAL = (*ANSWERS, "ir")
 """Fields without which a run may be read."""
 
@@ -130,11 +127,6 @@ def _fits(field: Field, streams: Mapping[str, tuple[str, ...]]) -> bool:
     )
 
 
-def _flat(names: Sequence[Any]) -> list[str]:
-    """Return single names of a list that may hold lists."""
-    return [name for item in names for name in ([item] if isinstance(item, str) else item)]
-
-
 def _absent(
     key: str,
     fields: Sequence[Field],
@@ -144,8 +136,8 @@ def _absent(
     names = [name for field in fields for name in field.names]
     where = f"stream {fields[0].stream}" if fields[0].stream else "the run"
     there = _keys(fields[0], streams)
-    taken = {name for field in looked_for for name in _flat(field.names)}
-    near = _nearest(_flat(names), [key for key in there if key not in taken])
+    taken = {name for field in looked_for for name in flat(field.names)}
+    near = _nearest(flat(names), [key for key in there if key not in taken])
     return Broken(
         f"no field of {key} = {names} is in {where}; it has {_some(there)}",
         f"set {key}" + (f", perhaps to [{near!r}]" if near else ""),

@@ -2,9 +2,10 @@
 
 import itertools
 
-from rankaae_stream.checks.advice import ANSWERS, key_of
+from rankaae_stream.checks.advice import key_of
 from rankaae_stream.checks.base import Broken
 from rankaae_stream.layouts.base import Layout, fields_of
+from rankaae_stream.layouts.signals import ANSWERS
 
 __all__ = ["check_fields"]
 
@@ -31,7 +32,7 @@ def check_fields(layout: Layout, name: str) -> str:
         return "the layout alone knows its fields"
     if not named.get("i0"):
         raise Broken(f"{key_of(name, 'i0')} is empty", "name the signal before the sample")
-    if not any(named.get(role) for role in ANSWERS):
+    if not any(named.get(role) for role in (*ANSWERS, "fluorescence_from")):
         raise Broken(
             "nothing is named that is measured behind the sample or beside it",
             f"set {key_of(name, 'it')}, {key_of(name, 'fluorescence')} or {key_of(name, 'pips')}",

@@ -1,8 +1,8 @@
-"""Athena project files (``.prj``): groups of mu(E) as Demeter and larch write them.
+"""Read Athena project files (``.prj``): groups of mu(E) as Demeter and larch write them.
 
-A project is text, usually gzipped: either assignments in Perl's syntax, a
-record a group, or one JSON object. It is data here and nothing of it is
-evaluated. Format: B. Ravel, Demeter's documentation, and larch's writer.
+A project is text, usually gzipped: either assignments in Perl's syntax, one record for
+each group, or one JSON object. Nothing in it is evaluated. Format: B. Ravel, Demeter's
+documentation, and larch's writer.
 """
 
 import json
@@ -47,7 +47,7 @@ class _Group:
 
 
 def is_athena(content: bytes) -> bool:
-    """Whether a file's content is an Athena project."""
+    """Return whether a file's content is an Athena project."""
     head = _unpack(content, 4096) if content.startswith(_GZIP) else content
     return b"Athena project file" in head[:2000]
 
@@ -69,7 +69,7 @@ def read_athena(content: bytes) -> tuple[Measured, ...]:
     Raises
     ------
     Refused
-        ``file`` when the compressed part is damaged or cut short, or there is no group in it.
+        ``file`` when the project is damaged, cut short, too large, or holds no group.
     """
     text = decode(_unpack(content, MAX_BYTES) if content.startswith(_GZIP) else content)
     records = _json_records(text) if text.lstrip().startswith("{") else _perl_records(text)
@@ -96,7 +96,7 @@ def read_athena(content: bytes) -> tuple[Measured, ...]:
 
 
 def _unpack(content: bytes, limit: int) -> bytes:
-    """Unpack up to `limit` bytes; a small file can unpack to any size."""
+    """Unpack at most `limit` bytes: a small file can unpack to any size."""
     unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
         found = unpack.decompress(content, limit)
@@ -111,7 +111,7 @@ def _unpack(content: bytes, limit: int) -> bytes:
 
 
 def _perl_records(text: str) -> Iterator[_Group]:
-    """Records of assignments; each begins with ``$old_group`` and ends with ``[record]``."""
+    """Yield each group's record, from ``$old_group`` to ``[record]``."""
     record: dict[str, str] = {}
     for line in split_lines(text):
         found = _ASSIGNMENT.match(line)
@@ -150,10 +150,8 @@ def _json_records(text: str) -> Iterator[_Group]:
     for name, record in project.items():
         if not name.startswith("_") and isinstance(record, dict) and record.get("x"):
             args = record.get("args")
-            settings = {
-                str(key): str(value)
-                for key, value in (args.items() if isinstance(args, dict) else ())
-            }
+            pairs = args.items() if isinstance(args, dict) else ()
+            settings = {str(key): str(value) for key, value in pairs}
             yield _Group(name, settings, record["x"], record.get("y") or [])
 
 
@@ -161,7 +159,7 @@ def _measured(group: _Group) -> Measured:
     label, settings = group.label, group.settings
     energy, mu = _numbers(label, group.x), _numbers(label, group.y)
     if energy.size != mu.size:
-        raise Refused("file", f"group {label!r} has {energy.size} energies and {mu.size} values")
+        raise Refused("file", f"group {label!r} has {energy.size} energies but {mu.size} values")
     shift = _number(settings.get("bkg_eshift"))
     notes: tuple[str, ...] = ()
     if shift:
@@ -208,4 +206,4 @@ def _numbers(label: str, words: list[Any]) -> Floats:
     try:
         return np.array(words, dtype=float).ravel()
     except (ValueError, TypeError, OverflowError) as error:
-        raise Refused("file", f"group {label!r} holds values that are no numbers") from error
+        raise Refused("file", f"group {label!r} holds values that are not numbers") from error

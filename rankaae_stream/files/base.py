@@ -1,4 +1,4 @@
-"""What every reader returns: the tables of a file, and its spectra as measured."""
+"""Define what every reader returns, and read a file's bytes."""
 
 import os
 import stat
@@ -15,7 +15,7 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 """What an HDF5 file begins with. Its size is not bounded, only what is read out of it."""
 
 MAX_BYTES = 64 * 1024 * 1024
-"""A million rows of five columns; a larger file is something else."""
+"""Largest file that is read: a million rows of five columns."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +35,7 @@ class Table:
     label : str
         What the file calls this scan, where it holds several.
     notes : tuple of str
-        What was left out or changed, a sentence each.
+        One sentence for each thing that was left out or changed.
     codes : tuple of str
         The columns' names with their units, or their codes, such as ``D1``.
     standard : bool
@@ -62,18 +62,18 @@ class Measured:
     Attributes
     ----------
     energy, mu : (n,) arrays
-        eV and absorption, in the file's order, not yet sorted or checked.
+        Energy in eV and absorption, in the file's order, not yet sorted or checked.
     reference : (n,) or (m,) array or None
-        Absorption of the foil channel.
+        Absorption of the reference foil.
     reference_energy : (m,) array or None
         Where the foil was measured on energies of its own, eV.
     element, shell : str or None
         As the file states them.
     label : str
-        Name of the group or scan in a file that holds several, else empty.
+        Name of the group or scan where a file holds several, else empty.
     channel : {"transmission", "fluorescence"}
     notes : tuple of str
-        What was guessed or converted, a sentence each.
+        One sentence for each thing that was guessed or converted.
     e0 : float or None
         Energy of the edge as the file states it, eV.
     columns : tuple of str
@@ -97,7 +97,7 @@ class Measured:
 
 
 def read_bounded(path: Path, most: int = 0) -> bytes:
-    """Return the content of a file, or of an HDF5 file only `HDF5`.
+    """Read the bytes of a file, or of an HDF5 file only `HDF5`.
 
     With `most` only its first bytes.
 
@@ -117,11 +117,13 @@ def read_bounded(path: Path, most: int = 0) -> bytes:
             if content != HDF5:
                 content += file.read(most or MAX_BYTES + 1)
     except OSError as error:
-        raise Refused("file", f"cannot be read: {error.strerror}") from error
+        raise Refused("file", f"the file cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise Refused("file", f"cannot be read: {error}") from error
+        raise Refused("file", f"the file cannot be read: {error}") from error
     if not content.strip():
         raise Refused("file", "the file is empty")
     if len(content) > MAX_BYTES:
-        raise Refused("file", f"more than {MAX_BYTES // 1024**2} MiB; a spectrum is smaller")
+        raise Refused(
+            "file", f"the file is larger than {MAX_BYTES // 1024**2} MiB, which no spectrum is"
+        )
     return content

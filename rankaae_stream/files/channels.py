@@ -1,8 +1,8 @@
 """Turn a table's columns into spectra: an energy axis in eV, and mu of every channel.
 
-A file is answered channel by channel, as a live run is. What the header states is taken from
-it, what has to be guessed is said in a note, and what cannot even be guessed is refused with
-the option that tells it.
+A file is answered channel by channel, as a live run is. The roles of the columns come from the
+header where it names them. What has to be guessed is stated in a note; what cannot be guessed is
+refused, with the option to give.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ from rankaae_stream.spectrum import K_EDGES, Channel, Floats, absorption
 __all__ = ["ROLES", "energy_column", "measure"]
 
 ROLES = ("energy", "mu", "i0", "it", "iff", "ir")
-"""What a column can be chosen for: energy, absorption, or the currents before and behind the
-sample, of fluorescence, and behind the foil."""
+"""Roles of columns: energy, absorption, and the signals before the sample (i0), behind it (it),
+of fluorescence (iff) and behind the reference foil (ir)."""
 
 _FORMS: Mapping[Channel, tuple[str, tuple[str, str]]] = {
     "transmission": ("mu", ("i0", "it")),
@@ -60,14 +60,14 @@ def measure(table: Table, choice: Mapping[str, str] | None = None) -> tuple[Meas
     Raises
     ------
     Refused
-        ``file`` when there is no way to tell energy and absorption.
+        ``file`` when its energy or absorption cannot be found.
     """
     chosen = _chosen(choice, table) if choice else {}
     notes = list(table.notes)
     axis = chosen["energy"][0] if "energy" in chosen else energy_column(table)
     if axis is None:
         axis = 0
-        notes.append("the first column was taken for the energy")
+        notes.append("the first column was read as the energy")
     energy, converted = in_ev(table, axis)
     if chosen.keys() & {"mu", "it", "iff"}:
         columns: Columns = chosen
@@ -81,7 +81,7 @@ def measure(table: Table, choice: Mapping[str, str] | None = None) -> tuple[Meas
     if not signals:
         signals = [_only_other(table, axis, notes)]
     elif not chosen and not table.standard:
-        notes.append("absorption was formed from {used}, by the header")
+        notes.append("the absorption was calculated from {used}, as the header names them")
     return tuple(
         Measured(
             energy,
@@ -122,7 +122,7 @@ def _chosen(choice: Mapping[str, str], table: Table) -> dict[str, list[int]]:
     roles: dict[str, list[int]] = {}
     for role, wanted in choice.items():
         if role not in ROLES:
-            raise Refused("file", f"no role {role!r} for a column; there are {', '.join(ROLES)}")
+            raise Refused("file", f"no role {role!r} for a column; roles: {', '.join(ROLES)}")
         roles[role] = []
         for part in (word.strip() for word in wanted.lower().split("+")):
             if part.isascii() and part.isdecimal() and 0 < int(part[:6]) <= width:
@@ -134,7 +134,7 @@ def _chosen(choice: Mapping[str, str], table: Table) -> dict[str, list[int]]:
             ]
             if not found:
                 raise Refused(
-                    "file", f"no column {part!r} for {role} among {width} ({_listed(table)})"
+                    "file", f"no column {part!r} for {role}; {width} columns: {_listed(table)}"
                 )
             roles[role] += found
     return roles
@@ -239,13 +239,13 @@ def _only_other(table: Table, axis: int, notes: list[str]) -> _Signal:
     width = table.rows.shape[1]
     if width == 2:
         other = 1 - axis
-        notes.append(f"column {other + 1} was taken for the absorption")
+        notes.append(f"column {other + 1} was read as the absorption")
         name = table.names[other] if table.names else str(other + 1)
         return _Signal("transmission", table.rows[:, other], (name,))
     raise Refused(
         "file",
         f"which of the {width} columns ({_listed(table)}) is the absorption? "
-        "say it with --columns energy=...,mu=... or i0=...,it=... or i0=...,iff=a+b",
+        "give --columns energy=...,mu=... or energy=...,i0=...,it=... or energy=...,i0=...,iff=a+b",
     )
 
 

@@ -1,4 +1,4 @@
-"""Plain columns: numbers in a text file under whatever header it has.
+"""Read plain columns of numbers from a text file with any header.
 
 This also reads what needs no reader of its own, because its names stand where `header.names`
 looks: DESY's ``.fio``, NSLS's XDAC, and the scans that EPICS and LabVIEW write at the APS.

@@ -17,7 +17,7 @@ HC = 12398.4198
 LATTICE = {"si": 5.43102, "ge": 5.65791, "diamond": 3.56712, "c": 3.56712}
 """Lattice constants, Å."""
 _EV = (min(K_EDGES.values()) - 500.0, max(K_EDGES.values()) + 1500.0)
-"""Energies a scan of one of our edges can have, eV."""
+"""Lowest and highest energy that a scan of one of our edges can have, eV."""
 _HIGHEST_KEV = 120.0
 _TO_RADIANS = {"mrad": 1e-3, "rad": 1.0, "radian": 1.0, "radians": 1.0}
 
@@ -50,9 +50,9 @@ def in_ev(table: Table, axis: int) -> tuple[Floats, list[str]]:
     spacing = _spacing(table.facts)
     unsure = role is None or role.rank > 3
     if high < _HIGHEST_KEV and low > 0 and not (unsure and unit != "kev"):
-        return values * 1000.0, [f"energies of {low:g}-{high:g} were taken for keV"]
+        return values * 1000.0, [f"energies of {low:g}-{high:g} were read as keV"]
     if _EV[0] / 1000 <= low and high <= _EV[1] / 1000 and spacing is None:
-        return values * 1000.0, [f"energies of {low:g}-{high:g} were taken for keV"]
+        return values * 1000.0, [f"energies of {low:g}-{high:g} were read as keV"]
     if low > 4.0 and high < 80.0:
         return _from_angle(table, values, name or "the energy column", unit)
     e0 = stated_ev(table.facts.get("e0"))
@@ -81,12 +81,12 @@ def _from_angle(table: Table, values: Floats, name: str, unit: str) -> tuple[Flo
     """Energies by Bragg's law."""
     spacing = _spacing(table.facts)
     finite = values[np.isfinite(values)]
-    span = f"{name} runs {finite.min():g}-{finite.max():g}"
+    span = f"{name} runs from {finite.min():g} to {finite.max():g}"
     if spacing is None:
         raise Refused(
             "file",
-            f"{span}, which looks like the monochromator's angle in degrees, and the header states "
-            "no d-spacing; convert it to eV, or name another column with --columns energy=...",
+            f"{span}, which looks like the angle of the monochromator in degrees, and the header "
+            "states no d-spacing; convert it to eV, or name another column: --columns energy=...",
         )
     angle = values * _TO_RADIANS.get(unit, np.pi / 180.0)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,8 +1,8 @@
-"""Numbers in HDF5 files: a triggered detector's frames, and the rows of a fly scan.
+"""Read numbers from HDF5 files: one for each frame of a detector, or the rows of a fly scan.
 
-Xspress3 and Pilatus write the sums of their regions of interest beside the
-images, as attributes of the area detector's HDF5 plugin; the images themselves
-are never read. A fly scan's file is read while it grows.
+Xspress3 and Pilatus write the sums of their regions of interest beside the images, as
+attributes of the area detector's HDF5 plugin; the images themselves are never read. The
+file of a fly scan is read while it grows.
 """
 
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ DATASETS: Mapping[str, str] = {
     "XSP3": "entry/instrument/detector/NDAttributes/CHAN{channel}ROI{roi_num}",
     "PIL100K_HDF5": "entry/instrument/NDAttributes/_ROI{roi_num}Total",
 }
-"""Where the sums are, by the asset's spec in capitals (Tiled's writer makes them so),
-with the names that its datums use."""
+"""Path of the sums by the asset's spec, in capitals as Tiled's writer makes it; the fields
+are named as in its datums."""
 MAX_FRAMES = 10_000_000
-"""More frames than a detector takes in a scan; 80 MB."""
+"""Largest number of frames that is read, more than any scan has; 80 MB."""
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether a file is a whole HDF5 file; one that is cut short does not open."""
+    """Return whether a file is a complete HDF5 file; one that is cut short does not open."""
     try:
         with h5py.File(path, "r"):
             return True
@@ -37,7 +37,7 @@ def is_hdf5(path: Path) -> bool:
 
 
 def read_frames(path: Path, dataset: str) -> Floats:
-    """Read one number a frame.
+    """Read one number for each frame.
 
     Parameters
     ----------
@@ -52,21 +52,23 @@ def read_frames(path: Path, dataset: str) -> Floats:
     Raises
     ------
     Refused
-        ``file`` when it is no HDF5 file, has no such dataset, or that is not
-        one number a frame; ``outside_roots`` when it only points to another file.
+        ``file`` when this is not an HDF5 file, has no such dataset, or the dataset does not
+        hold one number for each frame; ``outside_roots`` when it is a link to another file.
     """
     try:
         with h5py.File(path, "r") as file:
             found = _own_dataset(file, dataset)
             if found.size is None or found.size > MAX_FRAMES or found.size != max(found.shape):
-                raise Refused("file", f"{dataset} has shape {found.shape}, not one number a frame")
+                raise Refused(
+                    "file", f"{dataset} has shape {found.shape}, not one number for each frame"
+                )
             return np.asarray(found[()], dtype=np.float64).ravel()
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise Refused("file", f"cannot be read as HDF5: {error}") from error
 
 
 def read_rows(path: Path, dataset: str, begin: int, end: int) -> Floats:
-    """Read some rows of a data set of one axis, from a file that may be growing.
+    """Read some rows of a dataset with one axis, from a file that may still grow.
 
     Parameters
     ----------
@@ -74,20 +76,21 @@ def read_rows(path: Path, dataset: str, begin: int, end: int) -> Floats:
     dataset : str
         Path inside the file.
     begin, end : int
+        First row, and the row after the last.
 
     Returns
     -------
     (n,) array
-        Fewer than asked for where the file has not got them yet.
+        Fewer rows where the file does not hold all of them yet.
 
     Raises
     ------
     Refused
-        ``missing_file``; ``file`` when it is no HDF5 file or has no such dataset;
-        ``outside_roots`` when that only points to another file.
+        ``missing_file``; ``file`` when this is not an HDF5 file or has no such dataset;
+        ``outside_roots`` when the dataset is a link to another file.
     """
     try:
-        # Written at this moment by another process: no lock, and what is flushed is read.
+        # Another process may be writing the file: read without a lock what it has flushed.
         with h5py.File(path, "r", libver="latest", swmr=True, locking=False) as file:
             found = _own_dataset(file, dataset)
             if found.ndim != 1:
@@ -101,9 +104,9 @@ def read_rows(path: Path, dataset: str, begin: int, end: int) -> Floats:
 
 
 def _written(dataset: h5py.Dataset, begin: int, end: int, size: int) -> int:
-    """Up to which row a file of this size has the data, and not only a place for them.
+    """Return the row up to which a file of this size holds the data.
 
-    Of a file whose copy has begun HDF5 reads zeros where its end is missing.
+    From a file that is still being copied, HDF5 reads zeros where the end is missing.
     """
     if not dataset.chunks:
         offset = dataset.id.get_offset()
@@ -121,7 +124,7 @@ def _own_dataset(file: h5py.File, dataset: str) -> Any:
     found: Any = file.get(dataset)
     if not isinstance(found, h5py.Dataset):
         raise Refused("file", f"holds no dataset {dataset}")
-    # HDF5 has links of its own, which no look at the path shows.
+    # HDF5 has links of its own, which the path does not show.
     if found.file.filename != file.filename or found.is_virtual or found.external:
         raise Refused("outside_roots", f"{dataset} lies in another file")
     return found

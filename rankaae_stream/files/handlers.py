@@ -1,7 +1,7 @@
-"""Pizza-box files for databroker: handlers, found by the entry point `databroker.handlers`.
+"""Read pizza-box files for databroker, which finds these handlers by `databroker.handlers`.
 
-A handler is made with a file's path and called with what the datum chooses. The
-tables are as wide as the beamlines' own handlers make them, time in front.
+A handler is created with a file's path and called with the datum's arguments. The tables
+have the columns of the beamlines' own handlers, time first.
 """
 
 from pathlib import Path
@@ -20,15 +20,15 @@ class _Handler:
         self._path = Path(filepath)
 
     def get_file_list(self, _datum_kwargs: object) -> list[str]:
-        """The only file."""
+        """Return the path of the file."""
         return [str(self._path)]
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is kept open."""
 
 
 class ApbHandler(_Handler):
-    """Electrometer: (n, 9), time in s and eight inputs in µV."""
+    """Electrometer table (n, 9): time in s and eight inputs in µV."""
 
     specs = frozenset({"APB"})
 
@@ -39,7 +39,7 @@ class ApbHandler(_Handler):
 
 
 class EncoderHandler(_Handler):
-    """Encoder: (n, 2), time in s and counts, negative as in the beamline's formulas."""
+    """Encoder table (n, 2): time in s and counts, negative as in the beamline's formulas."""
 
     specs = frozenset({"PIZZABOX_ENC_FILE_TXT", "PIZZABOX_ENC_FILE_TXT_PD"})
 
@@ -50,7 +50,7 @@ class EncoderHandler(_Handler):
 
 
 class TriggerHandler(_Handler):
-    """Trigger: (n, 2), begin and end of each exposure, s."""
+    """Trigger table (n, 2): begin and end of each exposure, s."""
 
     specs = frozenset({"APB_TRIGGER"})
 

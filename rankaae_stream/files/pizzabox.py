@@ -1,8 +1,8 @@
-"""Files of the NSLS-II pizza boxes: electrometer, encoder, and trigger pulses.
+"""Read the files of the NSLS-II pizza boxes: electrometer, encoder, and trigger pulses.
 
-The boxes stream to disk while the monochromator moves, each on its own clock
-rate and all on the same time. Formats as the beamlines' public code reads them
-(ISS and QAS, github.com/NSLS-II-ISS and NSLS-II-QAS).
+The boxes write to disk while the monochromator moves, each at its own rate but with
+synchronous clocks. The formats are those that the beamlines' public code reads (ISS and
+QAS, github.com/NSLS-II-ISS and NSLS-II-QAS).
 """
 
 import io
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 APB_CHANNELS = ("i0", "it", "ir", "iff", "aux1", "aux2", "aux3", "aux4")
-"""The analog pizza box's inputs in the order of its columns; input n is `chN` in metadata."""
+"""Inputs of the analog pizza box, in the order of its columns; input n is `chN` in metadata."""
 TICK = 8.0051232e-9
 """One count of the box's sub-second clock, s."""
 
@@ -41,7 +41,7 @@ KINDS = MappingProxyType(
         "PIZZABOX_ENC_FILE_TXT_PD": "encoder",
     }
 )
-"""What is in a file, by the asset's spec."""
+"""Kind of file by the asset's spec."""
 MIMETYPES = MappingProxyType(
     {
         "apb": "application/x-pizzabox-apb",
@@ -49,7 +49,7 @@ MIMETYPES = MappingProxyType(
         "encoder": "text/x-pizzabox-encoder",
     }
 )
-"""The same for Tiled and for stream resources, which know mimetypes and no specs."""
+"""Mimetype by kind of file: Tiled and stream resources have mimetypes instead of specs."""
 
 _APB_COLUMNS, _PULSE_COLUMNS = 10, 3
 _WORD = 4
@@ -59,7 +59,7 @@ _FLIP = 0xFFFFFE
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Apb:
-    """What the analog pizza box recorded: `time` (n,) s, `microvolt` (n, 8)."""
+    """Readings of the analog pizza box: `time` (n,) in s, `microvolt` (n, 8)."""
 
     time: Floats
     microvolt: Floats
@@ -67,7 +67,7 @@ class Apb:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoder:
-    """Positions of the monochromator: `time` (n,) s, increasing; `counts` (n,), never positive."""
+    """Positions of the monochromator: `time` (n,) in s, increasing; `counts` (n,), zero or less."""
 
     time: Floats
     counts: Floats
@@ -75,7 +75,7 @@ class Encoder:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pulses:
-    """Exposures of a triggered detector: `rise` and `fall`, each (n,) s."""
+    """Exposures of a triggered detector: `rise` and `fall`, each (n,) in s."""
 
     rise: Floats
     fall: Floats
@@ -84,32 +84,32 @@ class Pulses:
 def read_apb(content: bytes) -> Apb:
     """Read the electrometer's rows: little-endian int32, eight inputs, seconds, ticks.
 
-    The file is allocated longer than the scan, so the rows end at the first
-    step back in time. A last row that is not whole is left out.
+    The file is allocated longer than the scan, so the rows end at the first step back in
+    time. An incomplete last row is skipped.
 
     Raises
     ------
     Refused
-        ``file`` when it holds no row.
+        ``file`` when there is no row.
     """
     table = _words(content, _APB_COLUMNS)
     time = table[:, -2] + table[:, -1] * TICK
     rows = _until_time_goes_back(time)
     if rows == 0:
-        raise Refused("file", "the electrometer's file holds no row")
+        raise Refused("file", "the electrometer's file holds no rows")
     return Apb(time[:rows], table[:rows, :8].astype(np.float64))
 
 
 def read_encoder(content: bytes) -> Encoder:
     """Read the encoder's lines: seconds, nanoseconds, position, index, state.
 
-    Rows of an unused slot (0 s) and those that do not go on in time are left
-    out, and so is a last line that is not whole.
+    Unused rows (0 s), rows with a time that was there before, and an incomplete last line
+    are skipped.
 
     Raises
     ------
     Refused
-        ``file`` when it holds no such line.
+        ``file`` when there are fewer than two positions, or no columns of numbers.
     """
     whole = content[: content.rfind(b"\n") + 1]
     try:
@@ -117,7 +117,7 @@ def read_encoder(content: bytes) -> Encoder:
     except ValueError as error:
         raise Refused("file", f"not an encoder's five columns of numbers ({error})") from error
     if table is None:
-        raise Refused("file", "the encoder's file holds no line")
+        raise Refused("file", "the encoder's file holds no lines")
     table = table[table[:, 0] > 0]
     time, first = np.unique(table[:, 0] + table[:, 1] * 1e-9, return_index=True)
     if time.size < 2:
@@ -128,19 +128,19 @@ def read_encoder(content: bytes) -> Encoder:
 def read_pulses(content: bytes) -> Pulses:
     """Read a trigger file: little-endian int32, transition (1 up, 0 down), seconds, ticks.
 
-    A pulse that began before the file, or did not end in it, is left out.
+    A pulse that began before the file, or did not end in it, is skipped.
     """
     table = _words(content, _PULSE_COLUMNS)
     table = table[table[:, 1] > 0]
     up = table[:, 0] == 1
     time = table[:, 1] + table[:, 2] * TICK
-    # A rise followed by a fall: anything else has lost one of its ends.
+    # A pulse is a rise followed by a fall; anything else is incomplete.
     pairs = np.flatnonzero(up[:-1] & ~up[1:]) if up.size > 1 else np.empty(0, dtype=int)
     return Pulses(time[pairs], time[pairs + 1])
 
 
 def is_whole(kind: str, content: bytes) -> bool:
-    """Whether a file ends with a whole row, as ``apb``, ``encoder`` or ``pulses``."""
+    """Return whether a file (``apb``, ``encoder`` or ``pulses``) ends with a complete row."""
     if kind == "encoder":
         return content.endswith(b"\n")
     columns = _APB_COLUMNS if kind == "apb" else _PULSE_COLUMNS
@@ -148,7 +148,7 @@ def is_whole(kind: str, content: bytes) -> bool:
 
 
 def decode_positions(words: Floats) -> Floats:
-    """Raw encoder words to counts, (n,): zero or negative.
+    """Convert raw encoder words (n,) to counts (n,), zero or negative.
 
     Examples
     --------
@@ -166,7 +166,7 @@ def _words(content: bytes, columns: int) -> np.ndarray:
 
 
 def _until_time_goes_back(time: Floats) -> int:
-    """How many rows come before the first negative step, or the first row without a time."""
+    """Return the number of rows before the first step back in time; 0 without a first time."""
     if time.size == 0 or time[0] <= 0:
         return 0
     back = np.flatnonzero(np.diff(time) < 0)

@@ -1,8 +1,8 @@
-"""From what a document says of a file to the file itself, and to nothing else.
+"""Find and read the file that a document names, if it is in an allowed folder.
 
-Documents come from other programs and other machines. Whatever path they name,
-only files under the profile's allowed roots are opened, with links followed
-before that is judged, and no more of them is read than a scan can have written.
+Documents come from other programs and other machines. Whatever path they name, only files
+under the profile's allowed roots are opened, after all links are followed, and only files
+of a size that a scan can have.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,28 +21,27 @@ def resolve(
     root_map: Mapping[str, str],
     allowed_roots: Sequence[str | Path],
 ) -> Path:
-    """Where a resource's file is on this machine; it need not exist yet.
+    """Return the path of a resource's file on this machine; it need not exist yet.
 
     Parameters
     ----------
     root, resource_path : str
-        As the resource document has them. A path that is absolute stands for
-        itself, whether or not it repeats the root.
+        As in the resource document. An absolute path is used without the root.
     root_map : mapping of str
-        Folders as the documents name them to folders on this machine; of several
-        that fit, the longest.
+        Folders as the documents name them to folders on this machine; of several that
+        match, the longest is used.
     allowed_roots : sequence of str or Path
         Folders on this machine.
 
     Returns
     -------
     Path
-        Absolute, all links followed.
+        Absolute, with all links followed.
 
     Raises
     ------
     Refused
-        ``outside_roots`` for a file in none of the allowed folders.
+        ``outside_roots`` for a file outside the allowed folders.
 
     Examples
     --------
@@ -66,14 +65,14 @@ def resolve(
         allowed = ", ".join(str(folder) for folder in allowed_roots) or "none"
         raise Refused(
             "outside_roots",
-            f"{stated} leads to {path}, which is in none of layout.allowed_roots ({allowed}); "
-            "allow its folder, or name it in layout.root_map",
+            f"{stated} is {path} on this machine, outside layout.allowed_roots ({allowed}); "
+            "add its folder there, or map it with layout.root_map",
         )
     return path
 
 
 def path_of_uri(uri: str) -> str:
-    """Path of a ``file:`` address.
+    """Return the path of a ``file:`` address.
 
     Raises
     ------
@@ -82,17 +81,17 @@ def path_of_uri(uri: str) -> str:
     """
     parts = urlparse(uri)
     if parts.scheme not in ("file", ""):
-        raise Refused("outside_roots", f"{uri} is not a file's address; only file: is read")
+        raise Refused("outside_roots", f"{uri} is not the address of a file; only file: is read")
     return unquote(parts.path)
 
 
 def read_sized(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
-    """Content of a file whose size is looked at first.
+    """Read the bytes of a file, unless it is too large.
 
     Raises
     ------
     Refused
-        ``file`` when it cannot be read or is too large for a scan.
+        ``file`` when it cannot be read or is larger than `max_bytes`.
     """
     try:
         size = path.stat().st_size

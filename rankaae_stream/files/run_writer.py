@@ -82,6 +82,12 @@ class RunWriter:
         )
         self.documents.append(("event", event))
 
+    def events(self, stream: str, columns: Mapping[str, Floats], points: int | None = None) -> None:
+        """Append an event for each of the first `points` values of columns (n,), or for all."""
+        rows = zip(*(column[:points].tolist() for column in columns.values()), strict=True)
+        for row in rows:
+            self.event(stream, dict(zip(columns, row, strict=True)))
+
     def page(
         self,
         stream: str,

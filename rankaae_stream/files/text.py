@@ -141,7 +141,7 @@ def find_blocks(text: str) -> list[Block]:
     blocks = scanner.finish()
     if not blocks:
         found = f"{single} rows of 1 column" if single else "no line of numbers"
-        raise Refused("file", f"{found}; a spectrum needs energy and absorption side by side")
+        raise Refused("file", f"{found}; a spectrum needs a column of energy and one of absorption")
     if comma:
         for block in blocks:
             block.notes.append("commas were read as decimal points")
@@ -248,7 +248,9 @@ class _Rows:
     def close(self, head: list[tuple[int, str]]) -> Block:
         if self.inside > UNREAD * self.count:
             lines = self.inside + self.count
-            raise Refused("file", f"{self.inside} of {lines} lines are no rows of the table")
+            raise Refused(
+                "file", f"{self.inside} of {lines} lines are not numbers; up to 2% are skipped"
+            )
         notes = [
             f"line {number} has {width} of {self.width} columns and was left out"
             for number, width in self.cut
@@ -264,7 +266,7 @@ class _Rows:
 def _ragged(line: int, width: int, before: int) -> Refused:
     if width == before:
         return Refused("file", f"the lines before line {line} are no rows of the table")
-    return Refused("file", f"line {line} has {width} columns, those before have {before}")
+    return Refused("file", f"line {line} has {width} columns, the lines before have {before}")
 
 
 def listed_lines(numbers: list[int]) -> str:

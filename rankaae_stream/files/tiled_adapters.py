@@ -1,6 +1,6 @@
-"""Pizza-box files for Tiled: an adapter for the server, and a mimetype for the writer.
+"""Serve pizza-box files from Tiled: an adapter for the server, and options for the writer.
 
-The server's configuration names the adapter, and the folder that it may read::
+The server's configuration names the adapter and the folder that it may read::
 
     args:
       adapters_by_mimetype:
@@ -9,7 +9,7 @@ The server's configuration names the adapter, and the folder that it may read::
         text/x-pizzabox-encoder: rankaae_stream.files.tiled_adapters:PizzaboxAdapter
       readable_storage: [/nsls2/data]
 
-and the writer of the raw runs says which specs they are::
+and the writer of the raw runs has to know their specs::
 
     TiledWriter(client, **raw_writer_options())
 """
@@ -34,7 +34,7 @@ from rankaae_stream.spectrum import Floats
 __all__ = ["SPEC_TO_MIMETYPE", "PizzaboxAdapter", "raw_writer_options"]
 
 SPEC_TO_MIMETYPE: Mapping[str, str] = {spec: MIMETYPES[kind] for spec, kind in KINDS.items()}
-"""What Tiled is told of each spec."""
+"""Mimetype by the asset's spec, for Tiled's writer."""
 
 _TABLES: Mapping[str, tuple[Callable[..., Any], int]] = {
     MIMETYPES["apb"]: (ApbHandler, 9),
@@ -44,11 +44,11 @@ _TABLES: Mapping[str, tuple[Callable[..., Any], int]] = {
 
 
 class PizzaboxAdapter(ArrayAdapter):
-    """Serves a file as a table of shape (1, rows, columns): one event, and its rows."""
+    """An adapter that serves a file as one event: a table of shape (1, rows, columns)."""
 
     @classmethod
     def from_catalog(cls, data_source: Any, node: Any, /, **_parameters: Any) -> "PizzaboxAdapter":
-        """Read the file of a node, in the shape that was written when it was registered."""
+        """Read the file of a node, in the shape it was registered with; missing rows are NaN."""
         rows = data_source.structure.shape[1]
         path = path_from_uri(data_source.assets[0].data_uri)
         table = np.full(data_source.structure.shape, np.nan)
@@ -58,13 +58,13 @@ class PizzaboxAdapter(ArrayAdapter):
 
     @classmethod
     def from_uris(cls, data_uri: str, *, mimetype: str = MIMETYPES["apb"]) -> "PizzaboxAdapter":
-        """Read a file that no run names."""
+        """Read a file that belongs to no run."""
         table = _table(path_from_uri(data_uri), mimetype)[None]
         return cls(table, ArrayStructure.from_array(table))
 
 
 class PizzaboxConsolidator(ConsolidatorBase):
-    """Tells Tiled the shape of a file, which the descriptor (-1, -1) leaves open."""
+    """A consolidator that finds the shape of a file, which is (-1, -1) in the descriptor."""
 
     supported_mimetypes: ClassVar[set[str]] = set(_TABLES)
 
@@ -75,9 +75,9 @@ class PizzaboxConsolidator(ConsolidatorBase):
 
 
 def raw_writer_options() -> dict[str, Any]:
-    """Arguments of `TiledWriter` with which raw fly scans are readable in Tiled.
+    """Return the arguments of `TiledWriter` that make raw fly scans readable in Tiled.
 
-    A file that is not there yet when its run is written is registered without rows.
+    A file that does not exist yet when its run is written is registered without rows.
     """
     for mimetype in _TABLES:
         CONSOLIDATOR_REGISTRY[mimetype] = PizzaboxConsolidator
@@ -88,18 +88,18 @@ def raw_writer_options() -> dict[str, Any]:
 
 
 def _without_root(resource: dict[str, Any]) -> dict[str, Any]:
-    """The writer joins root and path whatever they are; an absolute path repeats the root."""
+    """Remove the root where the path is absolute: the writer would put it before the path."""
     if str(resource.get("resource_path", "")).startswith("/"):
         resource["root"] = ""
     return resource
 
 
 def _with_dataset(datum: dict[str, Any]) -> dict[str, Any]:
-    """Say where a detector's sums are: the writer knows of the images only."""
+    """Add the dataset of a detector's sums: the writer knows that of the images only."""
     options = datum.get("datum_kwargs") or {}
     pattern = DATASETS.get(options.get("_resource_spec", ""))
     if pattern is not None and options.get("data_type") == "roi":
-        # One that does not say which region stays as the writer makes it.
+        # A datum without a region is left to the writer.
         with contextlib.suppress(KeyError):
             datum["datum_kwargs"] = {**options, "dataset": pattern.format_map(options)}
     return datum
@@ -111,7 +111,7 @@ def _table(path: Path, mimetype: str) -> Floats:
 
 
 def _rows(path: Path, mimetype: str) -> int:
-    """How many rows a file has; none where it cannot be read, which must not stop the writer."""
+    """Return the number of rows; 0 for a file that cannot be read, so that the writer goes on."""
     try:
         return len(_table(path, mimetype))
     except Refused:

@@ -1,7 +1,7 @@
-"""XDI: columns under a header of ``# Namespace.tag: value`` lines.
+"""Read XDI files: columns under a header of ``# Namespace.tag: value`` lines.
 
-Reads the published standard (B. Ravel and M. Newville, J. Phys.: Conf. Ser. 712, 012148 (2016))
-and the older dialects of the public XAS library, whose columns are documented as
+The published standard (B. Ravel and M. Newville, J. Phys.: Conf. Ser. 712, 012148 (2016)) is
+read, and the older dialects of the public XAS library, whose columns are documented as
 ``energy eV || PV`` and whose headers end without ``///``.
 """
 

@@ -1,4 +1,4 @@
-"""Files of a run that has ended: whether they are there, whole, and what is in them."""
+"""Wait for the files of a run that has ended, and read them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ __all__ = ["Arrival", "ScanFile"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScanFile:
-    """One file on this machine; every refusal names its data key and its path."""
+    """One file on this machine; every refusal has its data key and its path."""
 
     key: str
     asset: Asset
     path: Path
 
     def content(self) -> bytes:
-        """All of it.
+        """Return all bytes.
 
         Raises
         ------
@@ -45,7 +45,7 @@ class ScanFile:
         return content, [self.truncated("the file ends within a row")]
 
     def frames(self) -> Floats:
-        """One number a frame (n,): where the asset says, else where its spec has them.
+        """Return one number a frame, (n,), from the asset's dataset, else from its spec's.
 
         Raises
         ------
@@ -69,17 +69,17 @@ class ScanFile:
             raise self.refused(refused) from refused
 
     def is_whole(self) -> bool:
-        """Whether it can be read to its end."""
+        """Return whether the file can be read to its end."""
         if self.asset.kind:
             return is_whole(self.asset.kind, self.content())
         return is_hdf5(self.path)
 
     def refused(self, refused: Refused) -> Refused:
-        """The same refusal, with the file's name in front."""
+        """Return the same refusal, with the file's name in front."""
         return Refused(refused.name, f"{self.key}: {self.path}: {refused.message}")
 
     def truncated(self, reason: str) -> Flag:
-        """What there is to say of a file that lacks its end."""
+        """Return a flag for a file that lacks its end."""
         return Flag("truncated_file", "warning", None, "", f"{self.key}: {self.path}: {reason}")
 
     def _expect(self) -> None:
@@ -88,16 +88,16 @@ class ScanFile:
 
 
 class Arrival:
-    """Looks for files until all are there; one that was late must also have stopped growing.
+    """Decides when all files of a run are complete.
 
-    A file's name appears when the copy begins.
+    A file's name appears when its copy begins, so a late file must also have stopped growing.
     """
 
     def __init__(self) -> None:
         self._sizes: dict[Path, int] | None = None
 
     def settled(self, files: Sequence[ScanFile]) -> bool:
-        """Whether all files are there and whole, and as large as at the last look."""
+        """Return whether all files exist, are complete, and as large as at the last call."""
         sizes: dict[Path, int] = {}
         for file in files:
             try:

@@ -1,8 +1,7 @@
-"""What a run's documents say of the files that hold its data.
+"""Collect, from a run's documents, the files that hold its data.
 
-Two generations say it: resource and datum, with the datum's name standing in
-the event where a number would be, and stream_resource and stream_datum, which
-need no event.
+Two generations of documents name files: resource and datum, where the event holds the
+datum's name in place of a number, and stream_resource and stream_datum, without events.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,17 +18,17 @@ __all__ = ["Asset", "Assets"]
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file and what of it is meant.
+    """A file, and which part of it a data key means.
 
     Attributes
     ----------
     spec : str
         The format's name; empty where only a mimetype is known.
     kind : str
-        What `files.pizzabox` calls the format, or empty.
+        The format's name in `files.pizzabox`, or empty.
     root, path : str
     options : mapping
-        The datum's, which choose a channel and a region of interest.
+        Of the datum: they choose a channel and a region of interest.
     """
 
     spec: str
@@ -77,7 +76,7 @@ class Assets:
                 self._streamed.setdefault(doc["data_key"], []).append(asset)
 
     def of(self, key: str) -> Asset | None:
-        """The file of a data key, or None where the run has none.
+        """Return the file of a data key, or None if the run has none.
 
         Raises
         ------
@@ -91,14 +90,16 @@ class Assets:
             if resource not in self._files:
                 raise Refused(
                     "missing_fields",
-                    f"{key} refers to {identifier}, and no resource and datum say what that is",
+                    f"{key} refers to {identifier}, for which the run has no resource and datum",
                 )
             file = self._files[resource]
             found.append(
                 Asset(file.spec, file.kind, file.root, file.path, {**file.options, **options})
             )
         if len({(asset.root, asset.path) for asset in found}) > 1:
-            raise Refused("missing_fields", f"{key} has {len(found)} files; one a run can be read")
+            raise Refused(
+                "missing_fields", f"{key} has {len(found)} files; the layout reads one a run"
+            )
         return found[0] if found else None
 
 

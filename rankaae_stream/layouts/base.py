@@ -1,8 +1,8 @@
-"""What a kind of beamline must provide: documents in, readings out.
+"""Define what a kind of beamline must provide: documents in, readings out.
 
 A Layout is configuration and has no state; it opens a Reader for each run. The
-Reader sees the run's documents after the start and returns what each of them
-adds. Nothing else in the package knows an event from an event page or a file.
+Reader receives the run's documents after the start and returns what each of them
+adds. Only layouts know whether a number comes in an event, an event page or a file.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,15 +34,23 @@ Document = Mapping[str, Any]
 class Reading:
     """Points as they were measured, in time order.
 
-    `energy` (n,) eV; `mu` one (n,) array a channel, not finite where a signal
-    was zero, negative or missing; `time` seconds since the epoch of the last one.
-
-    `sweep` is the number of a sweep that is whole, from a layout that splits the
-    motion itself; None for points that are still to be split. `flags` are what
-    the layout knows of each channel of such a sweep, or of the one that these points end.
-
-    `levels` are what the detectors read at each point, (n,) by role (i0, it,
-    fluorescence ...), for those of which the profile states `limits`.
+    Attributes
+    ----------
+    energy : (n,) array
+        eV.
+    mu : mapping of (n,) arrays
+        By channel; not finite where a signal was zero, negative or missing.
+    time : float
+        Of the last point, seconds since the epoch.
+    sweep : int or None
+        Number of a whole sweep, from a layout that splits the motion itself; None for
+        points that are still to be split.
+    flags : mapping of sequences
+        By channel: what the layout found wrong in this sweep, or in the sweep that ends here.
+    levels : mapping of (n,) arrays
+        By role (i0, it, fluorescence ...): detector readings that the profile limits.
+    limits : mapping of Limits
+        By role.
     """
 
     energy: Floats
@@ -58,37 +66,29 @@ class Reader(Protocol):
     """Turns one run's documents into readings."""
 
     def feed(self, name: str, doc: Document) -> Reading | None:
-        """What this document adds, or None.
+        """Return the points that this document adds, or None.
 
         Raises
         ------
         Refused
-            ``missing_fields`` when the run has not what the layout needs.
+            ``missing_fields`` when the run lacks a field that the layout needs.
         """
         ...
 
     def missing(self) -> str:
-        """Why there was no reading, for a run that ended without one.
+        """Return the reason why a run ended without a reading.
 
         Raises
         ------
         Refused
-            Where that has a name of its own.
+            Where that reason is another than ``missing_fields``.
         """
         ...
 
 
 @runtime_checkable
-class CollectingReader(Protocol):
+class CollectingReader(Reader, Protocol):
     """A Reader whose data lie in files, which are read when the run is over."""
-
-    def feed(self, name: str, doc: Document) -> Reading | None:
-        """Take note of a document; see `Reader`."""
-        ...
-
-    def missing(self) -> str:
-        """Why there was no reading; see `Reader`."""
-        ...
 
     def collect(self, *, last: bool) -> Sequence[Reading] | None:
         """Read the files of a run that has ended.
@@ -96,13 +96,12 @@ class CollectingReader(Protocol):
         Parameters
         ----------
         last : bool
-            Whether this is the last time of asking: what is not there now will
-            not be waited for.
+            Whether this is the last call: files that are missing now are not waited for.
 
         Returns
         -------
         sequence of Reading or None
-            None while a file is not there yet, or not all of it; never when `last`.
+            None while a file is missing or incomplete; never when `last`.
 
         Raises
         ------
@@ -114,10 +113,10 @@ class CollectingReader(Protocol):
 
 @runtime_checkable
 class NamingReader(Protocol):
-    """A Reader that can say what it took for what; `rankaae-stream check` shows it."""
+    """A Reader that can name the fields it used; `rankaae-stream check` shows them."""
 
     def used(self) -> Mapping[str, str]:
-        """Where each role (energy, i0, it ...) of this run was found, in words."""
+        """Return, for a person to read, where each role (energy, i0, it ...) was found."""
         ...
 
 
@@ -154,12 +153,8 @@ class Field:
 
 
 @runtime_checkable
-class NamingLayout(Protocol):
-    """A Layout that can list the names it looks for; `rankaae-stream check` advises by them."""
-
-    def open(self, start: Document) -> Reader:
-        """Begin a run; see `Layout`."""
-        ...
+class NamingLayout(Layout, Protocol):
+    """A Layout that can list the names it looks for, so that `check` can advise on them."""
 
     def fields(self) -> Sequence[Field]:
         """Return the names that the layout looks for, those of the energy first."""
@@ -180,21 +175,21 @@ def fields_of(layout: Layout) -> Sequence[Field]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scan:
-    """What a rehearsed run is to hold.
+    """The content of a run that a layout is to write.
 
     Attributes
     ----------
     name : str
-        Of the run; its uid may follow from it.
+        Of the run; its uid may be derived from it.
     start : mapping
-        Keys of the start document beside uid and time.
+        Keys of the start document, without uid and time.
     energy : (n,) array
         eV, in the order of the motion of the first sweep.
     signals : mapping of (n,) arrays
         What the detectors read at these energies, by role: ``i0``, ``it``, ``ir``,
-        ``fluorescence``, ``pips``. A role that is absent is a field that the run has not.
+        ``fluorescence``, ``pips``. The run must not have the field of an absent role.
     sweeps : int
-        How often the motion passes; back and forth where it cannot be otherwise.
+        How often the motion passes the energies; back and forth if one motor does it.
     """
 
     name: str
@@ -205,20 +200,16 @@ class Scan:
 
 
 @runtime_checkable
-class Rehearsing(Protocol):
-    """A Layout that can write a run of its own kind, for `check` and for tests of it."""
-
-    def open(self, start: Document) -> Reader:
-        """Begin a run; see `Layout`."""
-        ...
+class Rehearsing(Layout, Protocol):
+    """A Layout that can write a run of its own kind, for `check` and for tests."""
 
     def rehearse(self, scan: Scan, folder: Path) -> Iterable[tuple[str, Document]]:
-        """Documents of a run that holds the scan, from start to stop.
+        """Return the documents of a run that holds the scan, from start to stop.
 
         Parameters
         ----------
         scan : Scan
         folder : Path
-            Where files may be written, if the kind has any.
+            Where files go, if the kind has any.
         """
         ...

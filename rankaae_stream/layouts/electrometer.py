@@ -1,4 +1,4 @@
-"""From the electrometer's microvolts to currents, absorption, and what to say of them."""
+"""Turn the electrometer's microvolts into currents and mu, with flags of unknown gains."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -15,12 +15,12 @@ __all__ = ["Currents", "number_of", "text_of"]
 
 
 class Currents:
-    """What one run's inputs mean.
+    """The inputs of one run: their roles, offsets and gains.
 
     Parameters
     ----------
     inputs, offset, gain
-        See `layouts.pizzabox.PizzaboxLayout`.
+        See `layouts.pizzabox_names.PizzaboxNames`.
     start : Document
 
     Attributes
@@ -28,7 +28,7 @@ class Currents:
     used : tuple of str
         Inputs that are needed.
     flags : list of Flag
-        What the start document does not tell.
+        Offsets and gains that the start document does not state.
     """
 
     def __init__(self, inputs: Mapping[str, str], offset: str, gain: str, start: Document) -> None:
@@ -52,11 +52,11 @@ class Currents:
         return {name: values for name, values in mu.items() if name != "transmission"}
 
     def levels(self, bins: Bins) -> dict[str, Floats]:
-        """What each input read, mV (b,) by role."""
+        """Return what each input read, mV, (b,) by role."""
         return {role: np.abs(bins.signals[name]) / 1e3 for role, name in self._inputs.items()}
 
     def _of_input(self, start: Document, template: str, name: str) -> float:
-        """An input's offset or gain; 0 with a flag where the start document has no number."""
+        """Return an input's offset or gain; 0 and a flag if the start document has no number."""
         if not template:
             return 0.0
         key = template.format(n=APB_CHANNELS.index(name) + 1)
@@ -81,13 +81,13 @@ class Currents:
 
 
 def text_of(start: Document, key: str) -> str:
-    """A start key's text, or an empty one where it has none."""
+    """Return a start key's text, empty where it has none."""
     value = start.get(key)
     return value.strip() if isinstance(value, str) else ""
 
 
 def number_of(start: Document, key: str) -> float | None:
-    """A finite number, also where it is written as text."""
+    """Return a start key's finite number, also one written as text, or None."""
     value: Any = start.get(key)
     if isinstance(value, bool):
         return None

@@ -1,9 +1,9 @@
-"""Fly scans of ophyd-async: the points are in HDF5 files, announced while they are written.
+"""Read fly scans of ophyd-async, whose points are in HDF5 files that grow.
 
 The documents carry no values. A ``stream_resource`` names the file and data set
-of each field, and every ``stream_datum`` says how many more of its rows there are.
+of each field, and every ``stream_datum`` announces more of its rows.
 A row is read when all fields have it; sweeps may follow each other in one stream.
-What is not in the file when the run ends is waited for.
+Rows that are not in the file when the run ends are waited for.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,13 @@ from rankaae_stream.files.run_writer import Documents, RunWriter, write_rows
 from rankaae_stream.layouts.base import Document, Field, Reading, Scan
 from rankaae_stream.layouts.rehearsal import examples, names_played, passes, within
 from rankaae_stream.layouts.signals import (
-    first,
+    check_roles,
+    find_roles,
     levels_of,
     limits_of,
     match_all,
-    missing_fields,
     names_of,
+    no_stream,
 )
 from rankaae_stream.report import Flag
 from rankaae_stream.spectrum import Channel, Floats, Limits, absorption
@@ -92,7 +93,7 @@ class FlyLayout:
 
 @dataclass(slots=True)
 class _Field:
-    """One field's file, and how many of its rows are announced; `rows` belong to an event."""
+    """One field's file, and how many of its rows are announced: `rows` for each event."""
 
     rows: int
     path: Path = Path()
@@ -131,7 +132,7 @@ class _FlyReader:
         return self._read()
 
     def used(self) -> dict[str, str]:
-        """See `layouts.base.NamingReader`."""
+        """Return where each role was found; see `layouts.base.NamingReader`."""
         return names_of(self._layout.stream, self._stream.roles) if self._stream else {}
 
     def missing(self) -> str:
@@ -141,8 +142,7 @@ class _FlyReader:
             silent = [name for name, item in self._stream.fields.items() if not item.announced]
             no_rows = f": no stream_datum announced rows of {', '.join(silent)}" if silent else ""
             return f"the run ended before its first point{no_rows}"
-        streams = ", ".join(self._streams) or "none"
-        return f"the run has no stream {self._layout.stream!r}; its streams: {streams}"
+        return no_stream(self._layout.stream, self._streams)
 
     def collect(self, *, last: bool) -> Sequence[Reading] | None:
         reading = self._read()
@@ -157,7 +157,7 @@ class _FlyReader:
         return self._kept
 
     def _truncated(self, problem: Refusal) -> Reading:
-        """No more points, and what there is to say of those before."""
+        """Return a reading without points that flags those before as incomplete."""
         flag = Flag("truncated_file", "warning", None, "", problem.message)
         channels: tuple[Channel, ...] = ("transmission", "fluorescence", "pips")
         time = self._stream.time if self._stream is not None else 0.0
@@ -165,20 +165,11 @@ class _FlyReader:
 
     def _describe(self, doc: Document) -> _Stream:
         layout, keys = self._layout, doc["data_keys"]
-        roles: dict[str, tuple[str, ...]] = {}
-        for role in ("energy", "i0", "it", "ir", "pips"):
-            found = first(getattr(layout, role), keys)
-            if found is not None:
-                roles[role] = (found,)
+        roles = find_roles(layout.fields(), keys, ("energy", "i0", "it", "ir", "pips"))
         sums = match_all(layout.fluorescence, keys)
         if sums:
             roles["fluorescence"] = sums
-        absent = [(role, getattr(layout, role)) for role in ("energy", "i0") if role not in roles]
-        if not {"it", "fluorescence", "pips"} & set(roles):
-            answers = (*layout.it, *layout.fluorescence, *layout.pips)
-            absent.append(("it or fluorescence", answers))
-        if absent:
-            raise missing_fields(layout.stream, absent, keys)
+        check_roles(layout.stream, layout.fields(), roles, keys)
         stream = _Stream(float(doc["time"]), roles)
         for name in (name for names in roles.values() for name in names):
             shape = keys[name].get("shape") or [1]
@@ -221,7 +212,7 @@ class _FlyReader:
             raise Refused(refused.name, f"{name}: {refused.message}") from refused
 
     def _read(self) -> Reading | None:
-        """The rows that have come since the last time, of all fields."""
+        """Return the rows, of all fields, that have come since the last call."""
         stream = self._stream
         if stream is None or not stream.fields:
             return None
@@ -236,7 +227,7 @@ class _FlyReader:
                 message = f"{name}: {item.path}: {refused.message}"
                 if refused.name == "outside_roots":
                     raise Refused(refused.name, message) from refused
-                # A file may come after its announcement; the next look tries again.
+                # A file may come after its announcement; the next call tries again.
                 self._problem = Refusal(refused.name, message)
                 return None
         count = min(column.size for column in columns.values())

@@ -1,8 +1,8 @@
-"""Fly scans of the NSLS-II pizza boxes (ISS, QAS): silence, then files.
+"""Read fly scans of the NSLS-II pizza boxes (ISS, QAS), whose data are in files.
 
 No event holds a spectrum. While the monochromator moves, an electrometer and an
-encoder write files of their own; the documents that name them come at the end.
-So a run is read when it is over, and a file that is late is waited for.
+encoder write files; the documents that name them come at the end. So a run is read
+when it is over, and late files are waited for: files, rows, sweeps, readings.
 """
 
 from collections.abc import Sequence
@@ -74,7 +74,7 @@ class _PizzaboxReader:
         return None
 
     def used(self) -> dict[str, str]:
-        """See `layouts.base.NamingReader`."""
+        """Return where each role was found; see `layouts.base.NamingReader`."""
         layout = self._layout
         analog, encoder = (
             next((key for key in keys if self._assets.of(key)), None)
@@ -137,7 +137,7 @@ class _PizzaboxReader:
     # ---- files -----------------------------------------------------------------------
 
     def _file(self, keys: Sequence[str], kind: str = "") -> ScanFile | None:
-        """The first key that the run has, and where its file is."""
+        """Return the file of the first key that the run has."""
         for key in keys:
             asset = self._assets.of(key)
             if asset is None:
@@ -158,7 +158,7 @@ class _PizzaboxReader:
         return None
 
     def _detectors(self) -> list[tuple[Frames, list[ScanFile], ScanFile]]:
-        """The triggered detectors that the run has: of several for a channel the first."""
+        """Return the triggered detectors that the run has, at most one for a channel."""
         found: dict[Channel, tuple[Frames, list[ScanFile], ScanFile]] = {}
         for frames in self._layout.frames:
             files = [file for file in (self._file([key]) for key in frames.keys) if file]
@@ -196,19 +196,19 @@ class _PizzaboxReader:
             mu = currents.frames(sweep.bins, channel, sweep.counts)
             levels[channel] = sweep.rate
             limits[channel] = Limits(0.0, sweep.frames.highest, "counts/s", f"a key of {channel}")
-        way = -1 if sweep.falling else 1
+        turn = slice(None, None, -1 if sweep.falling else 1)
         return Reading(
-            sweep.bins.energy[::way],
-            {channel: values[::way] for channel, values in mu.items()},
+            sweep.bins.energy[turn],
+            {channel: values[turn] for channel, values in mu.items()},
             self._time,
             sweep.index,
             {channel: flags for channel in mu if channel != "reference"},
-            {role: values[::way] for role, values in levels.items()},
+            {role: values[turn] for role, values in levels.items()},
             limits,
         )
 
     def _e0(self, energy: Floats) -> float:
-        """The tabulated edge; what the start document says only where there is none."""
+        """Return the tabulated edge, or if there is none the one that the start states, eV."""
         try:
             return edge_of(text_of(self._start, "element") or None, energy).e0
         except Refused:
@@ -219,7 +219,7 @@ class _PizzaboxReader:
 
 
 def _check_edge(start: Document) -> None:
-    """Refuse a scan around an emission line, which its other keys may not tell.
+    """Refuse a scan around an emission line; no other key may show that it is one.
 
     Raises
     ------

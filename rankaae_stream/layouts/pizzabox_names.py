@@ -1,4 +1,4 @@
-"""Names and constants of the NSLS-II pizza boxes at one beamline."""
+"""Hold the names and constants of the NSLS-II pizza boxes at one beamline."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

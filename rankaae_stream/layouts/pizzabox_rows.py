@@ -1,4 +1,4 @@
-"""From the pizza boxes' files to rows, and from rows to the bins of each sweep."""
+"""Read the pizza boxes' files as rows, and bin the rows of each sweep."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

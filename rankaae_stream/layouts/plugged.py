@@ -1,4 +1,4 @@
-"""Layouts of other packages, found through the entry point group `rankaae_stream.layouts`.
+"""Make layouts of other packages, found in the entry point group `rankaae_stream.layouts`.
 
 For a detector whose documents or files no layout here reads. The entry point names a
 callable; a profile's table ``[layout]`` with that `kind` is passed to it as keyword
@@ -34,7 +34,7 @@ def plugged_layout(kind: str, table: Mapping[str, Any], built_in: tuple[str, ...
     ConfigurationError
         When none is installed under that name, or it does not take the table.
     """
-    found = {one.name: one for one in entry_points(group=GROUP)}
+    found = {point.name: point for point in entry_points(group=GROUP)}
     if kind not in found:
         raise ConfigurationError(
             f"there is no layout of kind {kind!r}; set layout.kind to one of "

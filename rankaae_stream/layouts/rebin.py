@@ -1,12 +1,11 @@
-"""Currents on time to bins in energy.
+"""Average a fly scan's rows of currents into bins in energy.
 
-A fly scan's rows come far denser than a spectrum needs. What is averaged are
-the currents, and mu is formed from the averages: the logarithm of a mean current
-keeps its sense where a single noisy row is zero or negative, and one bad row
-costs one bin at most.
+The rows come far denser than a spectrum needs. Currents are averaged, and mu is
+formed from the averages: a single row that is zero or negative has no logarithm,
+its bin's mean has one, so a bad row costs one bin at most.
 
 The kernel is the bin: every row between two edges of the grid has weight one,
-every other zero, and a bin stands at the mean energy of its own rows.
+every other zero, and the bin's energy is the mean of its rows.
 """
 
 from collections.abc import Mapping
@@ -46,7 +45,7 @@ class Bins:
 
 
 def grid_edges(e0: float, low: float, high: float) -> Floats:
-    """Edges of the bins that cover a scan.
+    """Return the edges of the bins that cover a scan.
 
     Parameters
     ----------
@@ -82,7 +81,7 @@ def turning_points(energy: Floats) -> list[slice]:
     Returns
     -------
     list of slice
-        One a sweep, in time order; together they hold every row.
+        For each sweep, in time order; together they hold every row.
     """
     sweeps: list[slice] = []
     begin = 0
@@ -90,8 +89,8 @@ def turning_points(energy: Floats) -> list[slice]:
         rest = energy[begin:]
         back_from_top = np.maximum.accumulate(rest) - rest > TURN
         back_from_bottom = rest - np.minimum.accumulate(rest) > TURN
-        # The first motion of more than TURN tells the way this sweep goes; the
-        # first one the other way ends it.
+        # The first motion of more than TURN gives the direction of this sweep; the
+        # first motion in the other direction ends it.
         down = int(np.argmax(back_from_top)) if back_from_top.any() else rest.size
         up = int(np.argmax(back_from_bottom)) if back_from_bottom.any() else rest.size
         turned = max(down, up)
@@ -143,7 +142,7 @@ def bin_rows(energy: Floats, signals: Mapping[str, Floats], edges: Floats) -> Bi
 def averages_between(
     time: Floats, signals: Mapping[str, Floats], begin: Floats, end: Floats
 ) -> dict[str, Floats]:
-    """Mean of each signal over each of several exposures.
+    """Return the mean of each signal over each of several exposures.
 
     Parameters
     ----------
@@ -151,7 +150,7 @@ def averages_between(
         Increasing, s.
     signals : mapping of (n,) arrays
     begin, end : (m,) arrays
-        Of the exposures, s; one that holds no row takes the next.
+        Of the exposures, s; an exposure without a row takes the next row.
 
     Returns
     -------

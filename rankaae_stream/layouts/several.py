@@ -1,4 +1,4 @@
-"""A beamline with several kinds of scan: each run is read by the layout that fits it."""
+"""Read each run of a beamline with several kinds of scan by the layout that fits it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,14 +42,14 @@ class _SeveralReader:
         return None
 
     def collect(self, *, last: bool) -> Sequence[Reading] | None:
-        # A layout that has found a reading stands alone here; the others may yet in files.
+        # Only one layout is left if one had a reading; else any may find one in files.
         for reader in tuple(self._readers):
             if not isinstance(reader, CollectingReader):
                 continue
             try:
                 readings = reader.collect(last=last)
             except Refused as refused:
-                # Files that were never announced are no more than a layout that does not fit.
+                # Without announced files the layout does not fit; that is no refusal yet.
                 if refused.name == "missing_fields":
                     self._absent.append(refused.message)
                 else:
@@ -62,11 +62,11 @@ class _SeveralReader:
         return ()
 
     def missing(self) -> str:
-        # A layout that refused had found its stream, the others not even that.
+        # A layout that refused had found its stream; the others had not.
         if self._refusal is not None:
             raise self._refusal.error()
-        said = [*(reader.missing() for reader in self._readers), *self._absent]
-        return "; ".join(dict.fromkeys(said))
+        reasons = [*(reader.missing() for reader in self._readers), *self._absent]
+        return "; ".join(dict.fromkeys(reasons))
 
     def _drop(self, reader: Reader) -> None:
         self._readers = [other for other in self._readers if other is not reader]

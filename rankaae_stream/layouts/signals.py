@@ -8,23 +8,72 @@ from typing import Any
 import numpy as np
 
 from rankaae_stream.errors import Refused
+from rankaae_stream.layouts.base import Field
 from rankaae_stream.spectrum import Floats, Limits
 
 __all__ = [
+    "ANSWERS",
+    "check_roles",
+    "find_roles",
     "first",
+    "flat",
     "levels_of",
     "limits_of",
     "match_all",
-    "missing_fields",
     "names_of",
+    "no_stream",
     "numbers",
 ]
+
+ANSWERS = ("it", "fluorescence", "pips")
+"""Signals of which a run needs one at least."""
+
+
+def find_roles(
+    fields: Iterable[Field], keys: Mapping[str, Any], roles: Iterable[str]
+) -> dict[str, tuple[str, ...]]:
+    """Return, for each of the roles that a stream has, the first of its names that is there."""
+    wanted = {field.role: first(field.names, keys) for field in fields}
+    return {role: (name,) for role in roles if (name := wanted.get(role)) is not None}
+
+
+def check_roles(
+    stream: str,
+    fields: Iterable[Field],
+    found: Iterable[str],
+    keys: Iterable[str],
+    needed: Iterable[str] = ("energy", "i0"),
+    answers: Iterable[str] = ANSWERS,
+) -> None:
+    """Refuse a stream in which not all needed roles were found, and one of the answers.
+
+    Raises
+    ------
+    Refused
+        ``missing_fields``, with the names that were looked for and those that there are.
+    """
+    found, names = set(found), {field.role: flat(field.names) for field in fields}
+    absent = [f"{role} ({' or '.join(names[role])})" for role in needed if role not in found]
+    if answers and not found.intersection(answers):
+        either = [name for role in answers for name in names[role]]
+        absent.append(f"it or fluorescence ({' or '.join(either)})")
+    if absent:
+        raise Refused(
+            "missing_fields",
+            f"stream {stream!r} has no {', no '.join(absent)}; its fields are "
+            f"{', '.join(sorted(keys))}",
+        )
+
+
+def no_stream(stream: str, streams: Iterable[str]) -> str:
+    """Return the reason why a run without a stream was not read."""
+    return f"the run has no stream {stream!r}; its streams: {', '.join(streams) or 'none'}"
 
 
 def limits_of(
     limits: Mapping[str, Limits], fields: Mapping[Any, Sequence[str]]
 ) -> dict[str, Limits]:
-    """Limits of the roles that a run has, each with its field's name, or how many there are."""
+    """Return the limits of the roles that a run has, each with its field's name."""
     named: dict[str, Limits] = {}
     for role, names in fields.items():
         if role in limits:
@@ -36,17 +85,28 @@ def limits_of(
 def levels_of(
     limits: Mapping[str, Limits], read: Mapping[Any, Sequence[Floats]]
 ) -> dict[str, Floats]:
-    """What the detectors with limits read, (n,) each: of several that are summed the highest."""
+    """Return what the detectors with limits read, (n,) each: of several the highest."""
     return {role: np.max(np.abs(read[role]), axis=0) for role in limits}
 
 
 def first(wanted: Iterable[str | None], keys: Mapping[str, Any]) -> str | None:
-    """The first of several fields that there is."""
+    """Return the first of several names that is there."""
     return next((key for key in wanted if key is not None and key in keys), None)
 
 
-def match_all(wanted: Iterable[str], keys: Mapping[str, Any]) -> tuple[str, ...]:
-    """All of several fields or patterns, or nothing where one of them is absent."""
+def flat(names: Iterable[Any]) -> list[str]:
+    """Return the single names of a list that may hold lists.
+
+    Examples
+    --------
+    >>> flat(["a", ["b", "c"]])
+    ['a', 'b', 'c']
+    """
+    return [name for item in names for name in ([item] if isinstance(item, str) else item)]
+
+
+def match_all(wanted: Iterable[str], keys: Iterable[str]) -> tuple[str, ...]:
+    """Return the keys that fit names or patterns; none where one of these fits nothing."""
     found: dict[str, None] = {}
     for name in wanted:
         fitting = [key for key in keys if key == name or fnmatchcase(key, name)]
@@ -57,7 +117,7 @@ def match_all(wanted: Iterable[str], keys: Mapping[str, Any]) -> tuple[str, ...]
 
 
 def numbers(data: Mapping[str, Any], key: str) -> Floats:
-    """A field's value or values, as floats of whatever shape they have.
+    """Return a field's value or values as floats, in whatever shape they have.
 
     Raises
     ------
@@ -74,16 +134,5 @@ def numbers(data: Mapping[str, Any], key: str) -> Floats:
 
 
 def names_of(stream: str, fields: Mapping[Any, Sequence[str]]) -> dict[str, str]:
-    """Where each role is found, in words; see `base.NamingReader`."""
+    """Return, for a person to read, where each role was found; see `base.NamingReader`."""
     return {role: f"{' + '.join(keys)} in stream {stream}" for role, keys in fields.items()}
-
-
-def missing_fields(
-    stream: str, absent: Iterable[tuple[str, Iterable[str]]], keys: Iterable[str]
-) -> Refused:
-    """Refusal of a stream that has not what the profile names, with what it has."""
-    wanted = ", no ".join(f"{what} ({' or '.join(names)})" for what, names in absent)
-    return Refused(
-        "missing_fields",
-        f"stream {stream!r} has no {wanted}; its fields are {', '.join(sorted(keys))}",
-    )

@@ -1,4 +1,4 @@
-"""Any step scan: one event a point, named fields for energy and signals."""
+"""Read any step scan: one event a point, named fields for energy and signals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +12,14 @@ from rankaae_stream.files.run_writer import Documents, RunWriter, number
 from rankaae_stream.layouts.base import Document, Field, Reading, Scan
 from rankaae_stream.layouts.rehearsal import examples, names_played, passes, put, within
 from rankaae_stream.layouts.signals import (
+    check_roles,
+    find_roles,
     first,
     levels_of,
     limits_of,
     match_all,
-    missing_fields,
     names_of,
+    no_stream,
     numbers,
 )
 from rankaae_stream.spectrum import Floats, Limits, absorption
@@ -36,13 +38,13 @@ class StepLayout:
     stream : str
         Event stream that holds the scan; others, such as a baseline, are not read.
     energy, i0, it, ir : sequence of str
-        Monochromator energy in eV, or in keV where the run says so, and the ion
+        Monochromator energy in eV, or in keV where the data key's units are keV, and the ion
         chambers before the sample, after it, and after the reference foil. Where
         no `energy` is present the scan's own first dimension is taken
         (``hints.dimensions``), unless its unit is no energy.
     fluorescence : sequence of str, or sequence of those
         Detector fields whose sum is the fluorescence signal: all names must be
-        there; a pattern (``xs_channel*_roi01``) stands for all that fit. Of
+        there; a pattern (``xs_channel*_roi01``) means all that fit. Of
         several such lists the first that a run has is used.
     fluorescence_from : sequence of str
         Dotted keys of the start document that list those fields, before
@@ -58,9 +60,9 @@ class StepLayout:
     offsets : mapping of str
         What to subtract from a field: its key in the descriptor's configuration.
     limits : mapping of Limits
-        By role, of a field as it is read, before its offset is subtracted; of those
-        that are sums over the exposure of what they are divided by `dwell`. Of several
-        fluorescence fields the highest counts.
+        By role, for a field as it is read, before its offset is subtracted; a sum over
+        the exposure is divided by `dwell` first. Of several fluorescence fields the
+        highest counts.
     """
 
     stream: str
@@ -118,8 +120,7 @@ class StepLayout:
         }
         keys = {name: {**key, "object_name": "x"} for name, key in keys.items()}
         run.stream(self.stream, keys, {"x": device})
-        for i in range(order.size):
-            run.event(self.stream, {name: float(column[i]) for name, column in columns.items()})
+        run.events(self.stream, columns)
         run.stop()
         return run.documents
 
@@ -135,14 +136,14 @@ class StepLayout:
 
 @dataclass(frozen=True, slots=True)
 class _Fields:
-    """What one descriptor really has: fields and limits by role, offsets by field.
+    """What one descriptor has: fields and limits by role, offsets by field.
 
-    `unit` is what one of the energy's is in eV.
+    `unit` is one unit of the energy field in eV.
     """
 
     energy: str
     unit: float
-    signals: Mapping[Role, tuple[str, ...]]
+    signals: Mapping[str, tuple[str, ...]]
     dwell: str | None
     offsets: Mapping[str, float]
     limits: Mapping[str, Limits]
@@ -168,7 +169,7 @@ class _StepReader:
         return None
 
     def used(self) -> dict[str, str]:
-        """See `layouts.base.NamingReader`."""
+        """Return where each role was found; see `layouts.base.NamingReader`."""
         found: dict[str, str] = {}
         for fields in self._fields.values():
             named = {"energy": (fields.energy,), **fields.signals}
@@ -180,38 +181,14 @@ class _StepReader:
     def missing(self) -> str:
         if self._fields:
             return "the run ended before its first point"
-        streams = ", ".join(self._streams) or "none"
-        return f"the run has no stream {self._layout.stream!r}; its streams: {streams}"
+        return no_stream(self._layout.stream, self._streams)
 
     def _resolve(self, descriptor: Document) -> _Fields:
         layout, keys = self._layout, descriptor["data_keys"]
-        energy = first(layout.energy, keys)
-        if energy is None and _unit(keys, self._dimension) is not None:
-            energy = first((self._dimension,), keys)
-        sums = next(filter(None, (match_all(names, keys) for names in self._sums)), ())
-        single: dict[Role, str | None] = {
-            "i0": first(layout.i0, keys),
-            "it": first(layout.it, keys),
-            "ir": first(layout.ir, keys),
-            "pips": first(layout.pips, keys),
-        }
-        signals: dict[Role, tuple[str, ...]] = {
-            role: (key,) for role, key in single.items() if key is not None
-        }
-        if sums:
-            signals["fluorescence"] = sums
-        answers = (*layout.it, *layout.pips, *(name for names in self._sums for name in names))
-        absent = [
-            (what, wanted)
-            for what, wanted, found in (
-                ("energy", layout.energy, energy),
-                ("i0", layout.i0, single["i0"]),
-                ("it or fluorescence", answers, {"it", "fluorescence", "pips"} & set(signals)),
-            )
-            if not found
-        ]
-        if energy is None or absent:
-            raise missing_fields(layout.stream, absent, keys)
+        signals = self._find(keys)
+        fields = [*layout.fields(), Field("fluorescence", self._sums)]
+        check_roles(layout.stream, fields, signals, keys)
+        (energy,) = signals.pop("energy")
         unit = _unit(keys, energy)
         if unit is None:
             raise Refused(
@@ -227,9 +204,18 @@ class _StepReader:
             limits_of(layout.limits, signals),
         )
 
+    def _find(self, keys: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        """Return the fields by role; the scan's first dimension if no energy is named."""
+        found = find_roles(self._layout.fields(), keys, ("energy", "i0", "it", "ir", "pips"))
+        axis = first((self._dimension,), keys)
+        if "energy" not in found and axis is not None and _unit(keys, axis) is not None:
+            found["energy"] = (axis,)
+        sums = next(filter(None, (match_all(names, keys) for names in self._sums)), ())
+        return {**found, "fluorescence": sums} if sums else found
+
     def _reading(self, fields: _Fields, doc: Document) -> Reading:
         data = doc["data"]
-        signals: dict[Role, Floats] = {}
+        signals: dict[str, Floats] = {}
         read: dict[str, list[Floats]] = {}
         for role, names in fields.signals.items():
             columns = [_column(data, key) for key in names]
@@ -253,18 +239,20 @@ class _StepReader:
 
 
 def _alternatives(layout: StepLayout, start: Document) -> list[tuple[str, ...]]:
-    """Lists of fields to sum, the start document's own before the profile's."""
+    """Return the lists of fields to sum, the start document's own before the profile's."""
     stated = [names for key in layout.fluorescence_from if (names := _names(start, key))]
     return [*stated, *_lists(layout)]
 
 
 def _lists(layout: StepLayout) -> list[tuple[str, ...]]:
+    """Return the profile's lists of fields to sum; plain names are one list."""
     flat = [name for name in layout.fluorescence if isinstance(name, str)]
     nested = [tuple(names) for names in layout.fluorescence if not isinstance(names, str)]
     return [*([tuple(flat)] if flat else []), *nested]
 
 
 def _names(start: Document, key: str) -> tuple[str, ...]:
+    """Return the field names that a dotted start key lists."""
     value: Any = start
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -274,8 +262,15 @@ def _names(start: Document, key: str) -> tuple[str, ...]:
 
 
 def _offsets(
-    layout: StepLayout, signals: Mapping[Role, tuple[str, ...]], descriptor: Document
+    layout: StepLayout, signals: Mapping[str, tuple[str, ...]], descriptor: Document
 ) -> dict[str, float]:
+    """Return the offset of each field that has one.
+
+    Raises
+    ------
+    Refused
+        ``missing_fields`` where the descriptor's configuration does not hold it.
+    """
     configured = {
         key: value
         for device in descriptor.get("configuration", {}).values()
@@ -296,18 +291,18 @@ def _offsets(
     return offsets
 
 
-def _unit(keys: Mapping[str, Any], field: str | None) -> float | None:
-    """What one unit of a field is in eV; a field without a unit is in eV."""
-    described = keys.get(field) if field is not None else None
-    unit = str((described or {}).get("units") or "eV").strip().lower()
+def _unit(keys: Mapping[str, Any], field: str) -> float | None:
+    """Return one unit of a field in eV, None where it is no energy; the default is eV."""
+    unit = str(keys[field].get("units") or "eV").strip().lower()
     return {"ev": 1.0, "kev": 1000.0}.get(unit)
 
 
 def _column(data: Mapping[str, Any], key: str) -> Floats:
-    """One value of an event or a page's list of them, as floats (n,)."""
+    """Return one value of an event or a page's list of them, as floats (n,)."""
     return np.atleast_1d(numbers(data, key)).ravel()
 
 
 def _first_dimension(start: Document, stream: str) -> str | None:
+    """Return the first axis that the scan moves in a stream."""
     dimensions = start.get("hints", {}).get("dimensions", [])
     return next((keys[0] for keys, name in dimensions if name == stream and keys), None)

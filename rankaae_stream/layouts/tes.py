@@ -1,6 +1,6 @@
-"""Fly scans that arrive whole: one event a complete scan, its energies in another stream.
+"""Read fly scans that arrive whole: one event a complete scan, energies in another stream.
 
-So TES emits them: the stream of the energies comes first and holds one event for
+TES emits them so: the stream of the energies comes first and holds one event for
 all scans of the run.
 """
 
@@ -15,10 +15,11 @@ from rankaae_stream.files.run_writer import Documents, RunWriter, array
 from rankaae_stream.layouts.base import Document, Field, Reading, Scan
 from rankaae_stream.layouts.rehearsal import names_played, within
 from rankaae_stream.layouts.signals import (
-    first,
+    check_roles,
+    find_roles,
     limits_of,
-    missing_fields,
     names_of,
+    no_stream,
     numbers,
 )
 from rankaae_stream.spectrum import Channel, Floats, Limits, absorption
@@ -108,7 +109,7 @@ class _TesReader:
         return None
 
     def used(self) -> dict[str, str]:
-        """See `layouts.base.NamingReader`."""
+        """Return where each role was found; see `layouts.base.NamingReader`."""
         layout, found = self._layout, dict[str, str]()
         for energy in self._axes.values():
             found.update(names_of(layout.energy_stream, {"energy": (energy,)}))
@@ -119,11 +120,10 @@ class _TesReader:
     def missing(self) -> str:
         layout = self._layout
         if self._waiting:
-            return f"stream {layout.energy_stream!r} never said the scan's energies"
+            return f"stream {layout.energy_stream!r} holds no event with the scan's energies"
         if self._signals:
             return "the run ended before its first complete scan"
-        streams = ", ".join(self._streams) or "none"
-        return f"the run has no stream {layout.stream!r}; its streams: {streams}"
+        return no_stream(layout.stream, self._streams)
 
     def _describe(self, doc: Document) -> None:
         layout, stream, uid = self._layout, str(doc.get("name", "")), doc["uid"]
@@ -131,24 +131,16 @@ class _TesReader:
         # What is written to a file has no values in the events.
         keys = {key: value for key, value in doc["data_keys"].items() if "external" not in value}
         if stream == layout.energy_stream:
-            energy = first(layout.energy, keys)
-            if energy is None:
-                raise missing_fields(stream, [("energy", layout.energy)], keys)
-            self._axes[uid] = energy
+            found = find_roles(layout.fields(), keys, ("energy",))
+            check_roles(stream, layout.fields(), found, keys, ("energy",), ())
+            (self._axes[uid],) = found["energy"]
         elif stream == layout.stream:
-            roles = ("i0", "it", "ir", "fluorescence", "pips")
-            found = {role: first(getattr(layout, role), keys) for role in roles}
-            signals = {role: key for role, key in found.items() if key is not None}
-            answers = (*layout.it, *layout.fluorescence, *layout.pips)
-            absent = [("i0", layout.i0)] if "i0" not in signals else []
-            if not {"it", "fluorescence", "pips"} & set(signals):
-                absent.append(("it or fluorescence", answers))
-            if absent:
-                raise missing_fields(stream, absent, keys)
-            self._signals[uid] = signals
+            found = find_roles(layout.fields(), keys, ("i0", "it", "ir", "fluorescence", "pips"))
+            check_roles(stream, layout.fields(), found, keys, ("i0",))
+            self._signals[uid] = {role: key for role, (key,) in found.items()}
 
     def _take(self, scans: Iterator[Reading] | tuple[()]) -> Reading | None:
-        """Scans for which the energies are known, one after the other in time."""
+        """Join scans in time order once their energies are known; None until then."""
         self._waiting.extend(scans)
         if self._axis is None or not self._waiting:
             return None
@@ -181,7 +173,7 @@ class _TesReader:
 def _scan(
     signals: Mapping[str, str], data: Mapping[str, Any], time: float, limits: Mapping[str, Limits]
 ) -> Reading:
-    """One scan's absorption, its energies still unknown.
+    """Return one scan's mu, its energies still unknown.
 
     A scan that was ended early has fewer pixels in some column than in another;
     they all belong to its beginning.
@@ -196,13 +188,13 @@ def _scan(
 
 
 def _pixels(values: Floats) -> Floats:
-    """Values of each pixel, (pixels, channels)."""
+    """Return the values of each pixel, (pixels, channels)."""
     array = np.atleast_1d(values)
     return array.reshape(array.shape[0], -1)
 
 
 def _rows(name: str, doc: Document) -> Iterator[tuple[Mapping[str, Any], float]]:
-    """Data and time of each event in a document."""
+    """Yield data and time of each event in a document."""
     if name == "event":
         yield doc["data"], float(doc["time"])
         return

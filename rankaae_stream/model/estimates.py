@@ -18,9 +18,9 @@ def describe(latents: Floats, card: ModelCard) -> tuple[Estimate, ...]:
     Parameters
     ----------
     latents : (members, 1 + 2 p, latent) array
-        Row 0 is the spectrum itself; rows 1 + 2 i and 2 + 2 i are its copies moved down and
-        up by one standard deviation of nuisance i (energy shift, edge step), as
-        `regrid.perturbed` makes them.
+        Row 0 is the spectrum itself; rows 1 + 2 i and 2 + 2 i are its copies moved one
+        standard deviation of nuisance i (energy shift, edge step) to either side, as
+        `regrid.perturbed` returns them.
     card : ModelCard
 
     Returns

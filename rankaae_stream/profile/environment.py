@@ -1,4 +1,4 @@
-"""What the environment says, laid over the file place by place."""
+"""Apply the environment's settings to those of the file, key by key."""
 
 import json
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ API_KEY_VARIABLE = f"{PREFIX}TILED_API_KEY"
 
 
 class FileAndEnvironment(EnvSettingsSource):
-    """The file's settings with the environment's above them, place by place.
+    """The file's settings, in which the environment replaces single keys.
 
-    pydantic-settings lays one source over another table by table, and would take
-    what is said of one of several ``[[layout]]`` for all of them.
+    pydantic-settings merges sources table by table, and would apply a setting of one
+    of several ``[[layout]]`` to all of them.
     """
 
     def __init__(self, settings_cls: type[BaseSettings], file: Mapping[str, Any]) -> None:
@@ -35,7 +35,7 @@ class FileAndEnvironment(EnvSettingsSource):
 
 
 def _over(below: Any, above: Any, where: tuple[str, ...]) -> Any:
-    """The settings `below` with those of the environment above."""
+    """Return the settings `below` with those of the environment above."""
     above = _decoded(above)
     if not isinstance(above, Mapping) or not isinstance(below, (Mapping, list)):
         return above
@@ -48,7 +48,7 @@ def _over(below: Any, above: Any, where: tuple[str, ...]) -> Any:
         if not key.isdecimal() or int(key) >= len(below):
             name = "__".join(part.upper() for part in (*where, key))
             first = "__".join(part.upper() for part in (*where, "0", key))
-            fix = f"say which: {PREFIX}{first} for the first"
+            fix = f"name one of them: {PREFIX}{first} is the first"
             if key.isdecimal():
                 fix = f"they are counted from 0 to {len(below) - 1}"
             raise ConfigurationError(
@@ -60,7 +60,7 @@ def _over(below: Any, above: Any, where: tuple[str, ...]) -> Any:
 
 
 def _decoded(value: Any) -> Any:
-    """Lists and tables are JSON in the environment; a text that only looks so stays one."""
+    """Return lists and tables, JSON in the environment; a text that is no JSON stays a text."""
     if not isinstance(value, str) or not value.startswith(("[", "{")):
         return value
     try:

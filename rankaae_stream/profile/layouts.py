@@ -1,8 +1,8 @@
-"""How documents become mu(E): the settings of each kind of layout."""
+"""Define the settings of each kind of layout."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     ConfigDict,
@@ -27,7 +27,7 @@ __all__ = ["KINDS", "LayoutSettings"]
 
 
 class LimitSettings(Table):
-    """Between which a detector can be trusted; see `spectrum.Limits`."""
+    """The range in which a detector can be trusted; see `spectrum.Limits`."""
 
     low: Annotated[float, Field(ge=0)] = 0.0
     high: Annotated[float, Field(gt=0)] = float("inf")
@@ -48,15 +48,22 @@ def _limits(settings: _Limited) -> dict[str, Limits]:
 
 
 class _LayoutTable(Table):
-    """A table ``[layout]``: where files lie and what is flagged changes no number."""
+    """A table ``[layout]``: folders of files and limits that raise flags change no number."""
 
     NEVER = ("allowed_roots", "root_map", "limits")
+    MAKES: ClassVar[type[Any]]
+
+    def build(self) -> Layout:
+        """Return the layout that these settings describe."""
+        plain = self.model_dump(exclude={"kind", "limits"})
+        return self.MAKES(**plain, limits=_limits(getattr(self, "limits", {})))
 
 
 class StepSettings(_LayoutTable):
     """Fields of a step scan; see `layouts.step.StepLayout`."""
 
     ALWAYS = ("kind", "stream", "energy", "i0", "it", "ir", "fluorescence")
+    MAKES = StepLayout
 
     kind: Literal["step"] = "step"
     stream: str = "primary"
@@ -81,11 +88,6 @@ class StepSettings(_LayoutTable):
             )
         return self
 
-    def build(self) -> Layout:
-        """The layout these settings describe."""
-        plain = self.model_dump(exclude={"kind", "limits"})
-        return StepLayout(**plain, limits=_limits(self.limits))
-
 
 class TesSettings(_LayoutTable):
     """Fields of scans that arrive whole; see `layouts.tes.TesLayout`."""
@@ -94,6 +96,7 @@ class TesSettings(_LayoutTable):
         *("kind", "stream", "energy_stream", "energy"),
         *("i0", "it", "ir", "fluorescence", "pips"),
     )
+    MAKES = TesLayout
 
     kind: Literal["tes"]
     stream: str = "primary"
@@ -106,16 +109,12 @@ class TesSettings(_LayoutTable):
     pips: tuple[str, ...] = ()
     limits: _Limited = {}
 
-    def build(self) -> Layout:
-        """The layout these settings describe."""
-        plain = self.model_dump(exclude={"kind", "limits"})
-        return TesLayout(**plain, limits=_limits(self.limits))
-
 
 class FlySettings(_LayoutTable):
     """Fields of an ophyd-async fly scan; see `layouts.fly.FlyLayout`."""
 
     ALWAYS = ("kind", "stream", "energy", "i0", "it", "ir", "fluorescence", "pips")
+    MAKES = FlyLayout
 
     kind: Literal["fly"]
     stream: str = "primary"
@@ -128,11 +127,6 @@ class FlySettings(_LayoutTable):
     allowed_roots: Annotated[tuple[str, ...], Field(min_length=1)]
     root_map: dict[str, str] = {}
     limits: _Limited = {}
-
-    def build(self) -> Layout:
-        """The layout these settings describe."""
-        plain = self.model_dump(exclude={"kind", "limits"})
-        return FlyLayout(**plain, limits=_limits(self.limits))
 
 
 class FramesSettings(Table):
@@ -148,14 +142,14 @@ class FramesSettings(Table):
 
 
 _ELECTROMETER = LimitSettings(low=20.0, high=3200.0, unit="mV")
-"""Where its offset matters, and where it no longer follows."""
+"""Below, its offset matters; above, it no longer follows."""
 
 
 class PizzaboxSettings(_LayoutTable):
     """Files and constants of a fly scan; see `layouts.pizzabox.PizzaboxLayout`.
 
     `i0` ... `pips` name inputs of the electrometer; an empty name is a channel
-    that the beamline has not.
+    that the beamline does not have.
     """
 
     ALWAYS = (
@@ -194,7 +188,7 @@ class PizzaboxSettings(_LayoutTable):
         return super().analysis() | {"frames": [item.analysis() for item in self.frames]}
 
     def build(self) -> Layout:
-        """The layout these settings describe."""
+        """Return the layout that these settings describe."""
         return PizzaboxLayout(
             self.analog,
             self.encoder,
@@ -234,16 +228,16 @@ class PluggedSettings(_LayoutTable):
 
     @model_validator(mode="after")
     def _fits(self) -> "PluggedSettings":
-        self.build()  # misspelt keys are told at start-up here too
+        self.build()  # so that misspelt keys are errors at start-up here too
         return self
 
     def build(self) -> Layout:
-        """The layout these settings describe."""
+        """Return the layout that these settings describe."""
         return plugged_layout(self.kind, self.model_dump(exclude={"kind"}), tuple(KINDS))
 
 
 def _kind(value: Any) -> str:
-    """A layout that does not say what it is, is a step scan."""
+    """Return the kind of a table; one without a kind is a step scan."""
     kind = value.get("kind", "step") if isinstance(value, Mapping) else getattr(value, "kind", "")
     return kind if kind in tuple(KINDS) else "plugged"  # whatever it is: a list has no hash
 
@@ -256,4 +250,4 @@ LayoutSettings = Annotated[
     | Annotated[PluggedSettings, Tag("plugged")],
     Discriminator(_kind),
 ]
-"""One kind of scan; `kind` tells which."""
+"""One kind of scan, by its `kind`."""

@@ -1,4 +1,4 @@
-"""All settings of one beamline, as one object."""
+"""Combine all settings of one beamline in one object."""
 
 import hashlib
 import json
@@ -53,7 +53,7 @@ class Profile(BaseSettings):
     ----------
     name : str
     layout : StepSettings, TesSettings ..., or several of them
-        How documents become mu(E); of several the one that fits a run reads it.
+        How documents become mu(E); a run is read by the first layout that fits it.
     run : RunSettings
     energy : EnergySettings
     tiled : TiledSettings
@@ -61,11 +61,11 @@ class Profile(BaseSettings):
         By edge, ``{"Fe K": {path = ..., id = ...}}``: a model of your own, pinned
         by the sha256 of its card.
     normalization : NormalizationSettings or None
-        Stated for the record; a difference from a card is an error at start-up.
+        For the record only; a difference from a model's card is an error at start-up.
     provisional_interval : float
         Seconds between answers on a scan that is still growing.
     stop_deadline : float
-        Seconds without a document after which a run counts as one without a stop.
+        Seconds without a document after which a run ends without its stop document.
     file_deadline : float
         Seconds after its end for which a run waits for its files.
     spool : Path
@@ -114,12 +114,12 @@ class Profile(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What the program passes, then the environment, then the file."""
+        """Return the sources: the program's arguments, then the environment over the file."""
         del env_settings, dotenv_settings, file_secret_settings
         return init_settings, FileAndEnvironment(settings_cls, cls.FILE)
 
     def api_key(self) -> str:
-        """The Tiled key.
+        """Return the key for Tiled.
 
         Raises
         ------
@@ -144,7 +144,7 @@ class Profile(BaseSettings):
         return SeveralLayouts(layouts) if isinstance(self.layout, tuple) else layouts[0]
 
     def analysis(self) -> dict[str, Any]:
-        """The settings that can change a number, as plain data.
+        """Return the settings that can change a number, as plain data.
 
         Sinks, folders, bounds and keys are not among them: the same run gives
         the same result wherever it is sent.
@@ -159,13 +159,13 @@ class Profile(BaseSettings):
         }
 
     def analysis_hash(self) -> str:
-        """sha256 of `analysis`, part of every result's uid."""
+        """Return the sha256 of `analysis`, part of every result's uid."""
         return hashlib.sha256(json.dumps(self.analysis(), sort_keys=True).encode()).hexdigest()
 
     def published(self) -> dict[str, Any]:
-        """The resolved profile as a result names it, without the key."""
+        """Return the resolved profile, without the key, as every result holds it."""
         return self.model_dump(mode="json", by_alias=True, exclude={"tiled_api_key", "spool"})
 
     def copied_keys(self) -> tuple[str, ...]:
-        """Start keys that go from the raw run into the result."""
+        """Return the start keys that are copied from the raw run into the result."""
         return tuple(dict.fromkeys((*STANDARD_COPY, *self.run.copy_keys)))

@@ -1,4 +1,4 @@
-"""A profile by its name or path, and what is wrong with one in words."""
+"""Load a profile by its name or path, and explain what is wrong with it."""
 
 import difflib
 import os
@@ -27,7 +27,7 @@ def load_profile(name_or_path: str | Path, **overrides: Any) -> Profile:
     name_or_path : str or Path
         A shipped profile's name, such as ``sim``, or the path of a TOML file.
     **overrides
-        Settings that stand above environment and file.
+        Settings that replace those of environment and file.
 
     Raises
     ------
@@ -54,15 +54,15 @@ def load_profile(name_or_path: str | Path, **overrides: Any) -> Profile:
         problems = "; ".join(f"{_where(item['loc'])}: {_advice(item)}" for item in error.errors())
         raise ConfigurationError(f"profile {path}: {problems}") from error
     except SettingsError as error:
-        said = str(error).split(" from source")[0]
+        problem = str(error).split(" from source")[0]
         raise ConfigurationError(
-            f"profile {path}: {said}; in the environment lists and tables are JSON, such as "
+            f"profile {path}: {problem}; in the environment lists and tables are JSON, such as "
             f"""{PREFIX}LAYOUT__I0='["I0"]'"""
         ) from error
 
 
 def reading_under(name_or_path: str | Path, folder: Path | str, **overrides: Any) -> Profile:
-    """Read a profile whose scans' files may lie in one folder only, whatever it says itself.
+    """Read a profile, and allow files of scans in one folder only, not in its own folders.
 
     The parameters are those of `load_profile`.
     """
@@ -95,7 +95,9 @@ def _advice(item: Any) -> str:
         # Under a layout only its own keys help; elsewhere those of any table do.
         tables = [KINDS[part] for part in item["loc"] if part in KINDS]
         tables = tables or [Profile, *Table.__subclasses__(), *KINDS.values()]
-        known = {one.alias or name for table in tables for name, one in table.model_fields.items()}
+        known = {
+            field.alias or name for table in tables for name, field in table.model_fields.items()
+        }
         wrong = str(item["loc"][-1])
         near = difflib.get_close_matches(wrong, known - {wrong}, n=1)
         return f"no such setting here; {f'did you mean {near[0]}?' if near else 'is it misspelt?'}"
@@ -103,6 +105,6 @@ def _advice(item: Any) -> str:
 
 
 def _where(location: tuple[int | str, ...]) -> str:
-    """Dotted key of a validation error, without the names of the alternatives tried."""
+    """Return the dotted key of a validation error, without the alternatives tried."""
     tried = {"single", "several", "plugged", *KINDS}
     return ".".join(str(part) for part in location if part not in tried)

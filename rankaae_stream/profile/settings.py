@@ -1,4 +1,4 @@
-"""Which runs are XAS, what becomes of foils, where results go, which models answer."""
+"""Define the tables for runs, foils, results and models."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -21,7 +21,7 @@ __all__ = [
 
 
 class RunSettings(Table):
-    """Which runs are XAS, what they say about themselves, and what a result repeats."""
+    """Which runs are XAS, which of their keys hold the edge, and what a result copies."""
 
     ALWAYS = ("element",)
     NEVER = ("channel", "primary", "copy_keys")
@@ -38,7 +38,7 @@ class RunSettings(Table):
     @field_validator("xas", "not_xas")
     @classmethod
     def _as_tables(cls, rules: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
-        """``"XDI._mode" = ...`` and a table ``[XDI]`` are the same."""
+        """Nest dotted keys: ``"XDI._mode" = ...`` and a table ``[XDI]`` are the same."""
         return tuple(
             {key: str(value) for key, value in rule.items() if key in _NO_PATTERNS}
             | _nested(_flat(_patterns(rule)))
@@ -51,13 +51,13 @@ class RunSettings(Table):
         for rule in rules:
             if rule.get("unless_model", SPECTRA[0]) not in SPECTRA:
                 raise ValueError(
-                    f"unless_model is {rule['unless_model']!r}; a model's card can say "
-                    f"{' or '.join(SPECTRA)}"
+                    f"unless_model is {rule['unless_model']!r}; set it to a kind of spectra that a "
+                    f"model's card can have: {' or '.join(SPECTRA)}"
                 )
         return rules
 
     def build(self) -> Choice:
-        """The choice these settings describe."""
+        """Return the rules that these settings describe."""
         return Choice(
             self.element,
             self.edge,
@@ -78,7 +78,7 @@ _AXIS = AxisRules()
 
 
 class EnergySettings(Table):
-    """What becomes of reference foils; see `energy.AxisRules`."""
+    """How reference foils calibrate the axis; see `spectra.axis.AxisRules`."""
 
     NEVER = ("shift_limit",)
 
@@ -88,21 +88,21 @@ class EnergySettings(Table):
     shift_limit: Annotated[float, Field(ge=0)] = _AXIS.limit
 
     def build(self) -> AxisRules:
-        """The rules these settings describe."""
+        """Return the rules that these settings describe."""
         return AxisRules(
             self.calibration == "apply", self.axis_sigma, self.foil_max_age, self.shift_limit
         )
 
 
 class TiledSettings(Table):
-    """Where results go."""
+    """The Tiled server that takes results."""
 
     uri: str = "http://127.0.0.1:8000"
     node: str = "processed"
 
 
 class ModelSettings(Table):
-    """A model other than the newest shipped one of its edge."""
+    """A model to use for an edge in place of the newest shipped one."""
 
     path: str
     id: str
@@ -123,7 +123,7 @@ class NormalizationSettings(Table):
 
 
 _NO_PATTERNS = ("reason", "unless_model")
-"""Keys of a rule that say something of it; all others are the start document's."""
+"""Keys of a rule itself; all others are the start document's."""
 
 
 def _patterns(rule: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def _patterns(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flat(rule: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[str, ...]]:
-    """A rule's patterns by dotted key."""
+    """Return a rule's patterns by dotted key."""
     flat: dict[str, tuple[str, ...]] = {}
     for key, value in rule.items():
         if isinstance(value, Mapping):
@@ -139,13 +139,15 @@ def _flat(rule: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[str, ...
             continue
         patterns = value if isinstance(value, (list, tuple)) else (value,)
         if not patterns or not all(isinstance(item, (str, int, float)) for item in patterns):
-            raise ValueError(f"{prefix}{key} must be a text, or a list of texts, one of which fits")
+            raise ValueError(
+                f"{prefix}{key} must be a text, or a list of texts of which one must fit"
+            )
         flat[f"{prefix}{key}"] = tuple(str(item) for item in patterns)
     return flat
 
 
 def _nested(flat: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
-    """The same as tables: published documents have no dots in their keys."""
+    """Return the same as tables: published documents have no dots in their keys."""
     nested: dict[str, Any] = {}
     for key, patterns in flat.items():
         *tables, last = key.split(".")

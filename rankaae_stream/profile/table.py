@@ -1,4 +1,4 @@
-"""What all tables of a profile have in common."""
+"""Define what all tables of a profile have in common."""
 
 from typing import Any, ClassVar
 

@@ -1,35 +1,24 @@
-"""BMM's step scans: metadata nested under XDI, currents in nA s, a baseline beside them.
+"""Write BMM's step scans: metadata nested under XDI, currents in nA s, and a baseline stream.
 
 All ion chambers are integrated over the point's dwell time, and so are the
 detector's counts; the dwell grows towards the end of the scan.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from rankaae_stream.files.run_writer import Documents, RunWriter, number
 from rankaae_stream.simulate.documents import Beam
-from rankaae_stream.simulate.samples import Sample, series
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["bmm_energies", "other", "runs", "xafs"]
+__all__ = ["bmm_energies", "other", "xafs"]
 
 POINTS = 347
 K2_TO_EV = 3.8099820
 """hbar^2 / 2 m, eV Å^2."""
 
 
-def runs(samples: tuple[Sample, ...] | None = None) -> Iterator[Documents]:
-    """A session: each sample once up and once down, with a run between that is no scan."""
-    for sample in samples or series():
-        yield xafs(Beam(sample), name=f"{sample.name} 1")
-        yield other(name=f"{sample.name} alignment")
-        yield xafs(Beam(sample), name=f"{sample.name} 2", falling=True)
-
-
 def bmm_energies(e0: float) -> tuple[Floats, Floats]:
-    """Energies, eV, and dwell times, s, of the beamline's usual scan, each (347,)."""
+    """Return energies, eV, and dwell times, s, of the beamline's usual scan, each (347,)."""
     k = np.sqrt(15.5 / K2_TO_EV)
     relative = np.concatenate(
         [np.arange(-200, -30, 10.0), np.arange(-30, -10, 2.0), np.arange(-10, 15.5, 0.3)]
@@ -50,7 +39,7 @@ def xafs(
     pages: bool = False,
     as_read_back: bool = False,
 ) -> Documents:
-    """One scan.
+    """Write one scan.
 
     Parameters
     ----------
@@ -124,8 +113,7 @@ def xafs(
     if pages:
         run.page("primary", {key: column.tolist() for key, column in columns.items()})
     else:
-        for i in range(min(points, energy.size)):
-            run.event("primary", {key: float(column[i]) for key, column in columns.items()})
+        run.events("primary", columns)
     run.event("baseline", {"ring_current": 399.0, "dcm_energy": float(energy[-1])})
     if stop is not None:
         run.stop(stop, "" if stop == "success" else "the user pressed Ctrl-C")
@@ -133,7 +121,7 @@ def xafs(
 
 
 def other(name: str = "alignment") -> Documents:
-    """A run that is no XAS: the sample stage across the beam."""
+    """Write a run that is no XAS: the sample stage across the beam."""
     run = RunWriter(
         f"bmm/{name}",
         {
@@ -151,6 +139,6 @@ def other(name: str = "alignment") -> Documents:
 
 
 def _shares(detector: tuple[str, ...]) -> list[tuple[str, float]]:
-    """How much of the fluorescence each element of the detector sees; together 1."""
+    """Return the share of the fluorescence that each detector element sees; they sum to 1."""
     weights = np.linspace(1.2, 0.8, len(detector)) / len(detector)
     return list(zip(detector, weights.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""The simulated beamline's devices: a monochromator, ion chambers, a sample wheel.
+"""Simulate the devices: a monochromator, ion chambers, a sample wheel.
 
 Data keys are the hyphenated ones of ophyd-async: ``mono-energy``, ``ic-i0``,
 ``ic-it`` (behind the sample) and ``ic-ir`` (behind the foil).
@@ -26,12 +26,12 @@ from rankaae_stream.simulate.samples import Curves, Sample, curves
 __all__ = ["Beamline", "Energy", "Faults", "IonChambers", "Monochromator", "SampleWheel"]
 
 LIMITS = (2000.0, 30000.0)
-"""What a Si(111) monochromator reaches, eV."""
+"""Energies that a Si(111) monochromator reaches, eV."""
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What goes wrong, as intervals of energy in eV (ends included).
+    """Faults, as intervals of energy in eV (ends included).
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Energy(StandardReadable):
         self._set_readback(float(value) + self._jitter * float(self._rng.standard_normal()))
 
     async def locate(self) -> Location[float]:
-        """Where it was sent and where it is, eV."""
+        """Return the energy it was sent to and the energy it is at, eV."""
         return Location(
             setpoint=await self.setpoint.get_value(), readback=await self.readback.get_value()
         )
@@ -108,7 +108,7 @@ class SampleWheel(StandardReadable):
         super().__init__(name=name)
 
     def mount(self, sample: Sample) -> None:
-        """Put a sample onto the wheel; one of the same name is replaced."""
+        """Put a sample onto the wheel; it replaces a sample of the same name."""
         self._mounted[sample.name] = curves(sample)
 
     @AsyncStatus.wrap
@@ -143,7 +143,7 @@ class IonChambers(StandardReadable):
 
     @AsyncStatus.wrap
     async def trigger(self) -> None:
-        """Wait the dwell, then show what was counted."""
+        """Wait the dwell, then set the counts."""
         dwell = await self.dwell.get_value()
         if dwell > 0:
             await asyncio.sleep(dwell)
@@ -159,9 +159,9 @@ class Beamline:
     Parameters
     ----------
     dwell : float
-        Seconds really waited a point; 0 waits not at all.
+        Seconds that each point really takes.
     counting_time : float
-        Seconds of beam that the noise belongs to: a demonstration shows in
+        Seconds of beam to which the noise belongs: a demonstration shows in
         50 ms what a beamline counts in a second.
     flux : float
         Counts a second in i0.
@@ -194,7 +194,7 @@ class Beamline:
         for name, value in (("counting_time", counting_time), ("flux", flux)):
             if not (math.isfinite(value) and value > 0):
                 raise ConfigurationError(f"{name} must be more than 0, not {value}")
-        # two generators, so that the noise does not hang on who moves the axis
+        # Two generators: the noise does not depend on who moves the axis.
         axis, counter = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
         self.faults = faults or Faults()
         self._flux, self._rng, self._exposures = flux, counter, 0
@@ -204,11 +204,11 @@ class Beamline:
 
     @property
     def devices(self) -> tuple[Device, ...]:
-        """Everything that has to be connected before it is used."""
+        """Return the devices, which must be connected before they are used."""
         return (self.mono, self.ic, self.wheel)
 
     async def _counts(self, counting_time: float) -> tuple[float, float, float]:
-        """Counts of i0, it and ir for one exposure where the energy axis stands."""
+        """Return the counts of i0, it and ir for one exposure at the present energy."""
         energy = await self.mono.energy.readback.get_value()
         if _inside(energy, self.faults.no_beam):
             return 0.0, 0.0, 0.0
@@ -221,7 +221,7 @@ class Beamline:
         return i0, math.nan if _inside(energy, self.faults.nan) else it, ir
 
     def _drift(self) -> float:
-        """The beam decays, is topped up, and sways with the optics."""
+        """Return the beam's intensity: it decays, is topped up, and sways with the optics."""
         self._exposures += 1
         decay = 0.02 * (self._exposures % 400) / 400
         return 1.0 - decay + 0.01 * math.sin(2 * math.pi * self._exposures / 173)

@@ -1,8 +1,7 @@
-"""Documents of a beamline's runs, as its own RunEngine would have emitted them.
+"""Compute the signals of a scan, and give its documents new times.
 
-The beamlines that are played here are not: their names, nestings and units are,
-and a measured spectrum instead of a sample. Uids follow from the run's name, so
-that the same run is the same documents.
+Played runs have a real beamline's names, nesting and units, and a measured spectrum
+in place of a sample. Uids follow from the run's name: the same run, the same documents.
 """
 
 from collections.abc import Mapping
@@ -20,14 +19,14 @@ __all__ = ["Beam", "over_the_edge", "stamped"]
 
 @dataclass(frozen=True, slots=True)
 class Beam:
-    """What the detectors of a scan see.
+    """The sample, and the conditions under which it is measured.
 
     Attributes
     ----------
     sample : Sample
     dilution : float
-        By how much the edge step in transmission is smaller than of a
-        well-made sample; the fluorescence keeps its shape.
+        Factor on the edge step in transmission; 1 is a well-made sample. The
+        fluorescence keeps its shape.
     noise : float
         Relative standard deviation of every signal.
     foil : bool
@@ -45,7 +44,7 @@ class Beam:
     seed: int = 0
 
     def signals(self, energy: Floats, i0: float = 100.0) -> dict[str, Floats]:
-        """i0, it, ir and iff at energies (n,) in time order, in units of `i0`."""
+        """Return i0, it, ir and iff at energies (n,) in time order, in units of `i0`."""
         mu, foil = (np.array(x) for x in zip(*map(curves(self.sample).at, energy), strict=True))
         rng = np.random.default_rng(self.seed)
         decay = i0 * (1.0 - 0.02 * np.arange(energy.size) / max(energy.size, 1))
@@ -64,13 +63,13 @@ class Beam:
 
 
 def over_the_edge(sample: Sample, *, falling: bool = False) -> Floats:
-    """Energies of a usual step scan over a sample's edge, eV."""
+    """Return the energies of a usual step scan over a sample's edge, eV."""
     energies = sample.edge.e0 + step_energies()
     return energies[::-1] if falling else energies
 
 
 def stamped(doc: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """The same document, emitted at `now`; what is known of one moment stays in step.
+    """Return the document as if emitted at `now`; its other times shift by as much.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""An ophyd-async fly scan: a PandA writes HDF5 while stream datums announce its rows."""
+"""Write an ophyd-async fly scan: a PandA's HDF5 file grows while its rows are announced."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,20 +23,20 @@ def fly(
     late: bool = False,
     stop: str | None = "success",
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Alternating sweeps in one stream; what a document announces is in the file by then.
+    """Write alternating sweeps in one stream; announced rows are in the file already.
 
     Parameters
     ----------
     beam : Beam
     folder : Path
-        Where ``<name>.h5`` is written, one data set a field.
+        For the file ``<name>.h5``, with one data set a field.
     name : str
     sweeps, points : int
-        How many sweeps, and rows of each.
+        Number of sweeps, and of rows in each.
     every : int
         Rows between two announcements.
     late : bool
-        The file is one announcement behind, until the last.
+        Whether the file is one announcement behind, until the last.
     stop : str or None
         Exit status; None where the stop document never came.
 

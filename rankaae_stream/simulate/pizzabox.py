@@ -1,8 +1,8 @@
-"""Fly scans as ISS and QAS record them: documents, and the files they name.
+"""Write fly scans as ISS and QAS record them: files, and the documents that name them.
 
 The monochromator moves, the electrometer and the encoder write their own files,
-and only then do documents come. What is played are measured spectra, so that
-what is read back can be compared with what was in the beam.
+and only then do documents come. Measured spectra are played, so that the result
+can be compared with what was in the beam.
 """
 
 import itertools
@@ -47,8 +47,8 @@ _MIMETYPES = {
 class FlyBeamline:
     """Names and constants of one beamline, as its profile has them too.
 
-    `inputs` says on which of the electrometer's inputs the signals ``i0``, ``it``, ``ir``
-    and ``iff`` are, where it is not the one of that name, and ``pips`` if there is a diode.
+    `inputs` names the electrometer's inputs of the signals ``i0``, ``it``, ``ir`` and
+    ``iff``, where an input has another name, and of ``pips`` if there is a diode.
     `angle_key`, `offset_key` and `gain_key` are keys of the start document, ``{n}`` the
     number of an input.
     """
@@ -68,7 +68,7 @@ class FlyBeamline:
     gain_key: str = "ch{n}_amp_gain"
 
     def counts(self, energy: Floats) -> Floats:
-        """Encoder counts at energies (n,), eV: negative whole numbers."""
+        """Return the encoder counts at energies (n,), eV: negative whole numbers."""
         theta = np.rad2deg(np.arcsin(self.hc / (2 * self.d_spacing * energy)))
         return np.round((-theta - self.angle_offset) * self.pulses_per_degree)
 
@@ -145,26 +145,26 @@ def fly_scan(
     md: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> FlyScan:
-    """Write a scan's files and say its documents.
+    """Write a scan's files and return its documents.
 
     Parameters
     ----------
     folder : Path
         The root that the documents name.
     played : Curves
-        What is in the beam.
+        The sample and the foil in the beam.
     element : str
     beamline : FlyBeamline
     turns : sequence of float
         Where the motion begins, turns and ends, eV from the edge; two for a
         single sweep, falling by default as at the beamline.
     seconds : float
-        Of one sweep; of these 2 in 10 are before the XANES and 3 in it.
+        Of one sweep; 2 in 10 of these are before the XANES and 3 in it.
     foil : bool
-        Whether a foil stands before the last ion chamber.
+        Whether a foil is before the last ion chamber.
     opaque : float, optional
         Energy from the edge above which no beam passes the sample: `it` is
-        nothing but the noise of its offset.
+        only the noise of its offset.
     noise : float
         Of each row, relative.
     it_gain : float
@@ -259,7 +259,7 @@ def fly_scan(
 
 
 def _motion(e0: float, turns: Sequence[float], seconds: float) -> tuple[Floats, Floats]:
-    """Where the monochromator is: knots of time, s, and energy, eV."""
+    """Return the monochromator's motion: knots of time, s, and energy, eV."""
     marks = np.array([-30.0, 50.0])
     times, energies = [0.0, REST], [turns[0], turns[0]]
     for begin, end in itertools.pairwise(turns):
@@ -289,7 +289,7 @@ def _volts(
     noise: float,
     it_gain: float,
 ) -> dict[str, Floats]:
-    """What the amplifiers give at energies (n,), V; the beam fades a little with energy."""
+    """Return the amplifiers' output at energies (n,), V; the beam fades a little with energy."""
     mu = np.interp(energy, played.energy, played.mu)
     metal = np.interp(energy, played.foil_energy, played.foil_mu) if foil else np.zeros_like(mu)
     i0 = 1.2 - 1e-4 * (energy - energy[0])

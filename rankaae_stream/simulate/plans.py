@@ -1,4 +1,4 @@
-"""How a sample is scanned: ordinary bluesky plans."""
+"""Scan a sample with ordinary bluesky plans."""
 
 import uuid
 from collections.abc import Generator, Mapping, Sequence
@@ -82,7 +82,7 @@ def scan_energies(
     start: float = -160.0,
     stop: float = 160.0,
 ) -> Floats:
-    """Energies of a step scan over a sample's edge, eV, no further than its file goes.
+    """Return the energies of a step scan over a sample's edge, eV, within its file's range.
 
     The parameters are those of `step_energies`.
     """
@@ -102,10 +102,10 @@ def scan_energies(
 def step_energies(
     *, step: float = 0.5, quick: bool = False, start: float = -160.0, stop: float = 160.0
 ) -> Floats:
-    """Energies of a usual step scan, eV from the edge, rising.
+    """Return the energies of a usual step scan, eV from the edge, rising.
 
     5 eV steps to -30 eV, `step` over the edge to +50 eV, then 2.5 eV; all twice
-    as wide where it is to be quick.
+    as wide if `quick`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What is in the simulated beam: measured samples, and the foils behind them."""
+"""List the measured samples for the simulated beam, and the foils behind them."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,14 +28,13 @@ class Sample:
     name, element, formula : str
     spectrum, foil : str
         XDI files under ``profiles/spectra``; each plays on its own energy axis,
-        as measured. Where the foil is of the sample's own session, its position
-        tells where the sample's axis stands.
+        as measured. A foil of the sample's own session calibrates the sample's axis.
     oxidation_state, coordination_number : float
-        What is known of the compound: mean over the sites of the element.
+        Of the compound, as known: mean over the sites of the element.
     role : {"standard", "foil"}
         A foil as a sample is a metal: outside what oxides teach.
     note : str
-        Where the foil is not of the sample's session.
+        For a foil that is not of the sample's session.
     """
 
     name: str
@@ -50,12 +49,12 @@ class Sample:
 
     @property
     def edge(self) -> Edge:
-        """The K edge that its scan crosses."""
+        """Return the K edge that its scan crosses."""
         return Edge(self.element, "K", K_EDGES[self.element])
 
 
 _OTHER_LABORATORY = (
-    "the foil was measured in another laboratory: it says nothing of the sample's axis"
+    "the foil was measured in another laboratory: it cannot calibrate the sample's axis"
 )
 
 
@@ -97,7 +96,7 @@ SERIES: tuple[Sample, ...] = (
 
 
 def series(element: str | None = None) -> tuple[Sample, ...]:
-    """Samples of one element, or all.
+    """Return the samples of one element, or all.
 
     Raises
     ------
@@ -130,11 +129,11 @@ class Curves:
 
     @property
     def span(self) -> tuple[float, float]:
-        """Energies that the sample's file covers, eV."""
+        """Return the lowest and highest energy of the sample's file, eV."""
         return float(self.energy[0]), float(self.energy[-1])
 
     def at(self, energy: float) -> tuple[float, float]:
-        """Absorption of sample and foil at one energy; end values outside a file's range."""
+        """Return mu of sample and foil at one energy; end values outside a file's range."""
         return (
             float(np.interp(energy, self.energy, self.mu)),
             float(np.interp(energy, self.foil_energy, self.foil_mu)),
@@ -146,8 +145,8 @@ def curves(sample: Sample) -> Curves:
     """Read a sample's and its foil's files.
 
     mu as published has any height and offset: a transmission file omits the
-    detectors' gains, and some tables are scaled. What is played is linear in
-    it, with a usual edge step above a background that lets the beam through.
+    detectors' gains, and some tables are scaled. It is scaled here to a usual
+    edge step above a background that lets the beam through.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""What is played at each beamline in a demonstration: its runs, in its own documents and files.
+"""List the runs that a demonstration plays at each beamline, in its own documents and files.
 
-A session is a short list of cases. It holds what a shift really brings, each where
+A session is a short list of cases. It holds what happens in a real shift, as far as
 the beamline's format has it: scans that come down in energy, an abort that calls
 itself a success, sweeps that share a run, samples without a beam behind them or
 without a foil, a chamber that saturates, a file that is late, dilute samples, and runs
@@ -42,17 +42,17 @@ class Case:
     Attributes
     ----------
     sample, what : str
-        What is measured, and what is special about it.
+        The sample's name, and what is special about the run.
     documents : iterable of (name, document)
-        May be written while they are asked for.
+        May be written while they are iterated.
     pace : mapping of float
         Seconds to wait after a document, by its name.
     channel : Channel or None
-        Whose answer is looked at; None for the run's primary one.
+        Channel whose answer is shown; None for the run's primary channel.
     about : str
-        Flag whose sentence is looked at.
+        Flag whose sentence is shown.
     late : (Path, Path) or None
-        A file and its own name, which it gets `LATE` seconds after the stop document.
+        A file, and the name that it gets `LATE` seconds after the stop document.
     """
 
     sample: str
@@ -65,7 +65,7 @@ class Case:
 
 
 def session(beamline: str, folder: Path) -> list[Case]:
-    """A beamline's session; its files are written in a folder.
+    """Return a beamline's session, with its files written in a folder.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def _qas(folder: Path) -> Iterator[Case]:
 
 
 def _pizzabox(beamline: FlyBeamline, folder: Path) -> Iterator[Case]:
-    """What both beamlines with pizza boxes have."""
+    """Yield the cases of both beamlines with pizza boxes."""
     feo, fe3o4, fe2o3 = _iron()
 
     def flown(sample: Sample, what: str, **options: Any) -> Case:
@@ -222,7 +222,7 @@ def _stepped(
     channel: Channel | None = None,
     **options: Any,
 ) -> Case:
-    """A step scan, one event a point."""
+    """Return a case of a step scan, one event a point."""
     about = "" if beam.foil else "no_foil"
     documents = scan(beam, name=_name(what), **options)
     return Case(beam.sample.name, what, documents, POINT, channel, about)
@@ -231,7 +231,7 @@ def _stepped(
 def _flown(
     beamline: FlyBeamline, folder: Path, sample: Sample, *, dilution: float = 1.0, **options: Any
 ) -> FlyScan:
-    """A fly scan's files and documents; a dilute sample has a small step on the same matrix."""
+    """Write a fly scan; a dilute sample has a small step on the same matrix."""
     played = curves(sample)
     thin: Curves = replace(played, mu=0.4 + dilution * (played.mu - 0.4))
     md = {"sample_name": sample.name, **options.pop("md", {})}
@@ -242,5 +242,5 @@ def _flown(
 
 
 def _name(what: str) -> str:
-    """A name that no run had before: its uid and its file follow from it."""
+    """Return a new name: a run's uid and file follow from it."""
     return f"{what.replace(' ', '-')}-{uuid.uuid4()}"

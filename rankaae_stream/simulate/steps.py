@@ -1,4 +1,4 @@
-"""Step scans as ISS, a plain ophyd session and an ophyd-async session emit them."""
+"""Write step scans as ISS, a plain ophyd session and an ophyd-async session emit them."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def iss_step(
     stop: str | None = "success",
     offsets: bool = True,
 ) -> Documents:
-    """A step scan at ISS.
+    """Write a step scan at ISS.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def iss_step(
     name : str
     falling : bool
     experiment, spectrometer : str
-        As the start document says them; a spectrometer makes it no XAS.
+        Keys of the start document; with a spectrometer the run is no XAS.
     points : int, optional
         Measured until the scan ended.
     stop : str or None
@@ -87,17 +87,14 @@ def iss_step(
         seen[role] + offset for role, offset in zip(("i0", "it", "ir"), OFFSETS, strict=False)
     ]
     signals += [seen["iff"] * 40 + OFFSETS[3], *([np.zeros(energy.size)] * 4)]
-    for i in range(energy.size if points is None else points):
-        run.event(
-            "primary",
-            {
-                "hhm_energy": float(energy[i]),
-                "hhm_energy_user_setpoint": float(energy[i]),
-                **{key: float(signals[j][i]) for j, key in enumerate(currents)},
-                "apb_ave_ch1_wf": [float(signals[0][i])] * 4,
-                **{key: float(50 * seen["iff"][i]) for key in counts},
-            },
-        )
+    columns = {
+        "hhm_energy": energy,
+        "hhm_energy_user_setpoint": energy,
+        **dict(zip(currents, signals, strict=True)),
+        "apb_ave_ch1_wf": np.column_stack([signals[0]] * 4),
+        **dict.fromkeys(counts, 50 * seen["iff"]),
+    }
+    run.events("primary", columns, points)
     if stop is not None:
         run.stop(stop)
     return run.documents
@@ -115,7 +112,7 @@ def ophyd_step(
     stop: str | None = "success",
     **start: Any,
 ) -> Documents:
-    """Bluesky's ``list_scan`` with ophyd's devices: a motor in eV and a scaler.
+    """Write bluesky's ``list_scan`` with ophyd's devices: a motor in eV and a scaler.
 
     Parameters
     ----------
@@ -125,7 +122,7 @@ def ophyd_step(
     repeats : int
         Sweeps in the run.
     back_and_forth : bool
-        Every second one the other way.
+        Whether every second sweep has the other direction.
     kev : bool
         The motor's unit is keV.
     points : int, optional
@@ -158,8 +155,7 @@ def ophyd_step(
         "vortex_2": 0.6 * seen["iff"],
         "pips": 3.0 * seen["iff"],
     }
-    for i in range(energy.size if points is None else points):
-        run.event("primary", {key: float(column[i]) for key, column in columns.items()})
+    run.events("primary", columns, points)
     if stop is not None:
         run.stop(stop)
     return run.documents
@@ -168,7 +164,7 @@ def ophyd_step(
 def ophyd_async_step(
     beam: Beam, *, name: str = "scan", falling: bool = False, pages: bool = False, **start: Any
 ) -> Documents:
-    """Bluesky's ``list_scan`` with ophyd-async's devices: hyphens, and numpy's types."""
+    """Write bluesky's ``list_scan`` with ophyd-async's devices: hyphens, and numpy's types."""
     energy = over_the_edge(beam.sample, falling=falling)
     run = RunWriter(f"ophyd-async/{name}", {**_list_scan(energy, "mono-energy", "ic"), **start})
 
@@ -176,24 +172,22 @@ def ophyd_async_step(
         described = {"dtype": "number", "dtype_numpy": "<f8", "shape": [], "units": units}
         return {"source": f"soft://{device}", "object_name": device, **described}
 
-    columns = {"mono-energy": energy} | {
-        f"ic-{field}": values
-        for field, values in zip(
-            ("i0", "itrans", "iref"), _chambers(beam.signals(energy)), strict=True
-        )
-    }
-    run.stream("primary", {name: key(*_device(name)) for name in columns})
+    seen = beam.signals(energy)
+    chambers = {"ic-i0": seen["i0"], "ic-itrans": seen["it"], "ic-iref": seen["ir"]}
+    columns = {"mono-energy": energy, **chambers}
+    run.stream(
+        "primary", {"mono-energy": key("mono", "eV")} | dict.fromkeys(chambers, key("ic", "A"))
+    )
     if pages:
         run.page("primary", {name: column.tolist() for name, column in columns.items()})
     else:
-        for i in range(energy.size):
-            run.event("primary", {name: float(column[i]) for name, column in columns.items()})
+        run.events("primary", columns)
     run.stop()
     return run.documents
 
 
 def _list_scan(energy: Floats, motor: str, detector: str) -> dict[str, Any]:
-    """What bluesky's plan writes into the start document."""
+    """Return what bluesky's plan writes into the start document."""
     return {
         "plan_name": "list_scan",
         "plan_type": "generator",
@@ -203,12 +197,3 @@ def _list_scan(energy: Floats, motor: str, detector: str) -> dict[str, Any]:
         "num_intervals": energy.size - 1,
         "hints": {"dimensions": [[[motor], "primary"]]},
     }
-
-
-def _device(field: str) -> tuple[str, str]:
-    device = field.split("-", maxsplit=1)[0]
-    return device, "eV" if device == "mono" else "A"
-
-
-def _chambers(seen: dict[str, Floats]) -> tuple[Floats, Floats, Floats]:
-    return seen["i0"], seen["it"], seen["ir"]

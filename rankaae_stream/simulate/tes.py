@@ -1,27 +1,18 @@
-"""TES's fly scans: one event a complete scan, its energies in a stream of their own."""
-
-from collections.abc import Iterator
+"""Write TES's fly scans: one event a complete scan, its energies in another stream."""
 
 import numpy as np
 
 from rankaae_stream.files.run_writer import Documents, RunWriter, array
 from rankaae_stream.simulate.documents import Beam
-from rankaae_stream.simulate.samples import Sample, series
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["fly", "pixel_energies", "runs"]
+__all__ = ["fly", "pixel_energies"]
 
 CHANNELS = 4
 
 
-def runs(samples: tuple[Sample, ...] | None = None) -> Iterator[Documents]:
-    """A session: three scans of each sample in one run; a tender beamline reaches V and Ti."""
-    for sample in samples or series("V"):
-        yield fly(Beam(sample), name=sample.name, scans=3)
-
-
 def pixel_energies(e0: float, *, falling: bool = False) -> Floats:
-    """Mean energies of the pixels, eV: even steps of the mono's linear drive."""
+    """Return mean energies of the pixels, eV: even steps of the mono's linear drive."""
     back = 1977.04
     low, high = (np.tan(np.pi / 2 - 2 * np.arcsin(back / e)) for e in (e0 - 180, e0 + 190))
     edges = back / np.sin((np.pi / 2 - np.arctan(np.linspace(low, high, 901))) / 2)
@@ -39,7 +30,7 @@ def fly(
     last: int | None = None,
     stop: str | None = "success",
 ) -> Documents:
-    """Several scans in one run.
+    """Write several scans in one run.
 
     Parameters
     ----------

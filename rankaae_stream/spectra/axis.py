@@ -1,8 +1,8 @@
-"""The energy axis of one scan, calibrated against its reference foil.
+"""Calibrate the energy axis of a scan against its reference foil.
 
 Convention: the first inflection of the metal foil lies at the tabulated edge.
-The library foil is smooth, so it is the one that is moved over the scan's noisy
-reference; interpolating the noisy scan instead biases the shift by 0.1-0.2 eV.
+The smooth library foil is shifted to fit the scan's noisy reference; interpolating
+the noisy scan instead would bias the shift by 0.1-0.2 eV.
 """
 
 import math
@@ -17,42 +17,42 @@ from rankaae_stream.spectrum import AXIS_UNCERTAINTY, Edge, Floats
 __all__ = ["AxisRules", "FoilLibrary", "calibrate"]
 
 REACH = 12.0
-"""Largest shift that is found, eV; real axes are off by up to 2."""
+"""Largest shift that is searched for, eV; real axes are off by up to 2."""
 WINDOW = 12.0
-"""Half-width of the region around the foil's edge that the shift is taken from, eV."""
+"""Half-width of the region around the foil's edge that the shift is fitted in, eV."""
 MISFIT = 0.022
-"""Structure left of a reference, in edge steps, beyond which it is not this metal:
-measured foils leave 0.018 at most, and the likest compounds (VO, Fe3C, FeN) 0.028."""
+"""Largest misfit of a reference that is this metal, in edge steps: measured foils reach
+0.018, the most similar compounds (VO, Fe3C, FeN) begin at 0.028."""
 NOISE = 0.05
-"""Noise of a point, in edge steps, in which a compound can no longer be told from the metal."""
+"""Noise of a point, in edge steps, above which compound and metal cannot be distinguished."""
 DISAGREEMENT = 0.75
-"""How far the shift by the edge may lie from that by twice its surroundings, eV: 0.5 with
-the worst of measured foils, which are thick or broadened, 1 and more with VO and FeN."""
+"""Largest difference between the shifts found within `WINDOW` and twice `WINDOW`, eV: up to
+0.5 for measured foils that are thick or broadened, 1 and more for VO and FeN."""
 LIBRARY_UNCERTAINTY = 0.1
-"""How well a library foil's first inflection is known, eV."""
+"""Standard deviation of a library foil's first inflection, eV."""
 
 STEP = 0.1
-"""Between the shifts that are tried, eV."""
+"""Step between the shifts that are tried, eV."""
 MARGIN = 0.5
-"""Tried beyond `REACH`, eV: the best shift must have neighbours."""
+"""How far shifts are tried beyond `REACH`, eV: the best shift needs neighbours."""
 FITTED = 4
-"""Numbers that the fit finds: shift, height, and the background's height and slope."""
+"""Parameters of the fit: shift, height, and the background's height and slope."""
 
 
 @dataclass(frozen=True, slots=True)
 class AxisRules:
-    """What becomes of foil shifts at one beamline.
+    """How one beamline uses the shifts of its foils.
 
     Attributes
     ----------
     apply : bool
-        False where the shift is reported only, and the axis stays as measured.
+        False to report the shift only and leave the axis as measured.
     sigma : float
-        Standard deviation of an axis that no foil has calibrated, eV.
+        Standard deviation of an axis that is not calibrated by a foil, eV.
     max_age : float
-        Hours for which an earlier run's foil serves a scan without one of its own.
+        Hours after which the foil of an earlier run is no longer used.
     limit : float
-        Shifts beyond it are flagged, eV.
+        Larger shifts are flagged, eV.
     """
 
     apply: bool = True
@@ -61,13 +61,13 @@ class AxisRules:
     limit: float = 0.1
 
     def uncertainty(self, foil: FoilShift | None, age: float = 0.0) -> float:
-        """Standard deviation of the axis, eV, by a foil measured `age` hours ago, or none.
+        """Return the standard deviation of the axis, eV, for a foil measured `age` hours ago.
 
         Notes
         -----
-        How far an axis drifts within a shift is known of no beamline here. What is
-        known are the ends: a foil of now gives its own uncertainty, and one too old to
-        be used says no more than none. In between it grows evenly.
+        How fast an axis drifts is not known for the beamlines here. Known are the limits: a
+        foil measured now has its own uncertainty, and a foil of `max_age` tells no more than
+        none. In between the drift grows linearly with time.
         """
         if foil is None or not self.apply:
             return self.sigma
@@ -79,8 +79,8 @@ class AxisRules:
 class FoilLibrary:
     """A metal foil on an axis where its first inflection is the tabulated edge.
 
-    `energy` (n,) eV, strictly increasing; `mu` (n,), any height. `moved` is what was
-    added to the energies of `file` to bring it there, eV.
+    `energy` (n,) eV, strictly increasing; `mu` (n,), any height. `moved` was added to the
+    energies of `file` to get there, eV.
     """
 
     edge: Edge
@@ -91,13 +91,13 @@ class FoilLibrary:
 
     @classmethod
     def from_measured(cls, edge: Edge, energy: Floats, mu: Floats, file: str = "") -> "FoilLibrary":
-        """Move a measured foil by its own first inflection."""
+        """Return a measured foil, shifted so that its first inflection is the tabulated edge."""
         moved = edge.e0 - first_inflection(energy, mu, edge.e0)
         return cls(edge, energy + moved, mu, file, moved)
 
 
 def calibrate(energy: Floats, mu: Floats, library: FoilLibrary) -> FoilShift:
-    """Shift that brings a scan's reference channel onto the library foil.
+    """Find the shift that brings a scan's reference channel onto the library foil.
 
     Parameters
     ----------
@@ -116,15 +116,15 @@ def calibrate(energy: Floats, mu: Floats, library: FoilLibrary) -> FoilShift:
     ------
     Refused
         ``no_foil`` where the reference is not this metal, is too noisy to tell,
-        does not cover the edge, or lies further off than an axis ever is.
+        does not cover the edge, or needs a larger shift than any real axis.
 
     Notes
     -----
-    Within 12 eV alone the flat stretches of another spectrum fit the foil's own at some
-    shift. So the same points, twice as far to either side, are compared at every shift
-    first: there the metal is told from its compounds. The shift itself is that of the
-    edge, and how far both differ is part of its uncertainty, for with a foil that is
-    the library's but for its energy they do not.
+    Within 12 eV of the edge alone, flat parts of another spectrum fit those of the foil at
+    some shift. So the fit is made twice: first within 24 eV, which separates the metal from
+    its compounds, then within 12 eV, which gives the shift. For a reference that differs
+    from the library foil in energy only, both shifts agree; their difference is therefore
+    part of the uncertainty.
     """
     e0 = library.edge.e0
     good = np.isfinite(mu)
@@ -132,13 +132,13 @@ def calibrate(energy: Floats, mu: Floats, library: FoilLibrary) -> FoilShift:
     x, y = _around(energy, mu, e0, 2 * WINDOW)
     if x.size < 2 * FITTED or x[0] > e0 - WINDOW or x[-1] < e0 + WINDOW:
         raise _too_few(x - e0, 2 * WINDOW)
-    # Where the edge may lie outside of what was measured, nothing can tell.
+    # Shifts that would put the edge outside the measured energies cannot be judged.
     lowest = max(-REACH - MARGIN, e0 + WINDOW - float(energy[-1]))
     highest = min(REACH + MARGIN, e0 - WINDOW - float(energy[0]))
     trials = STEP * np.arange(math.ceil(lowest / STEP - 1e-6), highest / STEP + 1e-6, dtype=float)
-    wide, left = _identify(x, y, library, trials)
-    # The window stays on the edge, and follows it only where it would get out of sight:
-    # so every shift up to then is one to the same points, as the models' standards were.
+    wide, misfit = _identify(x, y, library, trials)
+    # Keep the window on the tabulated edge, and move it only for shifts beyond 6 eV: so all
+    # smaller shifts are fitted to the same points, as they were for the models' standards.
     follow = np.sign(wide) * max(abs(wide) - WINDOW / 2, 0.0)
     x, y = _around(energy, mu, e0 - follow, WINDOW)
     trials = STEP * np.arange(-15.0, 16.0)
@@ -149,9 +149,9 @@ def calibrate(energy: Floats, mu: Floats, library: FoilLibrary) -> FoilShift:
     if abs(trials[best]) > DISAGREEMENT:
         raise Refused(
             "no_foil",
-            f"the reference channel is not {library.edge.element} metal: its edge fits at "
-            f"{wide + trials[best]:+.1f} eV and its surroundings at {wide:+.1f} eV, at most "
-            f"{DISAGREEMENT} eV apart are allowed",
+            f"the reference channel is not {library.edge.element} metal: within {WINDOW:.0f} eV of "
+            f"the edge it fits at a shift of {wide + trials[best]:+.1f} eV and within "
+            f"{2 * WINDOW:.0f} eV at {wide:+.1f} eV; they may differ by {DISAGREEMENT} eV",
         )
     before, least, after = squares[best - 1 : best + 2]
     curvature = before - 2 * least + after
@@ -161,16 +161,16 @@ def calibrate(energy: Floats, mu: Floats, library: FoilLibrary) -> FoilShift:
     statistical = np.sqrt(2 * variance * STEP**2 / curvature)
     apart = float(trials[best]) + vertex
     uncertainty = math.hypot(statistical, LIBRARY_UNCERTAINTY, apart)
-    return FoilShift(float(wide + apart), uncertainty, left, library.file, library.moved)
+    return FoilShift(float(wide + apart), uncertainty, misfit, library.file, library.moved)
 
 
 def _identify(x: Floats, y: Floats, library: FoilLibrary, trials: Floats) -> tuple[float, float]:
-    """The shift at which the foil and its surroundings fit best, and what is left, in steps.
+    """Return the shift with the best fit, eV, and the misfit there, in edge steps.
 
     Raises
     ------
     Refused
-        Where the reference is not the metal, too noisy, or too far off.
+        Where the reference is not the metal, is too noisy, or is too far off.
     """
     element = library.edge.element
     fit = _Fit.at(x, y, library, trials)
@@ -179,28 +179,28 @@ def _identify(x: Floats, y: Floats, library: FoilLibrary, trials: Floats) -> tup
     relative[~(fit.height > 0)] = np.inf
     best = int(np.argmin(relative))
     if not fit.height[best] > 0:
-        raise Refused("no_foil", f"the reference channel shows no rise like {element} metal's")
-    left = fit.left(best) / fit.height[best]
-    # White noise has no memory: what neighbours have in common is structure.
-    common = max(float(left[1:] @ left[:-1]) / (left.size - 1), 0.0)
+        raise Refused("no_foil", f"the reference channel shows no edge of {element} metal")
+    rest = fit.residuals(best) / fit.height[best]
+    # White noise is not correlated between neighbours; structure is.
+    common = max(float(rest[1:] @ rest[:-1]) / (rest.size - 1), 0.0)
     noise = math.sqrt(max(float(relative[best]) ** 2 - common, 0.0))
     if math.sqrt(common) > MISFIT:
         raise Refused(
             "no_foil",
-            f"the reference channel is not {element} metal: {math.sqrt(common):.1%} of its step is "
-            f"left of it, at most {MISFIT:.1%} allowed",
+            f"the reference channel is not {element} metal: it differs from the library foil by "
+            f"{math.sqrt(common):.1%} of its edge step, at most {MISFIT:.1%} allowed",
         )
     if noise > NOISE:
         raise Refused(
             "no_foil",
-            f"the reference channel is too noisy: {noise:.1%} of its step a point, at most "
-            f"{NOISE:.0%} allowed; count longer or let more light through the sample",
+            f"the reference channel is too noisy: {noise:.1%} of its edge step at each point, at "
+            f"most {NOISE:.0%} allowed; count longer or let more light through the sample",
         )
     if best in (0, trials.size - 1):
         raise Refused(
             "no_foil",
-            f"the reference foil is off by {trials[best]:+.1f} eV or more; at most {REACH:.0f} eV "
-            "can be told, and less where the scan ends that near to the edge",
+            f"the reference foil needs a shift of {trials[best]:+.1f} eV or more; at most "
+            f"{REACH:.0f} eV can be found, less where the scan ends close to the edge",
         )
     return float(trials[best]), float(relative[best])
 
@@ -215,10 +215,10 @@ def _too_few(relative: Floats, width: float) -> Refused:
 
 
 def first_inflection(energy: Floats, mu: Floats, e0: float) -> float:
-    """Energy of the first steep rise within 6 eV of `e0`, eV.
+    """Return the energy of the first inflection within 6 eV of `e0`, eV.
 
-    The first local maximum of the slope that reaches half of the steepest one
-    nearby: for a metal that is the foot of the edge, not the white line.
+    It is the first local maximum of the slope with at least half of the largest slope
+    there: for a metal that is the foot of the edge, not the white line.
     """
     fine = np.arange(e0 - 12.0, e0 + 12.0, 0.05)
     kernel = np.exp(-0.5 * (np.arange(-40, 41) * 0.05 / 0.4) ** 2)
@@ -233,7 +233,7 @@ def first_inflection(energy: Floats, mu: Floats, e0: float) -> float:
         and slope[i] > 0.5 * slope[inside].max()
     ]
     if not peaks:
-        raise Refused("no_foil", f"no rise within 6 eV of {e0:.1f} eV")
+        raise Refused("no_foil", f"mu does not rise within 6 eV of {e0:.1f} eV")
     i = peaks[0]
     left, middle, right = slope[i - 1 : i + 2]
     return float(fine[i] + 0.025 * (left - right) / (left - 2 * middle + right))
@@ -241,10 +241,10 @@ def first_inflection(energy: Floats, mu: Floats, e0: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """The moved foil on a sloping background, fitted at each of s shifts to n points.
+    """Fits of the library foil on a linear background to n points, at each of s shifts.
 
-    `sum_of_squares` and `height` (s,), the foil's height in units of y; `y` (n,) and
-    `foils` (s, n) without their background.
+    `sum_of_squares` (s,) of the residuals and `height` (s,) of the foil in units of y;
+    `y` (n,) and `foils` (s, n) without their background.
     """
 
     sum_of_squares: Floats
@@ -257,16 +257,16 @@ class _Fit:
         moved = (x + shifts[:, None]).ravel()
         foils = np.interp(moved, library.energy, library.mu).reshape(shifts.size, x.size)
         foils /= np.ptp(foils, axis=1)[:, None]
-        # The background is the same at every shift, so it is projected out once and
-        # a single coefficient remains to be solved for each.
+        # The background is the same at every shift: it is projected out once, so that only
+        # the height remains to be solved for.
         background, _ = np.linalg.qr(np.column_stack([np.ones_like(x), x - x.mean()]))
         y = y - background @ (background.T @ y)
         foils -= (foils @ background) @ background.T
         overlap, norm = foils @ y, np.einsum("sn,sn->s", foils, foils)
         return cls(np.maximum(y @ y - overlap**2 / norm, 0.0), overlap / norm, y, foils)
 
-    def left(self, index: int) -> Floats:
-        """What the fit at one shift leaves of y, (n,)."""
+    def residuals(self, index: int) -> Floats:
+        """Return the residuals of the fit at one shift, (n,)."""
         return self.y - self.height[index] * self.foils[index]
 
 

@@ -1,10 +1,9 @@
-"""Foils of earlier runs: which of them serves a run that has none of its own.
+"""Find the foil of an earlier run for a run without its own.
 
-The rule knows no session: of the foils of one edge that were accepted under the same
-settings before a run began, the latest, if it is not too old. What a result used is
-written down, beside the spool, before the result leaves; so a session that starts
-again knows what the last one knew, and a replay uses what the live stream used, even
-where it knows more by now.
+The rule: of the foils of the same edge that were accepted under the same settings before the
+run began, the latest, if it is not too old. Which foil a result used is written to a file
+beside the spool before the result is sent. So a new session knows the foils of the last one,
+and a replay uses the same foil as the live stream, even if it knows later ones by now.
 """
 
 import json
@@ -21,18 +20,18 @@ __all__ = ["AcceptedFoil", "FoilHistory", "Foils", "Published", "Use"]
 logger = logging.getLogger(__name__)
 
 KEEP = 20_000
-"""Results whose foils stay in the file, about 7 MB; older ones are read from Tiled."""
+"""Results whose foils are kept in the file, about 7 MB; older ones are read from Tiled."""
 
 _PREFERRED = ("pips", "fluorescence", "transmission")
-"""Whose bins of one sweep's foil are taken: of equal age the last named."""
+"""Channels whose foil is taken, of several of the same sweep: the last has preference."""
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedFoil:
-    """A shift that a run's own reference channel gave.
+    """A shift found from a run's own reference channel.
 
-    `time` is when the last document arrived that took part, seconds since the epoch;
-    `channel` is the one beside which the reference was read.
+    `time` is that of the last document used, seconds since the epoch; `channel` is the one
+    that the reference was read with.
     """
 
     edge: str
@@ -44,56 +43,56 @@ class AcceptedFoil:
 
     @property
     def order(self) -> tuple[float, str, int, int]:
-        """Later ones serve before earlier ones; the same whoever sorts, and from where."""
+        """Return the key to sort foils by, the latest last; the same live and in a replay."""
         return self.time, self.run, self.sweep, _PREFERRED.index(self.channel)
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a result was made with: a foil, its own or an earlier run's, or None."""
+    """The foil that a result used: its own, an earlier run's, or None."""
 
     foil: AcceptedFoil | None
 
 
 class Foils(Protocol):
-    """Where a pipeline asks for earlier foils and tells of its own."""
+    """What a pipeline needs of the history of foils."""
 
     def earlier(self, result: str, edge: str, began: float) -> AcceptedFoil | None:
-        """Return the foil for a result, by its uid, of a run that began then and has none."""
+        """Return the foil for a result (by uid) of a run without a foil that began at a time, s."""
         ...
 
     def remember(self, result: Result) -> None:
-        """Keep which foil a final result was made with."""
+        """Keep which foil a final result used."""
         ...
 
 
 class Published(Protocol):
-    """Results that were published, as far as they tell of foils; None where they do not."""
+    """Published results that hold which foil they used."""
 
     def used(self, result: str) -> Use | None:
-        """What the result of that uid was made with."""
+        """Return the foil that a result used; None where that is not known."""
         ...
 
     def latest(self, edge: str, began: float, max_age: float) -> AcceptedFoil | None:
-        """The latest foil before a run began, at most `max_age` hours old."""
+        """Return the latest foil before a run began, at most `max_age` hours old, or None."""
         ...
 
 
 class FoilHistory:
-    """Foils by edge and uses by result.
+    """The accepted foils of each edge, and which foil each result used.
 
     Parameters
     ----------
     settings : str
-        Hash of the settings; foils found under others are not known.
+        Hash of the settings; foils accepted under other settings are not used.
     max_age : float
-        Hours for which a foil serves.
+        Hours after which a foil is no longer used.
     path : Path, optional
-        File that keeps them over sessions, JSON lines.
+        File that keeps them between sessions, JSON lines.
     published : Published, optional
-        Asked where neither memory nor the file tells.
+        Asked where neither memory nor file has the answer.
     writes : bool
-        False to leave the file as it is.
+        False to never change the file.
     """
 
     def __init__(
@@ -116,24 +115,24 @@ class FoilHistory:
             self._know(result, use)
 
     def earlier(self, result: str, edge: str, began: float) -> AcceptedFoil | None:
-        """Return what a result was made with, if that is known, else the latest foil before it."""
+        """Return the foil that a result used, if that is known, else the latest before the run."""
         use = self.use(result)
         return use.foil if use is not None else self.latest(edge, began)
 
     def use(self, result: str) -> Use | None:
-        """What a result was made with; None where nothing tells."""
+        """Return which foil a result used; None where that is not known."""
         known = self._uses.get(result)
         if known is None and self._published is not None:
             known = self._published.used(result)
         return known
 
     def latest(self, edge: str, began: float) -> AcceptedFoil | None:
-        """The latest foil of an edge before a run began, if it is not too old."""
+        """Return the latest foil of an edge before a run began, if it is not too old."""
         oldest = began - 3600.0 * self._max_age
         found = [
             foil
             for foil in self._accepted.get(edge, ())
-            if oldest < foil.time <= began  # of now on: a maximal age of 0 leaves none
+            if oldest < foil.time <= began  # with a maximal age of 0, none
         ]
         if self._published is not None and self._max_age:
             published = self._published.latest(edge, began, self._max_age)
@@ -141,7 +140,7 @@ class FoilHistory:
         return max(found, key=lambda foil: foil.order, default=None)
 
     def remember(self, result: Result) -> None:
-        """Keep which foil a final result was made with; nothing where it never had an axis."""
+        """Keep which foil a final result used, unless it was refused before the calibration."""
         report, shifts = result.report, result.report.shifts
         if report.edge is None or shifts.uncertainty is None:
             return
@@ -155,7 +154,7 @@ class FoilHistory:
         self.add(result.uid, foil)
 
     def add(self, result: str, foil: AcceptedFoil | None) -> None:
-        """Take note of a use, on the disk too; a disk that is full loses it, and says so."""
+        """Keep the foil of a result in memory and file; a failing disk is logged only."""
         use = Use(foil)
         if self._uses.get(result) == use:
             return
@@ -179,13 +178,13 @@ class FoilHistory:
 
 
 def _read(path: Path, settings: str, *, shorten: bool) -> list[tuple[str, Use]]:
-    """Uses under these settings; a damaged line is left out, and a file too long is cut."""
+    """Read the foils used under these settings, skip damaged lines, and shorten a long file."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return []
     except OSError as error:
-        logger.warning("earlier foils are not known: %s", error)
+        logger.warning("foils of earlier sessions cannot be read: %s", error)
         return []
     if shorten and len(lines) > 2 * KEEP:
         lines = lines[-KEEP:]
@@ -202,7 +201,7 @@ def _read(path: Path, settings: str, *, shorten: bool) -> list[tuple[str, Use]]:
             if item["settings"] == settings:
                 uses.append((str(item["result"]), Use(_foil(item["foil"]))))
         except (ValueError, TypeError, KeyError):
-            logger.warning("%s holds a damaged line, which is left out", path)
+            logger.warning("%s holds a damaged line, which is skipped", path)
     return uses
 
 

@@ -1,4 +1,4 @@
-"""Read the library's metal foils, shipped with the profiles."""
+"""Read the metal foils that ship with the profiles."""
 
 import functools
 
@@ -12,7 +12,7 @@ __all__ = ["library_foil"]
 
 @functools.cache
 def library_foil(element: str) -> FoilLibrary:
-    """The shipped foil of an element, on an axis where its first inflection is the edge."""
+    """Return the shipped foil of an element; its first inflection is at the tabulated edge."""
     foil = read_spectrum(resources.folder("profiles/spectra") / "foils" / f"{element}.xdi")
     edge = Edge(element, "K", K_EDGES[element])
     return FoilLibrary.from_measured(edge, foil.energy, foil.mu, f"foils/{element}.xdi")

@@ -1,9 +1,8 @@
-"""mu(E) to a unit edge step, with ranges that are stated and never guessed.
+"""Normalise mu(E) to an edge step of 1, with given fit ranges.
 
-Point selection and arithmetic follow larch's ``pre_edge`` (M. Newville, J.
-Phys.: Conf. Ser. 430, 012007 (2013)) so that both give the same numbers at the
-same ranges; the goldens in the tests hold it to 1e-10. What differs is what is
-left out: no range depends on how far the scan went.
+Point selection and arithmetic follow larch's ``pre_edge`` (M. Newville, J. Phys.: Conf.
+Ser. 430, 012007 (2013)), so that both give the same numbers at the same ranges (tested
+to 1e-10). Unlike there, no range is guessed from how far the scan went.
 """
 
 from dataclasses import replace
@@ -30,27 +29,27 @@ def normalize(
     e0 : float
         Tabulated edge energy, eV, where the step is taken.
     ranges : NormalizationRanges
-        Fit ranges relative to `e0`. A range that reaches beyond the data uses
-        what is there; whether that is enough is `quality.coverage`'s business.
+        Fit ranges relative to `e0`. A range that reaches beyond the data is cut there;
+        `quality.coverage` judges whether the rest is enough.
 
     Returns
     -------
     NormalizedSpectrum
-        `norm` and `flat`, each (n,), and the ranges really used.
+        With `norm` and `flat`, each (n,), and the ranges that were used.
 
     Raises
     ------
     Refused
         ``normalization`` when a range holds too few points to fit;
-        ``no_edge`` when the spectrum does not rise over the edge.
+        ``no_edge`` when mu does not rise at the edge.
     """
     pre = _window(energy, e0 + ranges.pre1, e0 + ranges.pre2)
     post = _window(energy, e0 + ranges.norm1, e0 + ranges.norm2)
     _require(energy, pre, ranges.npre, "pre-edge", e0, ranges.pre1, ranges.pre2)
     _require(energy, post, ranges.nnorm, "post-edge", e0, ranges.norm1, ranges.norm2)
 
-    # Fits run on energy - e0 scaled to about 1: polynomials in thousands of eV
-    # would lose digits that the comparison with larch needs.
+    # Fit over energy - e0 scaled to about 1: polynomials in thousands of eV would lose
+    # digits that the comparison with larch needs.
     x = (energy - e0) / 100.0
     pre_edge = _fit(x, mu, pre, ranges.npre)
     above = mu - pre_edge
@@ -62,8 +61,8 @@ def normalize(
     if not edge_step > max(1e-9 * float(np.abs(mu).max()), noise):
         raise Refused(
             "no_edge",
-            f"mu rises by {edge_step:.3g} over {e0:.1f} eV, no more than the scatter of the "
-            f"pre-edge ({noise:.3g}); is this the right element, and was there a sample?",
+            f"the edge step at {e0:.1f} eV is {edge_step:.3g}, not above the noise of the "
+            f"pre-edge ({noise:.3g}); check the element, and that the sample was in the beam",
         )
     norm = above / edge_step
     flat = norm.copy()
@@ -77,7 +76,7 @@ def normalize(
 
 
 def _window(energy: Floats, low: float, high: float) -> slice:
-    """Points from the one at or below `low` up to, not including, the one nearest `high`."""
+    """Return the points from the last at or below `low` to the one before the nearest to `high`."""
     first = max(int(np.searchsorted(energy, low, side="right")) - 1, 0)
     return slice(first, max(_nearest(energy, high), first))
 
@@ -89,12 +88,12 @@ def _nearest(energy: Floats, value: float) -> int:
 
 
 def _fit(x: Floats, y: Floats, window: slice, degree: int) -> Floats:
-    """Least-squares polynomial over `window`, evaluated on all of `x`."""
+    """Fit a polynomial over `window` by least squares and evaluate it on all of `x`."""
     mean = y[window].mean()
     if degree == 0:
         return np.full(x.shape, mean)
     if degree == 1:
-        # By far the most frequent case: closed, it takes half the time of a solver.
+        # By far the most frequent case: the closed form takes half the time of a solver.
         middle = x[window].mean()
         off = x[window] - middle
         return mean + (off @ (y[window] - mean)) / (off @ off) * (x - middle)

@@ -1,4 +1,4 @@
-"""Named judgements on a spectrum: what is too little, and what is worth a flag."""
+"""Judge a spectrum: refuse it, or flag what its reader should know."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,20 +27,20 @@ __all__ = [
 ]
 
 FULL = (-60.0, 150.0)
-"""Full confidence when these energies around the edge are covered, eV."""
+"""A scan of this range around the edge has full coverage, eV."""
 USABLE = (-40.0, 100.0)
-"""Below this a classical normalisation is not to be trusted on a growing scan, eV."""
+"""A growing scan is answered once it covers this range around the edge, eV."""
 TOLERANCE = 0.5
-"""A scan planned to end at +100 eV may stop short by an encoder step, eV."""
+"""How much shorter than planned a scan may be, by an encoder's step, eV."""
 LARGEST_GAP = 6.0
-"""Points further apart than this within the model's grid leave it undetermined, eV."""
+"""Largest distance of points within the model's grid, eV."""
 LOW_SHARE = 0.01
-"""Share of points whose signal may be low: the shutter opens after the first."""
+"""Largest share of points with a low signal: the shutter opens after the first."""
 UNUSABLE = 0.02
-"""Share of points without a finite mu that may be left out."""
+"""Largest share of points without a finite mu, which are left out."""
 
-# Relative errors of the edge step measured on full-range oxide spectra cut
-# short (largest of Fe2O3, FeO, CuO at each end; larch, linear post-edge).
+# Relative errors of the edge step, measured on oxide spectra that were cut shorter
+# (largest of Fe2O3, FeO, CuO at each end; larch, linear post-edge).
 _POST_END = np.array([50.0, 75.0, 100.0, 150.0])
 _POST_ERROR = np.array([0.27, 0.20, 0.11, 0.05])
 _PRE_START = np.array([-60.0, -40.0, -30.0, -20.0, -10.0])
@@ -49,10 +49,10 @@ _PRE_ERROR = np.array([0.01, 0.02, 0.08, 0.19, 0.25])
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How a spectrum of this reach is normalised, and how much that costs.
+    """The normalisation ranges for the energies of a spectrum, and the error they cause.
 
-    `step_error` is the relative standard error of the edge step beyond that of
-    a fully covered spectrum, whose own error is part of the calibration.
+    `step_error` is the relative standard error of the edge step beyond that of a spectrum
+    with full coverage, which is part of the model's calibration.
     """
 
     ranges: NormalizationRanges
@@ -69,7 +69,7 @@ def coverage(
     *,
     complete: bool,
 ) -> Coverage:
-    """Decide from the energies alone, not from any exit status.
+    """Judge how far the energies reach, and choose the ranges of the normalisation.
 
     Parameters
     ----------
@@ -82,9 +82,9 @@ def coverage(
     grid : EnergyGrid
         The model's.
     theory_shift : float
-        Added to `energy` before the grid is reached, eV.
+        Added to `energy` to get to the grid's axis, eV.
     complete : bool
-        False while the scan grows; then only the usable range will do, because
+        False while the scan grows; then the range `USABLE` must be covered, because
         what is missing is still to come.
 
     Returns
@@ -94,7 +94,7 @@ def coverage(
     Raises
     ------
     Refused
-        ``coverage``, with what is there and what is needed.
+        ``coverage``, with the energies measured and those needed.
     """
     first, last = float(energy[0]) - e0, float(energy[-1]) - e0
     reach = f"the scan covers {first:+.1f} to {last:+.1f} eV around the edge"
@@ -102,8 +102,8 @@ def coverage(
     if not complete and not usable:
         raise Refused(
             "coverage",
-            f"{reach} so far; a growing scan is answered from {USABLE[0]:+.0f} to "
-            f"{USABLE[1]:+.0f} eV on",
+            f"{reach} so far; a growing scan is answered once it covers {USABLE[0]:+.0f} to "
+            f"{USABLE[1]:+.0f} eV",
         )
     wanted = grid.start - theory_shift, grid.stop - theory_shift
     if first > wanted[0] + 1e-3 or last < wanted[1] - 1e-3:
@@ -130,8 +130,8 @@ def coverage(
         "info" if usable else "warning",
         last - first,
         "eV",
-        f"{reach}; {FULL[0]:+.0f} to {FULL[1]:+.0f} eV would be full coverage, so the edge step "
-        f"is uncertain by a further {step_error:.0%} and the intervals are wider",
+        f"{reach}; full coverage is {FULL[0]:+.0f} to {FULL[1]:+.0f} eV: here the edge step is "
+        f"uncertain by a further {step_error:.0%}, and the intervals are wider",
     )
     return Coverage(used, step_error, flag)
 
@@ -148,46 +148,52 @@ def _refuse_holes(energy: Floats, e0: float, wanted: tuple[float, float]) -> Non
         hole = f"{inside[at]:.1f}-{inside[at + 1]:.1f} eV" if gaps.size else "the whole grid"
         raise Refused(
             "coverage",
-            f"no points in {hole}; within the model's grid they may be {LARGEST_GAP:.0f} eV apart",
+            f"no points in {hole}; within the model's grid they may be at most "
+            f"{LARGEST_GAP:.0f} eV apart",
         )
 
 
 def unusable_points(energy: Floats, bad: int) -> Flag | None:
-    """Judge how many points had no finite absorption.
+    """Flag points without a finite absorption, or refuse a spectrum with many of them.
 
     Parameters
     ----------
     energy : (n,) array
         All measured energies of the sweep, eV.
     bad : int
-        How many of them have a mu that is not finite: i0, it or the
-        fluorescence was zero, negative or NaN.
+        How many of them have a mu that is not finite: i0, it or the fluorescence was zero,
+        negative or NaN.
+
+    Returns
+    -------
+    Flag or None
+        ``bad_signal``, or None where all points are good.
 
     Raises
     ------
     Refused
-        ``bad_signal`` when they are more than a few.
+        ``bad_signal`` when they are more than `UNUSABLE` of all points.
     """
     if not bad:
         return None
     sentence = f"{bad} of {energy.size} points have a zero, negative or missing signal"
     if bad > UNUSABLE * energy.size:
-        raise Refused("bad_signal", f"{sentence}; up to {UNUSABLE:.0%} may be left out")
+        raise Refused("bad_signal", f"{sentence}; at most {UNUSABLE:.0%} may be left out")
     return Flag("bad_signal", "warning", float(bad), "1", f"{sentence} and were left out")
 
 
 def signal_flags(
     channel: Channel, levels: Mapping[str, Sequence[float]], limits: Mapping[str, Limits]
 ) -> list[Flag]:
-    """Judge whether the detectors of a channel could follow.
+    """Flag detectors of a channel that were saturated or had too little signal.
 
     Parameters
     ----------
     channel : Channel
     levels : mapping of (n,)
-        What each detector read at every point, by role; not finite where it did not.
+        Readings of each detector at every point, by role; not finite where it has none.
     limits : mapping of Limits
-        By role; what a beamline states no limits of is not judged.
+        By role; a detector without limits is not judged.
 
     Returns
     -------
@@ -200,68 +206,74 @@ def signal_flags(
         if limit is None or not level.size:
             continue
         high, low = level > limit.high, level < limit.low
-        where = f"{limit.name} at {{}} of {level.size} energies is"
         if high.any():
-            sentence = f"above {limit.high:.0f} {limit.unit}, where it no longer follows"
-            most = float(level[high].max())
-            said = f"{where.format(np.count_nonzero(high))} {sentence}; lower the gain or the flux"
-            flags.append(Flag("saturated", "warning", most, limit.unit, said))
+            sentence = (
+                f"{limit.name} at {np.count_nonzero(high)} of {level.size} energies is above "
+                f"{limit.high:.0f} {limit.unit}, where it is no longer linear; "
+                "lower the gain or the flux"
+            )
+            largest = float(level[high].max())
+            flags.append(Flag("saturated", "warning", largest, limit.unit, sentence))
         if np.count_nonzero(low) > LOW_SHARE * level.size:
-            sentence = f"below {limit.low:.0f} {limit.unit}, where its offset matters"
-            said = f"{where.format(np.count_nonzero(low))} {sentence}; raise the gain or the flux"
+            sentence = (
+                f"{limit.name} at {np.count_nonzero(low)} of {level.size} energies is below "
+                f"{limit.low:.0f} {limit.unit}, where its offset matters; "
+                "raise the gain or the flux"
+            )
             median = float(np.nanmedian(level))
-            flags.append(Flag("low_signal", "warning", median, limit.unit, said))
+            flags.append(Flag("low_signal", "warning", median, limit.unit, sentence))
     return flags
 
 
 def foil_flag(reason: str, shifts: Shifts) -> Flag:
-    """No foil of the scan's own: what stands instead, and how far the axis may be off."""
+    """Flag a scan without its own foil; name the shift used instead and its uncertainty."""
     uncertainty = shifts.uncertainty or 0.0
+    # Published documents hold these two sentences: a replay has to write the same.
     instead = "the energy axis is used as measured"
     if shifts.foil is not None:
-        instead = f"{_said(shifts)} stands instead"
+        instead = f"{_name(shifts)} stands instead"
     sentence = f"{reason}; {instead}, uncertain by {uncertainty:.2g} eV"
     return Flag("no_foil", "info", uncertainty, "eV", sentence)
 
 
 def shift_flag(shifts: Shifts, limit: float, *, applied: bool) -> Flag | None:
-    """Set when the foil asks for more than `limit`, eV, or for anything that is not given."""
+    """Flag a foil's shift that is larger than `limit`, eV, or that is not applied."""
     if shifts.foil is None:
         return None
     value, large = shifts.foil.value, abs(shifts.foil.value) > limit
     if applied and not large:
         return None
     within = f"beyond {limit} eV" if large else f"within {limit} eV"
-    done = "it was added" if applied else "it is reported only, and the axis stays as measured"
-    sentence = f"{_said(shifts)}, {value:+.2f} eV, is {within}; {done}"
+    done = "it was added" if applied else "it is reported only, the axis stays as measured"
+    sentence = f"{_name(shifts)}, {value:+.2f} eV, is {within}; {done}"
     return Flag(
         "energy_shift", "info" if applied or not large else "warning", value, "eV", sentence
     )
 
 
-def _said(shifts: Shifts) -> str:
+def _name(shifts: Shifts) -> str:
     if not shifts.calibration_age:
         return "the foil's shift"
     return f"the shift of run {shifts.calibration_run}, {shifts.calibration_age:.1f} h before"
 
 
 def domain_flag(domain: Domain, edge: Edge, metal: FoilShift | None) -> Flag | None:
-    """Set when the model's own reconstruction does not describe the spectrum.
+    """Flag a spectrum that the model cannot reconstruct, or a sample that is the metal itself.
 
-    And when the sample is the `metal` itself, by what the library's foil leaves of it: the
-    edge of Co, Mn or Ti metal is smooth enough for a decoder of oxides to draw.
+    `metal` is the fit of the library foil to the sample, None where it does not fit. A
+    decoder trained on oxides can reconstruct the smooth edges of Co, Mn and Ti metal.
     """
     if metal is not None:
         why = (
-            f"this is {edge.element} metal, within {metal.misfit:.1%} of the step of its foil; the "
-            "model knows oxides only"
+            f"this is {edge.element} metal: it differs from the library foil by "
+            f"{metal.misfit:.1%} of the edge step; the model was trained on oxides only"
         )
     elif domain.distance > domain.threshold:
         why = (
-            f"{domain.distance:.1f} times as far from the model as good oxides are, beyond "
-            f"{domain.threshold:.1f}: it is unlike the oxides the model was trained on"
+            f"the spectrum is {domain.distance:.1f} times as far from the training data as good "
+            f"oxides, above the threshold of {domain.threshold:.1f}"
         )
     else:
         return None
-    message = f"{why}, and its numbers should not be used"
-    return Flag("out_of_domain", "warning", domain.distance, "1", message)
+    sentence = f"{why}; its numbers should not be used"
+    return Flag("out_of_domain", "warning", domain.distance, "1", sentence)

@@ -1,4 +1,4 @@
-"""Measured points onto the model's grid."""
+"""Interpolate a spectrum onto the model's grid, with copies that show its uncertainty."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ __all__ = ["perturbed", "regrid"]
 
 
 def regrid(energy: Floats, values: Floats, grid: EnergyGrid, e0: float) -> Floats:
-    """Linear interpolation onto the grid, never beyond the data.
+    """Interpolate linearly onto the grid, never beyond the data.
 
     Parameters
     ----------
@@ -43,12 +43,12 @@ def regrid(energy: Floats, values: Floats, grid: EnergyGrid, e0: float) -> Float
 def perturbed(
     energy: Floats, values: Floats, grid: EnergyGrid, e0: float, sigma: float, step_error: float
 ) -> Floats:
-    """A spectrum on the grid, and its copies moved by one standard deviation of each nuisance.
+    """Return a spectrum on the grid, and copies moved by one standard deviation of each nuisance.
 
     Parameters
     ----------
     energy, values, grid, e0
-        As for `regrid`. A moved copy holds the end values beyond the data.
+        As for `regrid`. In a moved copy the end values are repeated beyond the data.
     sigma : float
         Standard deviation of the energy axis, eV.
     step_error : float
@@ -57,8 +57,8 @@ def perturbed(
     Returns
     -------
     (5, grid.points) array
-        As it is, moved along the axis both ways, its step smaller and larger: the order
-        that `describe.describe` expects of latents.
+        The spectrum itself, moved to higher and to lower energy, with a smaller and with a
+        larger edge step: the order that `estimates.describe` expects.
 
     Raises
     ------
@@ -67,6 +67,6 @@ def perturbed(
     """
     flat = regrid(energy, values, grid, e0)
     wanted = e0 + grid.relative()
-    moved = [np.interp(wanted + way * sigma, energy, values) for way in (-1.0, 1.0)]
-    scaled = [flat * (1.0 + way * step_error) for way in (-1.0, 1.0)]
+    moved = [np.interp(wanted + by, energy, values) for by in (-sigma, sigma)]
+    scaled = [flat * (1.0 + by) for by in (-step_error, step_error)]
     return np.stack([flat, *moved, *scaled])

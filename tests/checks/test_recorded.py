@@ -70,7 +70,7 @@ def failures(found):
 
 
 def test_a_bmm_scan_is_understood_from_the_plan_to_the_answer(understood, write):
-    found = understood("bmm", write(*bmm.runs((HEMATITE,))))
+    found = understood("bmm", write(bmm.xafs(Beam(HEMATITE)), bmm.other()))
     assert failures(found) == []
     assert list(found)[:7] == ORDER
     assert "scan_nd xafs transmission, scan_id 40000" in found["found"].message

@@ -137,7 +137,7 @@ def test_dotted_keys_and_tables_are_the_same_rule(tmp_path):
 def test_a_rule_that_is_none_is_named(tmp_path):
     with pytest.raises(ConfigurationError, match="plan_name must be a text"):
         load_profile(toml(tmp_path, "[[run.xas]]\nplan_name = []"))
-    with pytest.raises(ConfigurationError, match=r"unless_model is 'xes'.*can say herfd"):
+    with pytest.raises(ConfigurationError, match=r"unless_model is 'xes'.*can have: herfd"):
         load_profile(toml(tmp_path, '[[run.not_xas]]\nx = "y"\nunless_model = "xes"'))
     with pytest.raises(ConfigurationError, match="primary"):
         load_profile(toml(tmp_path, '[run]\nprimary = "reference"'))

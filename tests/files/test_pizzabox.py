@@ -84,7 +84,7 @@ def test_frames_are_one_number_each(tmp_path):
         file["a/b"] = np.arange(5, dtype="u4")
         file["image"] = np.zeros((5, 3, 3))
     assert list(read_frames(path, "a/b")) == [0, 1, 2, 3, 4]
-    with pytest.raises(Refused, match="one number a frame"):
+    with pytest.raises(Refused, match="one number for each frame"):
         read_frames(path, "image")
     with pytest.raises(Refused, match="no dataset"):
         read_frames(path, "a/c")

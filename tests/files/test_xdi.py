@@ -72,7 +72,7 @@ def test_the_reference_and_fluorescence_are_formed_from_currents(xdi):
     [
         ("", "the file is empty"),
         ("# XDI/1.0\n", "no line of numbers"),
-        ("<html><body>404</body></html>", "is a web page"),
+        ("<html><body>404</body></html>", "web page"),
         ("# Column.1: energy\n1 2\n3\n4 5\n", "the lines before line 4 are no rows of the table"),
         (b"\x00\xff\xfe\x80", "is binary"),
     ],

@@ -56,7 +56,11 @@ def test_bmms_mode_names_the_primary_result(answer, mode, as_read_back):
 
 
 def test_bmms_other_runs_leave_no_result_and_repeats_agree(answer):
-    runs = list(bmm.runs((HEMATITE,)))
+    runs = [
+        bmm.xafs(Beam(HEMATITE), name="up"),
+        bmm.other(),
+        bmm.xafs(Beam(HEMATITE), name="down", falling=True),
+    ]
     for documents in runs:
         check_valid(documents)
     results, _ = answer("bmm", *runs)

@@ -74,7 +74,7 @@ def test_the_number_of_a_single_table_is_0(monkeypatch):
 @pytest.mark.parametrize(
     ("variable", "value", "fix"),
     [
-        ("LAYOUT__STREAM", "x", r"2 tables \[\[layout\]\]; say which: \S+LAYOUT__0__STREAM"),
+        ("LAYOUT__STREAM", "x", r"2 tables \[\[layout\]\]; name one of them: \S+LAYOUT__0__STREAM"),
         ("LAYOUT__2__STREAM", "x", "counted from 0 to 1"),
         ("LAYOUT__1__STREEM", "x", r"layout\.1\.streem: no such setting here; did you mean stream"),
         ("LAYOUT__0__ALLOWED_ROOTS", "/mnt", r"layout\.0\.allowed_roots"),
