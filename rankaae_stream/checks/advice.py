@@ -1,4 +1,4 @@
-"""Why a layout does not fit a run: the first thing, and the profile's key to change."""
+"""Explain why a layout does not fit a run, and name the profile's key to change."""
 
 import difflib
 import re
@@ -14,21 +14,21 @@ __all__ = ["ADVICE", "KNOWN", "Failure", "key_of", "misfit", "streams_of"]
 KNOWN = "rankaae-stream models lists the edges that can be answered"
 
 ADVICE: Mapping[str, str] = {
-    "bad_signal": "look which detector reads zero, negative or nothing there: are the fields the "
-    "right ones, and an offset that is subtracted the right one?",
+    "bad_signal": "find the detector that reads zero, negative or nothing there: are the fields "
+    "right, and is the offset right that is subtracted?",
     "coverage": "the profile is not at fault; measure at least from -40 to +100 eV around the edge",
     "energy_order": "set layout.energy to the axis that the scan moves",
-    "file": "the file is there and cannot be used; replay the run when it is whole",
-    "no_edge": "look at the curve: are layout.i0 and layout.it the right way round, and is it the "
+    "file": "the file exists and cannot be used; replay the run when it is complete",
+    "no_edge": "look at the curve: are layout.i0 and layout.it interchanged, and is it the "
     "element that run.element names?",
     "no_model": KNOWN,
     "no_overlap": "are the clocks of electrometer and encoder the same?",
-    "not_xas": "if it is one, change [[run.xas]] or [[run.not_xas]]",
+    "not_xas": "if it is XAS, change [[run.xas]] or [[run.not_xas]]",
     "outside_roots": "set layout.allowed_roots, or layout.root_map where folders have other names "
     "on this machine",
     "wrong_spec": "set layout.analog and layout.encoder to the right data keys",
 }
-"""What to do about a refusal."""
+"""What to do, by the name of a refusal."""
 
 OPTIONAL = (*ANSWERS, "ir")
 """Fields without which a run may be read."""
@@ -37,7 +37,7 @@ Failure = Broken | NotChecked
 
 
 def key_of(name: str, role: str) -> str:
-    """A layout's setting, as a person finds it in the profile.
+    """Return a layout's setting as a person finds it in the profile.
 
     Examples
     --------
@@ -50,17 +50,16 @@ def key_of(name: str, role: str) -> str:
 def misfit(
     layout: Layout, name: str, documents: Sequence[tuple[str, Document]], refusal: Refusal
 ) -> Failure:
-    """What a person changes first so that the layout reads the run.
+    """Return what a person changes first so that the layout reads the run.
 
     Parameters
     ----------
     layout : Layout
-        One that refused the run.
+        It refused the run.
     name : str
-        What it is called.
+        Of the layout, as `key_of` takes it.
     documents : sequence of (name, document)
     refusal : Refusal
-        What it said.
 
     Returns
     -------
@@ -81,7 +80,7 @@ def misfit(
 
 
 def streams_of(documents: Iterable[tuple[str, Document]]) -> dict[str, tuple[str, ...]]:
-    """Data keys by stream."""
+    """Return the data keys by stream."""
     return {
         str(doc.get("name", "")): tuple(doc.get("data_keys", ()))
         for name, doc in documents
@@ -145,9 +144,9 @@ def _absent(
 
 
 def _nearest(names: Sequence[str], there: Sequence[str]) -> str:
-    """The name that looks most like one of those wanted, or an empty text."""
-    plain = {one.lower(): one for one in reversed(there)}
-    for name in (one.lower() for one in names):
+    """Return the name that looks most like a wanted one, or an empty text."""
+    plain = {key.lower(): key for key in reversed(there)}
+    for name in map(str.lower, names):
         for other, original in plain.items():
             if other.startswith(name) or name in re.split(r"[\W_]+", other):
                 return original

@@ -1,4 +1,4 @@
-"""Runs that are not as they should be, and documents that belong to none."""
+"""Make runs with something wrong in them, and documents that belong to no scan."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ Documents = list[tuple[str, Document]]
 
 
 def strangers(uid: str) -> Documents:
-    """Documents that a run may hold beside its scan."""
+    """Return documents that a run may hold in addition to its scan."""
     key = {"source": "PV:x", "dtype": "number", "shape": []}
     described = {"uid": "a stranger", "run_start": uid, "time": 1.0, "name": "another stream"}
     file = {"uid": "a file", "run_start": uid, "data_key": "current"}
@@ -37,7 +37,7 @@ def strangers(uid: str) -> Documents:
 
 
 def spoiled_runs(documents: Documents) -> Iterator[tuple[str, Documents]]:
-    """A run in which one kind of thing is wrong, and what."""
+    """Yield what is wrong, and the run in which it is wrong."""
     kinds = {name for name, _ in documents}
     if kinds & {"event", "event_page"}:
         for what, value in (
@@ -69,8 +69,8 @@ def _with_values(documents: Documents, value: Any) -> Documents:
         if name not in ("event", "event_page"):
             spoiled.append((name, doc))
             continue
-        one = [value] * len(doc["time"]) if name == "event_page" else value
-        data = {} if value is _GONE else dict.fromkeys(doc["data"], one)
+        column = [value] * len(doc["time"]) if name == "event_page" else value
+        data = {} if value is _GONE else dict.fromkeys(doc["data"], column)
         spoiled.append((name, {**doc, "data": data}))
     return spoiled
 

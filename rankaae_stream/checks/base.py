@@ -1,7 +1,7 @@
-"""What a check finds, in words: ok, not checked, failed.
+"""Run checks and collect their findings: ok, not checked, failed.
 
-A check is a function without arguments that returns what it saw. It raises `Broken`
-where a contract is not kept and `NotChecked` where that could not be found out here.
+A check is a function without arguments that returns a sentence of what it saw. It raises
+`Broken` if a contract is not kept and `NotChecked` if that cannot be decided here.
 So the same function is a line of `rankaae-stream check` and a test in pytest.
 """
 
@@ -14,27 +14,24 @@ from rankaae_stream.errors import ConfigurationError, Refused
 __all__ = ["Broken", "Check", "Finding", "NotChecked", "run_checks"]
 
 
-class Broken(AssertionError):  # noqa: N818 - a verdict, which pytest shows as a failed test
-    """A contract is not kept: one sentence, and what to change."""
-
+class _Verdict(Exception):  # noqa: N818 - a verdict
     def __init__(self, message: str, fix: str = "") -> None:
         super().__init__(f"{message}; {fix}" if fix else message)
         self.message = message
         self.fix = fix
 
 
-class NotChecked(Exception):  # noqa: N818 - a verdict
-    """It cannot be found out here and now: why, and what would find it out."""
+class Broken(_Verdict, AssertionError):  # noqa: N818 - a verdict, which pytest shows as a failed test
+    """A contract is not kept: a sentence, and what to change."""
 
-    def __init__(self, message: str, fix: str = "") -> None:
-        super().__init__(f"{message}; {fix}" if fix else message)
-        self.message = message
-        self.fix = fix
+
+class NotChecked(_Verdict):
+    """The check cannot be done here: the reason, and what would make it possible."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One question: what is asked of what, and the function that answers it."""
+    """One question: its area and name, and the function that answers it."""
 
     area: str
     name: str
@@ -43,19 +40,19 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What became of one check.
+    """The outcome of one check.
 
     Attributes
     ----------
     area : str
         ``profile``, ``layout``, ``models``, ``sink``, ``tiled`` or ``run``.
     name : str
-        What was checked, in a few words.
+        A few words.
     verdict : {"ok", "not checked", "failed"}
     message : str
-        What was seen, or why not.
+        What the check saw, or the reason for another verdict.
     fix : str
-        What to change, or what would check it.
+        What to change, or what would make the check possible.
     data : mapping
         The same for programs, JSON types only.
     """
@@ -69,7 +66,7 @@ class Finding:
 
 
 def run_checks(checks: Iterable[Check]) -> Iterator[Finding]:
-    """Ask one after the other; nothing that a check raises ends the others."""
+    """Run one check after the other; an exception in one does not end the others."""
     for check in checks:
         try:
             seen = check.ask()
@@ -81,7 +78,7 @@ def run_checks(checks: Iterable[Check]) -> Iterator[Finding]:
             yield Finding(check.area, check.name, "failed", str(error))
         except Exception as error:  # noqa: BLE001 - whatever a foreign layout or sink raises
             name = f"{error.name}: " if isinstance(error, Refused) else ""
-            said = f"{type(error).__name__}: {name}{error}"
-            yield Finding(check.area, check.name, "failed", said)
+            message = f"{type(error).__name__}: {name}{error}"
+            yield Finding(check.area, check.name, "failed", message)
         else:
             yield Finding(check.area, check.name, "ok", seen)

@@ -1,4 +1,4 @@
-"""Whether a layout names what it needs, and nothing twice; told before runs are generated."""
+"""Check that a layout's settings name what it needs, and no field for two signals."""
 
 import itertools
 
@@ -13,14 +13,14 @@ ROLES = ("energy", "i0", "it", "ir", "pips")
 
 
 def check_fields(layout: Layout, name: str) -> str:
-    """Look at the names alone.
+    """Check the names alone, before runs are generated, and return the first of each role.
 
     Parameters
     ----------
     layout : Layout
-        Of another package: it is taken as it is.
+        Not checked if it cannot list its fields.
     name : str
-        What it is called.
+        Of the layout, as `key_of` takes it.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def check_fields(layout: Layout, name: str) -> str:
         raise Broken(f"{key_of(name, 'i0')} is empty", "name the signal before the sample")
     if not any(named.get(role) for role in (*ANSWERS, "fluorescence_from")):
         raise Broken(
-            "nothing is named that is measured behind the sample or beside it",
+            "no signal is named that is measured behind the sample or is its fluorescence",
             f"set {key_of(name, 'it')}, {key_of(name, 'fluorescence')} or {key_of(name, 'pips')}",
         )
     # Later names may serve another set-up, in which they mean something else.

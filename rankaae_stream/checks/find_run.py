@@ -1,4 +1,4 @@
-"""A beamline's own recorded run: in a file of documents, or in its Tiled."""
+"""Find a beamline's own recorded run, in a file of documents or in its Tiled."""
 
 import itertools
 from collections.abc import Iterable
@@ -24,16 +24,16 @@ LOOKED_AT = 200
 class Recorded:
     """One run, with its documents.
 
-    `where` is the archive's name; `beside` says what else was there and left out.
+    `where` is the archive's name; `left_out` describes the runs that were there too.
     """
 
     where: str
     documents: list[tuple[str, Document]]
-    beside: str = ""
+    left_out: str = ""
 
     @property
     def start(self) -> Document:
-        """The start document."""
+        """Return the start document."""
         return next((doc for name, doc in self.documents if name == "start"), {})
 
 
@@ -45,8 +45,8 @@ def find_run(profile: Profile, source: str) -> Recorded:
     profile : Profile
         Names the Tiled server in which a uid is looked for, and its key.
     source : str
-        A file or folder of documents, a Tiled address, each with ``#uid`` where it is not
-        the first XAS scan of it that is wanted; or a uid, or its beginning.
+        A file or folder of documents, or a Tiled address: its first XAS scan, or the run
+        that ``#uid`` behind it names. Or a uid alone, or its beginning.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def find_run(profile: Profile, source: str) -> Recorded:
     beside = profile.tiled.node.rpartition("/")[0]
     names.sort(key=lambda name: not name.partition("#")[2].startswith(beside))
     for name in names:
-        # What the plugin made of a run is no run to check.
+        # Results are no runs to check.
         if name.partition("#")[2] != profile.tiled.node:
             try:
                 return _first(name, wanted, own, profile)
@@ -83,7 +83,7 @@ class _NoRunError(ConfigurationError):
 
 
 def _first(name: str, wanted: Selection, own: tuple[str, str | None], profile: Profile) -> Recorded:
-    """The first run of an archive that the profile calls XAS, else the first one."""
+    """Return the first run of an archive that is XAS by the profile, else the first run."""
     choice, passed = profile.run.build(), list[Any]()
     with open_archive(name, wanted, own) as archive:
         for run in itertools.islice(_taken(archive.runs, wanted), LOOKED_AT):
@@ -92,8 +92,8 @@ def _first(name: str, wanted: Selection, own: tuple[str, str | None], profile: P
             passed.append(run)
         if passed:
             return Recorded(name, _documents(passed[0], name), _beside(choice, passed[1:]))
-    asked = f" with a uid that begins with {wanted.uids[0]}" if wanted.uids else ""
-    raise _NoRunError(f"{name} holds no run{asked}")
+    which = f" with a uid that begins with {wanted.uids[0]}" if wanted.uids else ""
+    raise _NoRunError(f"{name} holds no run{which}")
 
 
 def _taken(runs: Iterable[Any], wanted: Selection) -> Iterable[Any]:
@@ -116,7 +116,7 @@ def _beside(choice: Choice, passed: list[Any]) -> str:
     if not passed:
         return ""
     reasons = dict.fromkeys(_reason(choice, run) or "not looked at" for run in passed)
-    return f"{len(passed)} others passed over: {'; '.join(list(reasons)[:3])}"
+    return f"{len(passed)} others left out: {'; '.join(list(reasons)[:3])}"
 
 
 def _documents(run: Any, where: str) -> list[tuple[str, Document]]:

@@ -1,8 +1,8 @@
-"""What every layout must do with a run of its own kind, and with any other.
+"""Check what every layout must do with a run of its own kind, and with any other.
 
 For a layout of your own, in pytest::
 
-    @pytest.mark.parametrize("check", layout_checks(MyLayout(...)), ids=lambda one: one.name)
+    @pytest.mark.parametrize("check", layout_checks(MyLayout(...)), ids=lambda check: check.name)
     def test_my_layout(check):
         check.ask()
 """
@@ -37,20 +37,20 @@ def layout_checks(
     start: Mapping[str, Any] | None = None,
     area: str = "layout",
 ) -> list[Check]:
-    """The contract of a layout, as checks that can be asked in any order.
+    """Return the contract of a layout, as checks that can be run in any order.
 
     Parameters
     ----------
     layout : Layout
-        One of this package, or one that can `rehearse` (`layouts.base.Rehearsing`).
+        Not checked if it has no `rehearse` (`layouts.base.Rehearsing`).
     folder : Path, optional
-        Where files of generated runs go, and the only place from which the layout then
-        reads any, for its `allowed_roots` are replaced; by default a temporary one that is
-        removed with the checks.
+        Where files of generated runs go. It replaces the layout's `allowed_roots`, so that
+        the layout reads no other files; by default a temporary folder that is removed with
+        the checks.
     start : mapping, optional
         Keys that the start document of a run has at this beamline.
     area : str
-        What the checks are called by.
+        Of the checks.
     """
     contract = _Contract(layout, folder, dict(start or {}))
     return [Check(area, name, ask) for name, ask in contract.checks().items()]
@@ -66,7 +66,7 @@ class _Contract:
 
     @functools.cached_property
     def _folder(self) -> Path:
-        """Made when the first check is asked: pytest makes more checks than it asks."""
+        """Make the folder for the first check that runs: pytest collects more than it runs."""
         folder, _ = self._given
         if folder is None:
             folder = Path(tempfile.mkdtemp(prefix="rankaae-stream-rehearsal-"))
@@ -81,31 +81,31 @@ class _Contract:
         return {
             "a rising scan is read as it was played": self.rising,
             "a falling scan is read as it was played": self.falling,
-            "several sweeps in one run are told apart": self.sweeps,
+            "several sweeps in one run are separated": self.sweeps,
             "an aborted scan gives what was measured": self.aborted,
-            "a signal without a number spoils its channel only": self.dark,
+            "a signal without a number affects its channel only": self.dark,
             "a missing field is named": self.missing,
-            "documents it does not know are passed over": self.others,
-            "documents stay as they came": self.unchanged,
+            "documents it does not know are ignored": self.others,
+            "documents are not changed": self.unchanged,
             "runs that interleave do not mix": self.interleaved,
             "strange values are refused by name": self.strange,
         }
 
     def rising(self) -> str:
         scan = self._scan()
-        said = check_equal(self._read(self._make(scan)), scan)
+        seen = check_equal(self._read(self._make(scan)), scan)
         if self._layout is not self._given[1]:
-            said += f"; files of generated runs were in {self._folder}, instead of allowed_roots"
-        return said
+            seen += f"; files of generated runs were in {self._folder}, not in allowed_roots"
+        return seen
 
     def falling(self) -> str:
         scan = self._scan(falling=True)
         found = self._read(self._make(scan))
         energy = found.sweeps[0].energy if found.sweeps else [0.0, 0.0]
-        said = check_equal(found, scan)
+        seen = check_equal(found, scan)
         if energy[0] < energy[-1]:
-            raise Broken("a falling scan came out rising", "give points in the order of time")
-        return said
+            raise Broken("a falling scan is read as rising", "give points in the order of time")
+        return seen
 
     def sweeps(self) -> str:
         scan = self._scan(sweeps=3)
@@ -135,12 +135,12 @@ class _Contract:
         if found.refusal is not None:
             raise Broken(
                 f"a run without a number in {role} is refused as a whole: {found.refusal.message}",
-                "give what is not finite as NaN; it is judged where the whole sweep is known",
+                "give a signal that is not finite as NaN; whole sweeps are judged later",
             )
         lost = {"it": {"transmission", "reference"}, "ir": {"reference"}}.get(role, {role})
         others: list[Channel] = [channel for channel in channels if channel not in lost]
         check_equal(found, scan, others)
-        return f"{role} failed above the edge; read beside it: {', '.join(others) or 'none'}"
+        return f"{role} failed above the edge; read without it: {', '.join(others) or 'none'}"
 
     def missing(self) -> str:
         scan = self._scan()
@@ -151,7 +151,7 @@ class _Contract:
         if found.refusal.name != "missing_fields" or not found.refusal.message:
             raise Broken(
                 f"a run without i0 is refused as {found.refusal.name!r}: {found.refusal.message}",
-                "refuse it as 'missing_fields', with what the layout wants and what the run has",
+                "refuse it as 'missing_fields', and list the fields wanted and those there are",
             )
         return found.refusal.message
 
@@ -182,7 +182,7 @@ class _Contract:
     def interleaved(self) -> str:
         scans = self._scan(), self._scan(falling=True, upto=120.0)
         runs = [self._make(scan) for scan in scans]
-        # Which document belongs to which run is the pipeline's business.
+        # The pipeline decides which document belongs to which run.
         readers = [RunReader(self._layout, documents[0][1]) for documents in runs]
         longest = max(len(documents) for documents in runs)
         for place in range(1, longest):
@@ -194,7 +194,7 @@ class _Contract:
         return "two runs, one document of each in turn"
 
     def strange(self) -> str:
-        documents, said = self._make(self._scan()), set[str]()
+        documents, refused = self._make(self._scan()), set[str]()
         tried = 0
         for what, spoiled in spoiled_runs(documents):
             tried += 1
@@ -206,13 +206,13 @@ class _Contract:
                     "raise nothing but rankaae_stream.errors.Refused",
                 ) from error
             if found.refusal is not None:
-                said.add(found.refusal.name)
+                refused.add(found.refusal.name)
             elif "file" in what:
                 raise Broken(
                     f"{what}: it is read",
                     "open files through rankaae_stream.files.resolve.resolve only",
                 )
-        return f"{tried} ways; refused as {', '.join(sorted(said)) or 'nothing'}"
+        return f"{tried} variants; refused as {', '.join(sorted(refused)) or 'nothing'}"
 
     # ---- runs ------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What every model folder must be: whole, and able to say what would change."""
+"""Check that a model folder is complete, unaltered, and computes finite what-if curves."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ __all__ = ["check_model", "model_checks"]
 
 
 def model_checks(profile: Profile) -> list[Check]:
-    """One check for each model that a profile uses: its own, and the shipped ones."""
+    """Return a check for each model that a profile uses: its own, and the shipped ones."""
     chosen = newest_models()
     for edge, own in profile.models.items():
         name = edge.lower().replace(" ", "-")
@@ -25,7 +25,7 @@ def model_checks(profile: Profile) -> list[Check]:
 
 
 def check_model(path: Path, expected_id: str | None = None) -> str:
-    """Hashes, golden pair, grid and what-if curves of a model folder.
+    """Check hashes, golden pair, grid and what-if curves of a model folder.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def check_model(path: Path, expected_id: str | None = None) -> str:
     if np.any(np.diff(model.card.grid.relative()) <= 0):
         raise Broken(f"{path}: the energies of the grid do not rise", "export the model again")
     for output in model.card.outputs:
-        ends = [one.value[[0, -1]] for one in output.maps]
+        ends = [mapped.value[[0, -1]] for mapped in output.maps]
         low, high = float(np.min(ends)), float(np.max(ends))
         curves = model.what_if(output.name, np.linspace(low, high, 5))
         if not np.isfinite(curves).all():
@@ -54,7 +54,7 @@ def check_model(path: Path, expected_id: str | None = None) -> str:
                 "numbers that are not finite",
                 "export the model again",
             )
-    pinned = "" if expected_id else "; pinned by nobody"
+    pinned = "" if expected_id else "; no id pins it"
     return (
         f"{model.card.edge}, version {model.card.version}, {len(done.card.files)} files, "
         f"{done.spectra} golden spectra within {done.latent_difference:.0e}, what-if curves of "

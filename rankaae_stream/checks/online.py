@@ -1,4 +1,4 @@
-"""The profile's real Tiled: does it answer, know the key, have the node, and take a result."""
+"""Check the profile's real Tiled: it answers, knows the key, has the node, takes a result."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -21,13 +21,13 @@ _QUESTIONS = (
 
 
 def offline_notes(profile: Profile) -> list[Check]:
-    """The same as one question that cannot be answered without the network and the key."""
+    """Return one check that cannot be done, in place of `online_checks`."""
 
     def wait() -> str:
         key = "" if profile.tiled_api_key else f"export {API_KEY_VARIABLE}=... and "
         raise NotChecked(
-            f"whether it answers, knows the key, has the node {profile.tiled.node!r} and takes "
-            "results needs the network and the key",
+            "to check that it answers, knows the key, has the node "
+            f"{profile.tiled.node!r} and takes results, the network and the key are needed",
             f"{key}check again with --online",
         )
 
@@ -35,14 +35,14 @@ def offline_notes(profile: Profile) -> list[Check]:
 
 
 def online_checks(profile: Profile) -> list[Check]:
-    """Questions to the profile's Tiled; the only thing written is a probe, which is removed."""
+    """Return checks of the profile's Tiled; they write only a probe, and remove it."""
     visit = _Visit(profile)
     answers = (visit.reach, visit.no_raw_runs, visit.probe)
     return [Check("tiled", name, ask) for name, ask in zip(_QUESTIONS, answers, strict=True)]
 
 
 class _Visit:
-    """One connection for all questions; without it the later ones are not asked."""
+    """One connection for all checks; without it the later checks are not done."""
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
@@ -53,7 +53,7 @@ class _Visit:
         server, key = self._profile.tiled, self._profile.api_key()
         sink = TiledSink(server.uri, server.node, key, key_variable=API_KEY_VARIABLE)
         try:
-            self._told(sink.newest)
+            _checked(sink.newest)
         except BaseException:
             sink.close()
             raise
@@ -61,14 +61,14 @@ class _Visit:
         return f"{server.uri} has the node {server.node!r}"
 
     def no_raw_runs(self) -> str:
-        newest = self._told(self._connected().newest)
+        newest = _checked(self._connected().newest)
         self._ours = newest is None or "original_run_uid" in (newest.get("start") or {})
         if newest is None:
             return f"{self._profile.tiled.node!r} is empty"
         start = newest.get("start") or {}
         if not self._ours:
             raise Broken(
-                f"the newest entry of {self._profile.tiled.node!r} is no result but the run "
+                f"the newest entry of {self._profile.tiled.node!r} is not a result but the run "
                 f"{start.get('uid', 'without a uid')}",
                 "set tiled.node to a container for results alone",
             )
@@ -78,25 +78,25 @@ class _Visit:
         sink, run = self._connected(), example_result(2.5)
         if not self._ours:
             sink.close()
-            raise NotChecked("nothing is written beside raw runs", "see above")
-        said = f"a run of the sample {run.start['sample_name']!r}, uid {run.uid}"
+            raise NotChecked("nothing is written where raw runs are", "see above")
+        probe = f"a run of the sample {run.start['sample_name']!r}, uid {run.uid}"
         try:
-            self._told(lambda: sink.final(run))
-            found = self._told(lambda: sink.metadata(run.uid))
+            _checked(lambda: sink.final(run))
+            found = _checked(lambda: sink.metadata(run.uid))
         finally:
             left = self._cleaned(sink, run.uid)
         if left:
-            raise Broken(f"{said}, was written and cannot be removed: {left}", _DELETE)
+            raise Broken(f"{probe}, was written and cannot be removed: {left}", _DELETE)
         if found is None or not found.get("stop"):
-            raise Broken(f"{said}, was written and is not there whole")
-        return said
+            raise Broken(f"{probe}, was written and is not complete there")
+        return probe
 
     def _cleaned(self, sink: TiledSink, uid: str) -> str:
-        """Why the probe stays, or an empty text."""
+        """Remove the probe, and return the reason if that fails, else an empty text."""
         try:
             if sink.metadata(uid) is not None:
                 sink.remove(uid)
-        except Exception as error:  # noqa: BLE001 - said beside what went wrong before
+        except Exception as error:  # noqa: BLE001 - reported with what went wrong before
             return str(error)
         finally:
             sink.close()
@@ -107,15 +107,17 @@ class _Visit:
             raise NotChecked("Tiled could not be reached", "see above")
         return self._sink
 
-    def _told(self, ask: Callable[[], _T]) -> _T:
-        try:
-            return ask()
-        except (Unavailable, Rejected) as error:
-            said, _, fix = str(error).partition("; ")
-            raise Broken(said, fix) from error
+
+def _checked(ask: Callable[[], _T]) -> _T:
+    """Return what the sink returns, or fail with its reason."""
+    try:
+        return ask()
+    except (Unavailable, Rejected) as error:
+        message, _, fix = str(error).partition("; ")
+        raise Broken(message, fix) from error
 
 
 _DELETE = (
-    "remove it by hand, and give the key the scope delete:node: a result that was begun and not "
-    "ended is removed and written again"
+    "remove it by hand, and give the key the scope delete:node: an unfinished result is removed "
+    "and written again"
 )

@@ -1,4 +1,4 @@
-"""Generated runs through a profile's whole pipeline: answered, or refused by name."""
+"""Play generated runs through a profile's whole pipeline: answered, or refused by name."""
 
 import dataclasses
 import itertools
@@ -29,7 +29,7 @@ def answer_checks(
     folder: Path,
     load: Callable[[], Analysis],
 ) -> list[Check]:
-    """What becomes of runs of one layout's kind, with all layouts of the profile there.
+    """Return checks of the results of one layout's runs, with all layouts of the profile.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ def answer_checks(
     layouts : list of Layout
         The profile's.
     layout : Layout
-        The one whose runs are generated.
+        Its runs are generated.
     name : str
-        What the checks are called by.
+        Area of the checks.
     folder : Path
         Where files of generated runs go.
     load : callable
@@ -54,7 +54,7 @@ def answer_checks(
 
 
 class _Whole:
-    """All layouts of a profile as one, as the live stream has them."""
+    """All layouts of a profile together, as the live stream has them."""
 
     def __init__(
         self,
@@ -76,8 +76,7 @@ class _Whole:
     def answered(self) -> str:
         reports = self._play(self._scan())
         self._all_answered(reports)
-        said = [_said(report) for report in reports]
-        return "; ".join(said)
+        return "; ".join(_summary(report) for report in reports)
 
     def short(self) -> str:
         reports = self._play(self._scan(upto=40.0), self._scan())
@@ -86,7 +85,7 @@ class _Whole:
         self._all_answered([report for report in reports if report.source != sources[0]])
         for report in short:
             if report.refusal is None or report.refusal.name != "coverage":
-                raise Broken(f"a scan that ends at +40 eV is {_said(report)}, not refused")
+                raise Broken(f"a scan that ends at +40 eV is {_summary(report)}, not refused")
         refusal = short[0].refusal
         return refusal.message if refusal else ""
 
@@ -103,7 +102,7 @@ class _Whole:
         reports = self._play(blind)
         (spoiled,) = [report for report in reports if report.channel == channel]
         if spoiled.refusal is None and "bad_signal" not in [flag.name for flag in spoiled.flags]:
-            raise Broken(f"{channel} without a number above the edge is {_said(spoiled)}")
+            raise Broken(f"{channel} without a number above the edge is {_summary(spoiled)}")
         self._all_answered([report for report in reports if report.channel != channel])
         return f"{channel}: {spoiled.refusal.message if spoiled.refusal else 'flagged'}"
 
@@ -121,7 +120,7 @@ class _Whole:
         return example_scan(f"answered {next(self._numbers)}", self._start, **settings)
 
     def _play(self, *scans: Scan) -> list[Report]:
-        """Final reports of runs of one kind."""
+        """Return the final reports of runs of one kind."""
         results: list[Report] = []
         try:
             analysis = self._load()
@@ -148,7 +147,7 @@ class _Whole:
         return final
 
 
-def _said(report: Report) -> str:
+def _summary(report: Report) -> str:
     state = report.estimate("oxidation_state")
     if state is None:
         return f"{report.channel}: refused as {report.refusal.name if report.refusal else '?'}"

@@ -1,4 +1,4 @@
-"""All that can be told of a profile, in the order of the data."""
+"""Check a profile in the order of the data: settings, runs, models, sink, a recorded run."""
 
 import functools
 import tempfile
@@ -32,7 +32,7 @@ def check_profile(
     run: str | None = None,
     online: bool = False,
     server: EmbeddedServer | None = None,
-    told: Callable[[str], object] | None = None,
+    progress: Callable[[str], object] = lambda _: None,
 ) -> Iterator[Finding]:
     """Check a profile; nothing is written but a temporary folder, and online a probe.
 
@@ -43,18 +43,17 @@ def check_profile(
     run : str, optional
         A recorded run, see `find_run.find_run`.
     online : bool
-        Whether the profile's own Tiled is asked.
+        Whether the profile's own Tiled is checked too.
     server : EmbeddedServer, optional
-        Where the sink is tried; one of its own by default, which takes some seconds.
-    told : callable, optional
-        Receives what is being checked.
+        Server on which the sink is checked; by default a new one, which takes some seconds.
+    progress : callable, optional
+        Receives a few words on what is being checked.
 
     Yields
     ------
     Finding
-        Those of one area after the other.
+        One area after the other.
     """
-    tell = told or (lambda _: None)
     try:
         settings = load_profile(profile)
     except ConfigurationError as error:
@@ -62,17 +61,17 @@ def check_profile(
         return
     names = layout_names(settings)
     kinds = settings.layout if isinstance(settings.layout, tuple) else (settings.layout,)
-    said = f"{settings.name!r}, layout {', '.join(str(one.kind) for one in kinds)}"
-    yield Finding("profile", "settings", "ok", f"{said}; no key is misspelt")
+    summary = f"{settings.name!r}, layout {', '.join(str(layout.kind) for layout in kinds)}"
+    yield Finding("profile", "settings", "ok", f"{summary}; no key is misspelt")
     load = functools.cache(lambda: load_analysis(settings))
-    tell("the settings")
+    progress("the settings")
     yield from run_checks(settings_checks(settings, load))
     choice = settings.run.build()
     start = start_of(choice, choice.xas[0] if choice.xas else None)
     layouts = settings.build_layouts()
     with tempfile.TemporaryDirectory(prefix="rankaae-stream-check-") as temporary:
         for name, layout in zip(names, layouts, strict=True):
-            tell(f"{name} with generated runs")
+            progress(f"{name} with generated runs")
             folder = Path(tempfile.mkdtemp(dir=temporary))
             checks = [
                 Check(name, "fields", lambda layout=layout, name=name: check_fields(layout, name)),
@@ -81,16 +80,16 @@ def check_profile(
             ]
             for number, finding in enumerate(run_checks(checks)):
                 yield finding
-                # What hangs on the fields' names, and on the first generated run.
+                # The other checks need the fields' names and the first generated run.
                 if number < 2 and finding.verdict != "ok":
                     break
-    tell("the models")
+    progress("the models")
     yield from run_checks(model_checks(settings))
-    tell("the sink, on a Tiled server of its own")
+    progress("the sink, on a Tiled server of its own")
     yield from _of_sink(server)
-    tell(f"Tiled at {settings.tiled.uri}")
+    progress(f"Tiled at {settings.tiled.uri}")
     yield from run_checks(online_checks(settings) if online else offline_notes(settings))
-    tell("the recorded run")
+    progress("the recorded run")
     yield from _of_run(settings, run, names, load)
 
 
@@ -110,7 +109,7 @@ def _of_run(
             "run",
             "a recorded run",
             "not checked",
-            "whether your scans are what the profile says, only one of them can tell",
+            "only one of your own scans can show that the profile fits them",
             "give a file of documents (*.jsonl, *.msgpack), or a uid in the profile's Tiled: --run",
         )
         return
@@ -119,7 +118,6 @@ def _of_run(
     except ConfigurationError as error:
         yield Finding("run", "found", "failed", str(error))
     except Exception as error:  # noqa: BLE001 - of documents that are none, or a foreign layout
-        said = f"its documents cannot be read: {type(error).__name__}: {error}"
-        yield Finding(
-            "run", "documents", "failed", said, "is the file whole, and of a bluesky run?"
-        )
+        message = f"its documents cannot be read: {type(error).__name__}: {error}"
+        fix = "give a complete file of a bluesky run's documents"
+        yield Finding("run", "documents", "failed", message, fix)

@@ -1,4 +1,4 @@
-"""What a layout makes of a run's documents, before any analysis."""
+"""Read a run's documents with one layout, without any analysis."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,16 +13,15 @@ __all__ = ["RunReader", "Understood", "read_run"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Understood:
-    """What one layout read.
+    """The sweeps that one layout read, or its refusal.
 
     Attributes
     ----------
     sweeps : list of Sweep
-        A channel with bins of its own stands as another of the same index.
+        A channel with bins of its own is another sweep of the same index.
     refusal : Refusal or None
-        Why there is nothing.
     used : mapping of str
-        Where each role was found, in words.
+        Where each role was found, for a person to read.
     """
 
     sweeps: list[Sweep] = field(default_factory=list[Sweep])
@@ -31,7 +30,7 @@ class Understood:
 
 
 class RunReader:
-    """Reads one run with one layout; what that raises beside `Refused` passes through."""
+    """Reads one run with one layout; of its exceptions only `Refused` is caught."""
 
     def __init__(self, layout: Layout, start: Document) -> None:
         self._reader = layout.open(start)
@@ -51,7 +50,7 @@ class RunReader:
                 add_reading(self._sweeps, reading)
 
     def end(self) -> Understood:
-        """What it was, now that nothing more comes; no file is waited for."""
+        """Return what was read once the run has ended; late files are not waited for."""
         try:
             if self._refusal is not None:
                 raise self._refusal.error()
@@ -69,7 +68,7 @@ class RunReader:
             return {}
         try:
             return dict(self._reader.used())
-        except Refused:  # of files: then there is nothing to name either
+        except Refused:  # files cannot be found, so there is nothing to name
             return {}
 
 

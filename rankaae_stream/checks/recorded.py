@@ -1,4 +1,4 @@
-"""What a profile makes of a beamline's own recorded run, one thing after the other."""
+"""Explain what a profile makes of a beamline's own recorded run, step by step."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -25,9 +25,9 @@ from rankaae_stream.spectrum import K_EDGES, Channel
 __all__ = ["recorded_findings"]
 
 ROLES = ("ir", "it", "fluorescence", "pips")
-"""Signals that a run may lack; where the profile names them it is said."""
+"""Signals that a run may lack; those that the profile names are listed."""
 LARGE_SHIFT = 2.0
-"""A foil that moves the axis by more, eV, points at constants of the monochromator."""
+"""A larger shift of the axis, eV, is a reason to check the monochromator's constants."""
 
 
 def recorded_findings(
@@ -36,14 +36,14 @@ def recorded_findings(
     names: list[str],
     load: Callable[[], Analysis] | None = None,
 ) -> Iterator[Finding]:
-    """Findings in the order in which a run is understood; after a failure no more can be.
+    """Yield findings in the order in which a run is processed; a failure ends them.
 
     Parameters
     ----------
     profile : Profile
     run : Recorded
     names : list of str
-        What the profile's layouts are called.
+        Of the profile's layouts, see `settings.layout_names`.
     load : callable, optional
         Loads models and foils.
     """
@@ -54,8 +54,8 @@ def recorded_findings(
             "run",
             "XAS",
             "failed",
-            f"it is an analysis of the run {start['original_run_uid']}, which is left alone",
-            f"check that one: --run {start['original_run_uid']}",
+            f"it is a result, of the run {start['original_run_uid']}",
+            f"check that run: --run {start['original_run_uid']}",
         )
         return
     results: list[Result] = []
@@ -69,7 +69,7 @@ def recorded_findings(
 
     layouts = profile.build_layouts()
     read = [read_run(layout, run.documents) for layout in layouts]
-    fitting = next((i for i, one in enumerate(read) if one.refusal is None), None)
+    fitting = next((i for i, found in enumerate(read) if found.refusal is None), None)
     if fitting is None:
         yield _unread(run, layouts, names, read)
         return
@@ -98,7 +98,7 @@ def recorded_findings(
     yield _curve(found, primary.channel, primary.element)
 
 
-# ---- one thing after the other -------------------------------------------------------
+# ---- step by step --------------------------------------------------------------------
 
 
 def _described(run: Recorded) -> str:
@@ -113,17 +113,17 @@ def _described(run: Recorded) -> str:
     parts.append(f"{len(run.documents)} documents")
     stop = next((doc for name, doc in run.documents if name == "stop"), None)
     parts.append(f"exit status {stop.get('exit_status')}" if stop else "no stop document")
-    return ", ".join(parts) + (f" ({run.beside})" if run.beside else "")
+    return ", ".join(parts) + (f" ({run.left_out})" if run.left_out else "")
 
 
 def _unread(
     run: Recorded, layouts: list[Layout], names: list[str], read: list[Understood]
 ) -> Finding:
-    """What is wrong with the layout that came furthest; the others may be for other runs."""
+    """Return what is wrong with the layout that came furthest, then the reasons of the others."""
     streams = streams_of(run.documents)
     tried: list[tuple[int, str, Broken | NotChecked]] = []
-    for layout, name, one in zip(layouts, names, read, strict=True):
-        refusal = one.refusal or Refusal("missing_fields", "")
+    for layout, name, found in zip(layouts, names, read, strict=True):
+        refusal = found.refusal or Refusal("missing_fields", "")
         known = any(field.stream in streams for field in fields_of(layout))
         rank = 0 if refusal.name != "missing_fields" else 1 if known else 2
         tried.append((rank, name, misfit(layout, name, run.documents, refusal)))
@@ -141,15 +141,15 @@ def _signals(layout: Layout, name: str, found: Understood) -> Finding:
         for field in fields_of(layout)
         if field.role in ROLES and field.names and field.role not in found.used
     ]
-    channels = ", ".join(dict.fromkeys(channel for one in found.sweeps for channel in one.mu))
-    said = [*(used or ["the layout does not say which fields it used"]), f"channels: {channels}"]
+    channels = ", ".join(dict.fromkeys(channel for sweep in found.sweeps for channel in sweep.mu))
+    lines = [*(used or ["the layout does not list the fields it used"]), f"channels: {channels}"]
     if lacking and used:
-        said.append(f"not in this run: {'; '.join(lacking)}")
-    return Finding("run", "signals", "ok", "\n".join(said), data={"used": dict(found.used)})
+        lines.append(f"not in this run: {'; '.join(lacking)}")
+    return Finding("run", "signals", "ok", "\n".join(lines), data={"used": dict(found.used)})
 
 
 def _listed(names: Any) -> str:
-    return repr([list(one) if isinstance(one, tuple) else one for one in names])
+    return repr([list(item) if isinstance(item, tuple) else item for item in names])
 
 
 def _motion(found: Understood) -> Finding:
@@ -157,31 +157,31 @@ def _motion(found: Understood) -> Finding:
     if not whole:
         few = sum(len(sweep.energy) for sweep in found.sweeps)
         return Finding("run", "motion", "failed", f"only {few} points, in no sweep of {FRAGMENT}")
-    ways = dict.fromkeys(_way(sweep) for sweep in whole)
+    directions = list(dict.fromkeys(_direction(sweep) for sweep in whole))
     indices = {sweep.index for sweep in whole}
     energy = np.concatenate([sweep.energy for sweep in whole])
     points = sorted({len(sweep.energy) for sweep in whole})
     count = f"{points[0]}" if len(points) == 1 else f"{points[0]} to {points[-1]}"
     low, high = float(energy.min()), float(energy.max())
-    said = (
-        f"{len(indices)} sweep{'s' * (len(indices) > 1)}, {' and '.join(ways)}, {count} points, "
-        f"{low:.1f} to {high:.1f} eV"
+    summary = (
+        f"{len(indices)} sweep{'s' * (len(indices) > 1)}, {' and '.join(directions)}, {count} "
+        f"points, {low:.1f} to {high:.1f} eV"
     )
-    data = {"sweeps": len(indices), "ways": list(ways), "points": points, "range": [low, high]}
+    data = {"sweeps": len(indices), "ways": directions, "points": points, "range": [low, high]}
     if high < 200.0:
         return Finding(
             "run",
             "motion",
             "failed",
-            f"{said}: no K edge here lies there",
-            "these look like keV or an angle: name the field in eV, or have the data key's units "
-            "say keV",
+            f"{summary}: no K edge is there",
+            "these look like keV or an angle: name the field in eV, or set the data key's units "
+            "to keV",
             data,
         )
-    return Finding("run", "motion", "ok", said, data=data)
+    return Finding("run", "motion", "ok", summary, data=data)
 
 
-def _way(sweep: Sweep) -> str:
+def _direction(sweep: Sweep) -> str:
     return "rising" if sweep.energy[-1] > sweep.energy[0] else "falling"
 
 
@@ -193,34 +193,34 @@ def _edge(choice: Choice, run: Recorded, final: list[Result], found: Understood)
     if stated is None:
         if passed is None or not final:
             keys = ", ".join(sorted(str(key) for key in run.start))
-            said = f"the energies lead over no K edge, and no start key names it; there are {keys}"
-            return Finding("run", "edge", "failed", said, fix)
+            problem = f"the energies cross no K edge, and no start key names it; there are {keys}"
+            return Finding("run", "edge", "failed", problem, fix)
         return Finding("run", "edge", "ok", f"{passed} K, by its energies", data={"edge": passed})
     where = ", ".join(
         f"{what} from {key}"
         for what, keys in (("element", choice.element), ("edge", choice.edge))
         if (key := next((key for key in keys if lookup(run.start, (key,))), None))
     )
-    said = f"{stated} {shell}, {where}"
+    edge = f"{stated} {shell}, {where}"
     e0 = K_EDGES.get(stated.capitalize()) if shell == "K" else None
     if e0 is None:
-        return Finding("run", "edge", "failed", f"{said}: no such edge is tabulated here", KNOWN)
+        return Finding("run", "edge", "failed", f"{edge}: no such edge is tabulated here", KNOWN)
     if passed and not energy.min() < e0 < energy.max():
-        said += f", but the energies lead over the {passed} K edge and not over {e0:.0f} eV"
-        return Finding("run", "edge", "failed", said, fix)
-    return Finding("run", "edge", "ok", said, data={"edge": f"{stated} {shell}"})
+        edge += f", but the energies cross the {passed} K edge and not {e0:.0f} eV"
+        return Finding("run", "edge", "failed", edge, fix)
+    return Finding("run", "edge", "ok", edge, data={"edge": f"{stated} {shell}"})
 
 
 def _foil(layout: Layout, name: str, found: Understood, report: Report) -> Finding:
     shifts, flags = report.shifts, {flag.name: flag.message for flag in report.flags}
     foil = shifts.foil
     if foil is None:
-        reason = flags.get("no_foil", "the run was refused before its foil was looked at")
+        reason = flags.get("no_foil", "the run was refused before its foil was used")
         has = any("reference" in sweep.mu for sweep in found.sweeps)
         fix = f"set {key_of(name, 'ir')} to the chamber behind the foil, if there is one"
         fix = "" if has else fix
         return Finding("run", "foil", "not checked", reason, fix)
-    said = (
+    summary = (
         f"{foil.library} fits the reference channel at {foil.value:+.2f} ± {foil.uncertainty:.2f} "
         f"eV, misfit {foil.misfit:.3f} edge steps; {shifts.calibration:+.2f} eV are added"
     )
@@ -229,8 +229,8 @@ def _foil(layout: Layout, name: str, found: Understood, report: Report) -> Findi
         fields = fields_of(layout)
         computed = bool(fields) and all(field.role != "energy" for field in fields)
         cause = "the monochromator's constants" if computed else "its calibration"
-        said += f"; that is much: look at {cause}"
-    return Finding("run", "foil", "ok", said, data=dataclasses.asdict(foil))
+        summary += f"; this is a large shift: look at {cause}"
+    return Finding("run", "foil", "ok", summary, data=dataclasses.asdict(foil))
 
 
 def _answer(report: Report, primary: bool) -> Finding:
@@ -238,34 +238,34 @@ def _answer(report: Report, primary: bool) -> Finding:
     name += f", sweep {report.sweep + 1}" if report.sweep else ""
     flags = [f"{flag.name}: {flag.message}" for flag in report.flags]
     if report.refusal is not None:
-        said, data = f"refused as {report.refusal.name}: {report.refusal.message}", to_dict(report)
-        if not primary:  # it may have measured nothing, and nobody asked it to
-            return Finding("run", name, "not checked", said, "", data)
+        refusal = f"refused as {report.refusal.name}: {report.refusal.message}"
+        if not primary:  # the channel may not have been measured on purpose
+            return Finding("run", name, "not checked", refusal, "", to_dict(report))
         advice = ADVICE.get(report.refusal.name, "")
-        return Finding("run", name, "failed", "\n".join([said, *flags]), advice, data)
+        message = "\n".join([refusal, *flags])
+        return Finding("run", name, "failed", message, advice, to_dict(report))
     answers = [
-        f"{one.name.replace('_', ' ')} {one.value:{sign}.2f} ({one.low:{sign}.2f} to "
-        f"{one.high:{sign}.2f}, {one.level:.0%})"
-        for one, sign in _main(report)
+        f"{found.name.replace('_', ' ')} {found.value:{sign}.2f} ({found.low:{sign}.2f} to "
+        f"{found.high:{sign}.2f}, {found.level:.0%})"
+        for found, sign in _main(report)
     ]
     answers.append(f"edge step {report.edge_step:.3g}")
-    if flags and not (primary and report.sweep == 0):  # told once, then only named
+    if flags and not (primary and report.sweep == 0):  # in full once, then by name only
         answers.append("flags " + ", ".join(flag.name for flag in report.flags))
         flags = []
-    said = "\n".join([", ".join(answers), *flags])
-    return Finding("run", name, "ok", said, data=to_dict(report))
+    return Finding("run", name, "ok", "\n".join([", ".join(answers), *flags]), data=to_dict(report))
 
 
 def _main(report: Report) -> list[tuple[Estimate, str]]:
-    """The two estimates that everybody looks for, and how their numbers are signed."""
+    """Return the two main estimates that there are, each with the format of its sign."""
     wanted = {"oxidation_state": "+", "coordination_number": ""}
     found = [(report.estimate(name), sign) for name, sign in wanted.items()]
-    return [(one, sign) for one, sign in found if one is not None]
+    return [(estimate, sign) for estimate, sign in found if estimate is not None]
 
 
 def _curve(found: Understood, channel: Channel, element: str = "") -> Finding:
-    """mu(E) of a channel's first sweep."""
-    sweep = next((one for one in found.sweeps if channel in one.mu), None)
+    """Return a plot of mu(E) of a channel's first sweep."""
+    sweep = next((sweep for sweep in found.sweeps if channel in sweep.mu), None)
     if sweep is None:
         return Finding("run", "curve", "not checked", f"{channel} has no points")
     energy, mu = sweep.channel(channel)

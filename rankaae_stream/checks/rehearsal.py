@@ -1,7 +1,6 @@
-"""Runs in a layout's own format, from the field names of a profile.
+"""Play runs in a layout's own format, by the field names of any profile.
 
-So that any profile is tried, not only a shipped one. What is played is a measured
-spectrum: Fe2O3 with the foil of its session.
+The spectrum is a measured one: Fe2O3 with the foil of its session.
 """
 
 import dataclasses
@@ -23,11 +22,11 @@ __all__ = ["SAMPLE", "Documents", "at_home", "example_scan", "rehearse", "start_
 
 
 SAMPLE = next(sample for sample in series("Fe") if sample.name == "Fe2O3")
-"""What is played, with the foil of its session."""
+"""The sample that is played."""
 OFFSETS = np.unique(
     np.concatenate([np.arange(-160, -20, 10.0), np.arange(-20, 60, 1.0), np.arange(60, 201, 5.0)])
 )
-"""Where the points of a rehearsed scan are, eV from the edge."""
+"""Energies of a rehearsed scan, eV from the edge."""
 
 
 def example_scan(
@@ -38,7 +37,7 @@ def example_scan(
     sweeps: int = 1,
     upto: float = 200.0,
 ) -> Scan:
-    """A scan of Fe2O3 over its edge, or `upto` that many eV beyond it only."""
+    """Return a scan of Fe2O3 from -160 eV to `upto` eV from its edge."""
     relative = OFFSETS[: np.searchsorted(OFFSETS, upto, side="right")]
     energy = SAMPLE.edge.e0 + relative
     energy = energy[::-1] if falling else energy
@@ -54,7 +53,7 @@ def example_scan(
 
 
 def start_of(choice: Choice, rule: Rule | None = None) -> dict[str, Any]:
-    """A start document of Fe that a profile calls XAS by one of its rules, if it has any."""
+    """Return a start document of Fe that is XAS by one of the profile's rules."""
     start: dict[str, Any] = {}
     if choice.element:
         put(start, choice.element[0], SAMPLE.element)
@@ -67,7 +66,7 @@ def start_of(choice: Choice, rule: Rule | None = None) -> dict[str, Any]:
 
 
 def at_home(layout: Layout, folder: Path) -> Layout:
-    """The same layout where it may read files below `folder`, and nowhere else."""
+    """Return the same layout, restricted to files below `folder` if it reads any."""
     if not dataclasses.is_dataclass(layout) or isinstance(layout, type):
         return layout
     names = {field.name for field in dataclasses.fields(layout)}
@@ -77,17 +76,17 @@ def at_home(layout: Layout, folder: Path) -> Layout:
 
 
 def rehearse(layout: Layout, scan: Scan, folder: Path) -> Documents:
-    """Documents of a run of the layout's kind, from start to stop; files go below `folder`.
+    """Return documents of a run of the layout's kind; its files go below `folder`.
 
     Raises
     ------
     NotChecked
-        For a layout that nobody here can write runs for.
+        For a layout without `rehearse`.
     """
     if isinstance(layout, Rehearsing):
         return list(layout.rehearse(scan, folder))
     raise NotChecked(
         f"{type(layout).__name__} cannot write runs of its own kind",
-        "give it rehearse(scan, folder) as in rankaae_stream.layouts.base.Rehearsing, or check "
-        "it on a recorded run with --run",
+        "give it a method rehearse(scan, folder) as in rankaae_stream.layouts.base.Rehearsing, or "
+        "check it on a recorded run with --run",
     )

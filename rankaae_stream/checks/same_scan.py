@@ -1,4 +1,4 @@
-"""Whether a run was read as it was played."""
+"""Check that a run was read as it was played."""
 
 from collections.abc import Sequence
 
@@ -13,13 +13,13 @@ from rankaae_stream.spectrum import Channel, Floats
 __all__ = ["ENERGY_TOLERANCE", "MU_TOLERANCE", "check_equal"]
 
 ENERGY_TOLERANCE = 0.02
-"""How far off the played energies may be read, eV."""
+"""Largest difference to the played energies, eV."""
 MU_TOLERANCE = 0.01
-"""How far off the played mu, in edge steps: a binned scan averages over a few points."""
+"""Largest difference to the played mu, in edge steps: bins average over a few points."""
 
 
 def check_equal(found: Understood, scan: Scan, only: Sequence[Channel] | None = None) -> str:
-    """Compare every sweep with the scan.
+    """Compare every sweep with the scan, and return the largest differences in words.
 
     Raises
     ------
@@ -37,8 +37,8 @@ def check_equal(found: Understood, scan: Scan, only: Sequence[Channel] | None = 
     for sweep in found.sweeps:
         for channel in sweep.mu:
             if only is None or channel in only:
-                apart = _deviation(sweep, channel, scan)
-                worst, shift = max(worst, apart[0]), max(shift, apart[1])
+                deviation = _deviation(sweep, channel, scan)
+                worst, shift = max(worst, deviation[0]), max(shift, deviation[1])
                 channels[channel] = len(sweep.energy)
     if only is None and not channels:
         raise Broken("no channel is read", "give mu of a channel in Reading.mu")
@@ -47,7 +47,7 @@ def check_equal(found: Understood, scan: Scan, only: Sequence[Channel] | None = 
 
 
 def _deviation(sweep: Sweep, channel: Channel, scan: Scan) -> tuple[float, float]:
-    """How far a channel lies from the played one: mu in edge steps, and energy, eV."""
+    """Return a channel's differences to the played one: mu in edge steps, and energy, eV."""
     energy, mu = sweep.channel(channel)
     order = np.argsort(energy)
     energy, mu = energy[order], mu[order]
@@ -62,7 +62,7 @@ def _deviation(sweep: Sweep, channel: Channel, scan: Scan) -> tuple[float, float
         )
     if not np.isfinite(mu).all():
         raise Broken(f"{channel} has {np.sum(~np.isfinite(mu))} points without a number")
-    inner = slice(1, -1)  # the bins at the ends hold what was measured at rest
+    inner = slice(1, -1)  # the bins at the ends hold rows from before and after the motion
     wanted, found = np.interp(energy[inner], axis, played), mu[inner]
     # Amplifiers add a constant to a logarithm, and a factor to a ratio.
     if channel in ("transmission", "reference"):
@@ -75,8 +75,8 @@ def _deviation(sweep: Sweep, channel: Channel, scan: Scan) -> tuple[float, float
     worst = float(np.abs(difference).max()) / step
     if shift > ENERGY_TOLERANCE or worst > MU_TOLERANCE:
         raise Broken(
-            f"{channel} is read {worst:.3f} edge steps and {shift:.3f} eV off what was played "
-            f"(at most {MU_TOLERANCE} and {ENERGY_TOLERANCE})"
+            f"{channel} differs by {worst:.3f} edge steps and {shift:.3f} eV from what was "
+            f"played (at most {MU_TOLERANCE} and {ENERGY_TOLERANCE})"
         )
     return worst, shift
 

@@ -1,5 +1,6 @@
-"""Whether a profile's settings can work on this machine."""
+"""Check that a profile's settings can work on this machine."""
 
+import functools
 import itertools
 import sys
 import tempfile
@@ -18,7 +19,7 @@ __all__ = ["layout_names", "settings_checks"]
 
 
 def settings_checks(profile: Profile, load: Callable[[], Analysis]) -> Iterator[Check]:
-    """Everything that can be told without a run and without the network; `load` loads models."""
+    """Yield the checks that need no run and no network; `load` loads the models."""
     yield Check("profile", "models and normalisation", lambda: _analysis(profile, load()))
     yield Check("profile", "ONNX Runtime", _runtime)
     yield Check("profile", "device", lambda: _device(profile.device))
@@ -29,19 +30,17 @@ def settings_checks(profile: Profile, load: Callable[[], Analysis]) -> Iterator[
     for number, rule in enumerate(choice.xas or ({},)):
         name = f"run.xas {number + 1}" if choice.xas else "run.xas"
         yield Check("profile", name, lambda rule=rule: _is_xas(choice, rule))
-    for number, one in enumerate(choice.not_xas):
-        yield Check(
-            "profile",
-            f"run.not_xas {number + 1}",
-            lambda one=one: _is_not_xas(choice, one.reason, one.rule),
-        )
+    for number, rule in enumerate(choice.not_xas):
+        name = f"run.not_xas {number + 1}"
+        ask = functools.partial(_is_not_xas, choice, rule.reason, rule.rule)
+        yield Check("profile", name, ask)
 
 
 def layout_names(profile: Profile) -> list[str]:
-    """What to call each layout of a profile: ``layout (step)``, or ``layout 2 (step)``."""
+    """Return a name for each layout of a profile: ``layout (step)``, or ``layout 2 (step)``."""
     if not isinstance(profile.layout, tuple):
         return [f"layout ({profile.layout.kind})"]
-    return [f"layout {i} ({one.kind})" for i, one in enumerate(profile.layout, start=1)]
+    return [f"layout {i} ({layout.kind})" for i, layout in enumerate(profile.layout, start=1)]
 
 
 def _analysis(profile: Profile, analysis: Analysis) -> str:
@@ -56,8 +55,8 @@ def _analysis(profile: Profile, analysis: Analysis) -> str:
 def _runtime() -> str:
     advice = duplicate_runtime()
     if advice:
-        said, _, fix = advice.partition("; fix: ")
-        raise Broken(said, fix)
+        message, _, fix = advice.partition("; fix: ")
+        raise Broken(message, fix)
     import onnxruntime
 
     return (
@@ -85,7 +84,7 @@ def _spool(folder: Path) -> str:
 
 
 def _folders(profile: Profile) -> Iterator[tuple[str, Path]]:
-    """Folders that a layout reads from, by the setting that names them."""
+    """Yield the folders that a layout reads from, with the setting that names them."""
     layouts = profile.layout if isinstance(profile.layout, tuple) else (profile.layout,)
     for layout in layouts:
         roots: Any = getattr(layout, "allowed_roots", ())
@@ -109,8 +108,8 @@ def _folder(key: str, folder: Path) -> str:
     try:
         next(folder.iterdir(), None)
     except OSError as error:
-        raise Broken(f"it cannot be read ({error.strerror})", "ask who owns it") from error
-    return "it is there and can be read"
+        raise Broken(f"it cannot be read ({error.strerror})", "ask its owner") from error
+    return "it exists and can be read"
 
 
 def _is_xas(choice: Choice, rule: Rule) -> str:
@@ -122,9 +121,9 @@ def _is_xas(choice: Choice, rule: Rule) -> str:
             "make the patterns of run.not_xas narrower",
         )
     element, shell = choice.stated_edge(start)
-    told = f"{element} {shell} from {choice.element[0]}" if element else "told by the energies"
+    edge = f"{element} {shell} from {choice.element[0]}" if element else "found by the energies"
     what = ", ".join(f"{key} = {' or '.join(patterns)}" for key, patterns in rule.items())
-    return f"{what or 'every run with the fields of the layout'}: XAS; element and edge {told}"
+    return f"{what or 'every run with the fields of the layout'}: XAS; element and edge {edge}"
 
 
 def _is_not_xas(choice: Choice, reason: str, rule: Rule) -> str:
@@ -133,7 +132,7 @@ def _is_not_xas(choice: Choice, reason: str, rule: Rule) -> str:
     if not unwanted:
         raise Broken(
             f"a run that this table describes ({reason or 'no reason'}) is taken for XAS",
-            "look at its patterns: * stands for anything, ?* for any text",
+            "look at its patterns: * fits anything, ?* any text",
         )
     fate = "refused with the reason" if choice.others == "refuse" else "skipped"
     return f"{unwanted}: {fate}"

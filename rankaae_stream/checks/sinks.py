@@ -1,8 +1,8 @@
-"""What every sink must do with results: take each once, whole, whatever came before.
+"""Check what every sink must do: take each result once and complete, whatever came before.
 
 For a sink of your own, in pytest::
 
-    @pytest.mark.parametrize("check", sink_checks(MySink, read), ids=lambda one: one.name)
+    @pytest.mark.parametrize("check", sink_checks(MySink, read), ids=lambda check: check.name)
     def test_my_sink(check):
         check.ask()
 """
@@ -25,29 +25,29 @@ from rankaae_stream.server.tiled_server import EmbeddedServer
 __all__ = ["PROBE", "example_result", "sink_checks", "tiled_sink_checks"]
 
 PROBE = "a probe of rankaae-stream check"
-"""What the results that are brought here have for a sample's name."""
+"""Sample name of the results that are sent here."""
 
 Read = Callable[[str], Iterable[tuple[str, Mapping[str, Any]]]]
 
 
 def sink_checks(make: Callable[[], Sink], read: Read, area: str = "sink") -> list[Check]:
-    """The contract of a sink.
+    """Return the contract of a sink, as checks that can be run in any order.
 
     Parameters
     ----------
     make : callable
-        A new sink on the same place, as another session would have it.
+        Returns a new sink for the same place, as another session would have it.
     read : callable
-        Documents of a result, by its uid, as somebody finds them there.
+        Returns the documents that are there of a result, by its uid.
     area : str
-        What the checks are called by.
+        Of the checks.
     """
     contract = _Contract(make, read)
     return [Check(area, name, ask) for name, ask in contract.checks().items()]
 
 
 def tiled_sink_checks(server: EmbeddedServer) -> list[Check]:
-    """The contract for Tiled, on a server of our own."""
+    """Return the contract for Tiled, on a server of our own."""
 
     def make() -> Sink:
         return TiledSink(server.uri, "processed", server.api_key)
@@ -56,7 +56,7 @@ def tiled_sink_checks(server: EmbeddedServer) -> list[Check]:
 
 
 def example_result(state: float | None, uid: str | None = None) -> ResultRun:
-    """A result of Fe2O3 that says an oxidation state, or a refusal where that is None."""
+    """Return a result of Fe2O3 with this oxidation state, or a refusal if it is None."""
     analysis, scan = default_analysis(), example_scan("a result")
     mu = scan.signals["fluorescence"] / scan.signals["i0"]
     report = analysis.process_columns(scan.energy, mu, element=SAMPLE.element)
@@ -64,7 +64,7 @@ def example_result(state: float | None, uid: str | None = None) -> ResultRun:
         report = analysis.refuse(
             Refusal("coverage", "a refusal, for a change"), scan.energy, element=SAMPLE.element
         )
-    report = _saying(report, state)
+    report = _with_state(report, state)
     model = analysis.models[str(SAMPLE.edge)].card
     uid = uid or str(uuid.uuid4())
     raw = {"uid": str(uuid.uuid5(uuid.UUID(uid), "raw")), "time": 1.75e9, "sample_name": PROBE}
@@ -73,10 +73,12 @@ def example_result(state: float | None, uid: str | None = None) -> ResultRun:
     return compose(result, {"name": "check"}, ("sample_name",))
 
 
-def _saying(report: Report, state: float | None) -> Report:
+def _with_state(report: Report, state: float | None) -> Report:
     estimates = tuple(
-        replace(one, value=state) if one.name == "oxidation_state" and state is not None else one
-        for one in report.estimates
+        replace(estimate, value=state)
+        if estimate.name == "oxidation_state" and state is not None
+        else estimate
+        for estimate in report.estimates
     )
     return replace(report, estimates=estimates)
 
@@ -88,10 +90,10 @@ class _Contract:
 
     def checks(self) -> dict[str, Callable[[], str]]:
         return {
-            "a result arrives whole": self.whole,
+            "a result arrives complete": self.whole,
             "a refusal arrives like any result": self.refusal,
-            "a result that is brought again changes nothing": self.twice,
-            "provisional results and the final one are one run": self.growing,
+            "a result that is sent again changes nothing": self.twice,
+            "provisional results and the final result are one run": self.growing,
             "a run that was interrupted is written again": self.interrupted,
         }
 
@@ -119,8 +121,8 @@ class _Contract:
             sink.provisional(run)
         after = self._found(run)
         if str(before) != str(after):  # a number that is missing equals no other
-            raise Broken("a result that was brought again is there in another form")
-        return "by the same sink and by another, whole and as provisional"
+            raise Broken("a result that was sent again has changed there")
+        return "by the same sink and by another, final and provisional"
 
     def growing(self) -> str:
         run = example_result(3.0)
@@ -131,7 +133,7 @@ class _Contract:
         found = self._found(run)
         numbers = [doc["seq_num"] for name, doc in found if name == "event"]
         if numbers != [1, 2, 3]:
-            raise Broken(f"three events were brought, numbers {numbers} are there")
+            raise Broken(f"three events were sent, and the numbers {numbers} are there")
         return "three events of one run"
 
     def interrupted(self) -> str:
@@ -148,7 +150,7 @@ class _Contract:
         return "begun by one session, ended by the next"
 
     def _sinks(self, count: int) -> Iterator[Sink]:
-        """The same sink, then another one."""
+        """Yield `count` sinks for the same place, one after the other."""
         for _ in range(count):
             sink = self._make()
             try:
@@ -157,7 +159,7 @@ class _Contract:
                 sink.close()
 
     def _found(self, run: ResultRun) -> list[tuple[str, Mapping[str, Any]]]:
-        """What is there of a result, if it is one whole run that says what was brought."""
+        """Return the documents that are there of a result, once they equal what was sent."""
         found = list(self._read(run.uid))
         names = [name for name, _ in found]
         for name in ("start", "descriptor", "stop"):
@@ -165,19 +167,19 @@ class _Contract:
                 raise Broken(f"the result has {names.count(name)} {name} documents, not one")
         documents = {name: doc for name, doc in found if name != "event"}
         events = [doc for name, doc in found if name == "event"]
-        told = {key: documents["start"].get(key) for key in run.start}
-        if told != run.start:
-            wrong = sorted(key for key in run.start if told[key] != run.start[key])
+        start = {key: documents["start"].get(key) for key in run.start}
+        if start != run.start:
+            wrong = sorted(key for key in run.start if start[key] != run.start[key])
             raise Broken(f"the start document differs in {', '.join(wrong)}")
         if documents["stop"]["summary"] != run.stop["summary"]:
-            raise Broken("the summary of the stop document is not the one that was brought")
+            raise Broken("the summary of the stop document is not the one that was sent")
         if not events or documents["stop"]["num_events"] != {"primary": len(events)}:
             raise Broken(
-                f"the stop document says {documents['stop']['num_events']}, there are "
-                f"{len(events)} events"
+                f"the stop document counts {documents['stop']['num_events']} events, there are "
+                f"{len(events)}"
             )
         for key in ("oxidation_state", "refusal"):
-            last, brought = events[-1]["data"][key], run.event["data"][key]
-            if last != brought and not (last != last and brought != brought):  # noqa: PLR0124 - NaN
-                raise Broken(f"the last event has {key} = {last}, {brought} was brought")
+            last, sent = events[-1]["data"][key], run.event["data"][key]
+            if last != sent and not (last != last and sent != sent):  # noqa: PLR0124 - NaN
+                raise Broken(f"the last event has {key} = {last}, {sent} was sent")
         return found

@@ -61,7 +61,7 @@ def run_check(
             run=run,
             online=online,
             server=server,
-            told=lambda what: status.update(f"checking {what}"),
+            progress=lambda what: status.update(f"checking {what}"),
         )
         for area, group in itertools.groupby(findings, lambda one: one.area):
             found = list[Finding]()

@@ -174,12 +174,12 @@ class Shared(Reader):
     [
         (UpsideDown, "a rising scan is read as it was played"),
         (Shifted, "a rising scan is read as it was played"),
-        (Sorted, "several sweeps in one run are told apart"),
+        (Sorted, "several sweeps in one run are separated"),
         (Sorted, "a falling scan is read as it was played"),
-        (Whole, "a signal without a number spoils its channel only"),
-        (Changing, "documents stay as they came"),
+        (Whole, "a signal without a number affects its channel only"),
+        (Changing, "documents are not changed"),
         (Raising, "strange values are refused by name"),
-        (Everything, "documents it does not know are passed over"),
+        (Everything, "documents it does not know are ignored"),
         (Shared, "runs that interleave do not mix"),
     ],
 )
@@ -239,7 +239,7 @@ def test_a_model_that_is_not_the_pinned_one_or_has_a_grid_that_falls_is_told(tmp
     key = min(shipped_models())
     own = tmp_path / "own"
     shutil.copytree(resources.folder("models") / key, own)
-    assert "pinned by nobody" in check_model(own)
+    assert "no id pins it" in check_model(own)
     with pytest.raises(ModelError, match="give this id"):
         check_model(own, "0" * 64)
     card = json.loads((own / "card.json").read_bytes())
@@ -319,8 +319,8 @@ def test_a_sink_of_another_package_keeps_the_contract():
 @pytest.mark.parametrize(
     ("kind", "failing"),
     [
-        (Twice, "a result that is brought again changes nothing"),
-        (Endless, "a result arrives whole"),
+        (Twice, "a result that is sent again changes nothing"),
+        (Endless, "a result arrives complete"),
         (Continuing, "a run that was interrupted is written again"),
         (Forgetful, "a refusal arrives like any result"),
     ],
@@ -343,7 +343,7 @@ def test_a_callable_keeps_the_contract_where_a_start_begins_a_run_anew():
     checks = sink_checks(lambda: CallableSink(receive), lambda uid: held[uid])
     found = {one.name: (one.verdict, one.message) for one in run_checks(checks)}
     # It cannot be asked whether a result is there, and begins one that comes again.
-    found.pop("a result that is brought again changes nothing")
+    found.pop("a result that is sent again changes nothing")
     assert {verdict for verdict, _ in found.values()} == {"ok"}, found
 
 

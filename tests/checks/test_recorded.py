@@ -172,11 +172,11 @@ def kev_without_a_word():
         (renamed(STEP, I0="I1", I1="I0"), "transmission, the primary channel", "no_edge", "i0"),
         (kev_without_a_word(), "motion", "7.0 to 7.3 eV: no K edge", "keV"),
         (renamed(STEP, Fe="Pt"), "edge", "Pt K, element from element", "rankaae-stream models"),
-        (renamed(STEP, Fe="V"), "edge", "the energies lead over the Fe K edge", "run.element"),
+        (renamed(STEP, Fe="V"), "edge", "the energies cross the Fe K edge", "run.element"),
         (
             steps.ophyd_step(Beam(HEMATITE), points=60),
             "edge",
-            "over no K edge, and no start key names it; there are detectors",
+            "cross no K edge, and no start key names it; there are detectors",
             "set run.element, now ['element', 'XDI.Element.symbol']",
         ),
         (
@@ -237,7 +237,7 @@ def test_an_analysis_of_another_run_points_at_that(understood, write):
     documents = [("start", {**start[1], "original_run_uid": "the-raw-run"}), *others]
     found = understood("generic", write(documents))
     assert failures(found) == ["XAS"]
-    assert found["XAS"].fix == "check that one: --run the-raw-run"
+    assert found["XAS"].fix == "check that run: --run the-raw-run"
 
 
 def test_of_several_layouts_the_one_that_came_furthest_speaks(understood, write, tmp_path):
@@ -276,7 +276,7 @@ def test_the_first_scan_of_a_file_is_taken_or_the_one_that_is_asked_for(write):
     path = write(*scans)
     found = find_run(profile, path)
     assert found.start["uid"] == scans[1][0][1]["uid"]
-    assert "1 others passed over: the profile takes no run with plan_name" in found.beside
+    assert "1 others left out: the profile takes no run with plan_name" in found.left_out
     uid = scans[2][0][1]["uid"]
     assert find_run(profile, f"{path}#{uid[:8]}").start["uid"] == uid
     with pytest.raises(ConfigurationError, match="begins with ffff"):
