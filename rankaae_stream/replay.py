@@ -26,7 +26,7 @@ from rankaae_stream.past.in_files import Damaged, StoredRun
 from rankaae_stream.past.selection import Selection
 from rankaae_stream.profile import Profile, load_profile
 from rankaae_stream.report import Report, Result
-from rankaae_stream.results.outlet import Outlet
+from rankaae_stream.results.publisher import ResultPublisher
 from rankaae_stream.results.read_foils import PublishedFoils
 from rankaae_stream.results.sinks import Unreachable
 from rankaae_stream.spectra.foils import AcceptedFoil, FoilHistory, Foils
@@ -149,11 +149,11 @@ def replay(
         profile = load_profile(profile)
     wanted = selection or Selection()
     analysis = load_analysis(profile)
-    outlet = None
+    publisher = None
     if not dry_run:
-        outlet = Outlet(profile, sinks, to_tiled=to_tiled, models=analysis.models)
+        publisher = ResultPublisher(profile, sinks, to_tiled=to_tiled, models=analysis.models)
     published = _published(profile) if to_tiled else None
-    history = open_foils(profile, published, writes=outlet is not None)
+    history = open_foils(profile, published, writes=publisher is not None)
     done = Replayed()
     outcomes: list[Outcome | None] = []
     waiting: list[tuple[int, Any]] = []
@@ -176,8 +176,8 @@ def replay(
 
     def tell(place: int, outcome: Outcome, results: Sequence[Result] = ()) -> None:
         for result in results:
-            if outlet is not None:
-                outlet(result)
+            if publisher is not None:
+                publisher(result)
         outcomes[place] = outcome
         if told is not None:
             told(outcome)
@@ -219,16 +219,16 @@ def replay(
         done.missing = tuple(
             uid for uid in wanted.uids if not any(name.startswith(uid) for name in seen)
         )
-        if outlet is not None:
-            outlet.drain(patience, sending)
-            done.failing = outlet.failing
+        if publisher is not None:
+            publisher.drain(patience, sending)
+            done.failing = publisher.failing
     finally:
         if published is not None:
             done.foils_unknown = published.failing
             published.close()
-        if outlet is not None:
-            done.unsent = outlet.close(1.0)
-            done.rejected = outlet.rejected
+        if publisher is not None:
+            done.unsent = publisher.close(1.0)
+            done.rejected = publisher.rejected
     return done
 
 

@@ -14,7 +14,7 @@ from rankaae_stream.errors import ConfigurationError, Refused
 __all__ = ["Broken", "Check", "Finding", "NotChecked", "run_checks"]
 
 
-class Broken(AssertionError):  # noqa: N818 - a verdict, which pytest shows as a failed test
+class Broken(AssertionError):
     """A contract is not kept: one sentence, and what to change."""
 
     def __init__(self, message: str, fix: str = "") -> None:
@@ -23,7 +23,7 @@ class Broken(AssertionError):  # noqa: N818 - a verdict, which pytest shows as a
         self.fix = fix
 
 
-class NotChecked(Exception):  # noqa: N818 - a verdict
+class NotChecked(Exception):
     """It cannot be found out here and now: why, and what would find it out."""
 
     def __init__(self, message: str, fix: str = "") -> None:

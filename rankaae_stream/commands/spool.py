@@ -1,8 +1,9 @@
 """`rankaae-stream spool`: what waits, what a sink did not take, and sending it again."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -12,8 +13,9 @@ from rich.table import Table
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.profile import Profile, load_profile
-from rankaae_stream.results.outlet import Outlet, tiled_folder
+from rankaae_stream.results.publisher import ResultPublisher, tiled_folder
 from rankaae_stream.results.spool import Entry, Spool, entries
+from rankaae_stream.results.what_if import PURPOSE
 
 __all__ = ["run_list", "run_send"]
 
@@ -84,13 +86,13 @@ def run_send(console: Console, profile: str | Path = "sim", *, patience: float =
         console.print(f"nothing was ever spooled in {escape(str(folder))}", soft_wrap=True)
         return True
     total = _make_wait(folder)
-    # What waits in the spool is sent by any outlet of the profile.
-    outlet = Outlet(settings)
+    # What waits in the spool is sent by any publisher of the profile.
+    publisher = ResultPublisher(settings)
     with _progress(console) as progress:
         task = progress.add_task("sending", total=total)
-        outlet.drain(patience, lambda left: progress.update(task, completed=total - left))
-        failing, rejected = outlet.failing, outlet.rejected
-        unsent = outlet.close(1.0)
+        publisher.drain(patience, lambda left: progress.update(task, completed=total - left))
+        failing, rejected = publisher.failing, publisher.rejected
+        unsent = publisher.close(1.0)
         progress.update(task, completed=total - unsent)
     for line in _lines(settings, total, unsent, rejected, failing):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -149,11 +151,17 @@ def _table(folder: Path, found: Sequence[Entry], sent: int, now: float) -> Table
             f"[{style}]{entry.state}[/]",
             _age(now - entry.written),
             escape(str(start.get("element", "?"))),
-            escape(str(start.get("sample_name", "") or start.get("scan_id", ""))),
+            escape(_sample(start)),
             escape(entry.uid[:8]),
             escape(entry.reason),
         )
     return table
+
+
+def _sample(start: Mapping[str, Any]) -> str:
+    if start.get("purpose") == PURPOSE:
+        return "what-if curves"
+    return str(start.get("sample_name", "") or start.get("scan_id", ""))
 
 
 def _age(seconds: float) -> str:

@@ -19,7 +19,7 @@ ENDINGS = (".jsonl", ".msgpack")
 Document = Mapping[str, Any]
 
 
-class Damaged(Exception):  # noqa: N818 - a state of the file, not an error of the program
+class Damaged(Exception):
     """What was read is not a run, or not all of one; the message says where."""
 
 

@@ -32,7 +32,7 @@ from rankaae_stream.report import (
     Shifts,
 )
 from rankaae_stream.results.compose import ResultRun, compose, is_partial
-from rankaae_stream.results.sender import Publisher
+from rankaae_stream.results.sender import Sender
 from rankaae_stream.results.sinks import CallableSink, Rejected, Unavailable
 from rankaae_stream.results.spool import Spool, entries
 from rankaae_stream.results.tiled_sink import TiledSink
@@ -334,11 +334,11 @@ def test_a_second_spool_on_the_folder_leaves_the_leftovers_to_the_first(tmp_path
     second = Spool(tmp_path)
     assert (first.owner, second.owner) == (True, False)
     sink = Sink()
-    publisher = Publisher(sink, second, RETRY)
-    publisher.final(composed(2))
-    assert publisher.wait_idle(PATIENCE)
+    sender = Sender(sink, second, RETRY)
+    sender.final(composed(2))
+    assert sender.wait_idle(PATIENCE)
     assert sink.finals == [composed(2).uid], "its own, and not what waits there"
-    assert publisher.close(PATIENCE) == 0
+    assert sender.close(PATIENCE) == 0
     first.close()
     third = Spool(tmp_path)
     assert third.owner, "free once the first is gone"
@@ -364,14 +364,14 @@ def test_a_result_of_a_process_that_was_killed_is_sent_by_the_next(tmp_path):
     )
     assert done.returncode == -9
     sink = Sink()
-    publisher = Publisher(sink, Spool(tmp_path), RETRY)
-    assert publisher.wait_idle(PATIENCE)
+    sender = Sender(sink, Spool(tmp_path), RETRY)
+    assert sender.wait_idle(PATIENCE)
     assert sink.finals == [composed().uid]
-    assert publisher.close(PATIENCE) == 0
+    assert sender.close(PATIENCE) == 0
     assert list(tmp_path.glob("*.jsonl")) == []
 
 
-# ---- the publisher -------------------------------------------------------------------
+# ---- the sender -------------------------------------------------------------------
 
 
 class Sink:
@@ -418,118 +418,93 @@ def sink():
 
 
 @pytest.fixture
-def publisher(sink, tmp_path):
-    made = Publisher(sink, Spool(tmp_path), RETRY)
+def sender(sink, tmp_path):
+    made = Sender(sink, Spool(tmp_path), RETRY)
     yield made
     sink.go.set()
     made.close(PATIENCE)
 
 
-def test_final_results_arrive_in_order(publisher, sink, tmp_path):
+def test_final_results_arrive_in_order(sender, sink, tmp_path):
     uids = [composed(number).uid for number in range(20)]
     for number in range(20):
-        publisher.final(composed(number))
-    assert publisher.wait_idle(PATIENCE)
+        sender.final(composed(number))
+    assert sender.wait_idle(PATIENCE)
     assert sink.finals == uids
-    assert publisher.waiting == 0
-    assert publisher.sent == 20
+    assert sender.waiting == 0
+    assert sender.sent == 20
     assert sorted(path.stem for path in (tmp_path / "sent").iterdir()) == uids
 
 
-def test_a_final_result_is_on_the_disk_when_final_returns(publisher, sink):
+def test_a_final_result_is_on_the_disk_when_final_returns(sender, sink):
     sink.go.clear()
-    publisher.final(composed())
-    assert publisher.spool.waiting() == [composed().uid]
+    sender.final(composed())
+    assert sender.spool.waiting() == [composed().uid]
 
 
 @pytest.mark.parametrize("error", [ConnectionError("gone"), SystemExit(1), ValueError("no")])
-def test_a_failing_sink_is_tried_again_until_it_takes_the_result(publisher, sink, caplog, error):
+def test_a_failing_sink_is_tried_again_until_it_takes_the_result(sender, sink, caplog, error):
     sink.failing = error
     with caplog.at_level(logging.INFO, "rankaae_stream.results.sender"):
         for number in range(3):
-            publisher.final(composed(number))
+            sender.final(composed(number))
         wait_until(lambda: sink.tried >= 4, "tried again")
-        assert not publisher.wait_idle(0.0)
-        assert publisher.waiting == 3
-        assert type(error).__name__ in publisher.failing
+        assert not sender.wait_idle(0.0)
+        assert sender.waiting == 3
+        assert type(error).__name__ in sender.failing
         sink.failing = None
-        assert publisher.wait_idle(PATIENCE)
+        assert sender.wait_idle(PATIENCE)
     assert sink.finals == [composed(number).uid for number in range(3)]
-    assert publisher.failing == ""
+    assert sender.failing == ""
     said = [record.message for record in caplog.records]
     assert len(said) == 2, "once when it fails and once when it returns"
     assert "results are kept in" in said[0]
     assert "takes results again" in said[1]
 
 
-def test_of_provisional_results_the_latest_wins(publisher, sink):
+def test_of_provisional_results_the_latest_wins(sender, sink):
     sink.go.clear()
-    publisher.provisional(composed(1, state=1.0))
+    sender.provisional(composed(1, state=1.0))
     assert sink.busy.wait(PATIENCE)
     for state in (2.0, 3.0, 4.0):
-        publisher.provisional(composed(1, state=state))
-    publisher.provisional(composed(2, state=9.0))
+        sender.provisional(composed(1, state=state))
+    sender.provisional(composed(2, state=9.0))
     sink.go.set()
-    assert publisher.wait_idle(PATIENCE)
+    assert sender.wait_idle(PATIENCE)
     assert sink.shown == [(composed(1).uid, 1.0), (composed(1).uid, 4.0), (composed(2).uid, 9.0)]
 
 
-def test_a_final_result_comes_before_provisional_ones_and_ends_its_own(publisher, sink):
+def test_a_final_result_comes_before_provisional_ones_and_ends_its_own(sender, sink):
     sink.go.clear()
-    publisher.final(composed(0))
+    sender.final(composed(0))
     assert sink.busy.wait(PATIENCE)
-    publisher.provisional(composed(1, state=1.0))
-    publisher.provisional(composed(2, state=1.0))
-    publisher.final(composed(1))
+    sender.provisional(composed(1, state=1.0))
+    sender.provisional(composed(2, state=1.0))
+    sender.final(composed(1))
     sink.go.set()
-    assert publisher.wait_idle(PATIENCE)
+    assert sender.wait_idle(PATIENCE)
     assert sink.finals == [composed(0).uid, composed(1).uid]
     assert sink.shown == [(composed(2).uid, 1.0)], "of a finished result nothing is shown"
 
 
-def test_what_can_wait_is_made_and_sent_after_all_results(publisher, sink, tmp_path):
-    sink.go.clear()
-    publisher.final(composed(0))
-    assert sink.busy.wait(PATIENCE)
-    publisher.extra(lambda: composed(9))
-    publisher.provisional(composed(1, state=1.0))
-    publisher.final(composed(2))
-    sink.go.set()
-    assert publisher.wait_idle(PATIENCE)
-    assert sink.finals == [composed(number).uid for number in (0, 2, 9)]
-    assert {entry.uid for entry in entries(tmp_path)} == set(sink.finals), "by the spool"
-
-
-def test_what_cannot_be_made_is_left_out(publisher, sink, caplog):
-    def no() -> ResultRun:
-        raise ValueError("no such curve")
-
-    publisher.extra(no)
-    publisher.final(composed())
-    assert publisher.wait_idle(PATIENCE)
-    assert sink.finals == [composed().uid]
-    assert publisher.failing == ""
-    assert "no such curve" in caplog.text
-
-
-def test_provisional_results_are_never_spooled(publisher, sink, tmp_path):
-    publisher.provisional(composed())
-    assert publisher.wait_idle(PATIENCE)
+def test_provisional_results_are_never_spooled(sender, sink, tmp_path):
+    sender.provisional(composed())
+    assert sender.wait_idle(PATIENCE)
     assert sink.shown
     assert list(tmp_path.rglob("*.jsonl")) == []
 
 
 def test_a_final_result_does_not_wait_for_the_pause_after_a_failed_provisional_one(tmp_path):
     sink = Sink()
-    publisher = Publisher(sink, Spool(tmp_path), (3600.0, 3600.0))
+    sender = Sender(sink, Spool(tmp_path), (3600.0, 3600.0))
     sink.failing = ConnectionError("gone")
-    publisher.provisional(composed(1))
-    wait_until(lambda: publisher.failing, "it failed")
+    sender.provisional(composed(1))
+    wait_until(lambda: sender.failing, "it failed")
     sink.failing = None
-    publisher.final(composed(1))
-    assert publisher.wait_idle(PATIENCE), "an hour's pause"
+    sender.final(composed(1))
+    assert sender.wait_idle(PATIENCE), "an hour's pause"
     assert sink.finals == [composed(1).uid]
-    assert publisher.close(PATIENCE) == 0
+    assert sender.close(PATIENCE) == 0
 
 
 def test_a_rejected_result_is_put_aside_and_the_next_goes_on(tmp_path, caplog):
@@ -540,17 +515,17 @@ def test_a_rejected_result_is_put_aside_and_the_next_goes_on(tmp_path, caplog):
             super().final(run)
 
     sink = Picky()
-    publisher = Publisher(sink, Spool(tmp_path), RETRY)
+    sender = Sender(sink, Spool(tmp_path), RETRY)
     for number in (1, 2, 3):
-        publisher.final(composed(number))
-    assert publisher.wait_idle(PATIENCE)
+        sender.final(composed(number))
+    assert sender.wait_idle(PATIENCE)
     assert sink.finals == [composed(1).uid, composed(3).uid]
     (aside,) = (entry for entry in entries(tmp_path) if entry.state == "rejected")
     assert (aside.uid, aside.reason) == (composed(2).uid, "422: no")
-    assert publisher.sent == 2
+    assert sender.sent == 2
     assert "422: no" in caplog.text
     assert str(tmp_path / "rejected") in caplog.text
-    assert publisher.close(PATIENCE) == 0
+    assert sender.close(PATIENCE) == 0
 
 
 @pytest.mark.parametrize("content", ["", "{", '["start", 1]\n', "\x00" * 50])
@@ -560,45 +535,45 @@ def test_a_damaged_file_in_the_spool_is_put_aside(tmp_path, content):
     os.utime(tmp_path / "damaged.jsonl", (1, 1))
     spool.add(composed())
     sink = Sink()
-    publisher = Publisher(sink, spool, RETRY)
-    assert publisher.wait_idle(PATIENCE)
+    sender = Sender(sink, spool, RETRY)
+    assert sender.wait_idle(PATIENCE)
     assert sink.finals == [composed().uid]
     aside, _ = entries(tmp_path)
     assert (aside.uid, aside.state, aside.start) == ("damaged", "rejected", {})
     assert "the file is damaged" in aside.reason
-    assert publisher.close(PATIENCE) == 0
+    assert sender.close(PATIENCE) == 0
 
 
-def test_a_result_that_somebody_took_out_of_the_spool_holds_nothing_up(publisher, sink, caplog):
+def test_a_result_that_somebody_took_out_of_the_spool_holds_nothing_up(sender, sink, caplog):
     sink.failing = ConnectionError("gone")
-    publisher.final(composed(1))
-    publisher.final(composed(2))
-    wait_until(lambda: publisher.failing, "it failed")
-    (publisher.spool.folder / f"{composed(1).uid}.jsonl").unlink()
+    sender.final(composed(1))
+    sender.final(composed(2))
+    wait_until(lambda: sender.failing, "it failed")
+    (sender.spool.folder / f"{composed(1).uid}.jsonl").unlink()
     sink.failing = None
-    assert publisher.wait_idle(PATIENCE)
+    assert sender.wait_idle(PATIENCE)
     assert sink.finals == [composed(2).uid]
     assert "disappeared" in caplog.text
 
 
-def test_a_result_that_comes_again_while_it_waits_is_sent_once(publisher, sink, caplog):
+def test_a_result_that_comes_again_while_it_waits_is_sent_once(sender, sink, caplog):
     sink.failing = ConnectionError("gone")
-    publisher.final(composed(1))
-    wait_until(lambda: publisher.failing, "it failed")
-    publisher.final(composed(1))
-    assert publisher.waiting == 1
+    sender.final(composed(1))
+    wait_until(lambda: sender.failing, "it failed")
+    sender.final(composed(1))
+    assert sender.waiting == 1
     sink.failing = None
-    assert publisher.wait_idle(PATIENCE)
+    assert sender.wait_idle(PATIENCE)
     assert sink.finals == [composed(1).uid]
     assert "disappeared" not in caplog.text
 
 
-def test_a_dead_sink_delays_no_other(publisher, sink, tmp_path):
+def test_a_dead_sink_delays_no_other(sender, sink, tmp_path):
     sink.go.clear()
     other = Sink()
-    healthy = Publisher(other, Spool(tmp_path / "other"), RETRY)
+    healthy = Sender(other, Spool(tmp_path / "other"), RETRY)
     for number in range(5):
-        publisher.final(composed(number))
+        sender.final(composed(number))
         healthy.final(composed(number))
     assert healthy.wait_idle(PATIENCE)
     assert len(other.finals) == 5
@@ -607,50 +582,50 @@ def test_a_dead_sink_delays_no_other(publisher, sink, tmp_path):
 
 
 def test_closing_sends_what_can_be_sent(sink, tmp_path):
-    publisher = Publisher(sink, Spool(tmp_path), RETRY)
+    sender = Sender(sink, Spool(tmp_path), RETRY)
     for number in range(10):
-        publisher.final(composed(number))
-    assert publisher.close(PATIENCE) == 0
+        sender.final(composed(number))
+    assert sender.close(PATIENCE) == 0
     assert len(sink.finals) == 10
     assert sink.closed
 
 
 def test_closing_says_how_many_results_stay_and_the_next_session_sends_them(sink, tmp_path):
-    publisher = Publisher(sink, Spool(tmp_path), (3600.0, 3600.0))
+    sender = Sender(sink, Spool(tmp_path), (3600.0, 3600.0))
     sink.failing = ConnectionError("gone")
     for number in range(3):
-        publisher.final(composed(number))
-    wait_until(lambda: publisher.failing, "it failed")
-    assert publisher.close(PATIENCE) == 3, "though the next try is an hour away"
+        sender.final(composed(number))
+    wait_until(lambda: sender.failing, "it failed")
+    assert sender.close(PATIENCE) == 3, "though the next try is an hour away"
     sink = Sink()
-    again = Publisher(sink, Spool(tmp_path), RETRY)
+    again = Sender(sink, Spool(tmp_path), RETRY)
     assert again.wait_idle(PATIENCE)
     assert sink.finals == [composed(number).uid for number in range(3)]
     assert again.close(PATIENCE) == 0
 
 
 def test_closing_does_not_wait_for_a_stuck_sink(sink, tmp_path):
-    publisher = Publisher(sink, Spool(tmp_path), RETRY)
+    sender = Sender(sink, Spool(tmp_path), RETRY)
     sink.go.clear()
-    publisher.final(composed())
+    sender.final(composed())
     assert sink.busy.wait(PATIENCE)
-    assert publisher.close(0.01) == 1
+    assert sender.close(0.01) == 1
     assert not sink.closed, "under its thread's feet"
 
 
 def test_without_a_spool_that_can_be_written_results_go_from_memory(
-    publisher, sink, monkeypatch, caplog
+    sender, sink, monkeypatch, caplog
 ):
     def full(run: ResultRun) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(publisher.spool, "add", full)
+    monkeypatch.setattr(sender.spool, "add", full)
     sink.failing = ConnectionError("gone")
-    publisher.final(composed(1))
-    wait_until(lambda: publisher.failing, "it failed")
-    assert publisher.waiting == 1
+    sender.final(composed(1))
+    wait_until(lambda: sender.failing, "it failed")
+    assert sender.waiting == 1
     sink.failing = None
-    assert publisher.wait_idle(PATIENCE)
+    assert sender.wait_idle(PATIENCE)
     assert sink.finals == [composed(1).uid]
     (said,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "No space left on device" in said.message
@@ -658,27 +633,25 @@ def test_without_a_spool_that_can_be_written_results_go_from_memory(
 
 
 def test_a_result_kept_in_memory_is_spooled_once_the_disk_has_room(sink, tmp_path, monkeypatch):
-    publisher = Publisher(sink, Spool(tmp_path), RETRY)
+    sender = Sender(sink, Spool(tmp_path), RETRY)
     with monkeypatch.context() as full:
-        full.setattr(publisher.spool, "add", lambda run: (_ for _ in ()).throw(OSError("full")))
+        full.setattr(sender.spool, "add", lambda run: (_ for _ in ()).throw(OSError("full")))
         sink.failing = ConnectionError("gone")
-        publisher.final(composed(1))
-        wait_until(lambda: publisher.failing, "it failed")
-    publisher.final(composed(2))
-    assert publisher.close(PATIENCE) == 2
+        sender.final(composed(1))
+        wait_until(lambda: sender.failing, "it failed")
+    sender.final(composed(2))
+    assert sender.close(PATIENCE) == 2
     assert {entry.uid for entry in entries(tmp_path)} == {composed(1).uid, composed(2).uid}
 
 
-def test_a_result_that_cannot_be_marked_as_sent_holds_nothing_up(
-    publisher, sink, monkeypatch, caplog
-):
+def test_a_result_that_cannot_be_marked_as_sent_holds_nothing_up(sender, sink, monkeypatch, caplog):
     def read_only(uid: str) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(publisher.spool, "sent", read_only)
+    monkeypatch.setattr(sender.spool, "sent", read_only)
     for number in (1, 2):
-        publisher.final(composed(number))
-    assert publisher.wait_idle(PATIENCE)
+        sender.final(composed(number))
+    assert sender.wait_idle(PATIENCE)
     assert sink.finals == [composed(1).uid, composed(2).uid]
     assert "Read-only file system" in caplog.text
 
@@ -686,12 +659,12 @@ def test_a_result_that_cannot_be_marked_as_sent_holds_nothing_up(
 def test_results_lost_from_memory_at_the_end_are_said_to_be_lost(
     sink, tmp_path, monkeypatch, caplog
 ):
-    publisher = Publisher(sink, Spool(tmp_path), RETRY)
-    monkeypatch.setattr(publisher.spool, "add", lambda run: (_ for _ in ()).throw(OSError("full")))
+    sender = Sender(sink, Spool(tmp_path), RETRY)
+    monkeypatch.setattr(sender.spool, "add", lambda run: (_ for _ in ()).throw(OSError("full")))
     sink.failing = ConnectionError("gone")
-    publisher.final(composed(1))
-    wait_until(lambda: publisher.failing, "it failed")
-    assert publisher.close(PATIENCE) == 1
+    sender.final(composed(1))
+    wait_until(lambda: sender.failing, "it failed")
+    assert sender.close(PATIENCE) == 1
     assert "1 results were in memory only and are lost" in caplog.text
 
 
@@ -877,10 +850,10 @@ def test_a_failed_final_append_is_written_whole_in_the_same_attempt(
 def test_a_wrong_key_is_told_with_the_variable_to_set_and_the_result_is_kept(
     server, connect, uid, tmp_path, caplog
 ):
-    publisher = Publisher(connect(api_key="wrong"), Spool(tmp_path), RETRY)
-    publisher.final(composed(uid))
-    wait_until(lambda: publisher.failing, "it failed")
-    assert publisher.close(PATIENCE) == 1
+    sender = Sender(connect(api_key="wrong"), Spool(tmp_path), RETRY)
+    sender.final(composed(uid))
+    wait_until(lambda: sender.failing, "it failed")
+    assert sender.close(PATIENCE) == 1
     (said,) = [r.message for r in caplog.records if r.name == "rankaae_stream.results.sender"]
     assert f"Tiled at {server.uri} does not know the key (HTTP 401); set THE_KEY" in said
     assert [path.stem for path in tmp_path.glob("*.jsonl")] == [uid]
@@ -967,7 +940,7 @@ def test_a_server_in_trouble_is_asked_once_and_not_for_a_minute(connect, answers
     assert answers.asked == 1
 
 
-def test_a_server_that_hangs_holds_the_publisher_for_the_timeout_only(connect, answers, uid):
+def test_a_server_that_hangs_holds_the_sender_for_the_timeout_only(connect, answers, uid):
     answers.status = 0
     started = time.monotonic()
     with pytest.raises(Unavailable, match=r"does not answer: .*timed out"):
@@ -1015,20 +988,20 @@ def test_results_wait_for_a_server_that_is_away_and_arrive_when_it_returns(tmp_p
     server = EmbeddedServer(tmp_path / "tiled").start()
     try:
         sink = TiledSink(server.uri, "processed", server.api_key)
-        publisher = Publisher(sink, Spool(tmp_path / "spool"), RETRY)
-        publisher.provisional(composed(1, state=1.0))
-        assert publisher.wait_idle(PATIENCE)
+        sender = Sender(sink, Spool(tmp_path / "spool"), RETRY)
+        sender.provisional(composed(1, state=1.0))
+        assert sender.wait_idle(PATIENCE)
         server.stop()
-        publisher.final(composed(1, state=2.0))
-        publisher.final(composed(2, state=3.0))
-        wait_until(lambda: publisher.failing, "it is noticed")
-        assert publisher.waiting == 2
+        sender.final(composed(1, state=2.0))
+        sender.final(composed(2, state=3.0))
+        wait_until(lambda: sender.failing, "it is noticed")
+        assert sender.waiting == 2
         server.start()
-        assert publisher.wait_idle(PATIENCE)
+        assert sender.wait_idle(PATIENCE)
         results = server.client("processed")
         assert [rows(results[composed(n).uid]) for n in (1, 2)] == [[2.0], [3.0]]
         assert all(results[composed(n).uid].stop for n in (1, 2))
-        assert publisher.close(PATIENCE) == 0
+        assert sender.close(PATIENCE) == 0
     finally:
         server.close()
     said = [r.message for r in caplog.records if r.name == "rankaae_stream.results.sender"]
