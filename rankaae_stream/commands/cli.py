@@ -47,12 +47,12 @@ def demo(
         bool, typer.Option("--keep", help="Leave the Tiled server up until Ctrl-C.")
     ] = False,
     beamline: Annotated[
-        str | None,
+        str,
         typer.Option(
-            help="Play this beamline's session instead, in its own documents and files: iss, qas, "
-            "bmm, tes or generic."
+            help="Play this beamline's session, in its own documents and files: iss, qas, bmm, "
+            "tes or generic; sim scans measured spectra."
         ),
-    ] = None,
+    ] = "sim",
     dashboard: Annotated[
         bool, typer.Option("--dashboard", help="Watch it on a page, which stays until Ctrl-C.")
     ] = False,
@@ -64,26 +64,11 @@ def demo(
     plugin subscribed, and prints what a client then reads from Tiled.
     """
     from rankaae_stream.commands.demo import run_demo
-    from rankaae_stream.commands.demo_session import run_beamline_demo
 
     with _told_plainly():
-        if beamline is not None:
-            if element or quick:
-                raise ConfigurationError(
-                    "--element and --quick choose scans of the demo itself; "
-                    "leave them out beside --beamline"
-                )
-            run_beamline_demo(
-                console,
-                beamline,
-                directory=directory,
-                keep=keep,
-                dashboard=dashboard,
-                browser=browser,
-            )
-            return
         run_demo(
             console,
+            beamline,
             element=element.capitalize() if element else None,
             quick=quick,
             directory=directory,
