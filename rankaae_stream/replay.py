@@ -26,7 +26,7 @@ from rankaae_stream.past.in_files import Damaged, StoredRun
 from rankaae_stream.past.selection import Selection
 from rankaae_stream.profile import Profile, load_profile
 from rankaae_stream.report import Report, Result
-from rankaae_stream.results.publisher import ResultPublisher
+from rankaae_stream.results.publisher import PATIENCE, ResultPublisher
 from rankaae_stream.results.read_foils import PublishedFoils
 from rankaae_stream.results.sinks import Unreachable
 from rankaae_stream.spectra.foils import AcceptedFoil, FoilHistory, Foils
@@ -34,9 +34,6 @@ from rankaae_stream.spectra.foils import AcceptedFoil, FoilHistory, Foils
 __all__ = ["Outcome", "Replayed", "replay"]
 
 Documents = list[tuple[str, Document]]
-
-PATIENCE = 20.0
-"""Seconds without one result leaving after which the rest stays in the spool."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

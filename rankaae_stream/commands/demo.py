@@ -220,7 +220,7 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _say_where(console: Console, server: EmbeddedServer, folder: Path, keep: bool) -> None:
+def _print_where(console: Console, server: EmbeddedServer, folder: Path, keep: bool) -> None:
     console.print(f"\nThe results are runs in Tiled, kept in [bold]{escape(str(folder))}[/]")
     console.print("(raw scans in the tree raw, results in the tree processed). Read them with:\n")
     newest = f'.search(Key("start.purpose") == "{PURPOSE}").values().last()'
@@ -251,7 +251,7 @@ def _wait_for_interrupt(console: Console) -> None:
 
 
 def hand_over(console: Console, server: EmbeddedServer, folder: Path, *, keep: bool) -> None:
-    """Say where the results are and, where it is to be kept, leave the server up."""
-    _say_where(console, server, folder, keep)
+    """Print where the results are, and leave the server up where `keep` is set."""
+    _print_where(console, server, folder, keep)
     if keep:
         _wait_for_interrupt(console)

@@ -23,9 +23,12 @@ from rankaae_stream.results.spool import Spool
 from rankaae_stream.results.tiled_sink import TiledSink
 from rankaae_stream.results.what_if import compose_what_if
 
-__all__ = ["ResultPublisher", "tiled_folder"]
+__all__ = ["PATIENCE", "ResultPublisher", "tiled_folder"]
 
 logger = logging.getLogger(__name__)
+
+PATIENCE = 20.0
+"""Seconds without one result leaving after which the rest stays in the spool."""
 
 
 class ResultPublisher:

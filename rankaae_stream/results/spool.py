@@ -14,7 +14,7 @@ try:
 except ImportError:  # Windows: leftovers are then taken up without a lock
     fcntl = None
 
-__all__ = ["Entry", "Spool", "entries"]
+__all__ = ["SUBFOLDERS", "Entry", "Spool", "entries"]
 
 State = Literal["waiting", "rejected", "sent"]
 
