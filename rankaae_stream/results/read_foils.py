@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from rankaae_stream.report import FoilShift, result_uid
-from rankaae_stream.results.tiled_client import open_context
+from rankaae_stream.results.tiled_client import get_child, open_context
 from rankaae_stream.spectra.foils import AcceptedFoil, Use
 
 __all__ = ["PublishedFoils"]
@@ -66,7 +66,7 @@ class PublishedFoils:
 
     def _used(self, result: str) -> Use | None:
         try:
-            found = self._container()[result].metadata
+            found = get_child(self._container(), result).metadata
         except KeyError:
             return None
         shift = _shift_of(found)
