@@ -14,7 +14,7 @@ from rankaae_stream.layouts.base import Document
 from rankaae_stream.loading import build_pipeline, load_analysis, open_foils
 from rankaae_stream.profile import Profile, load_profile
 from rankaae_stream.report import Report, Result
-from rankaae_stream.results.outlet import Outlet
+from rankaae_stream.results.publisher import ResultPublisher
 
 __all__ = ["DescriptorStream", "Status"]
 
@@ -101,8 +101,7 @@ class DescriptorStream:
             profile.api_key()  # told before the models are loaded, which takes a second
         analysis = load_analysis(profile)
         self._pipeline = build_pipeline(profile, self._emit, analysis, foils=open_foils(profile))
-        self._outlet = Outlet(profile, sinks, to_tiled=to_tiled, models=analysis.models)
-        self.publishers = self._outlet.publishers
+        self._publisher = ResultPublisher(profile, sinks, to_tiled=to_tiled, models=analysis.models)
         self._inbox = Inbox(
             lambda name, doc, dropped: self._pipeline.feed(name, doc, clock(), dropped),
             self._pipeline.tick,
@@ -127,8 +126,8 @@ class DescriptorStream:
             dropped=self._inbox.dropped,
             answered=self._answered,
             refused=self._refused,
-            unsent=self._outlet.waiting,
-            failing=self._outlet.failing,
+            unsent=self._publisher.waiting,
+            failing=self._publisher.failing,
             last_error=self._inbox.last_error,
             spool=str(self.profile.spool.expanduser()),
         )
@@ -142,7 +141,7 @@ class DescriptorStream:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)  # the caller's time; the worker looks at its own pace
-        return self._outlet.wait_idle(max(deadline - time.monotonic(), 0.0))
+        return self._publisher.wait_idle(max(deadline - time.monotonic(), 0.0))
 
     def close(self, timeout: float = 10.0) -> int:
         """Answer what is open, publish or spool it, and end the threads.
@@ -165,7 +164,7 @@ class DescriptorStream:
                 self._inbox.waiting,
                 timeout,
             )
-        left = self._outlet.close(max(deadline - time.monotonic(), 0.0))
+        left = self._publisher.close(max(deadline - time.monotonic(), 0.0))
         if left:
             logger.warning(
                 "%d results could not be sent and stay in %s; they are sent by the next session "
@@ -184,7 +183,7 @@ class DescriptorStream:
     def _emit(self, result: Result) -> None:
         report = result.report
         self.last = report
-        self._outlet(result)
+        self._publisher(result)
         if report.complete:
             self._answered += report.refusal is None
             self._refused += report.refusal is not None

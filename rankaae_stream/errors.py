@@ -34,7 +34,7 @@ class Refusal:
         return Refused(self.name, self.message)
 
 
-class Refused(Exception):  # noqa: N818 - a verdict on data, not an error of the program
+class Refused(Exception):
     """A spectrum gets no number, and this is why.
 
     Parameters

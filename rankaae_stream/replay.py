@@ -1,14 +1,14 @@
-"""Stored runs through the live pipeline: the same numbers, whenever they are asked for.
+"""Answer stored runs by the live pipeline: the same numbers, whenever they are asked for.
 
 A result's uid follows from the raw run, the model and the settings, and its
 times from the raw documents. So a replay composes what the live stream composed,
 and publishing it again changes nothing.
 
 A run without a foil was answered with that of an earlier run, which need not be among
-the replayed ones. What a result used is written beside the spool and stands in the
-published result, and either is believed. Where neither tells, the run was never
+the replayed ones. The foil that a result used is written beside the spool and in the
+published result; the replay takes it from either. Where neither has it, the run was never
 answered: it waits until the whole archive is read, so that the order does not matter,
-and takes the latest foil before it of archive, file and results.
+and takes the latest foil before it that archive, file or published results hold.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from rankaae_stream.past.in_files import Damaged, StoredRun
 from rankaae_stream.past.selection import Selection
 from rankaae_stream.profile import Profile, load_profile
 from rankaae_stream.report import Report, Result
-from rankaae_stream.results.outlet import Outlet
+from rankaae_stream.results.publisher import PATIENCE, ResultPublisher
 from rankaae_stream.results.read_foils import PublishedFoils
 from rankaae_stream.results.sinks import Unreachable
 from rankaae_stream.spectra.foils import AcceptedFoil, FoilHistory, Foils
@@ -35,13 +35,10 @@ __all__ = ["Outcome", "Replayed", "replay"]
 
 Documents = list[tuple[str, Document]]
 
-PATIENCE = 20.0
-"""Seconds without one result leaving after which the rest stays in the spool."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What became of one run.
+    """The answer to one run, or why there is none.
 
     Attributes
     ----------
@@ -65,7 +62,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class Replayed:
-    """What became of a replay.
+    """The outcome of a replay.
 
     Attributes
     ----------
@@ -78,7 +75,7 @@ class Replayed:
     unsent, rejected : int
         Results that stay in the spool, and that a sink did not take.
     failing : str
-        Why results stay.
+        Why results stay in the spool.
     foils_unknown : str
         Why the published results could not be asked which foil a run was answered with.
     """
@@ -93,7 +90,7 @@ class Replayed:
 
     @property
     def failed(self) -> bool:
-        """Whether anything was not read or not published; a refusal is an answer."""
+        """Return whether anything was not read or not published; a refusal is an answer."""
         problems = any(outcome.problem for outcome in self.outcomes)
         return bool(problems or self.lost or self.missing or self.unsent or self.rejected)
 
@@ -147,92 +144,180 @@ def replay(
     """
     if not isinstance(profile, Profile):
         profile = load_profile(profile)
-    wanted = selection or Selection()
     analysis = load_analysis(profile)
-    outlet = None
+    publisher = None
     if not dry_run:
-        outlet = Outlet(profile, sinks, to_tiled=to_tiled, models=analysis.models)
+        publisher = ResultPublisher(profile, sinks, to_tiled=to_tiled, models=analysis.models)
     published = _published(profile) if to_tiled else None
-    history = open_foils(profile, published, writes=outlet is not None)
-    done = Replayed()
-    outcomes: list[Outcome | None] = []
-    waiting: list[tuple[int, Any]] = []
-    seen: set[str] = set()
+    history = open_foils(profile, published, writes=publisher is not None)
 
-    def answer(place: int, run: Any, documents: Documents, *, guess: bool) -> None:
-        """Answer a run in its place, or have it wait where its foil would be a guess."""
-        start = _checked(next((doc for name, doc in documents if name == "start"), {}))
-        foils = _Foils(history, guess=guess)
-        outcome, results = _answer(start, documents, profile, analysis, foils, clock())
-        waits = foils.guessed and not guess
-        for result in results:
-            # Of a run that is still to be answered, its own foils only.
-            if not waits or result.report.shifts.calibration_run == start["uid"]:
-                history.remember(result)
-        if waits:
-            waiting.append((place, run if hasattr(run, "documents") else documents))
-            return
-        tell(place, outcome, results)
-
-    def tell(place: int, outcome: Outcome, results: Sequence[Result] = ()) -> None:
-        for result in results:
-            if outlet is not None:
-                outlet(result)
-        outcomes[place] = outcome
+    def hand_over(outcome: Outcome, results: Sequence[Result]) -> None:
+        if publisher is not None:
+            for result in results:
+                publisher(result)
         if told is not None:
             told(outcome)
 
+    work = Replay(profile, analysis, history, selection or Selection(), hand_over, clock)
     try:
-        for run in _each(runs, done):
-            name = run.source if isinstance(run, StoredRun) else "a run without a start"
-            start: Document = {}
-            place = len(outcomes)
-            try:
-                start = _start_of(run)
-                if start and not _asked_for(start, wanted, seen):
-                    continue
-                documents = documents_of(run)
-                start = start or _checked(next((d for n, d in documents if n == "start"), {}))
-                if not _asked_for(start, wanted, seen):
-                    continue
-                name = start["uid"]
-                outcomes.append(None)
-                answer(place, run, documents, guess=False)
-            except Exception as error:  # noqa: BLE001 - a damaged run must not end the others
-                if _gone(error):
-                    done.lost = sentence_of(error)
-                    break
-                name = start.get("uid", name)
-                outcomes[place:] = [None]
-                tell(place, Outcome(name, start, problem=sentence_of(error)))
-            seen.add(name)
-        for place, run in waiting:
-            start = _start_of(run)
-            try:
-                answer(place, run, documents_of(run), guess=True)
-            except Exception as error:  # noqa: BLE001 - it was read once, and may be gone by now
-                if _gone(error):
-                    done.lost = sentence_of(error)
-                    break
-                tell(place, Outcome(start.get("uid", ""), start, problem=sentence_of(error)))
-        done.outcomes = [outcome for outcome in outcomes if outcome is not None]
-        done.missing = tuple(
-            uid for uid in wanted.uids if not any(name.startswith(uid) for name in seen)
-        )
-        if outlet is not None:
-            outlet.drain(patience, sending)
-            done.failing = outlet.failing
+        work.run(runs)
+        if publisher is not None:
+            publisher.drain(patience, sending)
+            work.done.failing = publisher.failing
     finally:
         if published is not None:
-            done.foils_unknown = published.failing
+            work.done.foils_unknown = published.failing
             published.close()
-        if outlet is not None:
-            done.unsent = outlet.close(1.0)
-            done.rejected = outlet.rejected
-    return done
+        if publisher is not None:
+            work.done.unsent = publisher.close(1.0)
+            work.done.rejected = publisher.rejected
+    return work.done
 
 
-class _Foils:
+@dataclass(slots=True, eq=False)
+class _Run:
+    """A run of the archive; `source` holds its documents or gives them when it is asked."""
+
+    place: int
+    source: Any
+    name: str
+    start: Document = field(default_factory=dict[str, Any])
+
+
+@dataclass(slots=True, eq=False)
+class Replay:
+    """Answer the runs of an archive; a run whose foil is unknown waits for all the others.
+
+    `hand_over` receives each Outcome with its final results as soon as it is known; `done`
+    is complete when `run` returns, but for what publishing adds.
+    """
+
+    profile: Profile
+    analysis: Analysis
+    history: FoilHistory
+    selection: Selection
+    hand_over: Callable[[Outcome, Sequence[Result]], None]
+    clock: Callable[[], float]
+    done: Replayed = field(default_factory=Replayed)
+    _outcomes: dict[int, Outcome] = field(default_factory=dict[int, Outcome])
+    _waiting: list[_Run] = field(default_factory=list[_Run])
+    _seen: set[str] = field(default_factory=set[str])
+
+    def run(self, runs: Any) -> None:
+        """Answer every run that is asked for, then those that had to wait."""
+        for place, source in enumerate(self._each(runs)):
+            name = source.source if isinstance(source, StoredRun) else "a run without a start"
+            if not self._try(self.answer, _Run(place, source, name)):
+                break
+        for run in self._waiting:
+            if not self._try(self.answer_waiting, run):
+                break
+        self.done.outcomes = [self._outcomes[place] for place in sorted(self._outcomes)]
+        self.done.missing = tuple(
+            uid
+            for uid in self.selection.uids
+            if not any(name.startswith(uid) for name in self._seen)
+        )
+
+    def answer(self, run: _Run) -> None:
+        """Answer a run if it is asked for, or let it wait where its foil would be a guess."""
+        run.start = _start_of(run.source)
+        if run.start and not self._is_asked_for(run):
+            return
+        documents = documents_of(run.source)
+        if not run.start:
+            run.start = _start_in(documents)
+            if not self._is_asked_for(run):
+                return
+        foils = _FoilsOfRun(self.history, guess=False)
+        outcome, results = self._analyse(run, documents, foils)
+        for result in results:
+            # Of a run that is still to be answered, its own foils only.
+            if not foils.guessed or result.report.shifts.calibration_run == run.name:
+                self.history.remember(result)
+        if not foils.guessed:
+            self._finish(run, outcome, results)
+            return
+        if not hasattr(run.source, "documents"):
+            run.source = documents  # a stream of documents can be read once
+        self._waiting.append(run)
+
+    def answer_waiting(self, run: _Run) -> None:
+        """Answer a run that waited, with the latest foil before it."""
+        foils = _FoilsOfRun(self.history, guess=True)
+        outcome, results = self._analyse(run, documents_of(run.source), foils)
+        for result in results:
+            self.history.remember(result)
+        self._finish(run, outcome, results)
+
+    def _try(self, answer: Callable[[_Run], None], run: _Run) -> bool:
+        """Answer a run; return False when the whole archive is away."""
+        try:
+            answer(run)
+        except Exception as error:  # noqa: BLE001 - a damaged run must not end the others
+            if _is_away(error):
+                self.done.lost = sentence_of(error)
+                return False
+            self._finish(run, Outcome(run.name, run.start, problem=sentence_of(error)))
+        return True
+
+    def _finish(self, run: _Run, outcome: Outcome, results: Sequence[Result] = ()) -> None:
+        self._outcomes[run.place] = outcome
+        self.hand_over(outcome, results)
+
+    def _is_asked_for(self, run: _Run) -> bool:
+        uid = run.start["uid"]
+        if uid in self._seen or not self.selection.takes(run.start):
+            return False
+        run.name = uid
+        self._seen.add(uid)
+        return True
+
+    def _each(self, runs: Any) -> Iterator[Any]:
+        """Yield the runs of a catalog or an iterable, until it ends or is away."""
+        if hasattr(runs, "values"):
+            runs = runs.values()
+        elif callable(runs):
+            runs = runs()  # databroker.v1: calling a Broker is searching it
+        iterator = iter(runs)
+        while True:
+            try:
+                run = next(iterator)
+            except StopIteration:
+                return
+            except Exception as error:  # noqa: BLE001 - whatever a foreign catalog raises
+                self.done.lost = sentence_of(error)
+                return
+            yield run
+
+    def _analyse(
+        self, run: _Run, documents: Documents, foils: Foils
+    ) -> tuple[Outcome, list[Result]]:
+        """Return the outcome of a run with its final results, and leave the history as it is."""
+        start = run.start
+        if "original_run_uid" in start:
+            return Outcome(run.name, start, skipped="an analysis of another run"), []
+        if all(kind != "stop" for kind, _ in documents):
+            quiet = self.clock() - _last_time(documents)
+            if quiet < self.profile.stop_deadline:
+                return Outcome(run.name, start, skipped="perhaps still running"), []
+        results: list[Result] = []
+        # A pipeline of its own: what a damaged run leaves open must not reach the next.
+        pipeline = build_pipeline(
+            self.profile, results.append, self.analysis, foils, provisional=False
+        )
+        for kind, doc in documents:
+            # A clock that stands still: nothing but the documents decides an answer.
+            pipeline.feed(kind, doc, 0.0)
+        pipeline.finish("the archive holds no end of the run")
+        final = [result for result in results if result.report.complete]
+        if not final:
+            return Outcome(run.name, start, skipped="not XAS, as the profile's [run] has it"), []
+        reports = tuple(dataclasses.replace(result.report, curves=None) for result in final)
+        return Outcome(run.name, start, reports), final
+
+
+class _FoilsOfRun:
     """Earlier foils for one run, by the history; its results are remembered afterwards.
 
     `guessed` is set once a foil is asked for and nothing tells which one the run was
@@ -261,63 +346,16 @@ def _published(profile: Profile) -> PublishedFoils:
     return PublishedFoils(server.uri, server.node, secret, profile.analysis_hash())
 
 
-def _answer(
-    start: Document,
-    documents: Documents,
-    profile: Profile,
-    analysis: Analysis,
-    foils: Foils,
-    now: float,
-) -> tuple[Outcome, list[Result]]:
-    name = start["uid"]
-    if "original_run_uid" in start:
-        return Outcome(name, start, skipped="an analysis of another run"), []
-    if all(kind != "stop" for kind, _ in documents):
-        quiet = now - _last_time(documents)
-        if quiet < profile.stop_deadline:
-            return Outcome(name, start, skipped="perhaps still running"), []
-    results: list[Result] = []
-    # A pipeline of its own: what a damaged run leaves open must not reach the next.
-    pipeline = build_pipeline(profile, results.append, analysis, foils, provisional=False)
-    for kind, doc in documents:
-        # A clock that stands still: nothing but the documents decides an answer.
-        pipeline.feed(kind, doc, 0.0)
-    pipeline.finish("the archive holds no end of the run")
-    final = [result for result in results if result.report.complete]
-    if not final:
-        return Outcome(name, start, skipped="not XAS, as the profile's [run] has it"), []
-    reports = tuple(dataclasses.replace(result.report, curves=None) for result in final)
-    return Outcome(name, start, reports), final
-
-
-def _asked_for(start: Document, wanted: Selection, seen: set[str]) -> bool:
-    return wanted.takes(start) and start["uid"] not in seen
-
-
-def _each(runs: Any, done: Replayed) -> Iterator[Any]:
-    """Runs of a catalog or an iterable, until it ends or disappears."""
-    if hasattr(runs, "values"):
-        runs = runs.values()
-    elif callable(runs):
-        runs = runs()  # databroker.v1: calling a Broker is searching it
-    iterator = iter(runs)
-    while True:
-        try:
-            run = next(iterator)
-        except StopIteration:
-            return
-        except Exception as error:  # noqa: BLE001 - whatever a foreign catalog raises
-            done.lost = sentence_of(error)
-            return
-        yield run
-
-
-def _start_of(run: Any) -> Document:
-    """The start document where a run tells it without being read, else an empty one."""
-    start = getattr(run, "start", None)
-    if start is None and hasattr(run, "metadata"):
-        start = run.metadata.get("start")
+def _start_of(source: Any) -> Document:
+    """Return the start document where a run has it without being read, else an empty one."""
+    start = getattr(source, "start", None)
+    if start is None and hasattr(source, "metadata"):
+        start = source.metadata.get("start")
     return _checked(start) if start else {}
+
+
+def _start_in(documents: Documents) -> Document:
+    return _checked(next((doc for name, doc in documents if name == "start"), {}))
 
 
 def _checked(start: Document) -> Document:
@@ -332,8 +370,8 @@ def _last_time(documents: Documents) -> float:
     return max(float(max(t)) if isinstance(t, list) else float(t) for t in times)
 
 
-def _gone(error: Exception) -> bool:
-    """Whether the whole archive is away, not one run damaged."""
+def _is_away(error: Exception) -> bool:
+    """Return whether the whole archive is away, and not one run damaged."""
     from httpx import TransportError
 
     return isinstance(error, (Unreachable, TransportError, ConnectionError))

@@ -1,4 +1,4 @@
-"""Trends: one value of many results, read from their summaries alone."""
+"""Read one value of many results, from their summaries alone."""
 
 import json
 from typing import Any
@@ -6,6 +6,8 @@ from urllib.parse import parse_qs, urlparse
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rankaae_stream.results.tiled_client import query_parameters
 
 __all__ = ["read_trend"]
 
@@ -18,10 +20,10 @@ SUMMARY = "stop.summary"
 def read_trend(
     results: Any, descriptor: str = "oxidation_state", *, against: tuple[str, ...] = ()
 ) -> dict[str, NDArray[Any]]:
-    """One descriptor of every final result, in the order of their scans.
+    """Read one descriptor of every final result, in the order of their scans.
 
-    The server picks what is asked for out of the metadata, so that thousands of
-    results come in the time that a few hundred take whole.
+    The server picks the wanted keys out of the metadata: thousands of results come in the
+    time that a few hundred take with all their metadata.
 
     Parameters
     ----------
@@ -65,25 +67,24 @@ def read_trend(
         "uid": np.array(plain["uid"], dtype=str),
         **{name: _text(plain[name]) for name in ("raw_uid", "sample_name", "element", "refusal")},
         **{name: _numbers(plain[name]) for name in ("time", "scan_id", "value", "low", "high")},
-        "out_of_domain": np.array([one is not None for one in plain["out_of_domain"]], dtype=bool),
+        "out_of_domain": np.array([it is not None for it in plain["out_of_domain"]], dtype=bool),
         **{key: _either(plain[key]) for key in against},
     }
 
 
 def _rows(results: Any, wanted: dict[str, str]) -> list[dict[str, Any]]:
-    """What is wanted of every complete result."""
+    """Return the wanted keys of every complete result, by the time of the scan."""
     picked = ", ".join(f"{json.dumps(name)}: {_quoted(key)}" for name, key in wanted.items())
     params = {
-        # As the client itself asks for a page: it has no method that lets metadata be picked.
-        **results._queries_as_params,
+        **query_parameters(results),
         "select_metadata": f'{{"ended": "stop"."time", {picked}}}',
         "fields": "metadata",
         "page[limit]": PAGE,
     }
     found: list[dict[str, Any]] = []
     link = results.item["links"]["search"]
-    # In the order they were written, which the server pages through by a cursor; by time it
-    # would sort all of them anew for every page, and name no page behind the first few.
+    # In the order of writing, which the server pages through by a cursor. By time it would
+    # sort all of them again for every page, and link to no page after the first few.
     while link is not None:
         response = results.context.http_client.get(
             link, params={**parse_qs(urlparse(link).query), **params}
@@ -99,20 +100,20 @@ def _rows(results: Any, wanted: dict[str, str]) -> list[dict[str, Any]]:
 
 
 def _quoted(key: str) -> str:
-    """A dotted key as JMESPath has it, whatever its parts hold."""
+    """Write a dotted key as JMESPath has it, whatever characters its parts hold."""
     return ".".join(json.dumps(part) for part in key.split("."))
 
 
 def _numbers(values: list[Any]) -> NDArray[np.float64]:
-    return np.array([np.nan if one is None else float(one) for one in values], dtype=float)
+    return np.array([np.nan if value is None else float(value) for value in values], dtype=float)
 
 
 def _text(values: list[Any]) -> NDArray[np.str_]:
-    return np.array(["" if one is None else str(one) for one in values], dtype=str)
+    return np.array(["" if value is None else str(value) for value in values], dtype=str)
 
 
 def _either(values: list[Any]) -> NDArray[Any]:
-    """Numbers where all that is known are numbers, else text."""
+    """Return numbers where all that are there can be numbers, else text."""
     try:
         return _numbers(values)
     except (TypeError, ValueError):

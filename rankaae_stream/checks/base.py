@@ -14,14 +14,14 @@ from rankaae_stream.errors import ConfigurationError, Refused
 __all__ = ["Broken", "Check", "Finding", "NotChecked", "run_checks"]
 
 
-class _Verdict(Exception):  # noqa: N818 - a verdict
+class _Verdict(Exception):
     def __init__(self, message: str, fix: str = "") -> None:
         super().__init__(f"{message}; {fix}" if fix else message)
         self.message = message
         self.fix = fix
 
 
-class Broken(_Verdict, AssertionError):  # noqa: N818 - a verdict, which pytest shows as a failed test
+class Broken(_Verdict, AssertionError):
     """A contract is not kept: a sentence, and what to change."""
 
 

@@ -1,4 +1,4 @@
-"""`rankaae-stream check`: a check list in words, with the fix where something is wrong."""
+"""Run `rankaae-stream check`: a list of checks, with the fix where something is wrong."""
 
 import itertools
 import json
@@ -32,7 +32,7 @@ def run_check(
     as_json: bool = False,
     server: EmbeddedServer | None = None,
 ) -> bool:
-    """Check a profile and show what is found as it is found.
+    """Check a profile and show each finding at once.
 
     Parameters
     ----------
@@ -63,23 +63,23 @@ def run_check(
             server=server,
             progress=lambda what: status.update(f"checking {what}"),
         )
-        for area, group in itertools.groupby(findings, lambda one: one.area):
+        for area, group in itertools.groupby(findings, lambda finding: finding.area):
             found = list[Finding]()
-            for one in group:
-                verdicts[one.verdict] += 1
-                found.append(one)
+            for finding in group:
+                verdicts[finding.verdict] += 1
+                found.append(finding)
                 if as_json:
-                    print(json.dumps(asdict(one), allow_nan=False), flush=True)  # noqa: T201
+                    print(json.dumps(asdict(finding), allow_nan=False), flush=True)  # noqa: T201
             if not as_json:
                 console.print(_shown(area, found, verbose=verbose))
     if not as_json:
-        counts = [f"[{STYLES[one]}]{verdicts[one]} {one}[/]" for one in STYLES]
+        counts = [f"[{style}]{verdicts[name]} {name}[/]" for name, style in STYLES.items()]
         console.print(f"\n{', '.join(counts)}", highlight=False)
     return not verdicts["failed"]
 
 
 class _Silent:
-    """A status line that nobody sees."""
+    """Stand for a console's status where none is shown."""
 
     def __enter__(self) -> "_Silent":
         return self
@@ -92,29 +92,29 @@ class _Silent:
 
 
 def _shown(area: str, found: Sequence[Finding], *, verbose: bool) -> Group:
-    """A heading and a line for each finding, or one line for many that are ok."""
+    """Return a heading with a line for each finding, or one line for many that are ok."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, width=11)
     table.add_column()
-    for one in found if verbose or area in IN_FULL else _condensed(found):
-        table.add_row(Text(one.verdict, style=STYLES[one.verdict]), _told(one))
+    for finding in found if verbose or area in IN_FULL else _condensed(found):
+        table.add_row(Text(finding.verdict, style=STYLES[finding.verdict]), _text(finding))
     return Group(Text(f"\n{area}", style="bold"), table)
 
 
 def _condensed(found: Sequence[Finding]) -> list[Finding]:
-    good = [one for one in found if one.verdict == "ok"]
+    good = [finding for finding in found if finding.verdict == "ok"]
     if len(good) < 2:
         return list(found)
-    names = "; ".join(one.name for one in good)
+    names = "; ".join(finding.name for finding in good)
     first = Finding(good[0].area, f"{len(good)} of {len(found)} checks", "ok", names)
-    return [first, *(one for one in found if one.verdict != "ok")]
+    return [first, *(finding for finding in found if finding.verdict != "ok")]
 
 
-def _told(one: Finding) -> Text:
+def _text(finding: Finding) -> Text:
     # A curve and its title keep their lines.
-    curve = one.name == "curve" and one.verdict == "ok"
-    said = Text(one.message if curve else f"{one.name}: {one.message}", no_wrap=curve)
-    if one.fix:
-        what = "to check it" if one.verdict == "not checked" else "fix"
-        said.append(f"\n{what}: {one.fix}", style="bold")
-    return said
+    curve = finding.name == "curve" and finding.verdict == "ok"
+    text = Text(finding.message if curve else f"{finding.name}: {finding.message}", no_wrap=curve)
+    if finding.fix:
+        what = "to check it" if finding.verdict == "not checked" else "fix"
+        text.append(f"\n{what}: {finding.fix}", style="bold")
+    return text

@@ -1,4 +1,4 @@
-"""`rankaae-stream dashboard`: the page beside a Tiled server, until Ctrl-C."""
+"""Run `rankaae-stream dashboard`: serve the page for a Tiled server until Ctrl-C."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from rankaae_stream.profile import API_KEY_VARIABLE
 __all__ = ["TILED_KEY_VARIABLE", "page_address", "run_dashboard", "show_page"]
 
 TILED_KEY_VARIABLE = "TILED_API_KEY"
-"""Tiled's own, for who has it set already."""
+"""Tiled's own variable, for those who have set it already."""
 
 
 def run_dashboard(
@@ -37,7 +37,7 @@ def run_dashboard(
     Raises
     ------
     ConfigurationError
-        When the address is none or the port is taken.
+        When the address is not valid or the port is taken.
     """
     from rankaae_stream.dashboard.proxy import Target, listen, serve
 
@@ -53,7 +53,7 @@ def run_dashboard(
 
 
 def page_address(server: str, node: str = "processed") -> str:
-    """Address of the page of a server that serves it."""
+    """Return the address of the page on a server that has it."""
     query = "" if node == "processed" else f"?{urlencode({'node': node})}"
     return f"{server}{PATH}{query}"
 
@@ -66,14 +66,14 @@ def show_page(console: Console, address: str, *, browser: bool) -> None:
 
 
 def _has_screen(environment: Mapping[str, str]) -> bool:
-    """Without one a browser for the terminal would be opened, and take the terminal."""
+    """Return whether there is a screen: else a browser would open in the terminal and take it."""
     if sys.platform in ("darwin", "win32"):
         return True
     return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
 
 
 def _key(environment: Mapping[str, str]) -> tuple[str, str]:
-    """The key and the variable that it is in; ours comes first."""
+    """Return the key and the variable that it is in; ours comes first."""
     for name in (API_KEY_VARIABLE, TILED_KEY_VARIABLE):
         if environment.get(name):
             return environment[name], name

@@ -1,54 +1,50 @@
-"""The whole way through on one machine: a simulated beamline, live answers, Tiled.
+"""Play a session on this machine: a simulated beamline, live answers, Tiled.
 
-Measured spectra are played by an ordinary RunEngine; nothing knows that this is
-a demonstration. The table at the end is read back from Tiled, not from memory.
+Measured spectra are scanned by an ordinary RunEngine. A beamline's session goes out by a
+RunEngine's dispatcher in the beamline's own documents and files, at its pace: step scans
+grow, fly scans are silent until their motion has ended. The table at the end is read back
+from Tiled, not from memory.
 """
 
-import math
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bluesky.run_engine import RunEngine
 from bluesky_tiled_plugins import TiledWriter
-from rich import box
+from event_model import DocumentNames
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from tiled.queries import Key
 
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.commands.dashboard import page_address, show_page
+from rankaae_stream.commands.demo_table import PlayedCase, scans_table, session_table
 from rankaae_stream.documents.inbox import Inbox
+from rankaae_stream.documents.rules import Choice
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.files.tiled_adapters import raw_writer_options
+from rankaae_stream.profile import reading_under
 from rankaae_stream.results.compose import PURPOSE
 from rankaae_stream.server.tiled_server import EmbeddedServer
-from rankaae_stream.show.table import flag_markup
-from rankaae_stream.simulate import Beamline, Sample, scan, scan_energies, series
+from rankaae_stream.simulate.documents import stamped
+from rankaae_stream.simulate.samples import series
+from rankaae_stream.simulate.sessions import LATE, SESSIONS, Case, scans, session
 
-__all__ = ["PATIENCE", "hand_over", "run_demo", "show_dashboard"]
+__all__ = ["run_demo"]
 
 DWELL, QUICK_DWELL, WATCHED_DWELL = 0.02, 0.005, 0.06
-"""Seconds a point takes; the last while somebody watches the page."""
+"""Seconds that a point of a scan takes; the last while somebody watches the page."""
 PATIENCE = 120.0
 """Seconds to wait for the last results; then the demo has failed and says so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One scan of the table: what was played, and what Tiled says of it."""
-
-    sample: Sample
-    summary: Mapping[str, Any]
-    latency: float
-
-
 def run_demo(
     console: Console,
+    beamline: str = "sim",
     *,
     element: str | None = None,
     quick: bool = False,
@@ -56,154 +52,175 @@ def run_demo(
     keep: bool = False,
     dashboard: bool = False,
     browser: bool = True,
-) -> list[Row]:
-    """Scan the series, show progress, then the table.
+    pace: float = 1.0,
+) -> list[PlayedCase]:
+    """Play a session with its shipped profile, show progress, then the table.
 
     Parameters
     ----------
     console : Console
+    beamline : str
+        ``sim`` to scan measured spectra, or one of `SESSIONS`.
     element : str, optional
-        Only this element's series.
+        Scan only this element's series.
     quick : bool
-        One series, short dwell, wide steps.
+        Scan one series, with a short dwell and wide steps.
     directory : Path, optional
-        For Tiled's files and the spool; a new temporary one by default. It stays.
+        For Tiled's files, the beamline's own and the spool; a new temporary one by default.
+        It stays.
     keep : bool
         Leave the server up until Ctrl-C.
     dashboard : bool
-        Show the page before the first scan, scan more slowly, and keep the server up.
+        Show the page before the first run, scan more slowly, and leave the server up.
     browser : bool
         Whether to open the page in the browser, too.
-
-    Returns
-    -------
-    list of Row
+    pace : float
+        Factor on all waiting of a beamline's session but a late file's; 0 plays as fast as
+        can be.
 
     Raises
     ------
     ConfigurationError
-        When the server does not start or the results do not get there.
+        When there is no such session, the server does not start or the results do not get there.
     """
-    samples = series(element or ("Fe" if quick else None))
+    cases: list[Case] = []
+    if beamline == "sim":
+        dwell = WATCHED_DWELL if dashboard else QUICK_DWELL if quick else DWELL
+        cases = scans(series(element or ("Fe" if quick else None)), quick=quick, dwell=dwell)
+    elif element or quick:
+        raise ConfigurationError(
+            "--element and --quick choose scans of the demo itself; leave them out beside "
+            "--beamline"
+        )
+    elif beamline not in SESSIONS:
+        raise ConfigurationError(
+            f"no session of beamline {beamline!r} to play; there are sim, {', '.join(SESSIONS)}"
+        )
     folder = (directory or Path(tempfile.mkdtemp(prefix="rankaae-stream-demo-"))).resolve()
+    data = folder / "data"
     with console.status("starting the Tiled server"):
-        server = EmbeddedServer(folder).start()
+        server = EmbeddedServer(folder, readable=[data]).start()
     try:
         if dashboard:
-            show_dashboard(console, server, browser=browser)
-        dwell = WATCHED_DWELL if dashboard else QUICK_DWELL if quick else DWELL
-        rows = _scan(console, server, samples, folder / "spool", quick, dwell)
-        console.print(_table(rows))
+            console.print("Watch the scans on this page, which reads Tiled:")
+            show_page(console, page_address(server.uri), browser=browser)
+        if not cases:
+            data.mkdir(exist_ok=True)
+            with console.status("writing the beamline's files"):
+                cases = session(beamline, data)
+        profile = reading_under(
+            beamline,
+            data,
+            tiled={"uri": server.uri, "node": "processed"},
+            tiled_api_key=server.api_key,
+            spool=folder / "spool",
+        )
+        with DescriptorStream(profile) as stream:
+            played = _play(console, server, stream, cases, pace)
+        scanned = beamline == "sim"
+        console.print(scans_table(played) if scanned else session_table(beamline, played))
         hand_over(console, server, folder, keep=keep or dashboard)
     finally:
         server.close()
-    return rows
+    return played
 
 
-def _scan(
+def _play(
     console: Console,
     server: EmbeddedServer,
-    samples: tuple[Sample, ...],
-    spool: Path,
-    quick: bool,
-    dwell: float,
-) -> list[Row]:
-    engine = RunEngine({})
-    # The raw data's writer stands behind an Inbox too: it takes tens of
-    # milliseconds an event, which the scan would otherwise pay.
-    writer = TiledWriter(server.client("raw"), batch_size=100)
-    raw = Inbox(lambda name, doc, _: writer(name, dict(doc)), name="raw")
-    stream = DescriptorStream(
-        "sim",
-        tiled={"uri": server.uri, "node": "processed"},
-        tiled_api_key=server.api_key,
-        spool=spool,
+    stream: DescriptorStream,
+    cases: Sequence[Case],
+    pace: float,
+) -> list[PlayedCase]:
+    # Arrays stay out of the tables, whose SQLite takes numbers only.
+    writer = TiledWriter(
+        server.client("raw"), batch_size=1000, max_array_size=0, **raw_writer_options()
     )
-    beamline = Beamline(dwell=dwell)
-    stopped: list[tuple[str, float]] = []
-    done: list[tuple[Sample, str, float]] = []
-    with stream, _progress(console) as progress:
-        task = progress.add_task("", total=sum(scan_energies(s, quick=quick).size for s in samples))
-        engine.subscribe(raw)
-        engine.subscribe(stream)
-        engine.subscribe(lambda *_: progress.advance(task), "event")
-        engine.subscribe(
-            lambda _, doc: stopped.append((doc["run_start"], time.monotonic())), "stop"
-        )
-        for sample in samples:
-            progress.update(task, description=f"{sample.name} ({sample.element} K)")
-            engine(scan(beamline, sample, quick=quick))
+    # Behind an inbox: it takes tens of milliseconds an event, which a scan would otherwise pay.
+    raw = Inbox(lambda name, doc, _: writer(name, dict(doc)), name="raw")
+    rules, results = stream.profile.run.build(), server.client("processed")
+    documents: list[tuple[str, Mapping[str, Any]]] = []
+    played: list[PlayedCase] = []
+    engine = RunEngine({})
+    engine.subscribe(stream)
+    with _progress(console) as progress:
+        task = progress.add_task("", total=len(cases), now="")
+
+        def show(name: str, doc: Mapping[str, Any]) -> None:
+            documents.append((name, doc))
+            progress.update(task, now=_newest_answer(stream, documents[0][1]["uid"]))
+            if name == "event" and case.points:
+                progress.update(task, completed=len(played) + doc["seq_num"] / case.points)
+
+        engine.subscribe(show)
+        for case in cases:
+            progress.update(task, description=f"{case.sample}: {case.what}")
+            documents.clear()
+            _run(engine, case, pace)
+            stopped = time.monotonic()
+            if case.late is not None:
+                progress.update(task, now="its file is late")
+                time.sleep(LATE)
+                case.late[0].rename(case.late[1])
             if not stream.wait_idle(PATIENCE):
                 raise ConfigurationError(
-                    f"the result of {sample.name} did not reach Tiled within {PATIENCE:.0f} s: "
-                    f"{stream.status()}"
+                    f"the results of {case.sample}, {case.what}, did not reach Tiled within "
+                    f"{PATIENCE:.0f} s: {stream.status()}"
                 )
-            uid, when = stopped[-1]
-            done.append((sample, uid, time.monotonic() - when))
-        progress.update(task, description="writing the last raw run")
+            latency = time.monotonic() - stopped
+            played.append(_read_back(results, case, documents[0][1], rules, latency))
+            # Tiled looks into the files when the run is written, so they have to be there.
+            for item in documents:
+                raw(*item)
+            progress.update(task, completed=len(played))
+        progress.update(task, description="writing the last raw run", now="")
         if not raw.close(PATIENCE) or raw.errors:
             raise ConfigurationError(f"the raw runs did not all reach Tiled: {raw.last_error}")
-    results = server.client("processed")
-    return [Row(sample, _summary(results, uid), latency) for sample, uid, latency in done]
+    return played
 
 
-def _summary(results: Any, raw_uid: str) -> Mapping[str, Any]:
-    """The stop document's summary of one scan's result, as any client finds it."""
-    found = results.search(Key("start.original_run_uid") == raw_uid).values().first()
-    return found.metadata["stop"]["summary"]
+def _run(engine: RunEngine, case: Case, pace: float) -> None:
+    """Run a case's plan, or send its documents as a RunEngine would."""
+    if case.plan is not None:
+        engine(case.plan)
+    for name, doc in case.documents:
+        engine.dispatcher.process(DocumentNames[name], stamped(doc, time.time()))
+        time.sleep(pace * case.pace.get(name, 0.0))
+
+
+def _newest_answer(stream: DescriptorStream, uid: str) -> str:
+    """Return the newest oxidation state of a run, or an empty string."""
+    report = stream.last
+    state = report.estimate("oxidation_state") if report and report.source == uid else None
+    return f"{state.value:+.2f}" if state else ""
+
+
+def _read_back(
+    results: Any, case: Case, start: Mapping[str, Any], rules: Choice, latency: float
+) -> PlayedCase:
+    """Read the summaries of all results of one run, as any client finds them."""
+    found = results.search(Key("start.original_run_uid") == start["uid"]).values()
+    summaries = [
+        {**run.metadata["stop"]["summary"], "primary": run.metadata["start"]["primary"]}
+        for run in found
+    ]
+    silence = "" if summaries else rules.unwanted(start) or "no energy and signals to read"
+    return PlayedCase(case, start["uid"], summaries, silence, latency)
 
 
 def _progress(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description:<22}"),
-        BarColumn(),
+        TextColumn("{task.description:<40}"),
+        BarColumn(bar_width=None),
         MofNCompleteColumn(),
-        TextColumn("points"),
+        TextColumn("runs"),
+        TextColumn("{task.fields[now]:<7}"),
         TimeElapsedColumn(),
         console=console,
     )
 
 
-def _table(rows: list[Row]) -> Table:
-    """Fits a terminal of 80 columns."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    table.add_column("sample")
-    for name in ("true", "found", "90 % interval", "CN (true)"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("flags")
-    table.add_column("latency", justify="right", no_wrap=True)
-    previous = rows[0].sample.element if rows else ""
-    for row in rows:
-        if row.sample.element != previous:
-            table.add_section()
-            previous = row.sample.element
-        table.add_row(*_cells(row))
-    table.title = "Oxidation states of measured spectra, as read from Tiled"
-    table.title_justify = "left"
-    table.caption = "CN: coordination number. Latency: from the scan's stop to the result in Tiled."
-    table.caption_justify = "left"
-    return table
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    sample, summary = row.sample, row.summary
-    estimates = summary["estimates"]
-    state, number = estimates.get("oxidation_state"), estimates.get("coordination_number")
-    words = [flag_markup(name, flag["severity"]) for name, flag in summary["flags"].items()]
-    if summary["refusal"]:
-        words.insert(0, f"[bold]refused: {escape(summary['refusal']['name'])}[/]")
-    return (
-        sample.name,
-        f"{sample.oxidation_state:+.2f}",
-        f"[bold]{state['value']:+.2f}[/]" if state else "-",
-        f"{state['low']:+.2f} to {state['high']:+.2f}" if state else "-",
-        f"{number['value'] if number else math.nan:.1f} ({sample.coordination_number:.1f})",
-        ", ".join(words),
-        f"{row.latency * 1e3:.0f} ms",
-    )
-
-
-def _say_where(console: Console, server: EmbeddedServer, folder: Path, keep: bool) -> None:
+def _print_where(console: Console, server: EmbeddedServer, folder: Path, keep: bool) -> None:
     console.print(f"\nThe results are runs in Tiled, kept in [bold]{escape(str(folder))}[/]")
     console.print("(raw scans in the tree raw, results in the tree processed). Read them with:\n")
     newest = f'.search(Key("start.purpose") == "{PURPOSE}").values().last()'
@@ -233,14 +250,8 @@ def _wait_for_interrupt(console: Console) -> None:
         console.print("stopping the server")
 
 
-def show_dashboard(console: Console, server: EmbeddedServer, *, browser: bool) -> None:
-    """Say where the page is, and open it where there is a screen."""
-    console.print("Watch the scans on this page, which reads Tiled:")
-    show_page(console, page_address(server.uri), browser=browser)
-
-
 def hand_over(console: Console, server: EmbeddedServer, folder: Path, *, keep: bool) -> None:
-    """Say where the results are and, where it is to be kept, leave the server up."""
-    _say_where(console, server, folder, keep)
+    """Print where the results are, and leave the server up where `keep` is set."""
+    _print_where(console, server, folder, keep)
     if keep:
         _wait_for_interrupt(console)

@@ -1,4 +1,4 @@
-"""``rankaae-stream infer``: many files, one table, or one JSON object a line."""
+"""Run `rankaae-stream infer`: many files to one table, or to one JSON object a line."""
 
 import json
 import os
@@ -47,12 +47,12 @@ def run_infer(
     Returns
     -------
     bool
-        Whether every spectrum got its number.
+        Whether every spectrum was answered.
 
     Raises
     ------
     ConfigurationError
-        For a wrong option, a foil that is none, or when no file is found.
+        For a wrong option, a foil that cannot be used, or when no file is found.
     """
     files = list(find_files(names))
     if not files:
@@ -60,7 +60,7 @@ def run_infer(
     choice = _choice(columns) if columns else None
     analysis = default_analysis()
     reference = read_foil(foil, element) if foil else None
-    # Progress goes to the error stream, so that the output stays what it is.
+    # Progress goes to the error stream: the output holds answers only.
     quiet = as_json or len(files) < 20
     reports: list[Report] = []
     raw: list[tuple[Floats, Floats] | None] = []
@@ -68,18 +68,18 @@ def run_infer(
     for name in track(
         files, "reading", console=Console(stderr=True), disable=quiet, transient=True
     ):
-        for report, said, measured in infer_file(
+        for report, remarks, measured in infer_file(
             name, element, shell=shell, columns=choice, foil=reference, analysis=analysis
         ):
             reports.append(report)
             raw.append((measured.energy, measured.mu) if measured else None)
-            notes += [(report.source, said)] if said else []
+            notes += [(report.source, remarks)] if remarks else []
             if as_json:
                 print(json.dumps(to_dict(report), allow_nan=False), flush=True)  # noqa: T201
     if not as_json:
         console.print(report_table(reports, _short([report.source for report in reports])))
-        for source, said in notes:
-            console.print(f"{escape(source)}: {escape('; '.join(said))}", style="dim")
+        for source, remarks in notes:
+            console.print(f"{escape(source)}: {escape('; '.join(remarks))}", style="dim")
     if plot is not None:
         from rankaae_stream.show.plot import save
 
@@ -102,7 +102,7 @@ def _choice(text: str) -> dict[str, str]:
 
 
 def _short(sources: list[str]) -> list[str]:
-    """Sources without the folders that they all share."""
+    """Return the sources without the folders that they all share."""
     paths = [Path(source.partition("::")[0]).absolute() for source in sources]
     shared = os.path.commonpath([path.parent for path in paths])
     return [

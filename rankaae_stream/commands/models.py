@@ -1,4 +1,4 @@
-"""`rankaae-stream models`: what is shipped with its scores, and whether it is whole."""
+"""Run `rankaae-stream models`: list the shipped models with their scores, or verify them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ LEGEND = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """What a person chooses a model by; None where its card says nothing.
+    """The scores that a person chooses a model by; None where its card has none.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ def run_list(console: Console, *, as_json: bool = False) -> None:
 
 
 def run_verify(console: Console, names: Sequence[str]) -> bool:
-    """Check models, one line each, then say how far each library foil was moved.
+    """Verify models, one line each, then print how far each library foil was moved.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def run_verify(console: Console, names: Sequence[str]) -> bool:
     Returns
     -------
     bool
-        Whether all are whole.
+        Whether none is damaged.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def run_verify(console: Console, names: Sequence[str]) -> bool:
     good = True
     for name in names or sorted(index):
         try:
-            line = _verified(name, index)
+            line = _verify(name, index)
         except ModelError as error:
             good = False
             line = f"[bold red]FAILED[/] {escape(f'{name}: {error}')}"
@@ -136,14 +136,14 @@ def run_verify(console: Console, names: Sequence[str]) -> bool:
 
 
 def read_scores(path: Path, model: str, expected_id: str) -> Scores:
-    """Scores of a model from its card and evaluation, hashes compared.
+    """Read the scores of a model from its card and evaluation, with hashes compared.
 
     Parameters
     ----------
     path : Path
         Folder with card.json.
     model : str
-        What the index calls it.
+        Its name in the index.
     expected_id : str
         sha256 of card.json.
 
@@ -153,7 +153,7 @@ def read_scores(path: Path, model: str, expected_id: str) -> Scores:
         When a file is missing or altered.
     """
     card, contents = checked_files(path, expected_id)
-    state = next((one for one in card.outputs if one.name == "oxidation_state"), None)
+    state = next((out for out in card.outputs if out.name == "oxidation_state"), None)
     left_out = _left_out(contents.get("evaluation.json", b"{}"))
     return Scores(
         model=model,
@@ -178,7 +178,7 @@ def _test_score(card: ModelCard, score: str) -> float | None:
 
 
 def _left_out(evaluation: bytes) -> list[float]:
-    """Absolute error of each compound's valence among the standards."""
+    """Return the absolute error of each standard's valence, with its compound left out."""
     try:
         standards = json.loads(evaluation).get("standards", {})
         errors = [_number(row, "left_out_error") for row in standards.values()]
@@ -188,7 +188,7 @@ def _left_out(evaluation: bytes) -> list[float]:
 
 
 def _interval_width(evaluation: bytes) -> float | None:
-    """Median full width of the valence's interval over the files of measured standards."""
+    """Return the median full width of the valence's interval over all files of standards."""
     try:
         files = json.loads(evaluation).get("files", {})
         ends = [
@@ -203,7 +203,7 @@ def _interval_width(evaluation: bytes) -> float | None:
 
 
 def _number(value: Any, *keys: str) -> float | None:
-    """What lies under the keys, if it is a finite number."""
+    """Return the value under nested keys where it is a finite number, else None."""
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     known = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
@@ -225,7 +225,7 @@ def _cells(row: Scores) -> tuple[str, ...]:
 
 
 def _simulated(row: Scores) -> str:
-    """Descriptors that no measured spectrum has shown; a dash where the card tells nothing."""
+    """Name the descriptors tested on simulations only; a dash where the card does not tell."""
     if not any(row.evidence.values()):
         return "-"
     names = [name for name, evidence in row.evidence.items() if evidence == "simulation"]
@@ -236,7 +236,7 @@ def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _verified(name: str, index: Mapping[str, str]) -> str:
+def _verify(name: str, index: Mapping[str, str]) -> str:
     path, expected = _find(name, index)
     done = verify_model(path, expected)
     known = "" if expected else f"; not in the index, id {done.card.id}"
@@ -248,7 +248,7 @@ def _verified(name: str, index: Mapping[str, str]) -> str:
 
 
 def _find(name: str, index: Mapping[str, str]) -> tuple[Path, str | None]:
-    """The folder that a name or path means, and the id it must have if the index knows it."""
+    """Return the folder that a name or path means, and its id where the index has it."""
     root = resources.folder("models")
     path = Path(name).expanduser()
     for key, digest in index.items():

@@ -1,4 +1,4 @@
-"""`rankaae-stream replay`: an archive, a progress bar, a table, a sentence for what failed."""
+"""Run `rankaae-stream replay`: answer an archive, show a table and what failed."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -6,12 +6,12 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from rankaae_stream.past.archive import open_archive
 from rankaae_stream.past.selection import Selection
 from rankaae_stream.profile import Profile, load_profile
 from rankaae_stream.replay import Outcome, Replayed, replay
+from rankaae_stream.show.progress import progress_bar
 from rankaae_stream.show.table import report_table
 
 __all__ = ["run_replay"]
@@ -25,13 +25,13 @@ def run_replay(
     selection: Selection | None = None,
     dry_run: bool = False,
 ) -> bool:
-    """Replay an archive and show what became of it.
+    """Replay an archive and show the answers.
 
     Parameters
     ----------
     console : Console
     source : str
-        See `archives.open_archive`.
+        See `past.archive.open_archive`.
     profile : str or Path
     selection : Selection, optional
     dry_run : bool
@@ -54,9 +54,8 @@ def run_replay(
     wanted = selection or Selection()
     with console.status(f"opening {escape(source)}"):
         archive = open_archive(source, wanted, own)
-    with archive, _progress(console) as progress:
+    with archive, progress_bar(console, "runs") as progress:
         task = progress.add_task("replaying", total=archive.total)
-
         done = replay(
             archive.runs,
             settings,
@@ -72,17 +71,6 @@ def run_replay(
     return not done.failed and bool(done.outcomes)
 
 
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("runs"),
-        TimeElapsedColumn(),
-        console=console,
-    )
-
-
 def _show(console: Console, done: Replayed, dry_run: bool) -> None:
     rows = [(outcome, report) for outcome in done.outcomes for report in outcome.reports]
     if not rows:
@@ -94,21 +82,21 @@ def _show(console: Console, done: Replayed, dry_run: bool) -> None:
 
 
 def _label(outcome: Outcome) -> str:
-    """The sample, with the beginning of the uid that --uid takes."""
+    """Return the sample with the beginning of the uid, as --uid takes it."""
     sample = str(outcome.start.get("sample_name", "")).strip()
     return f"{sample} ({outcome.name[:8]})" if sample else outcome.name[:8]
 
 
 def _lines(done: Replayed, profile: Profile, source: str, dry_run: bool) -> Iterator[str]:
-    """What the table does not say."""
+    """Yield what the table does not show: counts, reasons and fixes."""
     reports = [report for outcome in done.outcomes for report in outcome.reports]
     refused = sum(report.refusal is not None for report in reports)
     where = f"{profile.tiled.node!r} at {profile.tiled.uri}"
     if reports:
-        fate = "nothing was published" if dry_run else f"published to {where}"
+        end = "nothing was published" if dry_run else f"published to {where}"
         if not dry_run and (done.unsent or done.rejected):
-            fate = f"not all of them published to {where}"
-        yield f"{len(reports) - refused} answered, {refused} refused; {fate}."
+            end = f"not all of them published to {where}"
+        yield f"{len(reports) - refused} answered, {refused} refused; {end}."
     for reason, count in Counter(o.skipped for o in done.outcomes if o.skipped).items():
         yield f"{count} skipped: {reason}."
     for outcome in done.outcomes:
@@ -119,13 +107,12 @@ def _lines(done: Replayed, profile: Profile, source: str, dry_run: bool) -> Iter
     if done.lost:
         yield (
             f"the archive could not be read to its end: {done.lost}; start again when it is "
-            "back: what is published stays as it is."
+            "back; what is published already is left as it is."
         )
     if done.foils_unknown:
         yield (
-            f"which foil a run without one was answered with is known of this archive and "
-            f"{profile.spool.expanduser()} only: {profile.tiled.uri} could not be asked "
-            f"({done.foils_unknown})."
+            f"the foils of earlier runs come from this archive and {profile.spool.expanduser()} "
+            f"only: {profile.tiled.uri} could not be asked ({done.foils_unknown})."
         )
     if done.unsent:
         yield (

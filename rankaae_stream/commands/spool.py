@@ -1,24 +1,23 @@
-"""`rankaae-stream spool`: what waits, what a sink did not take, and sending it again."""
+"""Run `rankaae-stream spool`: list what waits or was rejected, and send it again."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.profile import Profile, load_profile
-from rankaae_stream.results.outlet import Outlet, tiled_folder
-from rankaae_stream.results.spool import Entry, Spool, entries
+from rankaae_stream.results.publisher import PATIENCE, ResultPublisher, tiled_folder
+from rankaae_stream.results.spool import SUBFOLDERS, Entry, Spool, entries
+from rankaae_stream.results.what_if import PURPOSE
+from rankaae_stream.show.progress import progress_bar
 
 __all__ = ["run_list", "run_send"]
-
-PATIENCE = 20.0
-"""Seconds without one result leaving after which sending ends."""
 
 
 def run_list(
@@ -31,7 +30,7 @@ def run_list(
     console : Console
     profile : str or Path
     sent : int
-        How many of the results that were sent to show, the newest.
+        How many sent results to show, the newest.
     now : float, optional
         Seconds since the epoch.
     """
@@ -43,22 +42,22 @@ def run_list(
         found = entries(folder)
         states = [entry.state for entry in found]
         console.print(_table(folder, found, sent, now))
-        said = ", ".join(f"{states.count(one)} {one}" for one in ("waiting", "rejected", "sent"))
+        line = ", ".join(f"{states.count(state)} {state}" for state in SUBFOLDERS)
         if len(states) > states.count("sent"):
             # Only a session has the other sinks: they are functions of its own.
             ours = folder == tiled_folder(settings)
-            said += "; " + (
+            line += "; " + (
                 "send them again with: rankaae-stream spool send"
                 if ours
                 else "the next session with this sink sends what waits"
             )
-        console.print(said, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     if not folders:
         console.print(f"nothing was ever spooled in {escape(str(root))}", soft_wrap=True)
 
 
 def run_send(console: Console, profile: str | Path = "sim", *, patience: float = PATIENCE) -> bool:
-    """Send to Tiled what waits and what it did not take before.
+    """Send the results that wait, and those that Tiled rejected before.
 
     Parameters
     ----------
@@ -70,12 +69,12 @@ def run_send(console: Console, profile: str | Path = "sim", *, patience: float =
     Returns
     -------
     bool
-        Whether all of it is in Tiled now.
+        Whether all of them are in Tiled now.
 
     Raises
     ------
     ConfigurationError
-        When there is no key, or a session or another sender has the spool.
+        When there is no key, or another session or process has the spool.
     """
     settings = load_profile(profile)
     settings.api_key()
@@ -84,13 +83,13 @@ def run_send(console: Console, profile: str | Path = "sim", *, patience: float =
         console.print(f"nothing was ever spooled in {escape(str(folder))}", soft_wrap=True)
         return True
     total = _make_wait(folder)
-    # What waits in the spool is sent by any outlet of the profile.
-    outlet = Outlet(settings)
-    with _progress(console) as progress:
+    # It sends whatever waits in the spool.
+    publisher = ResultPublisher(settings)
+    with progress_bar(console, "results") as progress:
         task = progress.add_task("sending", total=total)
-        outlet.drain(patience, lambda left: progress.update(task, completed=total - left))
-        failing, rejected = outlet.failing, outlet.rejected
-        unsent = outlet.close(1.0)
+        publisher.drain(patience, lambda left: progress.update(task, completed=total - left))
+        failing, rejected = publisher.failing, publisher.rejected
+        unsent = publisher.close(1.0)
         progress.update(task, completed=total - unsent)
     for line in _lines(settings, total, unsent, rejected, failing):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -98,7 +97,7 @@ def run_send(console: Console, profile: str | Path = "sim", *, patience: float =
 
 
 def _make_wait(folder: Path) -> int:
-    """Let rejected results wait again; how many wait then."""
+    """Let rejected results wait again; return how many wait then."""
     spool = Spool(folder)
     try:
         if not spool.owner:
@@ -123,17 +122,6 @@ def _lines(profile: Profile, total: int, unsent: int, rejected: int, failing: st
         yield f"{rejected} were not taken; rankaae-stream spool lists why."
 
 
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("results"),
-        TimeElapsedColumn(),
-        console=console,
-    )
-
-
 def _table(folder: Path, found: Sequence[Entry], sent: int, now: float) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     table.title, table.title_justify = escape(str(folder)), "left"
@@ -142,22 +130,28 @@ def _table(folder: Path, found: Sequence[Entry], sent: int, now: float) -> Table
     table.add_column("result", no_wrap=True)
     table.add_column("reason", overflow="fold")
     done = [entry for entry in found if entry.state == "sent"][-sent:] if sent > 0 else []
-    for entry in [one for one in found if one.state != "sent"] + done:
+    for entry in [entry for entry in found if entry.state != "sent"] + done:
         style = {"rejected": "bold red", "waiting": "bold", "sent": "dim"}[entry.state]
         start = entry.start
         table.add_row(
             f"[{style}]{entry.state}[/]",
             _age(now - entry.written),
             escape(str(start.get("element", "?"))),
-            escape(str(start.get("sample_name", "") or start.get("scan_id", ""))),
+            escape(_sample(start)),
             escape(entry.uid[:8]),
             escape(entry.reason),
         )
     return table
 
 
+def _sample(start: Mapping[str, Any]) -> str:
+    if start.get("purpose") == PURPOSE:
+        return "what-if curves"
+    return str(start.get("sample_name", "") or start.get("scan_id", ""))
+
+
 def _age(seconds: float) -> str:
-    """The largest unit that says it: 12 s, 5 min, 3 h, 2 d."""
+    """Write an age in its largest whole unit: 12 s, 5 min, 3 h, 2 d."""
     for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"

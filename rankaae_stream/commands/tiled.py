@@ -1,4 +1,4 @@
-"""`rankaae-stream tiled`: a Tiled server for one instrument, until Ctrl-C."""
+"""Run `rankaae-stream tiled`: a Tiled server for one instrument, until Ctrl-C."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from rankaae_stream.server.tiled_server import LOG, EmbeddedServer
 __all__ = ["DIRECTORY", "run_tiled"]
 
 DIRECTORY = Path("~/.local/share/rankaae-stream/tiled")
-"""Where the data are kept if nobody says otherwise."""
+"""Where the data are kept by default."""
 
 
 def run_tiled(
@@ -57,7 +57,7 @@ def run_tiled(
         try:
             with console.status("starting the Tiled server"):
                 server.start()
-            _say(console, server)
+            _print_addresses(console, server)
             server.wait()
         except KeyboardInterrupt:
             console.print("stopping the server")
@@ -66,10 +66,10 @@ def run_tiled(
 
 
 def _key() -> str:
-    """The one key of the server, from the environment.
+    """Read the server's one key from the environment.
 
-    A key that the server made up would have to be shown to be of use, and so end
-    in a terminal's history or a service's log.
+    A key that the server made up would have to be shown, and would end in a terminal's
+    history or a service's log.
     """
     key = os.environ.get(API_KEY_VARIABLE, "")
     if not key:
@@ -82,7 +82,7 @@ def _key() -> str:
     return key
 
 
-def _say(console: Console, server: EmbeddedServer) -> None:
+def _print_addresses(console: Console, server: EmbeddedServer) -> None:
     folder = escape(str(server.directory))
     console.print(f"Tiled serves [bold]{folder}[/] at {server.uri}", soft_wrap=True)
     reading = (
@@ -107,7 +107,7 @@ def _say(console: Console, server: EmbeddedServer) -> None:
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """A service manager's SIGTERM ends the server as cleanly as Ctrl-C does."""
+    """Let a service manager's SIGTERM end the server as cleanly as Ctrl-C does."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -1,7 +1,7 @@
-"""Where stored runs lie: a Tiled catalog, or files of documents.
+"""Open stored runs: a Tiled catalog, or files of documents.
 
-An archive is opened by its name, a Tiled address or a path, and yields runs that
-have `start` and `documents()`.
+An archive is opened by its name, a Tiled address or a path. Its runs have `start` and
+`documents()`.
 """
 
 import itertools
@@ -21,7 +21,7 @@ __all__ = ["Archive", "catalogs_of", "documents_of", "open_archive", "sentence_o
 
 KEY_VARIABLE = "TILED_API_KEY"
 READ_TIMEOUT = 60.0
-"""Seconds that a server may take to put one run's documents together."""
+"""Seconds that a server may take to collect one run's documents."""
 
 
 class Archive:
@@ -62,12 +62,12 @@ def open_archive(source: str, selection: Selection, own: tuple[str, str | None])
     selection : Selection
         A Tiled server is asked for these only; files are all read.
     own : (uri, key)
-        The server of the results and its key, which is for no other server.
+        The server of the results and its key, which is sent to no other server.
 
     Raises
     ------
     ConfigurationError
-        When there is no such archive, or it does not let us in.
+        When there is no such archive, or the key may not read it.
     """
     if source.startswith(("http://", "https://")):
         return _open_tiled(source, selection, own)
@@ -79,7 +79,9 @@ def open_archive(source: str, selection: Selection, own: tuple[str, str | None])
     elif path.suffix in ENDINGS and path.is_file():
         paths = [path]
     elif path.is_file():
-        raise ConfigurationError(f"{path} is no archive; its name must end in {_either(ENDINGS)}")
+        raise ConfigurationError(
+            f"{path} is no archive; its name must end in {' or '.join(ENDINGS)}"
+        )
     else:
         raise ConfigurationError(
             f"no archive {source!r}: neither a file or folder nor a Tiled address, "
@@ -89,14 +91,14 @@ def open_archive(source: str, selection: Selection, own: tuple[str, str | None])
 
 
 def catalogs_of(uri: str, own: tuple[str, str | None]) -> list[str]:
-    """Addresses of the catalogs of bluesky runs on a Tiled server, as `open_archive` takes them.
+    """List the catalogs of bluesky runs on a Tiled server, by addresses for `open_archive`.
 
-    Two levels deep, and of many containers the first hundred.
+    It looks two levels deep, and into the first hundred of many containers.
 
     Raises
     ------
     ConfigurationError
-        When the server does not answer or does not let us in.
+        When the server does not answer or the key may not read it.
     """
     from httpx import HTTPError
     from tiled.client.constructors import from_context
@@ -116,17 +118,17 @@ def catalogs_of(uri: str, own: tuple[str, str | None]) -> list[str]:
 
 
 def documents_of(run: Any) -> list[tuple[str, Document]]:
-    """All (name, document) of a run, read whole: what is damaged answers nothing."""
+    """Read all (name, document) of a run, before any of them is used: one may be damaged."""
     return [
         (name, doc)
         for name, doc in (run.documents() if hasattr(run, "documents") else run)
-        # Of a run without an end Tiled makes an empty stop document.
+        # Tiled makes an empty stop document for a run that has none.
         if name != "stop" or (doc and doc.get("run_start"))
     ]
 
 
 def sentence_of(error: Exception) -> str:
-    """Why a run could not be read, in one sentence."""
+    """Return in one sentence why a run could not be read."""
     if isinstance(error, (Damaged, Unavailable)):
         return str(error)
     text = " ".join(str(error).split())[:300]
@@ -165,20 +167,20 @@ def _open_tiled(source: str, selection: Selection, own: tuple[str, str | None]) 
         catalog = _catalog(from_context(context), node, address)
         if hasattr(catalog, "documents"):
             return Archive(source, [catalog], 1, context)
-        found = _narrowed(catalog, selection)
-        runs = (run for one in found for run in one.values())
-        return Archive(source, runs, sum(len(one) for one in found), context)
+        searches = _searches(catalog, selection)
+        runs = (run for search in searches for run in search.values())
+        return Archive(source, runs, sum(len(search) for search in searches), context)
     except BaseException as error:
         if context is not None:
             context.close()
         if isinstance(error, ConfigurationError) or not isinstance(error, Exception):
             raise
-        said = str(error) if isinstance(error, Unavailable) else f"{type(error).__name__}: {error}"
-        raise ConfigurationError(f"cannot open {source}: {said}") from error
+        why = str(error) if isinstance(error, Unavailable) else f"{type(error).__name__}: {error}"
+        raise ConfigurationError(f"cannot open {source}: {why}") from error
 
 
 def _catalog(root: Any, node: list[str], address: str) -> Any:
-    """The container of runs, or one run, that a path leads to."""
+    """Return the container of runs, or the one run, at a path."""
     client = root
     for part in node:
         try:
@@ -207,8 +209,8 @@ def _catalogs_below(node: Any, path: list[str], depth: int) -> Iterator[list[str
             yield from _catalogs_below(child, [*path, str(key)], depth - 1)
 
 
-def _narrowed(catalog: Any, selection: Selection) -> list[Any]:
-    """Searches that together hold every run of the selection."""
+def _searches(catalog: Any, selection: Selection) -> list[Any]:
+    """Return searches that together hold every run of the selection."""
     from tiled.queries import Comparison, In, Like
 
     if selection.since is not None:
@@ -220,7 +222,3 @@ def _narrowed(catalog: Any, selection: Selection) -> list[Any]:
     if not selection.uids:
         return [catalog]
     return [catalog.search(Like("start.uid", f"{uid}%")) for uid in selection.uids]
-
-
-def _either(names: Iterable[str]) -> str:
-    return " or ".join(names)

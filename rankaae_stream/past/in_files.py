@@ -1,25 +1,25 @@
-"""Runs in files: suitcase JSON lines and msgpack, and bluesky's own JSON lines.
+"""Read runs from files: suitcase JSON lines and msgpack, and bluesky's own JSON lines.
 
 Nothing in a file is evaluated. In particular numpy arrays in msgpack are read
 here and not by msgpack_numpy, which unpickles arrays of objects.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rankaae_stream.layouts.base import Document
+
 __all__ = ["ENDINGS", "Damaged", "StoredRun", "read_runs"]
 
 ENDINGS = (".jsonl", ".msgpack")
 
-Document = Mapping[str, Any]
 
-
-class Damaged(Exception):  # noqa: N818 - a state of the file, not an error of the program
+class Damaged(Exception):
     """What was read is not a run, or not all of one; the message says where."""
 
 
@@ -43,7 +43,7 @@ class StoredRun:
     problem: str = ""
 
     def documents(self) -> Iterator[tuple[str, Document]]:
-        """(name, document) in order.
+        """Yield (name, document) in order.
 
         Raises
         ------
@@ -56,9 +56,9 @@ class StoredRun:
 
 
 def read_runs(path: Path) -> list[StoredRun]:
-    """Read the runs of a file; a damaged one is among them, with its problem.
+    """Read the runs of a file; one that is damaged is returned with its problem.
 
-    Runs that ended before the damage are whole.
+    Runs that ended before the damage are complete.
     """
     runs: dict[str, StoredRun] = {}
     owner: dict[str, str] = {}
@@ -83,7 +83,7 @@ def read_runs(path: Path) -> list[StoredRun]:
 def _run_of(
     name: str, doc: Document, runs: dict[str, StoredRun], owner: dict[str, str], path: Path
 ) -> StoredRun:
-    """The run that a document belongs to; writers may mix several in a file."""
+    """Return the run that a document belongs to; a writer may mix several in a file."""
     if name == "start":
         uid = str(doc.get("uid", ""))
         if not uid:
@@ -148,7 +148,7 @@ def _msgpack(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _array(item: dict[Any, Any]) -> Any:
-    """What msgpack_numpy wrote, but for arrays of objects, which it pickles."""
+    """Read an array of msgpack_numpy; refuse arrays of objects, which it pickles."""
     if b"nd" not in item:
         return item
     kind = np.dtype(item[b"type"] if isinstance(item[b"type"], str) else "V")

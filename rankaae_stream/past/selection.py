@@ -1,4 +1,4 @@
-"""Which stored runs: by uid, by time, by what their start documents say."""
+"""Select stored runs by uid, by time, and by values of their start documents."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -13,16 +13,16 @@ __all__ = ["Selection", "meanings"]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which runs; all by default.
+    """Select runs; all of them by default.
 
     Attributes
     ----------
     uids : tuple of str
         Beginnings of uids; a run with any of them is taken.
     since, until : float or None
-        Seconds since the epoch; start times from the first up to the second.
+        Seconds since the epoch: start times of the first or later, and before the second.
     where : tuple of (key, text)
-        What the start document must hold; dots go into nested keys.
+        Values that the start document must have; a dot separates nested keys.
     """
 
     uids: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Selection:
         until: str | None = None,
         where: Iterable[str] = (),
     ) -> Self:
-        """From what a person types: ISO dates and times, ``key=value``.
+        """Parse what a person types: ISO dates and times, ``key=value``.
 
         Raises
         ------
@@ -67,7 +67,7 @@ class Selection:
         )
 
     def takes(self, start: Mapping[str, Any]) -> bool:
-        """Whether a run with this start document is among them."""
+        """Return whether a run with this start document is selected."""
         uid, time = str(start.get("uid", "")), float(start.get("time", 0.0))
         return (
             (not self.uids or any(uid.startswith(beginning) for beginning in self.uids))
@@ -78,7 +78,7 @@ class Selection:
 
 
 def _seconds(option: str, text: str, *, last: bool = False) -> float:
-    """Local time unless it names a zone; as an end, a date without a time includes its day."""
+    """Parse a time, local unless it names a zone; a date as the end includes its whole day."""
     try:
         when = datetime.fromisoformat(text)
     except ValueError as error:
@@ -91,7 +91,7 @@ def _seconds(option: str, text: str, *, last: bool = False) -> float:
 
 
 def meanings(text: str) -> list[Any]:
-    """What a typed value can be: ``5`` is the number or the text, anything else is text.
+    """Return what a typed value can mean: ``5`` the number or the text, else text only.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Reports to bluesky runs: the documents of a result.
+"""Compose a report's documents as a bluesky run.
 
-All uids and times follow from the raw run and the question asked of it, so that
-whoever composes a result, live or in a replay, composes the same one.
+All uids and times follow from the raw run, the model and the settings, so that the live
+stream and a replay compose the same documents.
 """
 
 import uuid
@@ -17,7 +17,7 @@ __all__ = ["CURVES", "PURPOSE", "STREAM", "ResultRun", "compose", "data_key", "i
 
 STREAM = "primary"
 PURPOSE = "descriptors from XANES by rankaae-stream"
-"""What all results say in their start document, and nothing else does."""
+"""The purpose in the start document of every result, and of nothing else."""
 
 CURVES = ("flat", "reconstruction", "residual")
 """Rows of the event's array `curves`, each on the model's grid."""
@@ -34,18 +34,18 @@ class ResultRun:
 
     @property
     def uid(self) -> str:
-        """Of the run."""
+        """Return the run's uid."""
         return self.start["uid"]
 
     def documents(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """(name, document) in order."""
+        """Yield (name, document) in order."""
         yield "start", self.start
         yield "descriptor", self.descriptor
         yield "event", self.event
         yield "stop", self.stop
 
     def numbered(self, number: int) -> "ResultRun":
-        """The same run with its event as the `number`-th of the stream."""
+        """Return the same run with its event as the `number`-th of the stream."""
         uid = str(uuid.uuid5(uuid.UUID(self.uid), f"event {number}"))
         return replace(
             self,
@@ -55,7 +55,7 @@ class ResultRun:
 
 
 def compose(result: Result, profile: Mapping[str, Any], copied_keys: tuple[str, ...]) -> ResultRun:
-    """A report as a run of its own, valid by event-model's schemas.
+    """Compose a report as a run of its own, valid by event-model's schemas.
 
     Parameters
     ----------
@@ -87,11 +87,11 @@ def compose(result: Result, profile: Mapping[str, Any], copied_keys: tuple[str, 
         "primary": result.primary,
         "sweep": report.sweep,
         "model": summary["model"],
-        "descriptors": [one._asdict() for one in result.outputs],
+        "descriptors": [output._asdict() for output in result.outputs],
         "profile": _plain(profile),
         "code_version": report.code_version,
     }
-    data = {**flatten(report, [one.name for one in result.outputs]), **_curves(result)}
+    data = {**flatten(report, [output.name for output in result.outputs]), **_curves(result)}
     descriptor = _descriptor(result, uid, started, data)
     event = {
         "uid": str(uuid.uuid5(uid, "event 1")),
@@ -115,11 +115,11 @@ def compose(result: Result, profile: Mapping[str, Any], copied_keys: tuple[str, 
 
 
 def is_partial(stop: Mapping[str, Any]) -> bool:
-    """Whether a result's stop document answers a run of which not all could be read.
+    """Return whether a result's stop document answers a run that could not be read whole.
 
-    The one answer that a later one may replace: a session that ended before the
-    scan did, an inbox that ran over or a file that was not there said what it
-    could; a replay that reads everything knows better.
+    Such an answer, and no other, may be replaced by a later one. It comes from a session
+    that ended before the scan did, an inbox that overflowed, or a file that was missing; a
+    replay that reads the whole run has the better answer.
     """
     summary = stop.get("summary") or {}
     refusal = summary.get("refusal") or {}
@@ -129,11 +129,11 @@ def is_partial(stop: Mapping[str, Any]) -> bool:
 
 _UNREAD = ("overrun", "missing_file", "file", "outside_roots")
 _UNREAD_FLAGS = frozenset({"no_stop", "truncated_file", "no_frames"})
-"""Refusals and flags of data that may be there another time, or for another's eyes."""
+"""Refusals and flags of data that may be there later, or for somebody else."""
 
 
 def _curves(result: Result) -> dict[str, list[list[float]]]:
-    """One array, because each array of an event costs the server as much as a whole table row."""
+    """Return the curves as one array: each array costs the server as much as a table row."""
     if result.grid is None:
         return {}
     curves = result.report.curves
@@ -165,8 +165,8 @@ def _descriptor(
     result: Result, uid: uuid.UUID, started: float, data: Mapping[str, Any]
 ) -> dict[str, Any]:
     units = dict(_UNITS)
-    for one in result.outputs:
-        units.update({f"{one.name}{suffix}": one.unit for suffix in ("", "_low", "_high")})
+    for output in result.outputs:
+        units.update({f"{output.name}{suffix}": output.unit for suffix in ("", "_low", "_high")})
     keys = {key: data_key(value, units.get(key, "")) for key, value in data.items()}
     settings = {
         "curve_rows": list(CURVES),
@@ -179,7 +179,7 @@ def _descriptor(
         "name": STREAM,
         "data_keys": keys,
         "object_keys": {"rankaae_stream": list(keys)},
-        "hints": {"rankaae_stream": {"fields": [one.name for one in result.outputs]}},
+        "hints": {"rankaae_stream": {"fields": [output.name for output in result.outputs]}},
         "configuration": {
             "rankaae_stream": {
                 "data": settings,
@@ -194,7 +194,7 @@ def _descriptor(
 
 
 def data_key(value: Any, unit: str) -> dict[str, Any]:
-    """What a descriptor says of a plain value: type, shape and unit."""
+    """Return a plain value's data key of a descriptor: type, shape and unit."""
     key: dict[str, Any] = {"source": "rankaae-stream", "shape": [], "units": unit}
     if isinstance(value, list):
         shape = list(np.shape(value))
@@ -207,7 +207,7 @@ def data_key(value: Any, unit: str) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON-native copy: numpy to lists, numbers that are not finite to None."""
+    """Copy a value as JSON has it: arrays to lists, numbers that are not finite to None."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

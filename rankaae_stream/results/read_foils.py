@@ -1,11 +1,14 @@
-"""What published results in Tiled say of foils, for a replay on a machine that never saw them."""
+"""Read from published results which foil a run was answered with.
+
+A replay on a machine that never saw the foils needs it.
+"""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from rankaae_stream.report import FoilShift, result_uid
-from rankaae_stream.results.tiled_client import open_context
+from rankaae_stream.results.tiled_client import get_child, open_context
 from rankaae_stream.spectra.foils import AcceptedFoil, Use
 
 __all__ = ["PublishedFoils"]
@@ -17,13 +20,14 @@ T = TypeVar("T")
 TIMEOUT = 10.0
 """Seconds that the server may take for one answer."""
 LONGEST = 86_400.0
-"""A run that began longer ago than this before the oldest foil has ended before it, s."""
+"""Longest time that a run may take, s: one that began earlier ended before the oldest foil."""
 LOOK_AT = 40
-"""Newest results that are looked at: overlapping runs end in another order than they begin."""
+"""How many of the newest results are read: overlapping runs end in another order than they
+begin."""
 
 
 class PublishedFoils:
-    """The container of results, asked only, and only when a run has no foil.
+    """Ask the container of results, only when a run has no foil; nothing is written.
 
     Parameters
     ----------
@@ -48,21 +52,21 @@ class PublishedFoils:
         self.failing = ""
 
     def used(self, result: str) -> Use | None:
-        """What the result of that uid was made with; None where there is none that tells."""
+        """Return the foil that the result of that uid was made with; None where unknown."""
         return self._asked(lambda: self._used(result))
 
     def latest(self, edge: str, began: float, max_age: float) -> AcceptedFoil | None:
-        """The latest foil before a run began, at most `max_age` hours old."""
+        """Return the latest foil before a run began, at most `max_age` hours old."""
         return self._asked(lambda: self._latest(edge, began, max_age))
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._context is not None:
             self._context.close()
 
     def _used(self, result: str) -> Use | None:
         try:
-            found = self._container()[result].metadata
+            found = get_child(self._container(), result).metadata
         except KeyError:
             return None
         shift = _shift_of(found)
@@ -72,7 +76,8 @@ class PublishedFoils:
         if not run:
             return Use(None)
         if run == own:
-            return None  # its own foil was accepted once, and is not now: no earlier one tells
+            # Its own foil was accepted then and is not now: which earlier one, nobody knows.
+            return None
         from tiled.queries import Key
 
         there = self._container().search(Key("start.original_run_uid") == run)
@@ -103,7 +108,7 @@ class PublishedFoils:
         return max(found, key=lambda foil: foil.order, default=None)
 
     def _accepted(self, metadata: Mapping[str, Any]) -> AcceptedFoil | None:
-        """The foil of a result's own run, if it was accepted under the same settings."""
+        """Return the foil of a result's own run, if it was accepted under the same settings."""
         start, shift = metadata["start"], _shift_of(metadata)
         if shift is None or shift["foil"] is None:
             return None
@@ -125,7 +130,7 @@ class PublishedFoils:
             return None
         try:
             return ask()
-        except Exception as error:  # noqa: BLE001 - whatever it says, runs are answered without it
+        except Exception as error:  # noqa: BLE001 - runs are answered without it
             self.failing = " ".join(f"{error or type(error).__name__}".split())[:300]
             logger.warning("published results cannot be asked for foils: %s", self.failing)
             return None
@@ -140,7 +145,7 @@ class PublishedFoils:
 
 
 def _shift_of(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The shift of a complete result that got as far as its axis, else None."""
+    """Return the energy shift of a complete result; None where it was refused before that."""
     summary = (metadata.get("stop") or {}).get("summary") or {}
     shift = summary.get("energy_shift") or {}
     return shift if shift.get("uncertainty") is not None else None

@@ -1,6 +1,6 @@
-"""Where results go: Tiled, or any callable on (name, document).
+"""Define what a sink is: Tiled, or any callable on (name, document).
 
-Bringing a result twice changes nothing: a sink that holds a complete run of its
+Sending a result twice changes nothing: a sink that holds a complete run of its
 uid is done, and one without a stop is deleted and written again.
 """
 
@@ -12,11 +12,11 @@ from rankaae_stream.results.compose import ResultRun
 __all__ = ["CallableSink", "Rejected", "Sink", "Unavailable", "Unreachable"]
 
 
-class Rejected(Exception):  # noqa: N818 - a verdict of the sink
+class Rejected(Exception):
     """The sink understood the documents and will never take them."""
 
 
-class Unavailable(Exception):  # noqa: N818 - a state of the sink, not an error of the program
+class Unavailable(Exception):
     """The sink takes nothing now; the message says why and what to do."""
 
 
@@ -25,7 +25,7 @@ class Unreachable(Unavailable):
 
 
 class Sink(Protocol):
-    """Where results go. Both methods may raise; the publisher then tries again.
+    """A place for results. Both methods may raise; the sender then tries again.
 
     `Rejected` alone puts the result aside, so that the next one has its turn.
     """
@@ -37,16 +37,16 @@ class Sink(Protocol):
         ...
 
     def final(self, run: ResultRun) -> None:
-        """Bring a complete result; doing it twice must change nothing."""
+        """Write a complete result; doing it twice must change nothing."""
         ...
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         ...
 
 
 class CallableSink:
-    """Any callable on (name, document)."""
+    """Hand results to any callable on (name, document)."""
 
     def __init__(self, function: Callable[[str, dict[str, Any]], Any], name: str = "") -> None:
         self.name = name or getattr(function, "__name__", type(function).__name__)
@@ -54,7 +54,7 @@ class CallableSink:
         self._events: dict[str, int] = {}
 
     def provisional(self, run: ResultRun) -> None:
-        """Start, descriptor and event the first time, then the event."""
+        """Send start, descriptor and event the first time, then the event only."""
         number = self._events.get(run.uid, 0) + 1
         for name, doc in run.numbered(number).documents():
             if name == "event" or (number == 1 and name != "stop"):
@@ -62,11 +62,11 @@ class CallableSink:
         self._events[run.uid] = number
 
     def final(self, run: ResultRun) -> None:
-        """What is still missing of the run."""
+        """Send what is still missing of the run."""
         opened = self._events.pop(run.uid, 0)
         for name, doc in run.numbered(opened + 1).documents():
             if not opened or name in ("event", "stop"):
                 self._function(name, doc)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: a callable has no connection."""

@@ -1,4 +1,4 @@
-"""The spool: every final result, complete and on the disk before a sink sees it."""
+"""Keep every final result, complete and on the disk, before a sink sees it."""
 
 import contextlib
 import json
@@ -14,11 +14,14 @@ try:
 except ImportError:  # Windows: leftovers are then taken up without a lock
     fcntl = None
 
-__all__ = ["Entry", "Spool", "entries"]
+__all__ = ["SUBFOLDERS", "Entry", "Spool", "entries"]
 
 State = Literal["waiting", "rejected", "sent"]
 
 SUBFOLDERS: dict[State, str] = {"waiting": ".", "rejected": "rejected", "sent": "sent"}
+
+REASON = ".reason"
+"""Suffix of the file beside a rejected result that says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +48,27 @@ class Entry:
 
 
 def entries(folder: Path) -> list[Entry]:
-    """What lies in a spool's folder, oldest first; nobody is disturbed by the look."""
+    """List the results in a spool's folder, oldest first; read-only, takes no lock."""
     found = [
-        _entry(path, state)
-        for state, sub in SUBFOLDERS.items()
-        for path in (folder / sub).glob("*.jsonl")
+        _entry(path, state, nanoseconds / 1e9)
+        for state in SUBFOLDERS
+        for nanoseconds, path in _files(folder, state)
     ]
-    return sorted((one for one in found if one is not None), key=lambda one: one.written)
+    return sorted((entry for entry in found if entry), key=lambda entry: entry.written)
 
 
-def _entry(path: Path, state: State) -> Entry | None:
+def _files(folder: Path, state: State) -> list[tuple[int, Path]]:
+    """List the files of a state with the time each was written (ns), oldest first."""
+    found: list[tuple[int, Path]] = []
+    for path in (folder / SUBFOLDERS[state]).glob("*.jsonl"):
+        with contextlib.suppress(FileNotFoundError):  # sent meanwhile
+            found.append((path.stat().st_mtime_ns, path))
+    return sorted(found)
+
+
+def _entry(path: Path, state: State, written: float) -> Entry | None:
     reason = ""
     try:
-        written = path.stat().st_mtime
         with path.open(encoding="utf-8") as file:
             first = file.readline()
         if state == "rejected":
@@ -66,7 +77,7 @@ def _entry(path: Path, state: State) -> Entry | None:
     except FileNotFoundError:
         return None  # sent meanwhile
     except (OSError, UnicodeDecodeError) as error:
-        return Entry(path.stem, state, 0.0, {}, f"cannot be read: {error}")
+        return Entry(path.stem, state, written, {}, f"cannot be read: {error}")
     try:
         name, start = json.loads(first)
     except (ValueError, TypeError):
@@ -75,12 +86,8 @@ def _entry(path: Path, state: State) -> Entry | None:
     return Entry(path.stem, state, written, start if whole else {}, reason)
 
 
-REASON = ".reason"
-"""Suffix of the file beside a rejected result that says why."""
-
-
 class Spool:
-    """A folder of final results: waiting, sent, and those a sink will not take.
+    """A folder of final results: waiting, sent, and those that a sink will not take.
 
     Parameters
     ----------
@@ -98,17 +105,16 @@ class Spool:
     def __init__(self, folder: Path, keep: int = 1000) -> None:
         self.folder = folder
         self._keep = keep
-        for path in (folder, folder / "sent", folder / "rejected"):
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for sub in SUBFOLDERS.values():
+            (folder / sub).mkdir(parents=True, exist_ok=True, mode=0o700)
         # Listed once: a folder of a thousand files is not read again for each result.
-        kept = sorted((folder / "sent").glob("*.jsonl"), key=lambda p: p.stat().st_mtime_ns)
-        self._sent = dict.fromkeys(path.stem for path in kept)
+        self._sent = dict.fromkeys(path.stem for _, path in _files(folder, "sent"))
         self._lock_file = (folder / "lock").open("a")
         self.owner = self._lock()
 
     def add(self, run: ResultRun) -> None:
-        """Write a result complete, and on the disk, before anyone is told."""
-        path = self.folder / f"{run.uid}.jsonl"
+        """Write a result complete; it is on the disk when this returns."""
+        path = self._path(run.uid, "waiting")
         temporary = path.with_suffix(".part")
         try:
             with temporary.open("w", encoding="utf-8") as file:
@@ -124,45 +130,44 @@ class Spool:
         self._sync_folder()
 
     def waiting(self) -> list[str]:
-        """Uids of results not yet sent, oldest first."""
-        found = [(path.stat().st_mtime_ns, path.stem) for path in self.folder.glob("*.jsonl")]
-        return [uid for _, uid in sorted(found)]
+        """List the uids of results not yet sent, oldest first."""
+        return [path.stem for _, path in _files(self.folder, "waiting")]
 
     def read(self, uid: str) -> ResultRun:
-        """A result as it was written."""
-        text = (self.folder / f"{uid}.jsonl").read_text(encoding="utf-8")
+        """Read a waiting result as it was written."""
+        text = self._path(uid, "waiting").read_text(encoding="utf-8")
         return ResultRun(**dict(json.loads(line) for line in text.splitlines()))
 
     def sent(self, uid: str) -> None:
         """Mark a result as sent."""
-        self._move(uid, "sent")
+        self._move(uid, "waiting", "sent")
         self._sent.pop(uid, None)
         self._sent[uid] = None
         while len(self._sent) > self._keep:
             oldest = next(iter(self._sent))
             del self._sent[oldest]
-            (self.folder / "sent" / f"{oldest}.jsonl").unlink(missing_ok=True)
+            self._path(oldest, "sent").unlink(missing_ok=True)
 
     def rejected(self, uid: str, reason: str = "") -> None:
         """Put aside a result that the sink will not take, for a person to look at."""
-        self._move(uid, "rejected")
-        (self.folder / "rejected" / f"{uid}{REASON}").write_text(reason, encoding="utf-8")
+        self._move(uid, "waiting", "rejected")
+        self._path(uid, "rejected").with_suffix(REASON).write_text(reason, encoding="utf-8")
 
     def restore(self, uid: str) -> None:
         """Let a rejected result wait again."""
-        aside = self.folder / "rejected" / f"{uid}.jsonl"
-        with contextlib.suppress(FileNotFoundError):
-            aside.replace(self.folder / aside.name)
-        aside.with_suffix(REASON).unlink(missing_ok=True)
+        self._move(uid, "rejected", "waiting")
+        self._path(uid, "rejected").with_suffix(REASON).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Give up the folder."""
+        """Release the folder."""
         self._lock_file.close()
 
-    def _move(self, uid: str, to: str) -> None:
-        path = self.folder / f"{uid}.jsonl"
+    def _path(self, uid: str, state: State) -> Path:
+        return self.folder / SUBFOLDERS[state] / f"{uid}.jsonl"
+
+    def _move(self, uid: str, old: State, new: State) -> None:
         with contextlib.suppress(FileNotFoundError):
-            path.replace(self.folder / to / path.name)
+            self._path(uid, old).replace(self._path(uid, new))
 
     def _sync_folder(self) -> None:
         """Bring the new name to the disk too; Windows has no such call."""
@@ -174,7 +179,7 @@ class Spool:
                 os.close(descriptor)
 
     def _lock(self) -> bool:
-        """Whether this process may send what others left here."""
+        """Return whether this process may send what others left here."""
         if fcntl is None:
             return True
         try:

@@ -1,12 +1,19 @@
-"""Connect to a Tiled server so that each request is sent once."""
+"""Connect to a Tiled server: each request is sent once, and failures are plain verdicts."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from rankaae_stream.results.sinks import Unavailable, Unreachable
+from rankaae_stream.results.sinks import Rejected, Unavailable, Unreachable
 
-__all__ = ["open_context"]
+__all__ = [
+    "begin_run",
+    "get_child",
+    "open_context",
+    "query_parameters",
+    "translate_tiled_errors",
+]
 
 
 def open_context(uri: str, api_key: str | None, timeout: float) -> tuple[Any, list[str]]:
@@ -44,15 +51,54 @@ def open_context(uri: str, api_key: str | None, timeout: float) -> tuple[Any, li
     return context, path
 
 
+@contextlib.contextmanager
+def translate_tiled_errors(uri: str, key_variable: str = "") -> Iterator[None]:
+    """Raise what Tiled's client raises as a verdict on a result or a state of the server.
+
+    Parameters
+    ----------
+    uri : str
+        The server, for the message.
+    key_variable : str
+        The environment variable that the key came from, for the message.
+
+    Raises
+    ------
+    Rejected
+        When the server understood the documents and does not take them.
+    Unavailable
+        When it does not take the key.
+    Unreachable
+        When it does not answer.
+    """
+    from httpx import HTTPStatusError, TransportError
+
+    try:
+        yield
+    except HTTPStatusError as error:
+        code = error.response.status_code
+        if code in (400, 413, 422):
+            raise Rejected(str(error)) from error
+        if code in (401, 403):
+            # Tiled says 401 to a key without the scope, too.
+            known = code == 403 or "permissions" in str(error)
+            problem = "does not let the key write" if known else "does not know the key"
+            fix = f"; set {key_variable} and start again" if key_variable else ""
+            raise Unavailable(f"Tiled at {uri} {problem} (HTTP {code}){fix}") from error
+        raise
+    except TransportError as error:
+        raise _unreachable(uri, error) from error
+
+
 def _only_once(send: Callable[..., Any], uri: str) -> Callable[..., Any]:
-    """An httpx call whose failure Tiled does not repeat: it repeats httpx's errors only."""
+    """Wrap an httpx call so that Tiled does not repeat it: it repeats httpx's errors only."""
     from httpx import TransportError
 
     def sent(*args: Any, **settings: Any) -> Any:
         try:
             response = send(*args, **settings)
         except TransportError as error:
-            raise _silent(uri, error) from error
+            raise _unreachable(uri, error) from error
         if response.status_code == 429 or response.status_code >= 500:
             asked = f"{response.request.method} {response.request.url.path}"
             raise Unavailable(f"Tiled at {uri} answers {asked} with HTTP {response.status_code}")
@@ -61,5 +107,37 @@ def _only_once(send: Callable[..., Any], uri: str) -> Callable[..., Any]:
     return sent
 
 
-def _silent(uri: str, error: Exception) -> Unreachable:
+def _unreachable(uri: str, error: Exception) -> Unreachable:
     return Unreachable(f"Tiled at {uri} does not answer: {str(error) or type(error).__name__}")
+
+
+# ---- private to Tiled and its plugins; tests/results/test_tiled_client.py pins each ----
+
+
+def begin_run(writer: Any, start: Mapping[str, Any]) -> Any:
+    """Return a writer of one run that has written the run's start document.
+
+    Bypass the router of `writer`, a TiledWriter: it hides the errors of a start document,
+    say of a key that may not write, as warnings in the session.
+    """
+    (run_writer,), _ = writer._factory("start", start)
+    run_writer("start", dict(start))
+    return run_writer
+
+
+def get_child(container: Any, key: str) -> Any:
+    """Return a container's child by one request; raise KeyError where there is none.
+
+    A catalog of runs would look for beginnings of uids too, with two requests more.
+    """
+    from tiled.client.container import Container
+
+    return Container.__getitem__(container, key)
+
+
+def query_parameters(container: Any) -> dict[str, Any]:
+    """Return the request parameters of what a container was searched for.
+
+    Tiled's client has no method that picks keys out of metadata.
+    """
+    return dict(container._queries_as_params)

@@ -4,22 +4,28 @@ import contextlib
 import json
 import logging
 import re
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import urlsplit
 
 from rankaae_stream.results.compose import ResultRun, is_partial
 from rankaae_stream.results.sinks import Rejected, Unavailable
-from rankaae_stream.results.tiled_client import _silent, open_context
+from rankaae_stream.results.tiled_client import (
+    begin_run,
+    get_child,
+    open_context,
+    translate_tiled_errors,
+)
 
 __all__ = ["TiledSink"]
-
 
 logger = logging.getLogger(__name__)
 
 
 class TiledSink:
-    """A container of bluesky runs on a Tiled server, reached when first needed.
+    """Write results to a container of bluesky runs on a Tiled server.
+
+    The server is reached when it is first needed.
 
     Parameters
     ----------
@@ -36,8 +42,8 @@ class TiledSink:
     Tiled's client repeats a failed request for 45 s (TILED_RETRY_TIMEOUT, which
     holds for every client in the process), and a provisional result that is
     caught in that would hold the finals back, with "Retrying" printed into the
-    session. The publisher tries again by itself, so each request of this client
-    is sent once: `_only_once`.
+    session. The sender tries again by itself, so each request of this client
+    is sent once: `tiled_client.open_context`.
     """
 
     def __init__(
@@ -57,7 +63,7 @@ class TiledSink:
         """Append an event to the run, which is opened the first time."""
         writer, number = self._open.pop(run.uid, (None, 0))
         numbered = run.numbered(number + 1)
-        with self._told_plainly():
+        with self._errors():
             writer = writer or self._begin(run)
             if writer is None:
                 return
@@ -66,19 +72,19 @@ class TiledSink:
         self._open[run.uid] = writer, number + 1
 
     def final(self, run: ResultRun) -> None:
-        """Complete the open run, or write it whole where there is no complete one."""
+        """Complete the run that is open, or write it whole unless a complete one is there."""
         writer, number = self._open.pop(run.uid, (None, 0))
         if writer is not None:
             try:
                 numbered = run.numbered(number + 1)
-                with self._told_plainly():
+                with self._errors():
                     writer("event", numbered.event)
                     writer("stop", numbered.stop)
                 return
-            except Exception as error:  # noqa: BLE001 - it is written whole from the spool instead
+            except Exception as error:  # noqa: BLE001 - it is written whole instead
                 logger.info("result %s is written again: %s", run.uid, error)
         try:
-            with self._told_plainly():
+            with self._errors():
                 self._write_whole(run)
         except Rejected:
             # What was begun would stay without a stop, and break who reads it.
@@ -98,25 +104,22 @@ class TiledSink:
             raise Rejected(f"{type(error).__name__}: {error}") from error
 
     def metadata(self, uid: str) -> dict[str, Any] | None:
-        """What the server says of a result, with `start` and, once it is whole, `stop`."""
-        from tiled.client.container import Container
-
-        with self._told_plainly():
+        """Return a result's metadata: `start` and, once it is complete, `stop`; else None."""
+        with self._errors():
             try:
-                # A catalog of runs would look for beginnings of uids too, with two requests more.
-                return dict(Container.__getitem__(self._container(), uid).metadata)
+                return dict(get_child(self._container(), uid).metadata)
             except KeyError:
                 return None
 
     def newest(self) -> dict[str, Any] | None:
-        """The same of what was written last, or None where there is nothing."""
-        with self._told_plainly():
+        """Return the metadata of the result written last, or None where there is none."""
+        with self._errors():
             found = self._container()
             return dict(found.values().last().metadata) if len(found) else None
 
     def remove(self, uid: str) -> None:
-        """Take a result away."""
-        with self._told_plainly():
+        """Delete a result."""
+        with self._errors():
             self._container().delete_contents([uid], recursive=True, external_only=False)
 
     def close(self) -> None:
@@ -125,60 +128,38 @@ class TiledSink:
         if client is not None:
             client.context.close()
 
-    @contextlib.contextmanager
-    def _told_plainly(self) -> Iterator[None]:
-        """What Tiled raises as a verdict on the result or a state of the server."""
-        from httpx import HTTPStatusError, TransportError
-
-        try:
-            yield
-        except HTTPStatusError as error:
-            code = error.response.status_code
-            if code in (400, 413, 422):
-                raise Rejected(str(error)) from error
-            if code in (401, 403):
-                # Tiled says 401 to a key without the scope, too.
-                known = code == 403 or "permissions" in str(error)
-                may = "does not let the key write" if known else "does not know the key"
-                fix = f"; set {self._key_variable} and start again" if self._key_variable else ""
-                raise Unavailable(f"Tiled at {self.uri} {may} (HTTP {code}){fix}") from error
-            raise
-        except TransportError as error:
-            raise _silent(self.uri, error) from error
+    def _errors(self) -> AbstractContextManager[None]:
+        return translate_tiled_errors(self.uri, self._key_variable)
 
     def _begin(self, run: ResultRun) -> Any:
-        """A writer that has opened the run, or None where a complete one is there."""
+        """Return a writer that has opened the run, or None where a complete one is there."""
         from httpx import HTTPStatusError
 
         try:
-            writer = self._opened(run)
+            writer = self._begin_new(run)
         except HTTPStatusError as error:
-            # Most results are new: only where the server says that one is not, it is looked at.
+            # Most results are new: the server is asked only about one that it has.
             if error.response.status_code != 409:
                 raise
             if self._is_there(run):
                 return None
-            writer = self._opened(run)
+            writer = self._begin_new(run)
         writer("descriptor", dict(run.descriptor))
         return writer
 
-    def _opened(self, run: ResultRun) -> Any:
-        """A writer that has written the run's start document."""
+    def _begin_new(self, run: ResultRun) -> Any:
+        """Return a writer that has written the run's start document."""
         from bluesky_tiled_plugins import TiledWriter
 
         if self._writer is None:  # kept, for it asks for the container when it is made
             self._writer = TiledWriter(self._container(), normalizer=None, batch_size=1)
-        # Past its router, which turns whatever goes wrong with a start document, a key
-        # that may not write for one, into a warning in the session, and goes on.
-        (writer,), _ = self._writer._factory("start", run.start)
-        writer("start", dict(run.start))
-        return writer
+        return begin_run(self._writer, run.start)
 
     def _is_there(self, run: ResultRun) -> bool:
-        """Whether a complete run of that uid is there.
+        """Return whether a complete run of that uid is there.
 
-        One without a stop is deleted, to be written again, and so is a partial
-        answer where this one is whole.
+        Delete one without a stop, so that it can be written again, and a partial answer
+        where this one is whole.
         """
         found = self.metadata(run.uid)
         if found is None:
@@ -190,7 +171,7 @@ class TiledSink:
         return False
 
     def _container(self) -> Any:
-        """The container's client, made when the server first answers."""
+        """Return the container's client, made when the server first answers."""
         if self._client is None:
             from tiled.client.constructors import from_context
 

@@ -1,8 +1,8 @@
-"""What-if curves: how a spectrum changes with one descriptor, as a run of its own.
+"""Compose what-if curves: how a spectrum changes with one descriptor, as a run of its own.
 
-Written once a model, so that whoever reads results from Tiled alone can move a
-descriptor and see the curve move: the difference to the mean curve, added to a
-measured spectrum's reconstruction, is what the model expects there.
+They are written once for each model, so that a reader of Tiled alone can move a descriptor
+and see the curve move: the difference to the mean curve, added to a measured spectrum's
+reconstruction, is the curve that the model expects there.
 """
 
 import uuid
@@ -21,21 +21,21 @@ __all__ = ["PURPOSE", "compose_what_if", "what_if_uid"]
 PURPOSE = "what-if curves by rankaae-stream"
 
 STEPS = 21
-"""Values a descriptor takes from one end of what the model has learned to the other."""
+"""Values of a descriptor, evenly spaced over the range that the model has learned."""
 
 DIGITS = 5
-"""Decimals kept of a curve whose edge step is 1; noise is far above."""
+"""Decimals kept of a curve whose edge step is 1; noise is far larger."""
 
 
 def what_if_uid(model_id: str) -> str:
-    """Uid of the run with a model's curves."""
+    """Return the uid of the run with a model's curves."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"rankaae-stream what-if:{model_id}"))
 
 
 def compose_what_if(
     card: ModelCard, mean: Floats, curves: Callable[[str, Floats], Floats]
 ) -> ResultRun:
-    """A model's what-if curves as a run, the same documents each time.
+    """Compose a model's what-if curves as a run, the same documents each time.
 
     Parameters
     ----------
@@ -66,12 +66,12 @@ def compose_what_if(
         "uid": str(uid),
         "time": made,
         "purpose": PURPOSE,
-        # Of no run at all; that it is there keeps these from being taken for a scan.
+        # Empty, for there is no scan; the key keeps these from being taken for one.
         "original_run_uid": "",
         "element": card.edge.element,
         "edge": card.edge.shell,
         "model": {"id": card.id, "name": card.name, "version": card.version},
-        "descriptors": [one._asdict() for one in card.described],
+        "descriptors": [output._asdict() for output in card.described],
     }
     descriptor = {
         "uid": str(uuid.uuid5(uid, "descriptor")),
@@ -104,10 +104,10 @@ def compose_what_if(
 
 
 def _learned(output: Output) -> tuple[float, float]:
-    """Ends of what the members' maps reach together."""
+    """Return the ends of the range that the members' maps cover together."""
     return (
-        min(float(one.value[0]) for one in output.maps),
-        max(float(one.value[-1]) for one in output.maps),
+        min(float(mapped.value[0]) for mapped in output.maps),
+        max(float(mapped.value[-1]) for mapped in output.maps),
     )
 
 
@@ -116,7 +116,7 @@ def _rounded(curve: Floats) -> list[Any]:
 
 
 def _made(card: ModelCard) -> float:
-    """The model's date, which is its version, in seconds since the epoch."""
+    """Return the model's date, which is its version, in seconds since the epoch."""
     try:
         return datetime.strptime(card.version, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
     except ValueError:

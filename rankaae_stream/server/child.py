@@ -1,7 +1,7 @@
 """Run the embedded Tiled server: the program of `tiled_server.EmbeddedServer`'s child process.
 
-Run as a file, ``python -P child.py CONFIGURATION [OPTIONS OF tiled serve config]``, so that
-nothing of the package is imported before Tiled is.
+It is run as a file, ``python -P child.py CONFIGURATION [OPTIONS OF tiled serve config]``, so
+that nothing of the package is imported before Tiled is.
 """
 
 import gc
@@ -11,16 +11,23 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
-__all__ = ["KEY_VARIABLE", "main"]
+__all__ = ["BAD_CATALOG", "KEY_VARIABLE", "NO_TILED", "main"]
 
 KEY_VARIABLE = "TILED_SINGLE_USER_API_KEY"
 """Environment variable that hands the key to the child: it is in no process list."""
 
+NO_TILED, BAD_CATALOG = 81, 82
+"""Exit codes: a package that the server needs is missing; a catalog cannot be made or used."""
+
 
 def main(path: str, *options: str) -> None:
     """Make the catalogs that do not exist yet, and serve until the parent is gone.
+
+    End with `NO_TILED` or `BAD_CATALOG`, and the traceback in the log, where that is why it
+    cannot serve.
 
     Parameters
     ----------
@@ -29,6 +36,21 @@ def main(path: str, *options: str) -> None:
     *options : str
         Of ``tiled serve config``.
     """
+    try:
+        _serve(path, *options)
+    except _BadCatalogError:
+        traceback.print_exc()
+        sys.exit(BAD_CATALOG)
+    except ImportError:
+        traceback.print_exc()
+        sys.exit(NO_TILED)
+
+
+class _BadCatalogError(Exception):
+    pass
+
+
+def _serve(path: str, *options: str) -> None:
     threading.Thread(target=_follow_the_parent, daemon=True).start()
     # For the page's router; last, so that no file beside the package replaces a module.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
@@ -38,17 +60,21 @@ def main(path: str, *options: str) -> None:
     with open(path, encoding="utf-8") as file:
         for tree in json.load(file)["trees"]:
             init = ["catalog", "init", "--if-not-exists", tree["args"]["uri"]]
-            tiled(init, standalone_mode=False)
+            try:
+                tiled(init, standalone_mode=False)
+            except ImportError:
+                raise
+            except Exception as error:
+                raise _BadCatalogError(tree["args"]["uri"]) from error
     # As an argument inside the process the key is in no process list, and Tiled,
     # which prints a key that it was not given this way, leaves it out of the log.
     tiled(["serve", "config", path, *options, "--api-key", os.environ[KEY_VARIABLE]])
 
 
 def _follow_the_parent() -> None:
-    """Wait at the pipe from the parent: a byte says that it saw the server answer."""
-    # What the start left, some 400,000 objects, stays for good; searched for garbage with
-    # the rest it held answers up 0.3 s each time, and a listing makes enough objects for
-    # that three times in 5,000 results.
+    """Read the pipe from the parent: a byte says that the server answered it."""
+    # Leave what the start made, some 400,000 objects, out of the garbage collection: searched
+    # with the rest, it held answers up by 0.3 s, three times in a listing of 5,000 results.
     while os.read(0, 1):
         gc.collect()
         gc.freeze()

@@ -11,7 +11,6 @@ __all__ = ["TREES", "configuration"]
 TREES = ("raw", "processed")
 """The scans as measured, and the results."""
 
-
 ADAPTER = "rankaae_stream.files.tiled_adapters:PizzaboxAdapter"
 
 
@@ -23,7 +22,7 @@ def configuration(
     allow_anonymous_access: bool,
     readable: Sequence[Path | str] = (),
 ) -> dict[str, Any]:
-    """Tiled's configuration for two trees in one directory; it holds no key.
+    """Return Tiled's configuration for two trees in one directory; it holds no key.
 
     The files that raw runs name are served from the folders `readable` only.
     """

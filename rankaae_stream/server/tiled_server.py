@@ -1,4 +1,4 @@
-"""The embedded Tiled server: one child process, two trees, real HTTP.
+"""Serve two trees by Tiled over HTTP, in one child process.
 
 ``raw`` takes the scans and ``processed`` the results. Each tree has its own
 catalog and its own table database: two writers on one embedded database lose
@@ -36,7 +36,7 @@ LOG_LINES = 15
 
 
 class EmbeddedServer:
-    """A Tiled server as a child process; a context manager, or start and stop.
+    """Run a Tiled server as a child process, as a context manager or by `start` and `stop`.
 
     The child runs in its own session, so that Ctrl-C on a scan does not reach
     it, and ends with its parent, however that ends. Started again after a stop
@@ -101,32 +101,32 @@ class EmbeddedServer:
 
     @property
     def directory(self) -> Path:
-        """Where the data, the configuration and the log are."""
+        """Return the folder with the data, the configuration and the log."""
         if self._directory is None:
             raise ConfigurationError("the embedded Tiled server has no directory before start()")
         return self._directory
 
     @property
     def uri(self) -> str:
-        """Address without the key, e.g. ``http://127.0.0.1:40123``."""
+        """Return the address without the key, e.g. ``http://127.0.0.1:40123``."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self.port}"
 
     @property
     def pid(self) -> int | None:
-        """Process id of the running child, None while there is none."""
+        """Return the process id of the running child, None while there is none."""
         return self._process.pid if self.running and self._process is not None else None
 
     @property
     def running(self) -> bool:
-        """Whether the child process is alive."""
+        """Return whether the child process is alive."""
         return self._process is not None and self._process.poll() is None
 
     def client(self, tree: str) -> Any:
-        """Tiled client of one tree, ``raw`` or ``processed``, with the key to write.
+        """Return the Tiled client of one tree, ``raw`` or ``processed``, with the key to write.
 
-        Asked again it is the same one, after a restart too; `close` closes it.
+        It is the same one each time, after a restart too; `close` closes it.
         """
         from tiled.client import from_uri
 
@@ -162,7 +162,7 @@ class EmbeddedServer:
         return self
 
     def wait(self) -> None:
-        """Return never while the child runs; Ctrl-C ends the waiting, not the child.
+        """Wait as long as the child runs; Ctrl-C ends the waiting, not the child.
 
         Raises
         ------
@@ -239,7 +239,7 @@ class EmbeddedServer:
 
     def _launch(self) -> None:
         log = self.directory / LOG
-        # -P: nothing in the working directory may stand in for a module
+        # -P: nothing in the working directory may be imported in place of a module
         command = [sys.executable, "-P", child.__file__, str(self.directory / CONFIG)]
         command += ["--host", self.host, "--port", str(self.port)]
         with open(log, "ab", opener=_private) as output:
@@ -264,20 +264,21 @@ class EmbeddedServer:
                 code = self._process.returncode if self._process is not None else None
                 raise self._failed(f"ended with exit code {code}")
             if self._answers():
-                self._say_started()
+                self._confirm()
                 return
             time.sleep(0.05)
         raise self._failed(f"did not answer on {self.uri} within {self.timeout:.0f} s")
 
-    def _say_started(self) -> None:
+    def _confirm(self) -> None:
+        """Let the child know that it has started."""
         assert self._process is not None
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # one that ended since is told where it is asked next
+        with suppress(BrokenPipeError):  # one that ended since is noticed at the next request
             self._process.stdin.write(b".")
             self._process.stdin.flush()
 
     def _answers(self) -> bool:
-        """Whether a server that knows our key answers (another one would say 401)."""
+        """Return whether a server that knows our key answers (another one would say 401)."""
         request = urllib.request.Request(
             f"{self.uri}/api/v1/", headers={"Authorization": f"Apikey {self.api_key}"}
         )
@@ -290,16 +291,17 @@ class EmbeddedServer:
             return False
 
     def _failed(self, what: str) -> ConfigurationError:
-        lines = (self.directory / LOG).read_text(errors="replace").splitlines()[-LOG_LINES:]
-        text = "\n".join(lines)
-        fix = "its log ends with the reason"
-        if "ModuleNotFoundError" in text:
+        code = self._process.poll() if self._process is not None else None
+        if code == child.NO_TILED:
             fix = "install what is missing with: pip install 'tiled[client,server]'"
-        elif "address already in use" in text.lower():
-            fix = "another program took the port meanwhile; start again"
-        elif "database" in text.lower():
+        elif code == child.BAD_CATALOG:
             fix = f"{self.directory} may hold data of another Tiled version; give another directory"
-        return ConfigurationError(f"the embedded Tiled server {what}; {fix}:\n{text}")
+        elif code is not None and _is_taken(self.host, self.port):
+            fix = "another program took the port meanwhile; start again"
+        else:
+            fix = "its log ends with the reason"
+        lines = (self.directory / LOG).read_text(errors="replace").splitlines()[-LOG_LINES:]
+        return ConfigurationError(f"the embedded Tiled server {what}; {fix}:\n" + "\n".join(lines))
 
 
 def _is_loopback(host: str) -> bool:
@@ -309,8 +311,15 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _is_taken(host: str, port: int) -> bool:
+    try:
+        return _free_port(host, port) != port
+    except ConfigurationError:
+        return True
+
+
 def _free_port(host: str, port: int) -> int:
-    """Port to listen on: `port` itself, or a free one for 0.
+    """Return a port to listen on: `port` itself, or a free one for 0.
 
     Raises
     ------
@@ -319,7 +328,7 @@ def _free_port(host: str, port: int) -> int:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # what a server that was just stopped leaves behind is no obstacle
+        # the closed connections of a server that was just stopped are no obstacle
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -1,7 +1,7 @@
-"""A report as a picture: spectrum, reconstruction, residual, estimates, flags.
+"""Draw a report: spectrum, reconstruction, residual, estimates, flags.
 
-The only importer of matplotlib, and without pyplot: a figure here belongs to
-nobody's session and needs no screen.
+This is the only module that imports matplotlib. It does without pyplot, so that a figure
+leaves those of a session alone and needs no screen.
 """
 
 import textwrap
@@ -29,9 +29,8 @@ TITLES = {
     "min_ligand_distance": "shortest O-O distance",
 }
 
-
 Raw = tuple[Floats, Floats] | None
-"""Energy in eV and mu as they were read, shown where there is nothing on the model's grid."""
+"""Energy in eV and mu as they were read, for a report without curves on the model's grid."""
 
 
 def save(
@@ -46,9 +45,9 @@ def save(
     ----------
     reports : sequence of Report
     path : Path
-        Its ending decides. Several reports into a PNG or SVG get a number each.
+        Its ending is the format. Each of several PNG or SVG files gets a number.
     ranges : dict
-        Descriptor to the values it can have, for the axes.
+        Lowest and highest value of each descriptor, for the axes.
     raw : sequence of (energy, mu), optional
         One for each report.
 
@@ -64,18 +63,18 @@ def save(
     try:
         if ending == ".pdf":
             with PdfPages(path) as pages:
-                for report, one in zip(reports, measured, strict=True):
-                    pages.savefig(draw(report, ranges, one))
+                for report, spectrum in zip(reports, measured, strict=True):
+                    pages.savefig(draw(report, ranges, spectrum))
             return
         for i, report in enumerate(reports):
-            one = path if len(reports) == 1 else path.with_stem(f"{path.stem}-{i + 1}")
-            draw(report, ranges, measured[i]).savefig(one, dpi=160)
+            file = path if len(reports) == 1 else path.with_stem(f"{path.stem}-{i + 1}")
+            draw(report, ranges, measured[i]).savefig(file, dpi=160)
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
 
 
 def draw(report: Report, ranges: dict[str, tuple[float, float]], raw: Raw = None) -> Figure:
-    """One report on one page, 16:9 for a slide."""
+    """Draw one report on one page, 16:9 for a slide."""
     figure = Figure(figsize=(10.0, 5.6), layout="constrained")
     panels: Any = figure.subfigures(1, 2, width_ratios=(3, 2))
     left, right = panels
@@ -114,7 +113,7 @@ def _spectrum(panel: Any, report: Report, raw: Raw) -> None:
 
 
 def _raw(axes: Any, raw: Raw) -> None:
-    """A spectrum that was refused, as it was read: that is where one sees why."""
+    """Draw a refused spectrum as it was read, which shows why it was refused."""
     if raw is None or raw[0].size == 0:
         axes.text(0.5, 0.5, "nothing was read", ha="center", color=QUIET)
         axes.set_axis_off()

@@ -1,4 +1,4 @@
-"""Reports as a table in a terminal."""
+"""Show reports as a table in a terminal."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ __all__ = ["flag_markup", "report_table"]
 
 
 def report_table(reports: Sequence[Report], names: Sequence[str], title: str = "") -> Table:
-    """One row a report: what it is of, the two main estimates, flags or the refusal in words.
+    """Return a table with a row a report: spectrum, edge, main estimates, flags or the refusal.
 
     Parameters
     ----------
     reports : sequence of Report
     names : sequence of str
-        What to call each: a file, a sample.
+        Of each report's spectrum: a file, a sample.
     title : str
     """
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, title=title or None)
@@ -35,7 +35,7 @@ def report_table(reports: Sequence[Report], names: Sequence[str], title: str = "
 
 
 def flag_markup(name: str, severity: str) -> str:
-    """A flag's name as every table shows it: warnings stand out, the rest does not."""
+    """Mark up a flag's name as every table shows it: warnings in red, others dim."""
     return f"[{'bold red' if severity == 'warning' else 'dim'}]{escape(name)}[/]"
 
 

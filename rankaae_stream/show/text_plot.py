@@ -1,4 +1,4 @@
-"""A curve in a terminal, in braille: two by four dots a character."""
+"""Draw a curve in a terminal by braille characters, two by four dots each."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def text_plot(
     width: int = 56,
     height: int = 12,
 ) -> list[str]:
-    """Lines that show mu(E), with the ends of both axes in numbers.
+    """Return lines of text that show mu(E), with the ends of both axes in numbers.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def text_plot(
     mu : (n,) array
         Points that are not finite are left out.
     mark : (float, str), optional
-        An energy to point at, and what it is.
+        An energy, eV, to mark, and its name.
     width, height : int
         Of the curve, characters.
     """
@@ -59,7 +59,7 @@ def text_plot(
 
 
 def _axis(first: float, last: float, mark: tuple[float, str] | None, width: int) -> str:
-    """The ends of the energy axis, and a mark below the curve where there is room for it."""
+    """Return the ends of the energy axis, with the mark where there is room for it."""
     begin, end = f"{first:.0f}", f"{last:.0f}"
     line = begin + " " * max(width - len(begin) - len(end), 1) + end
     if mark is None or not first < mark[0] < last:

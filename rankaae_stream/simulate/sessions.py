@@ -8,7 +8,7 @@ that are no absorption scans.
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,12 +19,14 @@ import numpy as np
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.files.run_writer import Documents
 from rankaae_stream.simulate import bmm, panda, steps, tes
+from rankaae_stream.simulate.devices import Beamline
 from rankaae_stream.simulate.documents import Beam
 from rankaae_stream.simulate.pizzabox import ISS, QAS, Detector, FlyBeamline, FlyScan, fly_scan
+from rankaae_stream.simulate.plans import scan, scan_energies
 from rankaae_stream.simulate.samples import Curves, Sample, curves, series
 from rankaae_stream.spectrum import Channel
 
-__all__ = ["SESSIONS", "Case", "session"]
+__all__ = ["SESSIONS", "Case", "scans", "session"]
 
 POINT = {"event": 0.004}
 """A step scan: a few milliseconds a point instead of a second."""
@@ -53,15 +55,48 @@ class Case:
         Flag whose sentence is shown.
     late : (Path, Path) or None
         A file, and the name that it gets `LATE` seconds after the stop document.
+    plan : generator of messages, optional
+        Run by a RunEngine, in place of `documents`.
+    points : int
+        Events of the run, where that is known before.
+    reference : Sample or None
+        What is known of the compound.
     """
 
     sample: str
     what: str
-    documents: Iterable[tuple[str, Mapping[str, Any]]]
+    documents: Iterable[tuple[str, Mapping[str, Any]]] = ()
     pace: Mapping[str, float] = field(default_factory=dict[str, float])
     channel: Channel | None = None
     about: str = ""
     late: tuple[Path, Path] | None = None
+    plan: Generator[Any, Any, Any] | None = None
+    points: int = 0
+    reference: Sample | None = None
+
+
+def scans(samples: Iterable[Sample], *, quick: bool, dwell: float) -> list[Case]:
+    """Return an ordinary step scan of each sample, to be run by a RunEngine.
+
+    Parameters
+    ----------
+    samples : iterable of Sample
+    quick : bool
+        Half as many points.
+    dwell : float
+        Seconds that a point takes.
+    """
+    beamline = Beamline(dwell=dwell)
+    return [
+        Case(
+            sample.name,
+            f"{sample.edge} scan",
+            plan=scan(beamline, sample, quick=quick),
+            points=scan_energies(sample, quick=quick).size,
+            reference=sample,
+        )
+        for sample in samples
+    ]
 
 
 def session(beamline: str, folder: Path) -> list[Case]:

@@ -69,23 +69,28 @@ def demonstrate(tmp_path_factory):
 @pytest.mark.parametrize("element", ELEMENTS)
 def test_measured_oxides_are_ranked_by_oxidation_state(demonstrate, element):
     rows = demonstrate(element).rows
-    assert [row.sample for row in rows] == list(series(element))
-    oxides = [row for row in rows if row.sample.role == "standard"]
+    assert [row.case.reference for row in rows] == list(series(element))
+    oxides = [row for row in rows if row.case.reference.role == "standard"]
     assert len(oxides) >= 3
     for row in oxides:
-        assert row.summary["refusal"] is None, row.summary["refusal"]
-        assert row.summary["complete"]
+        assert row.summaries[0]["refusal"] is None, row.summaries[0]["refusal"]
+        assert row.summaries[0]["complete"]
         assert row.latency > 0
     states = {
-        row.sample.name: row.summary["estimates"]["oxidation_state"]["value"] for row in oxides
+        row.case.reference.name: row.summaries[0]["estimates"]["oxidation_state"]["value"]
+        for row in oxides
     }
-    ranked = sorted(oxides, key=lambda row: row.sample.oxidation_state)
-    assert sorted(states, key=states.__getitem__) == [row.sample.name for row in ranked], states
+    ranked = sorted(oxides, key=lambda row: row.case.reference.oxidation_state)
+    assert sorted(states, key=states.__getitem__) == [row.case.reference.name for row in ranked], (
+        states
+    )
 
 
 @pytest.mark.parametrize("element", ELEMENTS)
 def test_a_metal_foil_is_answered_with_a_warning_or_not_at_all(demonstrate, element):
-    foils = [row.summary for row in demonstrate(element).rows if row.sample.role == "foil"]
+    foils = [
+        row.summaries[0] for row in demonstrate(element).rows if row.case.reference.role == "foil"
+    ]
     assert bool(foils) == (element == "Fe")
     for summary in foils:
         warnings = [f for f in summary["flags"].values() if f["severity"] == "warning"]
@@ -96,7 +101,7 @@ def test_a_metal_foil_is_answered_with_a_warning_or_not_at_all(demonstrate, elem
 def test_the_table_names_every_sample_and_the_folder(demonstrate, element):
     shown = demonstrate(element)
     for row in shown.rows:
-        assert row.sample.name in shown.text
+        assert row.case.reference.name in shown.text
         assert f"{row.latency * 1e3:.0f} ms" in shown.text
     assert "out_of_domain" in shown.text or element != "Fe"
     assert str(shown.folder) in shown.text
@@ -111,7 +116,7 @@ def test_the_two_printed_lines_read_the_results_afterwards(demonstrate):
         timeout=PATIENCE,
         check=True,
     )
-    assert ast.literal_eval(done.stdout) == shown.rows[-1].summary["estimates"]
+    assert ast.literal_eval(done.stdout) == shown.rows[-1].summaries[0]["estimates"]
 
 
 def test_scans_and_results_are_all_there_and_nothing_is_left_to_send(demonstrate):

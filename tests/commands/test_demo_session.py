@@ -11,7 +11,7 @@ from tiled.queries import Key
 from typer.testing import CliRunner
 
 from rankaae_stream.commands.cli import app
-from rankaae_stream.commands.demo_session import run_beamline_demo
+from rankaae_stream.commands.demo import run_demo
 from rankaae_stream.loading import build_pipeline
 from rankaae_stream.profile import reading_under
 from rankaae_stream.simulate import SERIES, sessions
@@ -111,9 +111,9 @@ def shown(tmp_path_factory):
             for uid in found["served"]
         }
 
-    patch.setattr("rankaae_stream.commands.demo_session.hand_over", look)
+    patch.setattr("rankaae_stream.commands.demo.hand_over", look)
     try:
-        played = run_beamline_demo(console, "iss", directory=folder, keep=True, pace=0.0)
+        played = run_demo(console, "iss", directory=folder, keep=True, pace=0.0)
     finally:
         patch.undo()
     assert len(played) == last
@@ -150,7 +150,7 @@ def test_raw_runs_and_results_of_the_demo_lie_side_by_side_in_tiled(shown):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--beamline", "esrf"], "there are iss, qas, bmm, tes, generic"),
+        (["--beamline", "esrf"], "there are sim, iss, qas, bmm, tes, generic"),
         (["--beamline", "iss", "--quick"], "leave them out beside --beamline"),
         (["--beamline", "iss", "--element", "Fe"], "leave them out beside --beamline"),
     ],

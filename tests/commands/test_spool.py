@@ -14,7 +14,7 @@ from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.commands.cli import app
 from rankaae_stream.commands.spool import run_list, run_send
 from rankaae_stream.profile import load_profile
-from rankaae_stream.results.outlet import tiled_folder
+from rankaae_stream.results.publisher import tiled_folder
 from rankaae_stream.results.spool import Spool, entries
 
 NOBODY = "http://127.0.0.1:9"
@@ -22,7 +22,7 @@ NOBODY = "http://127.0.0.1:9"
 
 @pytest.fixture
 def series(tmp_path, documents, hematite, monkeypatch):
-    """Three results that wait, because nobody listens where they should go."""
+    """Three results and their model's what-if curves wait: nobody listens where they should go."""
     monkeypatch.setenv("RANKAAE_STREAM_SPOOL", str(tmp_path))
     monkeypatch.setenv("RANKAAE_STREAM_TILED__URI", NOBODY)
     monkeypatch.setenv("RANKAAE_STREAM_TILED_API_KEY", "0123456789abcdef")
@@ -35,7 +35,7 @@ def series(tmp_path, documents, hematite, monkeypatch):
                 stream(*item)
         assert stream._inbox.wait_idle(PATIENCE)
     folder = tiled_folder(load_profile("sim"))
-    assert [entry.state for entry in entries(folder)] == ["waiting"] * 3
+    assert [entry.state for entry in entries(folder)] == ["waiting"] * 4
     return folder
 
 
@@ -64,8 +64,9 @@ def raw_uids(server, prefix: str) -> list[str]:
 
 def test_what_waits_is_listed_with_its_age_its_element_and_its_sample(series):
     spool = Spool(series)
-    spool.rejected(spool.waiting()[1], "422: [no] such column")
-    spool.sent(spool.waiting()[1])
+    _, _, second, third = spool.waiting()
+    spool.rejected(second, "422: [no] such column")
+    spool.sent(third)
     spool.close()
     written = 1000.0
     for path in series.rglob("*.jsonl"):
@@ -76,9 +77,10 @@ def test_what_waits_is_listed_with_its_age_its_element_and_its_sample(series):
         ("rejected", "2", "h", "Fe", "ore 1"),
         ("sent", "2", "h", "Fe", "ore 2"),
         ("waiting", "2", "h", "Fe", "ore 0"),
+        ("waiting", "2", "h", "Fe", "what-if curves"),
     ]
     assert "422: [no] such column" in text
-    assert "1 waiting, 1 rejected, 1 sent" in text
+    assert "2 waiting, 1 rejected, 1 sent" in text
     assert "rankaae-stream spool send" in text
 
 
@@ -86,7 +88,7 @@ def test_listing_needs_no_key_and_disturbs_nobody(series, monkeypatch):
     monkeypatch.delenv("RANKAAE_STREAM_TILED_API_KEY")
     before = sorted(series.rglob("*"))
     owner = Spool(series)
-    assert "3 waiting" in listed()
+    assert "4 waiting" in listed()
     assert sorted(series.rglob("*")) == before
     owner.close()
 
@@ -105,10 +107,10 @@ def test_sending_brings_what_waits_and_what_was_rejected_once_and_no_more(
     spool.close()
     done = CliRunner().invoke(app, ["spool", "send", "--profile", "sim"])
     assert done.exit_code == 0, done.output
-    assert "3 of 3 results are in 'processed'" in done.output
+    assert "4 of 4 results are in 'processed'" in done.output
     wanted = [f"{tmp_path.name}-{number}" for number in range(3)]
     assert raw_uids(server, tmp_path.name) == wanted
-    assert [entry.state for entry in entries(reachable)] == ["sent"] * 3
+    assert [entry.state for entry in entries(reachable)] == ["sent"] * 4
     # And again: nothing is left to send, and nothing is there twice.
     for path in (reachable / "sent").glob("*.jsonl"):
         path.rename(reachable / path.name)
@@ -120,16 +122,16 @@ def test_what_cannot_be_sent_is_told_with_the_reason_and_stays(series):
     console = Console(file=StringIO(), width=300)
     assert not run_send(console, patience=0.1)
     text = console.file.getvalue()
-    assert "0 of 3 results are in" in text
-    assert f"3 still wait: Tiled at {NOBODY} does not answer" in text
-    assert [entry.state for entry in entries(series)] == ["waiting"] * 3
+    assert "0 of 4 results are in" in text
+    assert f"4 still wait: Tiled at {NOBODY} does not answer" in text
+    assert [entry.state for entry in entries(series)] == ["waiting"] * 4
 
 
 def test_a_damaged_result_is_put_aside_again_and_ends_with_status_1(reachable):
     (reachable / "damaged.jsonl").write_text("{")
     done = CliRunner().invoke(app, ["spool", "send"])
     assert done.exit_code == 1
-    assert "3 of 4 results" in done.output
+    assert "4 of 5 results" in done.output
     (aside,) = (entry for entry in entries(reachable) if entry.state == "rejected")
     assert "the file is damaged" in aside.reason
     assert "the file is damaged" in listed()
@@ -141,4 +143,4 @@ def test_a_spool_that_a_session_has_is_left_to_it(reachable):
     session.close()
     assert done.exit_code == 1
     assert "a running session or replay has the spool" in " ".join(done.output.split())
-    assert [entry.state for entry in entries(reachable)] == ["waiting"] * 3
+    assert [entry.state for entry in entries(reachable)] == ["waiting"] * 4

@@ -14,7 +14,7 @@ from waiting import PATIENCE, wait_until
 
 from rankaae_stream.report import Curves, Described, Estimate, Report, Result
 from rankaae_stream.results.compose import ResultRun, compose
-from rankaae_stream.results.sender import Publisher
+from rankaae_stream.results.sender import Sender
 from rankaae_stream.results.spool import Spool, entries
 from rankaae_stream.results.tiled_sink import TiledSink
 from rankaae_stream.server.tiled_server import EmbeddedServer
@@ -71,28 +71,28 @@ def server(tmp_path):
 
 
 @pytest.fixture
-def publisher(server, tmp_path):
+def sender(server, tmp_path):
     sink = TiledSink(server.uri, "processed", server.api_key, key_variable="THE_KEY", timeout=5.0)
-    made = Publisher(sink, Spool(tmp_path / "spool"), RETRY)
+    made = Sender(sink, Spool(tmp_path / "spool"), RETRY)
     yield made
     made.close(PATIENCE)
 
 
 def test_a_server_killed_again_and_again_during_a_series_has_all_results_at_the_end(
-    server, publisher, tmp_path
+    server, sender, tmp_path
 ):
     names = [f"scan {number}" for number in range(12)]
     for number, name in enumerate(names):
         for state in (1.0, 2.0):
-            publisher.provisional(answer(name, state, complete=False))
-            wait_until(lambda: publisher.failing or not publisher._provisional, "it is being shown")
-        publisher.final(answer(name))
+            sender.provisional(answer(name, state, complete=False))
+            wait_until(lambda: sender.failing or not sender._provisional, "it is being shown")
+        sender.final(answer(name))
         if number % 4 == 1:  # in the middle of whatever is being written
             os.kill(server.pid, signal.SIGKILL)
         elif number % 4 == 3:
             server.stop()
             server.start()
-    assert publisher.wait_idle(PATIENCE)
+    assert sender.wait_idle(PATIENCE)
     check_each_is_there_once(server, names)
     assert [entry.state for entry in entries(tmp_path / "spool")] == ["sent"] * len(names)
 
@@ -123,44 +123,44 @@ def test_whichever_request_fails_the_result_is_there_once(server, tmp_path, monk
     sink = TiledSink(server.uri, "processed", server.api_key)
     sink.final(answer("first"))
     http, names, which = sink._client.context.http_client, ["first"], 0
-    publisher = Publisher(sink, Spool(tmp_path / "spool"), (0.001, 0.001))
+    sender = Sender(sink, Spool(tmp_path / "spool"), (0.001, 0.001))
     while True:
         names.append(f"{how} {which}")
         with monkeypatch.context() as broken:
             asked = fails(http, broken, how, which)
-            publisher.provisional(answer(names[-1], 1.0, complete=False))
-            wait_until(lambda: not (publisher._provisional or publisher._busy), "it was tried")
-            publisher.final(answer(names[-1]))
-            assert publisher.wait_idle(PATIENCE)
+            sender.provisional(answer(names[-1], 1.0, complete=False))
+            wait_until(lambda: not (sender._provisional or sender._busy), "it was tried")
+            sender.final(answer(names[-1]))
+            assert sender.wait_idle(PATIENCE)
         which += 1
         if len(asked) < which:
             break
     assert which > 10, "a provisional and a final answer take that many requests"
     check_each_is_there_once(server, names)
-    assert publisher.close(PATIENCE) == 0
+    assert sender.close(PATIENCE) == 0
 
 
 def test_a_key_that_is_revoked_keeps_the_results_until_it_is_given_back(
-    server, publisher, tmp_path, caplog
+    server, sender, tmp_path, caplog
 ):
     names = [f"scan {number}" for number in range(6)]
     key = server.api_key
-    publisher.provisional(answer(names[2], 1.0, complete=False))
+    sender.provisional(answer(names[2], 1.0, complete=False))
     for name in names[:2]:
-        publisher.final(answer(name))
-    assert publisher.wait_idle(PATIENCE)
+        sender.final(answer(name))
+    assert sender.wait_idle(PATIENCE)
     server.stop()
     server.api_key = "anotherkey0123456789"
     server.start()
     for name in names[2:]:
-        publisher.final(answer(name))
-    wait_until(lambda: "HTTP 401" in publisher.failing, "the refused key is noticed")
-    assert "set THE_KEY" in publisher.failing
-    assert publisher.waiting == 4
+        sender.final(answer(name))
+    wait_until(lambda: "HTTP 401" in sender.failing, "the refused key is noticed")
+    assert "set THE_KEY" in sender.failing
+    assert sender.waiting == 4
     server.stop()
     server.api_key = key
     server.start()
-    assert publisher.wait_idle(PATIENCE)
+    assert sender.wait_idle(PATIENCE)
     check_each_is_there_once(server, names)
     assert key not in caplog.text
 
@@ -182,21 +182,21 @@ def small_disk(tmp_path):
 def test_a_full_disk_under_the_spool_loses_nothing_that_tiled_takes(server, small_disk, caplog):
     filler = small_disk / "filler"
     sink = TiledSink(server.uri, "processed", server.api_key)
-    publisher = Publisher(sink, Spool(small_disk / "spool"), RETRY)
+    sender = Sender(sink, Spool(small_disk / "spool"), RETRY)
     names = [f"scan {number}" for number in range(8)]
     server.stop()
-    publisher.final(answer(names[0]))
+    sender.final(answer(names[0]))
     with caplog.at_level(logging.ERROR, "rankaae_stream.results.sender"):
         with pytest.raises(OSError, match="No space left"):
             filler.write_bytes(bytes(1 << 20))
         for name in names[1:]:
-            publisher.final(answer(name))
+            sender.final(answer(name))
         assert "kept in memory" in caplog.text
         assert "No space left on device" in caplog.text
-    assert publisher.waiting == len(names)
+    assert sender.waiting == len(names)
     filler.unlink()
-    wait_until(lambda: len(publisher.spool.waiting()) == len(names), "the disk has room again")
+    wait_until(lambda: len(sender.spool.waiting()) == len(names), "the disk has room again")
     server.start()
-    assert publisher.wait_idle(PATIENCE)
+    assert sender.wait_idle(PATIENCE)
     check_each_is_there_once(server, names)
-    assert publisher.close(PATIENCE) == 0
+    assert sender.close(PATIENCE) == 0

@@ -12,6 +12,7 @@ from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.profile import load_profile
 from rankaae_stream.replay import replay
 from rankaae_stream.results.compose import PURPOSE as RESULTS
+from rankaae_stream.results.spool import entries
 from rankaae_stream.results.what_if import PURPOSE, compose_what_if, what_if_uid
 
 
@@ -92,6 +93,38 @@ def test_a_session_and_a_replay_publish_them_once_beside_the_results(
     assert found["primary"]["oxidation_state_values"].read().shape == (1, 21)
     assert found["primary"]["energy_grid"].metadata["units"] == "eV"
     assert {doc["purpose"] for name, doc in seen if name == "start"} == {RESULTS}, "for Tiled only"
+
+
+def test_they_follow_the_first_final_result_and_are_counted_with_what_waits(
+    tmp_path, documents, hematite, analysis
+):
+    nobody = {"tiled": {"uri": "http://127.0.0.1:9"}, "tiled_api_key": "0123456789abcdef"}
+    stream = DescriptorStream("sim", spool=tmp_path, **nobody)
+    for number in range(2):
+        for item in documents(*hematite, uid=f"scan-{number}"):
+            stream(*item)
+    assert stream.close(60) == 3
+    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    curves = what_if_uid(analysis.models["Fe K"].card.id)
+    assert [entry.uid == curves for entry in entries(folder)] == [False, True, False]
+
+
+def test_curves_that_cannot_be_computed_leave_the_results_alone(
+    server, tmp_path, documents, hematite, monkeypatch, caplog
+):
+    def broken(*_):
+        raise ValueError("no such curve")
+
+    monkeypatch.setattr("rankaae_stream.model.networks.Model.what_if", broken)
+    settings = {"tiled": {"uri": server.uri}, "tiled_api_key": server.api_key, "spool": tmp_path}
+    with DescriptorStream("sim", **settings) as stream:
+        for item in documents(*hematite, uid="no-curves"):
+            stream(*item)
+        assert stream.wait_idle(60)
+        assert stream.status().answered == 1
+        assert stream.status().last_error == ""
+    assert "what-if curves" in caplog.text
+    assert "no such curve" in caplog.text
 
 
 def test_a_model_that_answered_nothing_publishes_nothing(server, tmp_path):

@@ -202,6 +202,31 @@ def test_a_child_that_ends_at_its_start_is_told_with_its_log(tmp_path):
     assert not server.running
 
 
+@pytest.mark.services
+def test_a_package_that_is_missing_is_told_with_the_command_that_installs_it(tmp_path, monkeypatch):
+    (tmp_path / "tiled").mkdir()
+    (tmp_path / "tiled" / "__init__.py").write_text("import no_such_package\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(ConfigurationError, match=r"(?s)pip install.*No module named 'no_such_pa"):
+        EmbeddedServer(tmp_path / "data").start()
+
+
+@pytest.mark.services
+def test_a_port_that_is_taken_during_the_start_is_told(tmp_path, monkeypatch):
+    from rankaae_stream.server import tiled_server
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken, really = other.getsockname()[1], tiled_server._free_port
+        answers = iter([taken])
+        monkeypatch.setattr(
+            tiled_server, "_free_port", lambda *where: next(answers, None) or really(*where)
+        )
+        with pytest.raises(ConfigurationError, match="took the port meanwhile; start again"):
+            EmbeddedServer(tmp_path, port=taken).start()
+
+
 def test_a_temporary_directory_goes_when_the_start_fails(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(ConfigurationError, match="within 0 s"):

@@ -29,7 +29,7 @@ PATIENCE = 30.0
 """How long a Dask scheduler may take to answer, and its first worker to appear, s."""
 
 
-class TrialFailed(Exception):  # noqa: N818 - what happened to it, and a word of its own
+class TrialFailed(Exception):
     """A job raised or its worker died; what others had finished stays finished.
 
     Its notes hold the traceback of where it was raised.

@@ -1,8 +1,9 @@
-"""The last station before the sinks: results composed, spooled and handed to publishers.
+"""Publish every result: compose it, spool it, and hand it to the sender of each sink.
 
-Live and replay both end here, so that a result has one way out whoever found it.
+The live stream and a replay both end here, so that a result leaves in one way only.
 """
 
+import logging
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,17 +17,22 @@ from rankaae_stream.model.networks import Model
 from rankaae_stream.profile import API_KEY_VARIABLE, Profile
 from rankaae_stream.report import Result
 from rankaae_stream.results.compose import ResultRun, compose
-from rankaae_stream.results.sender import Publisher
-from rankaae_stream.results.sinks import CallableSink
+from rankaae_stream.results.sender import Sender
+from rankaae_stream.results.sinks import CallableSink, Sink
 from rankaae_stream.results.spool import Spool
 from rankaae_stream.results.tiled_sink import TiledSink
 from rankaae_stream.results.what_if import compose_what_if
 
-__all__ = ["Outlet", "tiled_folder"]
+__all__ = ["PATIENCE", "ResultPublisher", "tiled_folder"]
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 20.0
+"""Seconds without one result leaving after which the rest stays in the spool."""
 
 
-class Outlet:
-    """Takes every `Result` and brings it to Tiled and to other sinks.
+class ResultPublisher:
+    """Publish results to Tiled and to other sinks.
 
     Parameters
     ----------
@@ -36,7 +42,7 @@ class Outlet:
     to_tiled : bool
         False to publish to `sinks` only.
     models : mapping of Model, optional
-        Their what-if curves go to Tiled with the first result of each.
+        Their what-if curves go to Tiled after the first final result of each.
 
     Raises
     ------
@@ -52,59 +58,58 @@ class Outlet:
         to_tiled: bool = True,
         models: Mapping[str, Model] | None = None,
     ) -> None:
-        self._published = profile.published()
-        self._copied = profile.copied_keys()
-        # Of the models whose curves this process has not sent.
-        self._models = {one.card.id: one for one in (models or {}).values()} if to_tiled else {}
-        chosen: list[Any] = [CallableSink(sink) for sink in sinks]
+        self._settings = profile.published()
+        self._copied_keys = profile.copied_keys()
+        # Those whose what-if curves this process has not published.
+        self._models = {model.card.id: model for model in (models or {}).values()}
+        chosen: list[Sink] = [CallableSink(sink) for sink in sinks]
         if to_tiled:
             chosen.insert(0, _tiled_sink(profile, profile.api_key()))
-            # Imported here and not in the publisher's thread: an import holds the
+            # Imported here and not in the sender's thread: an import holds the
             # interpreter for hundreds of milliseconds, which a scan would feel.
             import bluesky_tiled_plugins  # noqa: F401
             import tiled.client  # noqa: F401
         spools = [_spool(profile, folder) for folder in _folders(chosen)]
-        self.publishers = [Publisher(*pair) for pair in zip(chosen, spools, strict=True)]
+        self._senders = [Sender(*pair) for pair in zip(chosen, spools, strict=True)]
+        self._tiled = self._senders[0] if to_tiled else None
 
     def __call__(self, result: Result) -> None:
         """Take a result; a final one is on the disk when this returns."""
-        run = compose(result, self._published, self._copied)
-        for publisher in self.publishers:
+        run = compose(result, self._settings, self._copied_keys)
+        for sender in self._senders:
             if result.report.complete:
-                publisher.final(run)
+                sender.final(run)
             else:
-                publisher.provisional(run)
-        model = result.report.model and self._models.pop(result.report.model.id, None)
-        if model:
-            self.publishers[0].extra(lambda: _what_if(model))
+                sender.provisional(run)
+        if self._tiled is not None and result.report.complete and result.report.model:
+            self._publish_what_if(result.report.model.id, self._tiled)
 
     @property
     def waiting(self) -> int:
         """Final results not yet sent."""
-        return sum(publisher.waiting for publisher in self.publishers)
+        return sum(sender.waiting for sender in self._senders)
 
     @property
     def failing(self) -> str:
         """Why sinks take nothing now, or an empty string."""
-        return "; ".join(p.failing for p in self.publishers if p.failing)
+        return "; ".join(sender.failing for sender in self._senders if sender.failing)
 
     @property
     def rejected(self) -> int:
         """Final results that a sink understood and did not take."""
-        return sum(publisher.rejected for publisher in self.publishers)
+        return sum(sender.rejected for sender in self._senders)
 
     def wait_idle(self, timeout: float) -> bool:
-        """Wait until everything is sent; False on time-out."""
+        """Wait until everything is sent; return False on time-out."""
         deadline = time.monotonic() + timeout
         return all(
-            publisher.wait_idle(max(deadline - time.monotonic(), 0.0))
-            for publisher in self.publishers
+            sender.wait_idle(max(deadline - time.monotonic(), 0.0)) for sender in self._senders
         )
 
-    def drain(self, patience: float, told: Callable[[int], object] | None = None) -> bool:
-        """Wait until everything is sent; False when none has left for `patience` seconds.
+    def drain(self, patience: float, progress: Callable[[int], object] | None = None) -> bool:
+        """Wait as long as results leave; return False when none has for `patience` seconds.
 
-        `told` receives how many are waiting, a few times a second.
+        `progress` receives how many wait, a few times a second.
         """
         left, since = self.waiting, time.monotonic()
         while not self.wait_idle(0.25):
@@ -112,16 +117,32 @@ class Outlet:
                 left, since = self.waiting, time.monotonic()
             elif time.monotonic() - since > patience:
                 return False
-            if told is not None:
-                told(left)
+            if progress is not None:
+                progress(left)
         return True
 
     def close(self, timeout: float) -> int:
-        """Send what can be sent in time; returns how many results stay in the spool."""
+        """Send what can be sent in time; return how many results stay in the spool."""
         deadline = time.monotonic() + timeout
-        return sum(
-            publisher.close(max(deadline - time.monotonic(), 0.0)) for publisher in self.publishers
-        )
+        return sum(sender.close(max(deadline - time.monotonic(), 0.0)) for sender in self._senders)
+
+    def _publish_what_if(self, model_id: str, tiled: Sender) -> None:
+        """Publish a model's what-if curves the first time, behind the result that is sent."""
+        model = self._models.pop(model_id, None)
+        if model is None:
+            return
+        try:
+            run = _what_if(model)
+        except Exception as error:  # noqa: BLE001 - results count, curves are an extra
+            logger.error(
+                "the what-if curves of model %s %s are left out: %s: %s",
+                model.card.name,
+                model.card.version,
+                type(error).__name__,
+                error,
+            )
+        else:
+            tiled.final(run)
 
 
 def _what_if(model: Model) -> ResultRun:
@@ -131,7 +152,7 @@ def _what_if(model: Model) -> ResultRun:
 
 
 def tiled_folder(profile: Profile) -> Path:
-    """The spool of what goes to the profile's Tiled."""
+    """Return the spool of what goes to the profile's Tiled."""
     return profile.spool.expanduser() / _tiled_sink(profile, "").name
 
 
@@ -140,8 +161,8 @@ def _tiled_sink(profile: Profile, key: str) -> TiledSink:
     return TiledSink(server.uri, server.node, key, key_variable=API_KEY_VARIABLE)
 
 
-def _folders(sinks: Sequence[Any]) -> list[str]:
-    """A folder's name for each sink; two functions of one name must not share a spool."""
+def _folders(sinks: Sequence[Sink]) -> list[str]:
+    """Name a folder for each sink; two functions of one name must not share a spool."""
     names: list[str] = []
     for sink in sinks:
         plain = re.sub(r"\W+", "-", sink.name).strip("-") or "sink"

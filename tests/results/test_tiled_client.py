@@ -1,0 +1,65 @@
+"""What is private to Tiled and its plugins is as this project needs it."""
+
+import uuid
+
+import pytest
+from bluesky_tiled_plugins import TiledWriter
+from tiled.client.container import Container
+from tiled.queries import Key
+
+from rankaae_stream.results.tiled_client import begin_run, get_child, query_parameters
+
+
+@pytest.fixture
+def start(server):
+    """A start document whose run is deleted at the end: tests share the server."""
+    uid = str(uuid.uuid4())
+    yield {"uid": uid, "time": 1.75e9, "purpose": "private parts"}
+    server.client("processed").delete_contents([uid], recursive=True, external_only=False)
+
+
+@pytest.fixture
+def asked(server, monkeypatch):
+    """The paths that the server's `processed` client asks for."""
+    http, paths = server.client("processed").context.http_client, []
+    real = http._transport.handle_request
+
+    def noted(request):
+        paths.append(f"{request.method} {request.url.path}")
+        return real(request)
+
+    monkeypatch.setattr(http._transport, "handle_request", noted)
+    return paths
+
+
+def test_a_writer_of_one_run_writes_its_start_and_raises_what_the_router_would_hide(server, start):
+    results = server.client("processed")
+    writer = TiledWriter(results, normalizer=None, batch_size=1)
+    run_writer = begin_run(writer, start)
+    assert results[start["uid"]].start == start
+    run_writer("stop", {"uid": str(uuid.uuid4()), "run_start": start["uid"], "time": 1.75e9})
+    assert results[start["uid"]].stop["run_start"] == start["uid"]
+    with pytest.raises(Exception, match="409"):
+        begin_run(writer, start)
+
+
+def test_a_child_is_one_request_and_a_beginning_of_a_uid_is_none(server, start, asked):
+    results = server.client("processed")
+    begin_run(TiledWriter(results, normalizer=None, batch_size=1), start)
+    asked.clear()
+    assert get_child(results, start["uid"]).metadata["start"] == start
+    with pytest.raises(KeyError):
+        get_child(results, start["uid"][:8])
+    assert len(asked) == 2
+    assert type(results).__getitem__ is not Container.__getitem__, "else it is not needed"
+
+
+def test_the_parameters_of_a_search_find_what_the_search_finds(server, start):
+    results = server.client("processed")
+    begin_run(TiledWriter(results, normalizer=None, batch_size=1), start)
+    assert query_parameters(results) == {}
+    found = results.search(Key("start.uid") == start["uid"]).search(Key("start.time") > 1.0)
+    answer = results.context.http_client.get(
+        results.item["links"]["search"], params=query_parameters(found)
+    )
+    assert [item["id"] for item in answer.json()["data"]] == [start["uid"]] == list(found)
