@@ -24,7 +24,7 @@ from tiled.queries import Key
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.commands.demo import PATIENCE, hand_over, show_dashboard
 from rankaae_stream.documents.inbox import Inbox
-from rankaae_stream.documents.rules import Choice
+from rankaae_stream.documents.rules import RunRules
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.files.tiled_adapters import raw_writer_options
 from rankaae_stream.profile import reading_under
@@ -187,7 +187,7 @@ def _now(stream: DescriptorStream, uid: str) -> str:
 
 
 def _read_back(
-    results: Any, case: Case, start: Mapping[str, Any], choice: Choice, latency: float
+    results: Any, case: Case, start: Mapping[str, Any], choice: RunRules, latency: float
 ) -> PlayedCase:
     """Summaries of all results of one run, as any client finds them."""
     found = results.search(Key("start.original_run_uid") == start["uid"]).values()
