@@ -1,10 +1,9 @@
-"""One spectrum to its report: the stations in the order of the data.
+"""Analyse one spectrum: the steps from mu(E) to a report, in the order of the data.
 
-Live, files and replay all come through `Analysis.process`.
+Live scans, files and replays all call `Analysis.process`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -13,29 +12,21 @@ from rankaae_stream.errors import Refusal, Refused
 from rankaae_stream.model.domain import domain_distance
 from rankaae_stream.model.estimates import describe
 from rankaae_stream.model.networks import Model
-from rankaae_stream.report import (
-    Curves,
-    Domain,
-    EarlierFoil,
-    Flag,
-    FoilShift,
-    Report,
-    Shifts,
-)
+from rankaae_stream.report import Curves, Domain, Flag, FoilShift, Report, RunFoil, Shifts
 from rankaae_stream.spectra import quality
 from rankaae_stream.spectra.axis import AxisRules, FoilLibrary, calibrate
 from rankaae_stream.spectra.normalize import normalize
 from rankaae_stream.spectra.regrid import perturbed
-from rankaae_stream.spectrum import Channel, Edge, Floats, Spectrum, edge_of
+from rankaae_stream.spectrum import Edge, Floats, Origin, Spectrum
 
 __all__ = ["Analysis"]
 
-Earlier = Callable[[Edge], EarlierFoil | None]
+Earlier = Callable[[Edge], RunFoil | None]
 """Finds the foil of an earlier run for a scan of an edge that has none of its own."""
 
 
 class Analysis:
-    """Models and foils, and the way a spectrum takes through them.
+    """Turn spectra into reports with the models and foils of one beamline.
 
     Parameters
     ----------
@@ -44,9 +35,9 @@ class Analysis:
     foils : mapping of FoilLibrary
         By edge.
     code_version : str
-        What reports say of this program.
+        Version of this program, as reports name it.
     axis : AxisRules, optional
-        What becomes of foil shifts.
+        How foil shifts are used.
     """
 
     def __init__(
@@ -65,15 +56,11 @@ class Analysis:
         self,
         energy: Floats,
         mu: Floats,
+        edge: Edge,
+        origin: Origin,
         reference: tuple[Floats, Floats] | None = None,
         *,
-        element: str | None,
-        shell: str = "K",
-        channel: Channel = "transmission",
-        source: str = "",
         reference_source: str | None = None,
-        sweep: int = 0,
-        complete: bool = True,
         flags: Sequence[Flag] = (),
         earlier: Earlier | None = None,
     ) -> Report:
@@ -82,80 +69,34 @@ class Analysis:
         Parameters
         ----------
         energy, mu : (n,) arrays
+            eV and absorption.
+        edge : Edge
+        origin : Origin
         reference : pair of (m,) arrays, optional
-            Energy and absorption of a foil.
-        element : str or None
-            As stated; else the energies have to tell.
+            Energy, eV, and absorption of a foil.
         reference_source : str, optional
-            Where the foil comes from; `source` by default.
-        earlier : callable, optional
+            Where the foil comes from; ``origin.source`` by default.
+        flags, earlier
             See `process`.
 
         Returns
         -------
         Report
         """
+        flags = list(flags)
         try:
-            edge = edge_of(element, energy[np.isfinite(energy)], shell)
-            spectrum, bad = to_spectrum(
-                energy, mu, edge, channel, source=source, sweep=sweep, complete=complete
-            )
+            spectrum, bad = to_spectrum(energy, mu, edge, origin)
             missing = quality.unusable_points(energy, bad)
         except Refused as refused:
-            return self.refuse(
-                refused.refusal,
-                energy,
-                element=element,
-                shell=shell,
-                channel=channel,
-                source=source,
-                sweep=sweep,
-                complete=complete,
-                flags=flags,
-            )
+            return self.refuse(refused.refusal, energy, origin, edge=edge, flags=flags)
         foil: Spectrum | Refusal | None = None
         if reference is not None:
-            named = source if reference_source is None else reference_source
+            named = origin.source if reference_source is None else reference_source
             try:
-                foil, _ = to_spectrum(*reference, edge, "reference", source=named)
+                foil, _ = to_spectrum(*reference, edge, Origin(named, "reference"))
             except Refused as refused:
                 foil = refused.refusal
         return self.process(spectrum, foil, [*flags, missing] if missing else flags, earlier)
-
-    def refuse(
-        self,
-        refusal: Refusal,
-        energy: Floats,
-        *,
-        element: str | None,
-        shell: str = "K",
-        channel: Channel = "transmission",
-        source: str = "",
-        sweep: int = 0,
-        complete: bool = True,
-        flags: Sequence[Flag] = (),
-    ) -> Report:
-        """A refusal of something that never became a Spectrum; `energy` (n,) may be empty."""
-        energy = energy[np.isfinite(energy)]
-        try:
-            edge = edge_of(element, energy, shell)
-        except Refused:
-            edge = None
-        model = self.models.get(str(edge))
-        return Report(
-            source=source,
-            element=edge.element if edge else element or "",
-            edge=edge,
-            channel=channel,
-            sweep=sweep,
-            points=energy.size,
-            energy_range=(float(energy.min()), float(energy.max())) if energy.size else None,
-            complete=complete,
-            flags=tuple(flags),
-            refusal=refusal,
-            model=model.card.title if model else None,
-            code_version=self.code_version,
-        )
 
     def process(
         self,
@@ -170,9 +111,9 @@ class Analysis:
         ----------
         spectrum : Spectrum
         reference : Spectrum or Refusal, optional
-            The foil channel of the same scan, on the same axis, or why it is none.
+            The foil channel of the same scan, on the same axis, or why it cannot be used.
         flags : sequence of Flag, optional
-            What is already known of it.
+            What is already known of the spectrum.
         earlier : callable, optional
             Asked for an earlier run's foil of this edge where `reference` gives no shift.
 
@@ -180,96 +121,138 @@ class Analysis:
         -------
         Report
         """
-        edge, said = spectrum.edge, list(flags)
-        model = self.models.get(str(edge))
-        common: dict[str, Any] = {
-            "source": spectrum.source,
-            "element": edge.element,
-            "edge": edge,
-            "channel": spectrum.channel,
-            "sweep": spectrum.sweep,
-            "points": spectrum.energy.size,
-            "energy_range": spectrum.span,
-            "complete": spectrum.complete,
-            "model": model.card.title if model else None,
-            "code_version": self.code_version,
-        }
+        edge, flags, shifts = spectrum.edge, list(flags), Shifts()
         try:
+            model = self.models.get(str(edge))
             if model is None:
                 known = ", ".join(sorted(self.models)) or "none"
                 raise Refused("no_model", f"there is no model for {edge}; models here: {known}")
-            common["shifts"] = self._calibrate(model, reference, said, earlier)
-            return self._answer(spectrum, model, common, said)
+            shifts, axis_flags = self._calibrate(model, reference, earlier)
+            flags += axis_flags
+            cover = quality.coverage(
+                spectrum.energy + shifts.calibration,
+                edge.e0,
+                model.card.normalization,
+                model.card.grid,
+                shifts.theory,
+                complete=spectrum.origin.complete,
+            )
+            flags += [cover.flag] if cover.flag is not None else []
+            return self._answer(spectrum, model, shifts, cover, flags)
         except Refused as refused:
-            return Report(**common, flags=tuple(said), refusal=refused.refusal)
+            return self.refuse(
+                refused.refusal,
+                spectrum.energy,
+                spectrum.origin,
+                edge=edge,
+                flags=flags,
+                shifts=shifts,
+            )
 
-    def _calibrate(
+    def refuse(
         self,
-        model: Model,
-        reference: Spectrum | Refusal | None,
-        said: list[Flag],
-        earlier: Earlier | None,
-    ) -> Shifts:
-        """Shifts by the scan's own foil, an earlier run's, or none, and what to say of them."""
-        edge, rules, theory = model.card.edge, self._axis, model.card.theory_shift.value
-        foil, run, age = self._own_foil(edge, reference)
-        reason = ""
-        if isinstance(foil, Refusal):
-            reason, foil = foil.message, None
-            known = earlier(edge) if earlier is not None else None
-            if known is not None:
-                foil, run, age = known.shift, known.run, known.age
-        added = foil.value if foil is not None and rules.apply else 0.0
-        shifts = Shifts(added, theory, run, age, rules.uncertainty(foil, age), foil)
-        if reason:
-            said.append(quality.foil_flag(reason, shifts))
-        large = quality.shift_flag(shifts, rules.limit, applied=rules.apply)
-        if large is not None:
-            said.append(large)
-        return shifts
+        refusal: Refusal,
+        energy: Floats,
+        origin: Origin,
+        *,
+        edge: Edge | None = None,
+        element: str = "",
+        flags: Sequence[Flag] = (),
+        shifts: Shifts | None = None,
+    ) -> Report:
+        """Report a refusal.
 
-    def _own_foil(
-        self, edge: Edge, reference: Spectrum | Refusal | None
-    ) -> tuple[FoilShift | Refusal, str, float]:
-        """The scan's own shift with its source and age, or why it has none."""
-        if reference is None or str(edge) not in self._foils:
-            return Refusal("no_foil", "the scan has no reference channel"), "", 0.0
-        if isinstance(reference, Refusal):
-            return reference, "", 0.0
-        try:
-            return self.foil_shift(reference), reference.source, 0.0
-        except Refused as refused:
-            return refused.refusal, "", 0.0
+        Parameters
+        ----------
+        refusal : Refusal
+        energy : (n,) array
+            Measured energies, eV; may be empty.
+        origin : Origin
+        edge : Edge, optional
+        element : str
+            As stated, where there is no `edge`.
+        flags : sequence of Flag
+        shifts : Shifts, optional
+
+        Returns
+        -------
+        Report
+        """
+        energy = energy[np.isfinite(energy)]
+        model = self.models.get(str(edge))
+        return Report(
+            source=origin.source,
+            element=edge.element if edge else element,
+            edge=edge,
+            channel=origin.channel,
+            sweep=origin.sweep,
+            points=energy.size,
+            energy_range=(float(energy.min()), float(energy.max())) if energy.size else None,
+            complete=origin.complete,
+            flags=tuple(flags),
+            refusal=refusal,
+            model=model.card.title if model else None,
+            shifts=shifts or Shifts(),
+            code_version=self.code_version,
+        )
 
     def foil_shift(self, reference: Spectrum) -> FoilShift:
-        """What a foil's spectrum adds to the energy axis; see `energy.calibrate`."""
+        """Return what a foil's spectrum adds to the energy axis; see `spectra.axis.calibrate`."""
         return calibrate(reference.energy, reference.mu, self._foils[str(reference.edge)])
 
+    def _calibrate(
+        self, model: Model, reference: Spectrum | Refusal | None, earlier: Earlier | None
+    ) -> tuple[Shifts, list[Flag]]:
+        """Return the shifts by the scan's own foil, an earlier run's, or none, with their flags."""
+        edge, rules = model.card.edge, self._axis
+        own = self._own_foil(edge, reference)
+        used = own if isinstance(own, RunFoil) else None
+        if used is None and earlier is not None:
+            used = earlier(edge)
+        foil, run, age = (used.shift, used.run, used.age) if used else (None, "", 0.0)
+        added = foil.value if foil is not None and rules.apply else 0.0
+        shifts = Shifts(
+            added, model.card.theory_shift.value, run, age, rules.uncertainty(foil, age), foil
+        )
+        flags: list[Flag] = []
+        if isinstance(own, Refusal):
+            flags.append(quality.foil_flag(own.message, shifts))
+        large = quality.shift_flag(shifts, rules.limit, applied=rules.apply)
+        if large is not None:
+            flags.append(large)
+        return shifts, flags
+
+    def _own_foil(self, edge: Edge, reference: Spectrum | Refusal | None) -> RunFoil | Refusal:
+        """Return the shift of the scan's own foil, or why it has none."""
+        if reference is None or str(edge) not in self._foils:
+            return Refusal("no_foil", "the scan has no reference channel")
+        if isinstance(reference, Refusal):
+            return reference
+        try:
+            return RunFoil(self.foil_shift(reference), reference.origin.source, 0.0)
+        except Refused as refused:
+            return refused.refusal
+
     def _metal(self, sample: Spectrum) -> FoilShift | None:
-        """The foil's shift on the sample itself, where that is the metal and no compound."""
-        found, _, _ = self._own_foil(sample.edge, sample)
-        return found if isinstance(found, FoilShift) else None
+        """Return the foil's shift on the sample itself, where that is the metal."""
+        found = self._own_foil(sample.edge, sample)
+        return found.shift if isinstance(found, RunFoil) else None
 
     def _answer(
         self,
         spectrum: Spectrum,
         model: Model,
-        common: dict[str, Any],
-        said: list[Flag],
+        shifts: Shifts,
+        cover: quality.Coverage,
+        flags: Sequence[Flag],
     ) -> Report:
-        card, e0 = model.card, spectrum.edge.e0
-        theory, shifts = card.theory_shift, common["shifts"]
+        card, origin, e0 = model.card, spectrum.origin, spectrum.edge.e0
+        theory = card.theory_shift
         energy = spectrum.energy + shifts.calibration
-        cover = quality.coverage(
-            energy, e0, card.normalization, card.grid, theory.value, complete=spectrum.complete
-        )
-        if cover.flag is not None:
-            said.append(cover.flag)
         normalized = normalize(energy, spectrum.mu, e0, cover.ranges)
         on_theory = energy + theory.value
         relative = card.grid.relative()
-        grid = e0 + relative
-        sigma = float(np.hypot(shifts.uncertainty, theory.uncertainty))
+        sigma = float(np.hypot(shifts.uncertainty or 0.0, theory.uncertainty))
         # One call of the encoder answers the spectrum and its perturbed copies.
         copies = perturbed(on_theory, normalized.flat, card.grid, e0, sigma, cover.step_error)
         flat = copies[0]
@@ -279,19 +262,27 @@ class Analysis:
         reconstruction, distance = domain_distance(
             flat, decoded, latents[:, 0], relative, card.domain
         )
-        # Below the simulation the decoder was never told what to draw.
+        # The simulations begin there; below, nothing has taught the decoder what to draw.
         reconstruction[relative < card.domain.start] = np.nan
         domain = Domain(float(distance), card.domain.threshold)
         outside = quality.domain_flag(domain, spectrum.edge, self._metal(spectrum))
-        if outside is not None:
-            said.append(outside)
         return Report(
-            **common,
+            source=origin.source,
+            element=spectrum.edge.element,
+            edge=spectrum.edge,
+            channel=origin.channel,
+            sweep=origin.sweep,
+            points=spectrum.energy.size,
+            energy_range=spectrum.span,
+            complete=origin.complete,
             edge_step=normalized.edge_step,
             estimates=describe(latents, card),
-            flags=tuple(said),
+            flags=(*flags, outside) if outside is not None else tuple(flags),
             domain=domain,
             latent=tuple(float(value) for value in latents[:, 0].mean(axis=0)),
+            model=card.title,
             normalization=normalized.ranges,
-            curves=Curves(grid, flat, reconstruction),
+            shifts=shifts,
+            code_version=self.code_version,
+            curves=Curves(e0 + relative, flat, reconstruction),
         )

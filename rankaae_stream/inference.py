@@ -21,7 +21,7 @@ from rankaae_stream.files.read import looks_like_data, read_file
 from rankaae_stream.layouts.rebin import FRAGMENT, turning_points
 from rankaae_stream.loading import default_analysis
 from rankaae_stream.report import Report
-from rankaae_stream.spectrum import Channel, Floats, edge_of
+from rankaae_stream.spectrum import Channel, Floats, Origin, edge_of
 
 __all__ = ["Answer", "find_files", "infer", "infer_file", "infer_series", "read_foil"]
 
@@ -164,9 +164,8 @@ def infer_file(
     try:
         spectra = _spectra(name, columns, group)
     except Refused as refused:
-        report = analysis.refuse(
-            refused.refusal, np.empty(0), element=element, shell=shell or "K", source=text
-        )
+        nothing = Measured(np.empty(0), np.empty(0), element=element, shell=shell)
+        report = _refuse(analysis, refused.refusal, nothing, Origin(text))
         return [Answer(report, (), None)]
     answers: list[Answer] = []
     for _, scan in groupby(spectra, key=lambda found: found.label):
@@ -186,14 +185,7 @@ def _answer(
     kind = "herfd" if "herfd" in Path(name).name.lower() else measured.kind
     if kind != "xas" and not _trained_for(analysis, measured, kind):
         refusal = Refusal("not_xas", f"{measured.label or 'the file'} {_OTHER_KINDS[kind]}")
-        report = analysis.refuse(
-            refusal,
-            measured.energy,
-            element=measured.element,
-            shell=measured.shell or "K",
-            channel=measured.channel,
-            source=source,
-        )
+        report = _refuse(analysis, refusal, measured, Origin(source, measured.channel))
     else:
         report = _process(analysis, measured, source, foil)
     return Answer(report, measured.notes, measured)
@@ -252,7 +244,7 @@ def read_foil(path: Path | str, element: str | None = None) -> Measured:
     try:
         foil = _spectra(name, None, group)[0]
         edge = edge_of(element or foil.element, foil.energy, foil.shell or "K")
-        spectrum, _ = to_spectrum(foil.energy, foil.mu, edge, "reference")
+        spectrum, _ = to_spectrum(foil.energy, foil.mu, edge, Origin(str(path), "reference"))
         default_analysis().foil_shift(spectrum)
         foil = replace(foil, label=str(path))
     except Refused as refused:
@@ -292,6 +284,11 @@ def find_files(names: Sequence[str], left_out: list[str] | None = None) -> Itera
 def _process(
     analysis: Analysis, measured: Measured, source: str, foil: Measured | None = None
 ) -> Report:
+    energy, origin = measured.energy, Origin(source, measured.channel)
+    try:
+        edge = edge_of(measured.element, energy[np.isfinite(energy)], measured.shell or "K")
+    except Refused as refused:
+        return _refuse(analysis, refused.refusal, measured, origin)
     reference = None
     if foil is not None:
         reference = foil.energy, foil.mu
@@ -299,15 +296,22 @@ def _process(
         own = measured.reference_energy
         reference = measured.energy if own is None else own, measured.reference
     return analysis.process_columns(
-        measured.energy,
+        energy,
         measured.mu,
+        edge,
+        origin,
         reference,
-        element=measured.element,
-        shell=measured.shell or "K",
-        channel=measured.channel,
-        source=source,
         reference_source=foil.label if foil else None,
     )
+
+
+def _refuse(analysis: Analysis, refusal: Refusal, measured: Measured, origin: Origin) -> Report:
+    try:
+        edge = edge_of(measured.element, np.empty(0), measured.shell or "K")
+    except Refused:
+        edge = None
+    element = measured.element or ""
+    return analysis.refuse(refusal, measured.energy, origin, edge=edge, element=element)
 
 
 def _spectra(name: str, columns: Mapping[str, str] | None, group: str) -> list[Measured]:

@@ -1,29 +1,29 @@
-"""The way through: documents in, reports out.
+"""Turn the documents of runs into reports.
 
 `Pipeline.feed` and `Pipeline.tick` are synchronous and take the time as an
-argument, so live, replay and tests run the same code. What happens to one
-spectrum is on the page before: `analysis.Analysis.process`.
+argument, so live, replay and tests run the same code. For what happens to one
+spectrum see `analysis.Analysis.process`.
 """
 
 import heapq
 import logging
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from rankaae_stream.analysis import Analysis
-from rankaae_stream.documents.rules import Choice
-from rankaae_stream.documents.sweeps import FRAGMENT, Sweep, Sweeps, check_order
+from rankaae_stream.documents.open_run import OpenRun
+from rankaae_stream.documents.rules import RunRules
+from rankaae_stream.documents.sweeps import Sweep
 from rankaae_stream.errors import Refusal, Refused
-from rankaae_stream.layouts.base import CollectingReader, Document, Layout, Reader, Reading
-from rankaae_stream.report import EarlierFoil, Flag, Report, Result, result_uid
+from rankaae_stream.layouts.base import Document, Layout
+from rankaae_stream.report import Flag, Report, Result, RunFoil, result_uid
 from rankaae_stream.spectra.foils import FoilHistory, Foils
 from rankaae_stream.spectra.quality import signal_flags
-from rankaae_stream.spectrum import Channel, Edge, edge_of
+from rankaae_stream.spectrum import Channel, Edge, Floats, Origin, edge_of
 
-__all__ = ["Pipeline", "add_reading"]
+__all__ = ["Pipeline"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,37 +31,16 @@ LOOK = 0.1
 """Seconds between looks for a file that is late."""
 
 
-@dataclass(slots=True)
-class _Run:
-    """What is known of one raw run while its documents arrive."""
-
-    start: Document
-    reader: Reader
-    heard: float
-    sweeps: Sweeps = field(default_factory=Sweeps)
-    refusal: Refusal | None = None
-    answered: int = 0
-    shown: float = float("-inf")
-    news: bool = False
-    begun: list[tuple[Sweep | None, Channel]] = field(
-        default_factory=list[tuple[Sweep | None, Channel]]
-    )
-    time: float = 0.0
-    collected: bool = False
-    ending: list[Flag] | None = None
-    give_up: float = 0.0
-
-
 class Pipeline:
-    """Stations strung together for one beamline.
+    """Answer the runs of one beamline.
 
     Parameters
     ----------
     layout : Layout
-        Documents to readings.
+        Turns documents into readings.
     analysis : Analysis
-        Spectra to reports.
-    choice : Choice
+        Turns spectra into reports.
+    rules : RunRules
         Which runs are XAS, and of which edge.
     emit : callable
         Receives every `Result`, in the calling thread.
@@ -79,7 +58,7 @@ class Pipeline:
         self,
         layout: Layout,
         analysis: Analysis,
-        choice: Choice,
+        rules: RunRules,
         emit: Callable[[Result], None],
         *,
         analysis_hash: str = "",
@@ -90,31 +69,30 @@ class Pipeline:
     ) -> None:
         self._layout = layout
         self._analysis = analysis
-        self._choice = choice
+        self._rules = rules
         self._emit = emit
         self._analysis_hash = analysis_hash
         self._provisional_interval = provisional_interval
         self._stop_deadline = stop_deadline
         self._file_deadline = file_deadline
         self._foils = foils or FoilHistory(analysis_hash, max_age=0.0)
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[str, OpenRun] = {}
         self._owner: dict[str, str] = {}
         self._deadlines: list[tuple[float, str]] = []
-        self._late: set[str] = set()
 
     @property
     def open_runs(self) -> int:
-        """Runs that have begun and not ended."""
+        """Number of runs that have begun and are not answered to their end."""
         return len(self._runs)
 
     @property
     def waiting_for_files(self) -> int:
-        """Runs that have ended and are not answered, because a file is late."""
-        return len(self._late)
+        """Number of runs that have ended and are not answered, because a file is late."""
+        return sum(run.state == "waiting_for_files" for run in tuple(self._runs.values()))
 
     def unwanted(self, start: Document) -> str:
-        """Why a run is not XAS that a model here answers, or an empty text when it is."""
-        return self._choice.unwanted(start, self._trained_for(start))
+        """Say why a run is not XAS that a model here answers; an empty text when it is."""
+        return self._rules.unwanted(start, self._trained_for(start))
 
     # ---- documents ---------------------------------------------------------------
 
@@ -124,28 +102,28 @@ class Pipeline:
             self._begin(doc, now)
             return
         run = self._run_of(name, doc)
-        if run is None or run.ending is not None:
+        if run is None or run.state != "growing":
             return
-        run.heard = now
-        if run.refusal is None:
-            try:
-                reading = run.reader.feed(name, doc)
-            except Refused as refused:
-                run.refusal, reading = refused.refusal, None
-            if reading is not None:
-                add_reading(run.sweeps, reading)
-                run.time, run.news = reading.time, True
-                self._answer_finished_sweeps(run)
-                if name != "stop":
-                    self._answer_provisionally(run, now)
+        run.last_document_at = now
+        if run.feed(name, doc):
+            for sweep in run.finished_sweeps():
+                self._answer(run, sweep)
+            if name != "stop":
+                self._answer_provisionally(run, now)
         if name == "stop":
             run.time = float(doc.get("time", run.time))
-            if dropped or self._collect(run, last=False):
-                self._end(run, _end_flags(doc), dropped)
+            run.end_flags = _end_flags(doc)
+            if dropped:
+                run.refusal = Refusal(
+                    "overrun",
+                    f"{dropped} documents of this run came faster than they could be taken and "
+                    "were dropped; raise inbox_megabytes or run the analysis as a service",
+                )
+            if run.collect(last=False):
+                self._end(run)
             else:
-                run.ending, run.give_up = _end_flags(doc), now + self._file_deadline
-                self._late.add(run.start["uid"])
-                heapq.heappush(self._deadlines, (now + LOOK, run.start["uid"]))
+                run.wait_for_files(now + self._file_deadline)
+                heapq.heappush(self._deadlines, (now + LOOK, run.uid))
 
     def tick(self, now: float) -> None:
         """Answer what has waited, and end runs that have gone silent."""
@@ -156,274 +134,192 @@ class Pipeline:
             run = self._runs.get(uid)
             if run is None:
                 continue
-            if run.ending is not None:
-                if self._collect(run, last=now >= run.give_up):
-                    self._end(run, run.ending)
+            silent_at = run.last_document_at + self._stop_deadline
+            if run.state == "waiting_for_files":
+                if run.collect(last=now >= run.give_up_at):
+                    self._end(run)
                 else:
-                    heapq.heappush(self._deadlines, (min(now + LOOK, run.give_up), uid))
-            elif run.heard + self._stop_deadline > now:
-                heapq.heappush(self._deadlines, (run.heard + self._stop_deadline, uid))
+                    heapq.heappush(self._deadlines, (min(now + LOOK, run.give_up_at), uid))
+            elif silent_at > now:
+                heapq.heappush(self._deadlines, (silent_at, uid))
             else:
-                self._end(run, [_no_stop(f"nothing was heard for {self._stop_deadline:.0f} s")])
+                run.end_flags = [_no_stop(f"no document came for {self._stop_deadline:.0f} s")]
+                self._end(run)
 
     def finish(self, reason: str = "the session ended before the run did") -> None:
         """End every open run as one without a stop document."""
         for run in tuple(self._runs.values()):
-            self._end(run, [_no_stop(reason)] if run.ending is None else run.ending)
+            if run.state == "growing":
+                run.end_flags = [_no_stop(reason)]
+            self._end(run)
 
     def _begin(self, doc: Document, now: float) -> None:
         # A run derived from another is an analysis, ours or somebody's.
         if "original_run_uid" in doc or doc["uid"] in self._runs:
             return
         unwanted = self.unwanted(doc)
-        if unwanted and self._choice.others == "skip":
+        if unwanted and self._rules.others == "skip":
             logger.debug("run %s is left alone: %s", doc["uid"], unwanted)
             return
-        self._runs[doc["uid"]] = _Run(
-            doc,
-            self._layout.open(doc),
-            now,
-            refusal=Refusal("not_xas", unwanted) if unwanted else None,
-            time=float(doc.get("time", 0.0)),
-        )
+        refusal = Refusal("not_xas", unwanted) if unwanted else None
+        time = float(doc.get("time", 0.0))
+        edge = self._rules.stated_edge(doc)
+        self._runs[doc["uid"]] = OpenRun(doc, edge, self._layout.open(doc), now, time, refusal)
         heapq.heappush(self._deadlines, (now + self._stop_deadline, doc["uid"]))
 
     def _trained_for(self, start: Document) -> frozenset[str]:
-        """What the card of the stated edge's model names beside plain absorption."""
-        element, shell = self._choice.stated_edge(start)
+        """Return what the card of the stated edge's model names beside plain absorption."""
+        element, shell = self._rules.stated_edge(start)
         try:
             model = self._analysis.models.get(str(edge_of(element, np.empty(0), shell)))
         except Refused:  # not stated, or of no model
             return frozenset()
         return model.card.trained_for if model is not None else frozenset()
 
-    def _run_of(self, name: str, doc: Document) -> _Run | None:
+    def _run_of(self, name: str, doc: Document) -> OpenRun | None:
         if "run_start" in doc:
             uid = doc["run_start"]
             if name != "stop" and uid in self._runs:
                 self._owner[doc["uid"]] = uid
-        else:
-            parent = doc.get("descriptor") or doc.get("resource") or doc.get("stream_resource", "")
-            uid = self._owner.get(parent, "")
-            # A resource from a device that does not know its run belongs to the
-            # only one that is going on.
-            going_on = [key for key, run in self._runs.items() if run.ending is None]
-            if name == "resource" and len(going_on) == 1:
-                uid = self._owner[doc["uid"]] = going_on[0]
+            return self._runs.get(uid)
+        parent = doc.get("descriptor") or doc.get("resource") or doc.get("stream_resource", "")
+        uid = self._owner.get(parent, "")
+        if name == "resource":
+            # One from a device that does not know its run belongs to the only growing one.
+            growing = [key for key, run in self._runs.items() if run.state == "growing"]
+            if len(growing) == 1:
+                uid = self._owner[doc["uid"]] = growing[0]
         return self._runs.get(uid)
 
     # ---- when to answer ------------------------------------------------------------
 
-    def _answer_provisionally(self, run: _Run, now: float) -> None:
-        if not run.news or now - run.shown < self._provisional_interval:
-            return
+    def _answer_provisionally(self, run: OpenRun, now: float) -> None:
         # On its way a scan may cross other edges than its own: without a stated
         # element only the finished one tells.
-        if self._choice.stated_edge(run.start)[0] is None:
+        if run.stated_edge[0] is None:
             return
-        # The first points of a sweep say nothing yet, not even what is wrong.
-        if not run.sweeps.items or len(run.sweeps.items[-1].energy) < FRAGMENT:
-            return
-        run.news, run.shown = False, now
-        sweep = run.sweeps.items[-1]
-        for channel in sweep.mu:
-            if channel != "reference" and (sweep, channel) not in run.begun:
-                run.begun.append((sweep, channel))
-        if math.isfinite(self._provisional_interval):
+        sweep = run.growing_sweep(now, self._provisional_interval)
+        if sweep is not None and math.isfinite(self._provisional_interval):
             self._answer(run, sweep, complete=False)
 
-    def _answer_finished_sweeps(self, run: _Run) -> None:
-        """A sweep is over when the next one has got going."""
-        sweeps = run.sweeps.items
-        while run.answered + 1 < len(sweeps) and len(sweeps[run.answered + 1].energy) >= FRAGMENT:
-            if len(sweeps[run.answered].energy) < FRAGMENT:
-                return
-            done = sweeps[run.answered]
-            self._answer(run, done)
-            run.begun = [(sweep, channel) for sweep, channel in run.begun if sweep is not done]
-            run.answered += 1
-
-    def _collect(self, run: _Run, *, last: bool) -> bool:
-        """Read what a run has in files; False while that is still to be waited for."""
-        if run.collected or run.refusal is not None or not isinstance(run.reader, CollectingReader):
-            return True
+    def _end(self, run: OpenRun) -> None:
+        run.collect(last=True)
+        remaining = run.unanswered_sweeps()
         try:
-            readings = run.reader.collect(last=last)
-        except Refused as refused:
-            run.refusal = refused.refusal
-        except Exception as error:
-            logger.exception("the files of a run could not be read")
-            run.refusal = Refusal("internal_error", f"{type(error).__name__}: {error}")
-        else:
-            if readings is None:
-                return False
-            for reading in readings:
-                add_reading(run.sweeps, reading)
-                run.time = max(run.time, reading.time)
-        run.collected = True
-        return True
-
-    def _end(self, run: _Run, flags: list[Flag], dropped: int = 0) -> None:
-        if not dropped:
-            self._collect(run, last=True)
-        remaining = run.sweeps.items[run.answered :]
-        try:
-            if dropped:
-                raise Refused(
-                    "overrun",
-                    f"{dropped} documents of this run came faster than they could be taken and "
-                    "were dropped; raise inbox_megabytes or run the analysis as a service",
-                )
-            if run.refusal is not None:
-                raise run.refusal.error()
-            if not run.sweeps.items:
-                raise Refused("missing_fields", run.reader.missing())
-            check_order(remaining)
-        except Refused as refused:
-            if refused.name != "missing_fields" or not self._choice.skips_unreadable:
-                self._refuse(run, refused.refusal, flags)
-        else:
-            for sweep in remaining:
-                self._answer(run, sweep, flags if sweep.index == remaining[-1].index else [])
+            refusal = run.refusal_at_end()
+            if refusal is None:
+                for sweep in remaining:
+                    last = sweep.index == remaining[-1].index
+                    self._answer(run, sweep, run.end_flags if last else ())
+            elif refusal.name != "missing_fields" or not self._rules.skips_unreadable:
+                self._refuse(run, refusal)
         finally:
             # Open until it is answered: who waits for that looks at `open_runs`.
-            uid = run.start["uid"]
-            del self._runs[uid]
-            self._owner = {key: owner for key, owner in self._owner.items() if owner != uid}
-            self._late.discard(uid)
+            del self._runs[run.uid]
+            self._owner = {key: owner for key, owner in self._owner.items() if owner != run.uid}
 
     # ---- answering -----------------------------------------------------------------
 
     def _answer(
-        self, run: _Run, sweep: Sweep, flags: list[Flag] | None = None, *, complete: bool = True
+        self, run: OpenRun, sweep: Sweep, flags: Sequence[Flag] = (), *, complete: bool = True
     ) -> None:
-        element, _ = self._choice.find_edge(run.start, np.asarray(sweep.energy))
-        if element is None and self._choice.others == "skip":
+        element, _ = self._rules.find_edge(run.start, np.asarray(sweep.energy))
+        if element is None and self._rules.others == "skip":
             return
         for channel in sweep.mu:
             if channel == "reference":
                 continue
+            origin = Origin(run.uid, channel, sweep.index, complete)
             known = [
-                *(flags or []),
+                *flags,
                 *sweep.flags.get(channel, ()),
                 *signal_flags(channel, sweep.levels, sweep.limits),
             ]
             try:
-                report = self._report(run, sweep, channel, known, complete)
+                report = self._report(run, sweep, origin, known)
             except Exception as error:
                 logger.exception("a spectrum could not be analysed")
-                report = self._refusal(
-                    run,
-                    Refusal("internal_error", f"{type(error).__name__}: {error}"),
-                    known,
-                    sweep,
-                    channel,
-                    complete,
-                )
+                refusal = Refusal("internal_error", f"{type(error).__name__}: {error}")
+                report = self._refusal(run, refusal, sweep, origin, known)
             self._send(run, report)
 
-    def _report(
-        self, run: _Run, sweep: Sweep, channel: Channel, flags: list[Flag], complete: bool
-    ) -> Report:
-        energy, mu = sweep.channel(channel)
-        element, shell = self._choice.find_edge(run.start, energy)
+    def _report(self, run: OpenRun, sweep: Sweep, origin: Origin, flags: Sequence[Flag]) -> Report:
+        energy, mu = sweep.channel(origin.channel)
+        try:
+            edge = self._edge(run, energy)
+        except Refused as refused:
+            return self._refusal(run, refused.refusal, sweep, origin, flags)
         return self._analysis.process_columns(
             energy,
             mu,
+            edge,
+            origin,
             sweep.channel("reference") if "reference" in sweep.mu else None,
-            element=element,
-            shell=shell,
-            channel=channel,
-            source=run.start["uid"],
-            sweep=sweep.index,
-            complete=complete,
             flags=flags,
-            earlier=lambda edge: self._earlier_foil(run, sweep.index, channel, edge),
+            earlier=lambda edge: self._earlier_foil(run, origin, edge),
         )
 
-    def _earlier_foil(
-        self, run: _Run, sweep: int, channel: Channel, edge: Edge
-    ) -> EarlierFoil | None:
-        began = float(run.start.get("time", 0.0))
-        uid = self._result_uid(run, channel, sweep, edge)
-        foil = self._foils.earlier(uid, str(edge), began)
-        if foil is None:
-            return None
-        return EarlierFoil(foil.shift, foil.run, (began - foil.time) / 3600.0)
+    def _edge(self, run: OpenRun, energy: Floats) -> Edge:
+        element, shell = self._rules.find_edge(run.start, energy)
+        return edge_of(element, energy[np.isfinite(energy)], shell)
+
+    def _earlier_foil(self, run: OpenRun, origin: Origin, edge: Edge) -> RunFoil | None:
+        foil = self._foils.earlier(self._result_uid(origin, edge), str(edge), run.began)
+        return foil and RunFoil(foil.shift, foil.run, (run.began - foil.time) / 3600.0)
 
     # ---- refusals and sending ------------------------------------------------------
 
-    def _refuse(self, run: _Run, refusal: Refusal, flags: list[Flag]) -> None:
+    def _refuse(self, run: OpenRun, refusal: Refusal) -> None:
         """Refuse a run as a whole: once, or once for each answer that it has begun to show."""
         sweeps = run.sweeps.items
-        primary = self._choice.primary_of(run.start)
-        for sweep, channel in run.begun or [(sweeps[-1] if sweeps else None, primary)]:
-            self._send(run, self._refusal(run, refusal, flags, sweep, channel))
+        primary = self._rules.primary_of(run.start)
+        for sweep, channel in run.shown or [(sweeps[-1] if sweeps else None, primary)]:
+            origin = Origin(run.uid, channel, sweep.index if sweep else 0)
+            self._send(run, self._refusal(run, refusal, sweep, origin, run.end_flags))
 
     def _refusal(
         self,
-        run: _Run,
+        run: OpenRun,
         refusal: Refusal,
-        flags: list[Flag],
         sweep: Sweep | None,
-        channel: Channel,
-        complete: bool = True,
+        origin: Origin,
+        flags: Sequence[Flag],
     ) -> Report:
         energy = np.asarray(sweep.energy if sweep else [], dtype=float)
-        element, shell = self._choice.find_edge(run.start, energy)
+        try:
+            edge = self._edge(run, energy)
+        except Refused:
+            edge = None
+        element, _ = self._rules.find_edge(run.start, energy)
         return self._analysis.refuse(
-            refusal,
-            energy,
-            element=element,
-            shell=shell,
-            channel=channel,
-            source=run.start["uid"],
-            sweep=sweep.index if sweep else 0,
-            complete=complete,
-            flags=flags,
+            refusal, energy, origin, edge=edge, element=element or "", flags=flags
         )
 
-    def _send(self, run: _Run, report: Report) -> None:
-        uid = self._result_uid(run, report.channel, report.sweep, report.edge)
+    def _send(self, run: OpenRun, report: Report) -> None:
         model = self._analysis.models.get(str(report.edge))
         outputs = model.card.described if model else ()
         grid = model.card.edge.e0 + model.card.grid.relative() if model else None
         primary = report.channel == self._primary(run, report.sweep)
+        uid = self._result_uid(report.origin, report.edge)
         result = Result(report, uid, run.start, run.time, outputs, grid, primary)
         if report.complete:
             self._foils.remember(result)  # before anybody sees the result
         self._emit(result)
 
-    def _result_uid(self, run: _Run, channel: Channel, sweep: int, edge: Edge | None) -> str:
+    def _result_uid(self, origin: Origin, edge: Edge | None) -> str:
         model = self._analysis.models.get(str(edge))
         model_id = model.card.title.id if model else ""
-        return result_uid(run.start["uid"], channel, sweep, model_id, self._analysis_hash)
+        return result_uid(origin, model_id, self._analysis_hash)
 
-    def _primary(self, run: _Run, sweep: int) -> Channel:
-        """The channel that a run was measured for, or the first that it has instead."""
-        wanted = self._choice.primary_of(run.start)
-        # A channel with bins of its own stands beside the others of its sweep.
-        sweeps = [item for item in run.sweeps.items if item.index == sweep]
-        measured: list[Channel] = [channel for item in sweeps for channel in item.mu]
-        for channel in measured if wanted not in measured else ():
-            if channel != "reference":
-                return channel
-        return wanted
-
-
-def add_reading(sweeps: Sweeps, reading: Reading) -> None:
-    """Put a layout's reading where the run's sweeps are split."""
-    if reading.sweep is None:
-        sweeps.add(reading.energy, reading.mu, reading.levels, reading.limits, reading.flags)
-    else:
-        sweeps.add_whole(
-            reading.sweep,
-            reading.energy,
-            reading.mu,
-            reading.flags,
-            reading.levels,
-            reading.limits,
-        )
+    def _primary(self, run: OpenRun, sweep: int) -> Channel:
+        """Return the channel that a run was measured for, or else the first that it has."""
+        wanted = self._rules.primary_of(run.start)
+        # A channel with bins of its own is a sweep item beside the others of its sweep.
+        items = [item for item in run.sweeps.items if item.index == sweep]
+        measured: list[Channel] = [
+            channel for item in items for channel in item.mu if channel != "reference"
+        ]
+        return wanted if wanted in measured or not measured else measured[0]
 
 
 def _end_flags(stop: Document) -> list[Flag]:
@@ -431,15 +327,8 @@ def _end_flags(stop: Document) -> list[Flag]:
     if status == "success":
         return []
     reason = f": {stop['reason']}" if stop.get("reason") else ""
-    return [
-        Flag(
-            "scan_aborted",
-            "warning",
-            None,
-            "",
-            f"the run ended with exit status {status}{reason}; what it covers was judged",
-        )
-    ]
+    message = f"the run ended with exit status {status}{reason}; what it covers was judged"
+    return [Flag("scan_aborted", "warning", None, "", message)]
 
 
 def _no_stop(reason: str) -> Flag:

@@ -12,20 +12,20 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from rankaae_stream.errors import Refusal
-from rankaae_stream.spectrum import Channel, Edge, Floats, NormalizationRanges
+from rankaae_stream.spectrum import Channel, Edge, Floats, NormalizationRanges, Origin
 
 __all__ = [
     "SCHEMA",
     "Curves",
     "Described",
     "Domain",
-    "EarlierFoil",
     "Estimate",
     "Flag",
     "FoilShift",
     "ModelName",
     "Report",
     "Result",
+    "RunFoil",
     "Shifts",
     "flatten",
     "result_uid",
@@ -98,8 +98,8 @@ class FoilShift:
 
 
 @dataclass(frozen=True, slots=True)
-class EarlierFoil:
-    """The shift that the foil of an earlier `run` gave, `age` hours before this one."""
+class RunFoil:
+    """The shift that the foil of a `run` gave, `age` hours before this scan; 0 for its own."""
 
     shift: FoilShift
     run: str
@@ -173,8 +173,13 @@ class Report:
         if bool(self.estimates) == (self.refusal is not None):
             raise ValueError("a report carries either estimates or a refusal")
 
+    @property
+    def origin(self) -> Origin:
+        """Where the spectrum comes from."""
+        return Origin(self.source, self.channel, self.sweep, self.complete)
+
     def estimate(self, name: str) -> Estimate | None:
-        """The estimate of that name, or None where it was refused or is unknown."""
+        """Return the estimate of that name, or None where it was refused or is unknown."""
         return next((item for item in self.estimates if item.name == name), None)
 
 
@@ -322,7 +327,7 @@ def summarize(report: Report) -> dict[str, Any]:
     return plain
 
 
-def result_uid(raw_uid: str, channel: str, sweep: int, model_id: str, analysis_hash: str) -> str:
-    """Uid of a result run: the same question to the same model has one answer."""
-    parts = "\n".join((raw_uid, channel, str(sweep), model_id, analysis_hash))
+def result_uid(origin: Origin, model_id: str, analysis_hash: str) -> str:
+    """Return the uid of a result run: the same question to the same model has one answer."""
+    parts = "\n".join((origin.source, origin.channel, str(origin.sweep), model_id, analysis_hash))
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"rankaae-stream:{parts}"))

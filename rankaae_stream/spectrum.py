@@ -22,6 +22,7 @@ __all__ = [
     "Limits",
     "NormalizationRanges",
     "NormalizedSpectrum",
+    "Origin",
     "Spectrum",
     "absorption",
     "edge_of",
@@ -110,6 +111,27 @@ def edge_of(element: str | None, energy: Floats, shell: str = "K") -> Edge:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a spectrum comes from; with its model, what a result's uid is made of.
+
+    Attributes
+    ----------
+    source : str
+        The raw run's uid, or a file's path.
+    channel : Channel
+    sweep : int
+        Which sweep of the run, counted from 0.
+    complete : bool
+        False while the scan is still growing.
+    """
+
+    source: str = ""
+    channel: Channel = "transmission"
+    sweep: int = 0
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Between which a detector's reading can be trusted: `low` to `high`, in `unit`.
 
@@ -133,25 +155,13 @@ class Spectrum:
     mu : (n,) array
         Absorption, arbitrary height and background.
     edge : Edge
-    channel : Channel
-    source : str
-        The raw run's uid, or a file's path.
-    sweep : int
-        Which sweep of the run, counted from 0.
-    complete : bool
-        False while the scan is still growing.
-    sigma : (n,) array or None
-        Standard deviation of mu where it is known.
+    origin : Origin
     """
 
     energy: Floats
     mu: Floats
     edge: Edge
-    channel: Channel = "transmission"
-    source: str = ""
-    sweep: int = 0
-    complete: bool = True
-    sigma: Floats | None = None
+    origin: Origin = Origin()
 
     def __post_init__(self) -> None:
         if self.energy.ndim != 1 or self.energy.shape != self.mu.shape:

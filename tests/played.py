@@ -57,7 +57,7 @@ def changed(scan, name, **keys):
 def played(spectrum, sample, dilution=1.0):
     """What the simulated beam really had at a spectrum's energies."""
     mu, foil = (np.array(x) for x in zip(*map(curves(sample).at, spectrum.energy), strict=True))
-    return (0.4 + dilution * (mu - 0.4)) if spectrum.channel == "transmission" else mu, foil
+    return (0.4 + dilution * (mu - 0.4)) if spectrum.origin.channel == "transmission" else mu, foil
 
 
 def check_equal(spectra, sample, energy, dilution=1.0):
@@ -66,7 +66,7 @@ def check_equal(spectra, sample, energy, dilution=1.0):
     for spectrum, foil in spectra.values():
         np.testing.assert_allclose(spectrum.energy, np.unique(energy), atol=0.02, rtol=0)
         mu, metal = played(spectrum, sample, dilution)
-        if spectrum.channel == "transmission":
+        if spectrum.origin.channel == "transmission":
             np.testing.assert_allclose(spectrum.mu, mu, atol=1e-3 * dilution)
         else:
             scale = (spectrum.mu @ mu) / (mu @ mu)

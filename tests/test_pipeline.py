@@ -10,6 +10,7 @@ from rankaae_stream.errors import Refused
 from rankaae_stream.files.read import read_spectrum
 from rankaae_stream.report import result_uid
 from rankaae_stream.spectra.quality import coverage
+from rankaae_stream.spectrum import K_EDGES, Edge, Origin
 
 
 def play(pipeline, docs, seconds=1.0):
@@ -401,14 +402,15 @@ def test_documents_are_left_as_they_came(pipeline, documents, hematite):
 
 
 def test_the_result_of_a_run_has_the_uid_of_its_question():
-    same = result_uid("raw", "transmission", 0, "model", "hash")
-    assert same == result_uid("raw", "transmission", 0, "model", "hash")
+    raw = Origin("raw", "transmission", 0)
+    same = result_uid(raw, "model", "hash")
+    assert same == result_uid(replace(raw, complete=False), "model", "hash")
     others = {
-        result_uid("raw2", "transmission", 0, "model", "hash"),
-        result_uid("raw", "fluorescence", 0, "model", "hash"),
-        result_uid("raw", "transmission", 1, "model", "hash"),
-        result_uid("raw", "transmission", 0, "model2", "hash"),
-        result_uid("raw", "transmission", 0, "model", "hash2"),
+        result_uid(replace(raw, source="raw2"), "model", "hash"),
+        result_uid(replace(raw, channel="fluorescence"), "model", "hash"),
+        result_uid(replace(raw, sweep=1), "model", "hash"),
+        result_uid(raw, "model2", "hash"),
+        result_uid(raw, "model", "hash2"),
     }
     assert len(others | {same}) == 6
 
@@ -431,7 +433,9 @@ def test_a_metal_is_recognised_though_the_decoder_could_draw_it(analysis, root, 
     rough = foil.energy + 1.5, foil.mu * 0.3 + 0.1
     (flag,) = (
         flag
-        for flag in analysis.process_columns(*rough, element=element).flags
+        for flag in analysis.process_columns(
+            *rough, Edge(element, "K", K_EDGES[element]), Origin()
+        ).flags
         if flag.name == "out_of_domain"
     )
     assert flag.severity == "warning"
@@ -447,7 +451,8 @@ def test_no_measured_compound_is_taken_for_the_metal(analysis, root):
         if not (folder / row["file"]).is_file():
             continue
         found = read_spectrum(folder / row["file"])
-        report = analysis.process_columns(found.energy, found.mu, element=row["element"])
+        edge = Edge(row["element"], "K", K_EDGES[row["element"]])
+        report = analysis.process_columns(found.energy, found.mu, edge, Origin())
         assert not any("metal" in flag.message for flag in report.flags), row["file"]
         seen += report.refusal is None
     assert seen > 60

@@ -13,6 +13,9 @@ from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.profile import load_profile
 from rankaae_stream.report import FoilShift, flatten, to_dict
 from rankaae_stream.spectra.axis import AxisRules
+from rankaae_stream.spectrum import Edge, Origin
+
+IRON = Edge("Fe", "K", 7112.0)
 
 
 @pytest.fixture
@@ -23,9 +26,7 @@ def answer(analysis, hematite):
         energy, i0, it, ir = hematite
         under = Analysis(analysis.models, analysis._foils, "test", rules)
         foil = -np.log(ir / it) if reference is None else reference
-        return under.process_columns(
-            energy, np.log(i0 / it), (energy, foil), element="Fe", source="scan"
-        )
+        return under.process_columns(energy, np.log(i0 / it), IRON, Origin("scan"), (energy, foil))
 
     return process
 
@@ -91,7 +92,7 @@ def test_the_sigma_of_an_axis_without_a_foil_is_the_profiles(answer, hematite):
 def test_a_refusal_after_the_calibration_says_its_shift_too(analysis, hematite):
     energy, i0, it, ir = (column[abs(hematite[0] - 7112) < 30] for column in hematite)
     report = analysis.process_columns(
-        energy, np.log(i0 / it), (energy, -np.log(ir / it)), element="Fe", source="short"
+        energy, np.log(i0 / it), IRON, Origin("short"), (energy, -np.log(ir / it))
     )
     assert report.refusal.name == "coverage"
     assert report.shifts.calibration == pytest.approx(0.38, abs=0.05)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rankaae_stream.documents.rules import Choice
+from rankaae_stream.documents.rules import RunRules
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.base import Document
 from rankaae_stream.past.archive import catalogs_of, documents_of, open_archive, sentence_of
@@ -105,14 +105,14 @@ def _start_of(run: Any) -> Document:
     return dict(start if start is not None else run.metadata.get("start") or {})
 
 
-def _reason(choice: Choice, run: Any) -> str:
+def _reason(choice: RunRules, run: Any) -> str:
     start = _start_of(run)
     if "original_run_uid" in start:
         return f"an analysis of the run {start['original_run_uid']}"
     return choice.unwanted(start)
 
 
-def _beside(choice: Choice, passed: list[Any]) -> str:
+def _beside(choice: RunRules, passed: list[Any]) -> str:
     if not passed:
         return ""
     reasons = dict.fromkeys(_reason(choice, run) or "not looked at" for run in passed)

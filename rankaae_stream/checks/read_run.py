@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from rankaae_stream.documents.sweeps import Sweep, Sweeps
 from rankaae_stream.errors import Refusal, Refused
 from rankaae_stream.layouts.base import CollectingReader, Document, Layout, NamingReader
-from rankaae_stream.pipeline import add_reading
 
 __all__ = ["RunReader", "Understood", "read_run"]
 
@@ -47,7 +46,7 @@ class RunReader:
             self._refusal = refused.refusal
         else:
             if reading is not None:
-                add_reading(self._sweeps, reading)
+                self._sweeps.add(reading)
 
     def end(self) -> Understood:
         """Return what was read once the run has ended; late files are not waited for."""
@@ -56,7 +55,7 @@ class RunReader:
                 raise self._refusal.error()
             if isinstance(self._reader, CollectingReader):
                 for reading in self._reader.collect(last=True) or ():
-                    add_reading(self._sweeps, reading)
+                    self._sweeps.add(reading)
             if not self._sweeps.items:
                 raise Refused("missing_fields", self._reader.missing())
         except Refused as refused:

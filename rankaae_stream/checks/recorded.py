@@ -12,7 +12,7 @@ from rankaae_stream.checks.advice import ADVICE, KNOWN, key_of, misfit, streams_
 from rankaae_stream.checks.base import Broken, Finding, NotChecked
 from rankaae_stream.checks.find_run import Recorded
 from rankaae_stream.checks.read_run import Understood, read_run
-from rankaae_stream.documents.rules import Choice, element_within, lookup
+from rankaae_stream.documents.rules import RunRules, element_within, lookup
 from rankaae_stream.documents.sweeps import FRAGMENT, Sweep
 from rankaae_stream.errors import Refusal
 from rankaae_stream.layouts.base import Layout, fields_of
@@ -185,7 +185,7 @@ def _direction(sweep: Sweep) -> str:
     return "rising" if sweep.energy[-1] > sweep.energy[0] else "falling"
 
 
-def _edge(choice: Choice, run: Recorded, final: list[Result], found: Understood) -> Finding:
+def _edge(choice: RunRules, run: Recorded, final: list[Result], found: Understood) -> Finding:
     stated, shell = choice.stated_edge(run.start)
     fix = f"set run.element, now {list(choice.element)}, to the start key that names it"
     energy = np.concatenate([sweep.energy for sweep in found.sweeps])

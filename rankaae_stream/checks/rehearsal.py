@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rankaae_stream.checks.base import NotChecked
-from rankaae_stream.documents.rules import Choice, Rule
+from rankaae_stream.documents.rules import Rule, RunRules
 from rankaae_stream.files.run_writer import Documents
 from rankaae_stream.layouts.base import Layout, Rehearsing, Scan
 from rankaae_stream.layouts.rehearsal import example, put
@@ -52,7 +52,7 @@ def example_scan(
     return Scan(name, {"element": SAMPLE.element, **(start or {})}, energy, signals, sweeps)
 
 
-def start_of(choice: Choice, rule: Rule | None = None) -> dict[str, Any]:
+def start_of(choice: RunRules, rule: Rule | None = None) -> dict[str, Any]:
     """Return a start document of Fe that is XAS by one of the profile's rules."""
     start: dict[str, Any] = {}
     if choice.element:

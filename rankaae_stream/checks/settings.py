@@ -11,7 +11,7 @@ from typing import Any
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.checks.base import Broken, Check, NotChecked
 from rankaae_stream.checks.rehearsal import start_of
-from rankaae_stream.documents.rules import Choice, Rule
+from rankaae_stream.documents.rules import Rule, RunRules
 from rankaae_stream.model.runtime import duplicate_runtime, providers
 from rankaae_stream.profile import Profile
 
@@ -112,7 +112,7 @@ def _folder(key: str, folder: Path) -> str:
     return "it exists and can be read"
 
 
-def _is_xas(choice: Choice, rule: Rule) -> str:
+def _is_xas(choice: RunRules, rule: Rule) -> str:
     start = start_of(choice, rule)
     unwanted = choice.unwanted(start)
     if unwanted:
@@ -126,7 +126,7 @@ def _is_xas(choice: Choice, rule: Rule) -> str:
     return f"{what or 'every run with the fields of the layout'}: XAS; element and edge {edge}"
 
 
-def _is_not_xas(choice: Choice, reason: str, rule: Rule) -> str:
+def _is_not_xas(choice: RunRules, reason: str, rule: Rule) -> str:
     start = start_of(choice, rule)
     unwanted = choice.unwanted(start)
     if not unwanted:

@@ -21,6 +21,7 @@ from rankaae_stream.results.compose import ResultRun, compose
 from rankaae_stream.results.sinks import Sink
 from rankaae_stream.results.tiled_sink import TiledSink
 from rankaae_stream.server.tiled_server import EmbeddedServer
+from rankaae_stream.spectrum import Origin
 
 __all__ = ["PROBE", "example_result", "sink_checks", "tiled_sink_checks"]
 
@@ -59,11 +60,10 @@ def example_result(state: float | None, uid: str | None = None) -> ResultRun:
     """Return a result of Fe2O3 with this oxidation state, or a refusal if it is None."""
     analysis, scan = default_analysis(), example_scan("a result")
     mu = scan.signals["fluorescence"] / scan.signals["i0"]
-    report = analysis.process_columns(scan.energy, mu, element=SAMPLE.element)
+    report = analysis.process_columns(scan.energy, mu, SAMPLE.edge, Origin())
     if state is None:
-        report = analysis.refuse(
-            Refusal("coverage", "a refusal, for a change"), scan.energy, element=SAMPLE.element
-        )
+        refusal = Refusal("coverage", "a refusal, for a change")
+        report = analysis.refuse(refusal, scan.energy, Origin(), edge=SAMPLE.edge)
     report = _with_state(report, state)
     model = analysis.models[str(SAMPLE.edge)].card
     uid = uid or str(uuid.uuid4())

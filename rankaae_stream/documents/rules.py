@@ -15,7 +15,7 @@ import numpy as np
 
 from rankaae_stream.spectrum import Channel, Floats
 
-__all__ = ["Choice", "Exclusion", "Rule", "element_within", "k_edges", "lookup"]
+__all__ = ["Exclusion", "Rule", "RunRules", "element_within", "k_edges", "lookup"]
 
 Document = Mapping[str, Any]
 Rule = Mapping[str, Sequence[str]]
@@ -45,7 +45,7 @@ class Exclusion:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RunRules:
     """What a beamline's runs say of themselves.
 
     Attributes

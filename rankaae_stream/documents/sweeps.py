@@ -1,4 +1,4 @@
-"""One run's readings to spectra, possibly still growing.
+"""Split a run's readings into sweeps, possibly still growing, and sweeps into spectra.
 
 Repeats can share a run and fly scans come down in energy, so a run is split at
 the turning points of the motion, never sorted as a whole.
@@ -6,24 +6,16 @@ the turning points of the motion, never sorted as a whole.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
 from rankaae_stream.errors import Refused
+from rankaae_stream.layouts.base import Reading
+from rankaae_stream.layouts.rebin import FRAGMENT, turning_points
 from rankaae_stream.report import Flag
-from rankaae_stream.spectrum import Channel, Edge, Floats, Limits, Spectrum
+from rankaae_stream.spectrum import Channel, Edge, Floats, Limits, Origin, Spectrum
 
 __all__ = ["Sweep", "Sweeps", "check_order", "to_spectrum"]
-
-TURN = 2.0
-"""Motion back by more than this, eV, is a new sweep; encoder jitter is far below it."""
-FRAGMENT = 10
-"""A sweep of fewer points is a fragment."""
-
-
-_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(slots=True, eq=False)
@@ -41,94 +33,58 @@ class Sweep:
     limits: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
 
     def channel(self, channel: Channel) -> tuple[Floats, Floats]:
-        """Energies (n,) and mu (n,) in time order."""
+        """Return energies (n,), eV, and mu (n,) in time order."""
         return np.asarray(self.energy), np.asarray(self.mu[channel])
+
+    def extend(self, reading: Reading) -> None:
+        """Append a reading's points, those with a finite energy."""
+        known = np.isfinite(reading.energy)
+        self.energy += reading.energy[known].tolist()
+        for channel, mu in reading.mu.items():
+            self.mu.setdefault(channel, []).extend(mu[known].tolist())
+        for role, level in reading.levels.items():
+            self.levels.setdefault(role, []).extend(level[known].tolist())
+        self.limits = reading.limits
+
+    def cut(self, at: int) -> "Sweep":
+        """Keep the points before `at`; return a next sweep with those from there on."""
+        following = Sweep(self.index + 1, self.energy[at:], limits=self.limits)
+        del self.energy[at:]
+        for channel, mu in self.mu.items():
+            following.mu[channel] = mu[at:]
+            del mu[at:]
+        for role, level in self.levels.items():
+            following.levels[role] = level[at:]
+            del level[at:]
+        return following
 
 
 class Sweeps:
-    """Splits a run's points at the turning points of the motion."""
+    """Split a run's points at the turning points of the motion."""
 
     def __init__(self) -> None:
         self.items: list[Sweep] = []
-        self._direction = 0
-        self._extreme = 0
 
-    def add(
-        self,
-        energy: Floats,
-        mu: Mapping[Channel, Floats],
-        levels: Mapping[str, Floats] = _NONE,
-        limits: Mapping[str, Limits] = _NONE,
-        flags: Mapping[Channel, Sequence[Flag]] | None = None,
-    ) -> None:
-        """Append points (n,) in time order; every channel and level (n,).
+    def add(self, reading: Reading) -> None:
+        """Append points in time order, or a sweep that the layout has split.
 
-        `flags` are of the sweep that they end in, or without points of the last one.
+        Flags are of the sweep that the points end in, or without points of the last one.
         """
-        for i in range(energy.size):
-            self._add(
-                float(energy[i]),
-                {channel: float(v[i]) for channel, v in mu.items()},
-                {role: float(v[i]) for role, v in levels.items()},
-            )
-        if self.items and energy.size:
-            self.items[-1].limits = limits
-        if self.items and flags:
-            self.items[-1].flags = flags
-
-    def add_whole(
-        self,
-        index: int,
-        energy: Floats,
-        mu: Mapping[Channel, Floats],
-        flags: Mapping[Channel, Sequence[Flag]],
-        levels: Mapping[str, Floats] = _NONE,
-        limits: Mapping[str, Limits] = _NONE,
-    ) -> None:
-        """Append a sweep that was split before; see `add`."""
-        values: dict[Channel, list[float]] = {channel: v.tolist() for channel, v in mu.items()}
-        read: dict[str, list[float]] = {role: v.tolist() for role, v in levels.items()}
-        self.items.append(Sweep(index, energy.tolist(), values, flags, read, limits))
-
-    def _add(self, energy: float, mu: dict[Channel, float], levels: dict[str, float]) -> None:
-        if not np.isfinite(energy):
-            return
-        if not self.items:
+        if reading.sweep is not None:
+            self.items.append(Sweep(reading.sweep))
+        if not self.items and np.isfinite(reading.energy).any():
             self.items.append(Sweep(0))
-        sweep = self.items[-1]
-        if sweep.energy:
-            extreme = sweep.energy[self._extreme]
-            if self._direction == 0 and abs(energy - sweep.energy[0]) > TURN:
-                self._direction = 1 if energy > sweep.energy[0] else -1
-            elif self._direction and (extreme - energy) * self._direction > TURN:
-                sweep = self._turn(sweep)
-        sweep.energy.append(energy)
-        for channel, value in mu.items():
-            sweep.mu.setdefault(channel, []).append(value)
-        for role, level in levels.items():
-            sweep.levels.setdefault(role, []).append(level)
-        if (energy - sweep.energy[self._extreme]) * (self._direction or 1) >= 0:
-            self._extreme = len(sweep.energy) - 1
-
-    def _turn(self, sweep: Sweep) -> Sweep:
-        """Begin a sweep with the points measured since the turning point."""
-        cut = self._extreme + 1
-        following = Sweep(sweep.index + 1, sweep.energy[cut:])
-        for channel, values in sweep.mu.items():
-            following.mu[channel] = values[cut:]
-            del values[cut:]
-        for role, read in sweep.levels.items():
-            following.levels[role] = read[cut:]
-            del read[cut:]
-        following.limits = sweep.limits
-        del sweep.energy[cut:]
-        self.items.append(following)
-        energies = following.energy
-        # Back in one step may be a jump to where the next repeat begins: which way
-        # that one goes, its own points tell.
-        self._direction = -self._direction if energies else 0
-        self._extreme = int(np.argmax(np.asarray(energies) * self._direction)) if energies else 0
-        return following
+        if not self.items:
+            return
+        if reading.energy.size:
+            self.items[-1].extend(reading)
+        if reading.sweep is None:
+            begin = 0
+            for rows in turning_points(np.asarray(self.items[-1].energy))[:-1]:
+                self.items.append(self.items[-1].cut(rows.stop - begin))
+                begin = rows.stop
+        if reading.flags:
+            self.items[-1].flags = reading.flags
 
 
 def check_order(sweeps: list[Sweep]) -> None:
@@ -153,11 +109,7 @@ def to_spectrum(
     energy: Floats,
     mu: Floats,
     edge: Edge,
-    channel: Channel,
-    *,
-    source: str = "",
-    sweep: int = 0,
-    complete: bool = True,
+    origin: Origin,
 ) -> tuple[Spectrum, int]:
     """Sort, average duplicates, leave out points without a finite mu.
 
@@ -183,8 +135,8 @@ def to_spectrum(
     if levels.size < 2:
         raise Refused(
             "bad_signal",
-            f"{channel} has {levels.size} usable energies out of {energy.size} points; "
+            f"{origin.channel} has {levels.size} usable energies out of {energy.size} points; "
             "its signals are zero, negative or missing",
         )
     averaged = np.bincount(where, weights=mu[good]) / np.bincount(where)
-    return Spectrum(levels, averaged, edge, channel, source, sweep, complete), bad
+    return Spectrum(levels, averaged, edge, origin), bad

@@ -27,6 +27,8 @@ TURN = 2.0
 """Motion back by more than this, eV, is a new sweep; encoder jitter is far below it."""
 FRAGMENT = 10
 """A sweep of fewer points is a fragment, such as the motor settling."""
+_FIRST_REACH = 1024
+"""Rows to look at first for a turn, so that many turns do not cost all rows each."""
 _K2 = 0.2624684
 """Photoelectron wave number squared by energy, 1/(Å² eV): 2 m / hbar²."""
 
@@ -84,23 +86,27 @@ def turning_points(energy: Floats) -> list[slice]:
         For each sweep, in time order; together they hold every row.
     """
     sweeps: list[slice] = []
-    begin = 0
+    begin, reach = 0, _FIRST_REACH
     while begin < energy.size:
-        rest = energy[begin:]
-        back_from_top = np.maximum.accumulate(rest) - rest > TURN
-        back_from_bottom = rest - np.minimum.accumulate(rest) > TURN
+        part = energy[begin : begin + reach]
+        back_from_top = np.maximum.accumulate(part) - part > TURN
+        back_from_bottom = part - np.minimum.accumulate(part) > TURN
         # The first motion of more than TURN gives the direction of this sweep; the
         # first motion in the other direction ends it.
-        down = int(np.argmax(back_from_top)) if back_from_top.any() else rest.size
-        up = int(np.argmax(back_from_bottom)) if back_from_bottom.any() else rest.size
+        down = int(np.argmax(back_from_top)) if back_from_top.any() else part.size
+        up = int(np.argmax(back_from_bottom)) if back_from_bottom.any() else part.size
         turned = max(down, up)
-        if turned == rest.size:
+        if turned < part.size:
+            # Where the motion rests at its turning point, it has not begun the next sweep.
+            passed = part[:turned][::-1]
+            cut = begin + turned - int(np.argmin(passed) if down < up else np.argmax(passed))
+            sweeps.append(slice(begin, cut))
+            begin, reach = cut, _FIRST_REACH
+        elif begin + reach < energy.size:
+            reach *= 4
+        else:
             sweeps.append(slice(begin, energy.size))
             break
-        extreme = np.argmin if down < up else np.argmax
-        cut = begin + int(extreme(rest[:turned])) + 1
-        sweeps.append(slice(begin, cut))
-        begin = cut
     return sweeps
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from rankaae_stream.documents.rules import Choice, Exclusion
+from rankaae_stream.documents.rules import Exclusion, RunRules
 from rankaae_stream.model.card import SPECTRA
 from rankaae_stream.profile.table import Table
 from rankaae_stream.spectra.axis import AxisRules
@@ -56,9 +56,9 @@ class RunSettings(Table):
                 )
         return rules
 
-    def build(self) -> Choice:
+    def build(self) -> RunRules:
         """Return the rules that these settings describe."""
-        return Choice(
+        return RunRules(
             self.element,
             self.edge,
             self.channel,

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from rankaae_stream.report import FoilShift, result_uid
 from rankaae_stream.results.tiled_client import get_child, open_context
 from rankaae_stream.spectra.foils import AcceptedFoil, Use
+from rankaae_stream.spectrum import Origin
 
 __all__ = ["PublishedFoils"]
 
@@ -113,7 +114,7 @@ class PublishedFoils:
         if shift is None or shift["foil"] is None:
             return None
         run, model = start["original_run_uid"], (start.get("model") or {}).get("id", "")
-        uid = result_uid(run, start["channel"], start["sweep"], model, self._settings)
+        uid = result_uid(Origin(run, start["channel"], start["sweep"]), model, self._settings)
         if shift["calibration_run"] != run or uid != start["uid"]:
             return None
         return AcceptedFoil(

@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 
-from rankaae_stream.documents.rules import Choice, Exclusion, element_within, k_edges
+from rankaae_stream.documents.rules import Exclusion, RunRules, element_within, k_edges
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.profile import load_profile
 from rankaae_stream.spectrum import K_EDGES
 
-ISS = Choice(
+ISS = RunRules(
     xas=({"experiment": ("fly_scan", "step_scan")}, {"plan_name": ("scan_nd xafs*",)}),
     not_xas=(Exclusion("an emission spectrum", {"spectrometer": ("?*",)}),),
 )
 
 
 def test_without_rules_every_run_may_be_xas():
-    assert Choice().unwanted({"plan_name": "count"}) == ""
+    assert RunRules().unwanted({"plan_name": "count"}) == ""
 
 
 @pytest.mark.parametrize(
@@ -48,17 +48,17 @@ def test_what_is_not_xas_says_why(start, words):
 def test_a_rule_can_leave_a_run_to_a_model_that_was_trained_on_its_kind():
     herfd = Exclusion("HERFD", {"spectrometer": ("johann",)}, unless_model="herfd")
     start = {"experiment": "fly_scan", "spectrometer": "johann"}
-    choice = Choice(xas=ISS.xas, not_xas=(herfd, *ISS.not_xas))
+    choice = RunRules(xas=ISS.xas, not_xas=(herfd, *ISS.not_xas))
     assert choice.unwanted(start) == "HERFD (spectrometer 'johann')"
     assert choice.unwanted(start, {"herfd"}) == ""
     assert choice.unwanted({**start, "experiment": "count"}, {"herfd"}), "it must be XAS still"
     assert "emission" in choice.unwanted({**start, "spectrometer": "von_hamos"}, {"herfd"})
-    emission = Choice(not_xas=(*ISS.not_xas, herfd))
+    emission = RunRules(not_xas=(*ISS.not_xas, herfd))
     assert "emission" in emission.unwanted(start, {"herfd"}), "the first that fits says why"
 
 
 def test_all_keys_of_a_rule_have_to_fit():
-    choice = Choice(xas=({"XDI._mode": ("trans*",), "plan_name": ("*xafs*",)},))
+    choice = RunRules(xas=({"XDI._mode": ("trans*",), "plan_name": ("*xafs*",)},))
     assert not choice.unwanted({"XDI": {"_mode": ["transmission"]}, "plan_name": "scan_nd xafs"})
     assert choice.unwanted({"XDI": {"_mode": ["test"]}, "plan_name": "scan_nd xafs"})
     assert choice.unwanted({"XDI": "none", "plan_name": "scan_nd xafs"})
@@ -76,7 +76,7 @@ def test_all_keys_of_a_rule_have_to_fit():
     ],
 )
 def test_element_and_edge_are_read_as_a_run_states_them(start, found):
-    assert Choice().stated_edge(start) == found
+    assert RunRules().stated_edge(start) == found
 
 
 @pytest.mark.parametrize("element", K_EDGES)
@@ -116,7 +116,7 @@ def test_the_table_and_the_models_edges_are_the_same():
     ],
 )
 def test_the_primary_channel_is_the_runs_own_or_the_profiles(said, channel):
-    choice = Choice(channel=("XDI._mode",), primary="fluorescence")
+    choice = RunRules(channel=("XDI._mode",), primary="fluorescence")
     assert choice.primary_of({"XDI": {"_mode": said}}) == channel
 
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from rankaae_stream.documents.sweeps import Sweeps, check_order, to_spectrum
 from rankaae_stream.errors import Refused
-from rankaae_stream.spectrum import Edge
+from rankaae_stream.layouts.base import Reading
+from rankaae_stream.spectrum import Edge, Origin
 
 IRON = Edge("Fe", "K", 7112.0)
 
@@ -15,7 +16,7 @@ IRON = Edge("Fe", "K", 7112.0)
 def sweeps_of(energy):
     sweeps = Sweeps()
     energy = np.asarray(energy, dtype=float)
-    sweeps.add(energy, {"transmission": np.arange(energy.size, dtype=float)})
+    sweeps.add(Reading(energy, {"transmission": np.arange(energy.size, dtype=float)}, 0.0))
     return sweeps.items
 
 
@@ -62,7 +63,8 @@ def test_pages_and_single_points_give_the_same_sweeps(energies, size):
     energies = np.asarray(energies, dtype=float)
     for i in range(0, energies.size, size):
         part = energies[i : i + size]
-        paged.add(part, {"transmission": np.arange(i, i + part.size, dtype=float)})
+        mu = np.arange(i, i + part.size, dtype=float)
+        paged.add(Reading(part, {"transmission": mu}, 0.0))
     assert [s.energy for s in paged.items] == [s.energy for s in whole]
 
 
@@ -82,7 +84,7 @@ def test_duplicates_are_averaged_and_bad_points_counted():
         np.array([2.0, 1.0, 2.0, 3.0, 4.0]),
         np.array([1.0, 5.0, 3.0, np.inf, 7.0]),
         IRON,
-        "transmission",
+        Origin(),
     )
     np.testing.assert_array_equal(spectrum.energy, [1.0, 2.0, 4.0])
     np.testing.assert_array_equal(spectrum.mu, [5.0, 2.0, 7.0])
@@ -91,4 +93,4 @@ def test_duplicates_are_averaged_and_bad_points_counted():
 
 def test_nothing_usable_is_refused():
     with pytest.raises(Refused, match="0 usable energies out of 3 points"):
-        to_spectrum(np.arange(3.0), np.full(3, np.nan), IRON, "transmission")
+        to_spectrum(np.arange(3.0), np.full(3, np.nan), IRON, Origin())

@@ -62,7 +62,9 @@ def answer(analysis, tmp_path):
         through.provisional = [r for r in results if not r.report.complete]
         final = [r for r in results if r.report.complete]
         spectra = {
-            (s.source, s.channel, s.sweep): (s, foil) for s, foil in watched.seen if s.complete
+            (s.origin.source, s.origin.channel, s.origin.sweep): (s, foil)
+            for s, foil in watched.seen
+            if s.origin.complete
         }
         return final, spectra
 

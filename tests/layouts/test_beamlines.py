@@ -102,7 +102,7 @@ def test_noise_leaves_no_bias_at_any_beamline(answer, tmp_path, kind):
         for spectrum in noisy:
             np.testing.assert_array_equal(spectrum.energy, clean.energy)
         # Of an absorption or of a ratio: two signals' noise, in units that are the same for both.
-        scale = 1.0 if clean.channel == "transmission" else clean.mu
+        scale = 1.0 if clean.origin.channel == "transmission" else clean.mu
         off = np.array([(spectrum.mu - clean.mu) / scale for spectrum in noisy])
         assert 0.5 * noise < np.std(off) < 2 * noise
         assert abs(off.mean()) < 4 * np.std(off) / np.sqrt(off.size)

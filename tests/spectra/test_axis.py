@@ -11,7 +11,7 @@ from rankaae_stream.files.read import read_spectrum
 from rankaae_stream.report import FoilShift
 from rankaae_stream.spectra.axis import LIBRARY_UNCERTAINTY, AxisRules, calibrate, first_inflection
 from rankaae_stream.spectra.library import library_foil
-from rankaae_stream.spectrum import K_EDGES, Edge
+from rankaae_stream.spectrum import K_EDGES, Edge, Origin
 
 SHIFTS = [-12.0, -9.3, -6.1, -2.0, -0.37, 0.0, 1.5, 5.8, 8.7, 12.0]
 MEASURED = Path(__file__).resolve().parents[3] / "shared" / "data" / "experimental"
@@ -105,7 +105,7 @@ def test_foils_of_other_beamlines_agree_with_their_own_first_inflection():
     for file in files:
         element = file.split("/")[0]
         edge, xdi = Edge(element, "K", K_EDGES[element]), read_spectrum(MEASURED / file)
-        foil, _ = to_spectrum(xdi.energy, xdi.mu, edge, "reference")
+        foil, _ = to_spectrum(xdi.energy, xdi.mu, edge, Origin())
         found = calibrate(foil.energy, foil.mu, library_foil(element))
         own = edge.e0 - first_inflection(foil.energy, foil.mu, edge.e0)
         outside += abs(found.value - own) > 1.645 * found.uncertainty

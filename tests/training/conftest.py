@@ -15,7 +15,7 @@ from rankaae_stream.model.card import (
     TheoryShift,
 )
 from rankaae_stream.report import FoilShift
-from rankaae_stream.spectrum import Edge, EnergyGrid, NormalizationRanges, Spectrum
+from rankaae_stream.spectrum import Edge, EnergyGrid, NormalizationRanges, Origin, Spectrum
 from training.config import Config
 from training.descriptors import DESCRIPTORS
 from training.evaluation.on_measured import analysis_of
@@ -92,7 +92,7 @@ def _standard(
         role=role,
         oxidation_state=valence,
         coordination_number=6.0,
-        spectrum=Spectrum(energy, shape, Edge("Fe", "K", E0), source=name),
+        spectrum=Spectrum(energy, shape, Edge("Fe", "K", E0), Origin(name)),
         foil="foil.xdi",
         shift=FoilShift(0.0, axis, 0.01, "foils/Fe.xdi", 0.0),
         session="",

@@ -8,7 +8,7 @@ from pathlib import Path
 from rankaae_stream.documents.sweeps import to_spectrum
 from rankaae_stream.errors import Refused
 from rankaae_stream.files.read import read_spectrum
-from rankaae_stream.report import EarlierFoil, FoilShift
+from rankaae_stream.report import FoilShift, RunFoil
 from rankaae_stream.resources import folder
 from rankaae_stream.spectra.axis import calibrate
 from rankaae_stream.spectra.library import library_foil
@@ -21,6 +21,7 @@ from rankaae_stream.spectrum import (
     EnergyGrid,
     Floats,
     NormalizationRanges,
+    Origin,
     Spectrum,
 )
 from training.folders import STANDARDS
@@ -74,10 +75,10 @@ class Standard:
         """Shift that the foil adds to the measured energy, eV; 0 without a foil."""
         return self.shift.value if self.shift else 0.0
 
-    def earlier(self, edge: Edge) -> EarlierFoil | None:
+    def earlier(self, edge: Edge) -> RunFoil | None:
         """Return the foil as `Analysis.process` asks for it: an earlier run's of the session."""
         del edge  # a file's foil is of its own element
-        return EarlierFoil(self.shift, self.foil, 0.0) if self.shift else None
+        return RunFoil(self.shift, self.foil, 0.0) if self.shift else None
 
     def on_grid(self, grid: EnergyGrid, theory_shift: float) -> Floats:
         """Return the flat spectrum on the model's grid, (grid.points,), at a trial theory shift.
@@ -135,7 +136,7 @@ def _standard(row: Mapping[str, str], where: Path) -> Standard:
         role=role,
         oxidation_state=float(row["oxidation_state"]),
         coordination_number=float(row["coordination_number"]),
-        spectrum=to_spectrum(xdi.energy, xdi.mu, edge, "transmission", source=file)[0],
+        spectrum=to_spectrum(xdi.energy, xdi.mu, edge, Origin(file))[0],
         foil=foil,
         shift=_shift(file, foil, edge, where) if foil else None,
         session=row.get("session", ""),
@@ -159,5 +160,5 @@ def _shift(file: str, foil: str, edge: Edge, where: Path) -> FoilShift | None:
 
 
 def _calibrated(energy: Floats, mu: Floats, edge: Edge) -> FoilShift:
-    spectrum, _ = to_spectrum(energy, mu, edge, "reference")
+    spectrum, _ = to_spectrum(energy, mu, edge, Origin())
     return calibrate(spectrum.energy, spectrum.mu, library_foil(edge.element))
