@@ -24,7 +24,7 @@ from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.commands.dashboard import page_address, show_page
 from rankaae_stream.commands.demo_table import PlayedCase, scans_table, session_table
 from rankaae_stream.documents.inbox import Inbox
-from rankaae_stream.documents.rules import Choice
+from rankaae_stream.documents.rules import RunRules
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.files.tiled_adapters import raw_writer_options
 from rankaae_stream.profile import reading_under
@@ -196,7 +196,7 @@ def _newest_answer(stream: DescriptorStream, uid: str) -> str:
 
 
 def _read_back(
-    results: Any, case: Case, start: Mapping[str, Any], rules: Choice, latency: float
+    results: Any, case: Case, start: Mapping[str, Any], rules: RunRules, latency: float
 ) -> PlayedCase:
     """Read the summaries of all results of one run, as any client finds them."""
     found = results.search(Key("start.original_run_uid") == start["uid"]).values()
