@@ -16,7 +16,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.layouts.base import Document
@@ -161,7 +163,7 @@ def replay(
 
     def answer(place: int, run: Any, documents: Documents, *, guess: bool) -> None:
         """Answer a run in its place, or have it wait where its foil would be a guess."""
-        start = _checked(next((doc for name, doc in documents if name == "start"), {}))
+        start = _checked(_first(documents, "start"))
         foils = _Foils(history, guess=guess)
         outcome, results = _answer(start, documents, profile, analysis, foils, clock())
         waits = foils.guessed and not guess
@@ -192,7 +194,7 @@ def replay(
                 if start and not _asked_for(start, wanted, seen):
                     continue
                 documents = documents_of(run)
-                start = start or _checked(next((d for n, d in documents if n == "start"), {}))
+                start = start or _checked(_first(documents, "start"))
                 if not _asked_for(start, wanted, seen):
                     continue
                 name = start["uid"]
@@ -320,6 +322,11 @@ def _start_of(run: Any) -> Document:
     return _checked(start) if start else {}
 
 
+def _first(documents: Documents, wanted: str) -> Document:
+    """Return the first document of a name, or an empty one."""
+    return next((doc for name, doc in documents if name == wanted), cast("Document", {}))
+
+
 def _checked(start: Document) -> Document:
     uid, began = start.get("uid"), start.get("time")
     if not (isinstance(uid, str) and uid and isinstance(began, (int, float))):
@@ -328,8 +335,7 @@ def _checked(start: Document) -> Document:
 
 
 def _last_time(documents: Documents) -> float:
-    times = [doc.get("time", 0.0) for _, doc in documents[-1:] + documents[:1]]
-    return max(float(max(t)) if isinstance(t, list) else float(t) for t in times)
+    return max(float(np.max(doc.get("time", 0.0))) for _, doc in documents[-1:] + documents[:1])
 
 
 def _gone(error: Exception) -> bool:

@@ -86,7 +86,7 @@ def _rows(results: Any, wanted: dict[str, str]) -> list[dict[str, Any]]:
     # would sort all of them anew for every page, and name no page behind the first few.
     while link is not None:
         response = results.context.http_client.get(
-            link, params={**parse_qs(urlparse(link).query), **params}
+            link, params={**parse_qs(urlparse(str(link)).query), **params}
         )
         response.raise_for_status()
         page = response.json()

@@ -4,6 +4,9 @@ Measured spectra are played by an ordinary RunEngine; nothing knows that this is
 a demonstration. The table at the end is read back from Tiled, not from memory.
 """
 
+# pyright: basic
+# bluesky's RunEngine has few types
+
 import math
 import tempfile
 import time

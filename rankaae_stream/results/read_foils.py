@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from rankaae_stream.report import FoilShift, result_uid
 from rankaae_stream.results.tiled_client import open_context
@@ -107,7 +107,7 @@ class PublishedFoils:
         start, shift = metadata["start"], _shift_of(metadata)
         if shift is None or shift["foil"] is None:
             return None
-        run, model = start["original_run_uid"], (start.get("model") or {}).get("id", "")
+        run, model = start["original_run_uid"], _under(start, "model").get("id", "")
         uid = result_uid(run, start["channel"], start["sweep"], model, self._settings)
         if shift["calibration_run"] != run or uid != start["uid"]:
             return None
@@ -132,15 +132,23 @@ class PublishedFoils:
 
     def _container(self) -> Any:
         if self._results is None:
-            from tiled.client.constructors import from_context
+            from tiled.client import constructors
 
             self._context, path = open_context(self._uri, self._api_key, TIMEOUT)
-            self._results = from_context(self._context, node_path_parts=path)[self._node]
-        return self._results
+            self._results = constructors.from_context(self._context, node_path_parts=path)[
+                self._node
+            ]
+        return cast("Any", self._results)
 
 
 def _shift_of(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The shift of a complete result that got as far as its axis, else None."""
-    summary = (metadata.get("stop") or {}).get("summary") or {}
-    shift = summary.get("energy_shift") or {}
+    shift = _under(metadata, "stop", "summary", "energy_shift")
     return shift if shift.get("uncertainty") is not None else None
+
+
+def _under(mapping: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    """Return the mapping below the keys; an empty one where a key is missing or None."""
+    for key in keys:
+        mapping = mapping.get(key) or {}
+    return mapping

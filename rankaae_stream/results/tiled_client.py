@@ -1,5 +1,8 @@
 """Connect to a Tiled server so that each request is sent once."""
 
+# pyright: basic
+# tiled's client has few types
+
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -52,7 +55,7 @@ def _only_once(send: Callable[..., Any], uri: str) -> Callable[..., Any]:
         try:
             response = send(*args, **settings)
         except TransportError as error:
-            raise _silent(uri, error) from error
+            raise silent(uri, error) from error
         if response.status_code == 429 or response.status_code >= 500:
             asked = f"{response.request.method} {response.request.url.path}"
             raise Unavailable(f"Tiled at {uri} answers {asked} with HTTP {response.status_code}")
@@ -61,5 +64,5 @@ def _only_once(send: Callable[..., Any], uri: str) -> Callable[..., Any]:
     return sent
 
 
-def _silent(uri: str, error: Exception) -> Unreachable:
+def silent(uri: str, error: Exception) -> Unreachable:
     return Unreachable(f"Tiled at {uri} does not answer: {str(error) or type(error).__name__}")

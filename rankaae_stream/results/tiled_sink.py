@@ -4,13 +4,13 @@ import contextlib
 import json
 import logging
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Generator
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from rankaae_stream.results.compose import ResultRun, is_partial
 from rankaae_stream.results.sinks import Rejected, Unavailable
-from rankaae_stream.results.tiled_client import _silent, open_context
+from rankaae_stream.results.tiled_client import open_context, silent
 
 __all__ = ["TiledSink"]
 
@@ -104,7 +104,8 @@ class TiledSink:
         with self._told_plainly():
             try:
                 # A catalog of runs would look for beginnings of uids too, with two requests more.
-                return dict(Container.__getitem__(self._container(), uid).metadata)
+                found = cast("Any", Container).__getitem__(self._container(), uid)
+                return dict(found.metadata)
             except KeyError:
                 return None
 
@@ -126,7 +127,7 @@ class TiledSink:
             client.context.close()
 
     @contextlib.contextmanager
-    def _told_plainly(self) -> Iterator[None]:
+    def _told_plainly(self) -> Generator[None]:
         """What Tiled raises as a verdict on the result or a state of the server."""
         from httpx import HTTPStatusError, TransportError
 
@@ -144,7 +145,7 @@ class TiledSink:
                 raise Unavailable(f"Tiled at {self.uri} {may} (HTTP {code}){fix}") from error
             raise
         except TransportError as error:
-            raise _silent(self.uri, error) from error
+            raise silent(self.uri, error) from error
 
     def _begin(self, run: ResultRun) -> Any:
         """A writer that has opened the run, or None where a complete one is there."""
@@ -192,11 +193,11 @@ class TiledSink:
     def _container(self) -> Any:
         """The container's client, made when the server first answers."""
         if self._client is None:
-            from tiled.client.constructors import from_context
+            from tiled.client import constructors
 
             context, path = open_context(self.uri, self._api_key, self._timeout)
             try:
-                self._client = self._find(from_context(context, node_path_parts=path))
+                self._client = self._find(constructors.from_context(context, node_path_parts=path))
             except BaseException:
                 context.close()
                 raise

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -308,7 +308,9 @@ def _finite(score: float) -> float:
 
 def _toml(config: Config, best: Sample) -> str:
     content = config.model_dump(mode="json", exclude_unset=True)
-    sections = {name: value for name, value in content.items() if isinstance(value, dict)}
+    sections: dict[str, dict[str, Any]] = {
+        name: value for name, value in content.items() if isinstance(value, dict)
+    }
     lines = [
         f"# Sample {best.number} of a search, score {best.score:.4f} on validation, one seed.",
         *(f"{name} = {_literal(content[name])}" for name in content if name not in sections),
@@ -324,5 +326,11 @@ def _toml(config: Config, best: Sample) -> str:
 def _literal(value: Any) -> str:
     """Of what a configuration holds, JSON and TOML write all but tables alike."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {_literal(one)}" for key, one in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(
+                f"{key} = {_literal(one)}" for key, one in cast("dict[str, Any]", value).items()
+            )
+            + "}"
+        )
     return json.dumps(value, ensure_ascii=False)
