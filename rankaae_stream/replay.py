@@ -16,7 +16,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.layouts.base import Document
@@ -366,8 +368,7 @@ def _checked(start: Document) -> Document:
 
 
 def _last_time(documents: Documents) -> float:
-    times = [doc.get("time", 0.0) for _, doc in documents[-1:] + documents[:1]]
-    return max(float(max(t)) if isinstance(t, list) else float(t) for t in times)
+    return max(float(np.max(doc.get("time", 0.0))) for _, doc in documents[-1:] + documents[:1])
 
 
 def _is_away(error: Exception) -> bool:

@@ -87,7 +87,7 @@ def _rows(results: Any, wanted: dict[str, str]) -> list[dict[str, Any]]:
     # sort all of them again for every page, and link to no page after the first few.
     while link is not None:
         response = results.context.http_client.get(
-            link, params={**parse_qs(urlparse(link).query), **params}
+            link, params={**parse_qs(urlparse(str(link)).query), **params}
         )
         response.raise_for_status()
         page = response.json()

@@ -75,11 +75,26 @@ def fit(
     try:
         settings = load(config)
         with Display(console) as watch:
-            how = {"runs": runs, "data": data, "skip_bad": skip_bad}
             if samples is None:
-                result = build(settings, models=models, workers=where, watch=watch, **how)
+                result = build(
+                    settings,
+                    models=models,
+                    runs=runs,
+                    data=data,
+                    workers=where,
+                    watch=watch,
+                    skip_bad=skip_bad,
+                )
             else:
-                result = search(settings, samples, workers=where, watch=watch, **how)
+                result = search(
+                    settings,
+                    samples,
+                    runs=runs,
+                    data=data,
+                    workers=where,
+                    watch=watch,
+                    skip_bad=skip_bad,
+                )
     except (ConfigurationError, TrialFailed) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         for note in getattr(error, "__notes__", ()):
@@ -223,13 +238,14 @@ def _show_search(found: Found, most: int = 4) -> None:
     best = found.samples[:most]
     table = Table("", *(f"sample {sample.number}" for sample in best), "given")
     table.add_row("score", *(f"{sample.score:.4f}" for sample in best), "")
-    for label, figure in (
-        ("mean rho", lambda one: sum(one.spearman_scores) / len(one.spearman_scores)),
-        ("free correlation", lambda one: one.free_correlation_loss),
-        ("tied excess", lambda one: one.tied_excess_loss),
-        ("reconstruction rms", lambda one: one.reconstruction_loss),
+    figures = [sample.figures for sample in best]
+    for label, values in (
+        ("mean rho", [sum(f.spearman_scores) / len(f.spearman_scores) for f in figures]),
+        ("free correlation", [f.free_correlation_loss for f in figures]),
+        ("tied excess", [f.tied_excess_loss for f in figures]),
+        ("reconstruction rms", [f.reconstruction_loss for f in figures]),
     ):
-        table.add_row(label, *(f"{figure(sample.figures):.3f}" for sample in best), "")
+        table.add_row(label, *(f"{value:.3f}" for value in values), "")
     table.add_section()
     for key, given in found.given.items():
         table.add_row(key, *(f"{sample.settings[key]:.4g}" for sample in best), f"{given:.4g}")

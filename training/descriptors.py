@@ -104,10 +104,11 @@ def ligand_coordination(
     if not cations.size:
         return 1.0
     reach = np.array([_reach(symbols[i]) for i in cations])
-    distance = np.linalg.norm(
+    distance: Floats = np.linalg.norm(
         xyz[shell][:, None] - xyz[cations][None], axis=2
     )  # (oxygens, cations)
-    return float(1.0 + np.mean(np.sum(distance < reach + wider, axis=1)))
+    near: NDArray[np.int64] = np.sum(distance < reach + wider, axis=1)
+    return float(1.0 + near.mean())
 
 
 def bond_length_spread(symbols: Sequence[str], xyz: Floats) -> float:
@@ -132,7 +133,8 @@ def mean_bond_length(symbols: Sequence[str], xyz: Floats) -> float:
     shell = _shell(symbols, xyz)
     if not shell.size:
         return float("nan")
-    return float(np.mean(np.linalg.norm(xyz[shell], axis=1)))
+    lengths: Floats = np.linalg.norm(xyz[shell], axis=1)
+    return float(lengths.mean())
 
 
 def angle_spread(symbols: Sequence[str], xyz: Floats) -> float:

@@ -12,10 +12,11 @@ Documents = list[tuple[str, Document]]
 
 def strangers(uid: str) -> Documents:
     """Return documents that a run may hold in addition to its scan."""
-    key = {"source": "PV:x", "dtype": "number", "shape": []}
+    key: dict[str, Any] = {"source": "PV:x", "dtype": "number", "shape": []}
     described = {"uid": "a stranger", "run_start": uid, "time": 1.0, "name": "another stream"}
     file = {"uid": "a file", "run_start": uid, "data_key": "current"}
-    event = {"uid": "e", "descriptor": "a stranger", "time": 1.0, "seq_num": 1, "timestamps": {}}
+    event: dict[str, Any] = {"uid": "e", "descriptor": "a stranger", "time": 1.0, "seq_num": 1}
+    event["timestamps"] = {}
     return [
         ("descriptor", {**described, "data_keys": {"current": key}, "configuration": {}}),
         ("event", {**event, "data": {"current": 400.0}}),

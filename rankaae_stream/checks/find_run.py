@@ -34,7 +34,8 @@ class Recorded:
     @property
     def start(self) -> Document:
         """Return the start document."""
-        return next((doc for name, doc in self.documents if name == "start"), {})
+        nothing: Document = {}
+        return next((doc for name, doc in self.documents if name == "start"), nothing)
 
 
 def find_run(profile: Profile, source: str) -> Recorded:

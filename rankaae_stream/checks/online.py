@@ -1,7 +1,7 @@
 """Check the profile's real Tiled: it answers, knows the key, has the node, takes a result."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rankaae_stream.checks.base import Broken, Check, NotChecked
 from rankaae_stream.checks.sinks import example_result
@@ -65,7 +65,7 @@ class _Visit:
         self._ours = newest is None or "original_run_uid" in (newest.get("start") or {})
         if newest is None:
             return f"{self._profile.tiled.node!r} is empty"
-        start = newest.get("start") or {}
+        start: dict[str, Any] = newest.get("start") or {}
         if not self._ours:
             raise Broken(
                 f"the newest entry of {self._profile.tiled.node!r} is not a result but the run "

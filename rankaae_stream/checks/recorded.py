@@ -1,7 +1,7 @@
 """Explain what a profile makes of a beamline's own recorded run, step by step."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -148,8 +148,8 @@ def _signals(layout: Layout, name: str, found: Understood) -> Finding:
     return Finding("run", "signals", "ok", "\n".join(lines), data={"used": dict(found.used)})
 
 
-def _listed(names: Any) -> str:
-    return repr([list(item) if isinstance(item, tuple) else item for item in names])
+def _listed(names: Iterable[str | tuple[str, ...]]) -> str:
+    return repr([name if isinstance(name, str) else list(name) for name in names])
 
 
 def _motion(found: Understood) -> Finding:

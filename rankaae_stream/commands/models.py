@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from rich import box
@@ -205,7 +205,7 @@ def _interval_width(evaluation: bytes) -> float | None:
 def _number(value: Any, *keys: str) -> float | None:
     """Return the value under nested keys where it is a finite number, else None."""
     for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
+        value = cast("Mapping[str, Any]", value).get(key) if isinstance(value, Mapping) else None
     known = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
     return float(value) if known else None
 

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -155,7 +155,7 @@ def make_app(target: Target, port: int) -> ASGIApp:
     """Return the proxy as an ASGI application for one port of the loopback address."""
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         async with httpx.AsyncClient(
             timeout=httpx.Timeout(PATIENCE, connect=5.0), trust_env=not target.local
         ) as client:

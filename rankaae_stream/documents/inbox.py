@@ -10,8 +10,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 __all__ = ["Inbox"]
 
@@ -198,5 +198,5 @@ def _size(name: str, doc: Mapping[str, Any]) -> int:
             if hasattr(value, "nbytes"):
                 size += value.nbytes
             elif isinstance(value, (list, tuple, str)):
-                size += 16 * len(value)
+                size += 16 * len(cast("Sequence[Any]", value))
     return size

@@ -6,10 +6,10 @@ Where none names the element, the energies of the finished scan tell.
 
 import functools
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -136,8 +136,9 @@ def lookup(doc: Document, keys: tuple[str, ...]) -> str | None:
     """
     for key in keys:
         value = _value(doc, key)
-        if isinstance(value, (list, tuple)) and len(value) == 1:
-            value = value[0]
+        if isinstance(value, (list, tuple)):
+            several = cast("Sequence[Any]", value)
+            value = several[0] if len(several) == 1 else None
         if isinstance(value, str) and value.strip():
             return value.strip()
     return None
@@ -188,7 +189,7 @@ def k_edges() -> Mapping[str, float]:
     """
     import xraydb
 
-    symbols = [xraydb.atomic_symbol(number) for number in range(3, 93)]
+    symbols: list[str] = [xraydb.atomic_symbol(number) for number in range(3, 93)]
     return {symbol: float(xraydb.xray_edge(symbol, "K").energy) for symbol in symbols}
 
 
@@ -210,7 +211,7 @@ def _say(keys: Mapping[str, Any], start: Document) -> str:
 
 def _value(doc: Any, key: str) -> Any:
     for part in key.split("."):
-        doc = doc.get(part) if isinstance(doc, Mapping) else None
+        doc = cast("Mapping[str, Any]", doc).get(part) if isinstance(doc, Mapping) else None
     return doc
 
 
@@ -222,7 +223,7 @@ def _texts(value: Any) -> list[str]:
 def _parts(value: Any) -> Iterator[str]:
     # A set of names may be a list, a tuple or, as ISS's detectors, a mapping.
     if isinstance(value, (list, tuple, set, frozenset, Mapping)):
-        for part in value:
+        for part in cast("Iterable[Any]", value):
             yield from _parts(part)
     elif value is not None:
         yield str(value).strip()

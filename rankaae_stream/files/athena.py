@@ -10,7 +10,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -149,10 +149,11 @@ def _json_records(text: str) -> Iterator[_Group]:
         raise Refused("file", f"the JSON project is damaged or cut short ({error})") from error
     for name, record in project.items():
         if not name.startswith("_") and isinstance(record, dict) and record.get("x"):
-            args = record.get("args")
-            pairs = args.items() if isinstance(args, dict) else ()
-            settings = {str(key): str(value) for key, value in pairs}
-            yield _Group(name, settings, record["x"], record.get("y") or [])
+            group = cast("dict[str, Any]", record)
+            args = group.get("args")
+            stated = cast("dict[Any, Any]", args if isinstance(args, dict) else {})
+            settings = {str(key): str(value) for key, value in stated.items()}
+            yield _Group(name, settings, group["x"], group.get("y") or [])
 
 
 def _measured(group: _Group) -> Measured:

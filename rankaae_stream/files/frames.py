@@ -5,6 +5,9 @@ attributes of the area detector's HDF5 plugin; the images themselves are never r
 file of a fly scan is read while it grows.
 """
 
+# pyright: basic
+# h5py has no types
+
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -5,6 +5,9 @@ None of them is followed; a link inside the file is. How much a data set takes i
 element type and its chunks, not of its shape alone.
 """
 
+# pyright: basic
+# h5py has no types
+
 from collections.abc import Iterator
 from typing import Any
 

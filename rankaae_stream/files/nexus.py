@@ -4,6 +4,9 @@ An entry (``NXentry``, or a group ``1.1`` of bliss) is a scan. Its columns are t
 axis in it, those of ``measurement`` where the entry has such a group, as long as its energies.
 """
 
+# pyright: basic
+# h5py has no types
+
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path

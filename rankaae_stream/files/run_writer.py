@@ -174,7 +174,7 @@ class RunWriter:
 
 def number(units: str = "", source: str = "PV:simulated", precision: int = 5) -> dict[str, Any]:
     """Return a scalar data key as ophyd describes it."""
-    key = {"source": source, "dtype": "number", "shape": [], "precision": precision}
+    key: dict[str, Any] = {"source": source, "dtype": "number", "shape": [], "precision": precision}
     return {**key, "units": units} if units else key
 
 

@@ -14,6 +14,9 @@ and the writer of the raw runs has to know their specs::
     TiledWriter(client, **raw_writer_options())
 """
 
+# pyright: basic
+# tiled has no types
+
 import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path

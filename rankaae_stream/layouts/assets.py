@@ -4,9 +4,9 @@ Two generations of documents name files: resource and datum, where the event hol
 datum's name in place of a number, and stream_resource and stream_datum, without events.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from rankaae_stream.errors import Refused
 from rankaae_stream.files.pizzabox import KINDS, MIMETYPES
@@ -66,7 +66,9 @@ class Assets:
                 self._datums[identifier] = (doc["resource"], options)
         elif name in ("event", "event_page"):
             for key, value in doc["data"].items():
-                values = value if isinstance(value, (list, tuple)) else [value]
+                values = cast(
+                    "Sequence[Any]", value if isinstance(value, (list, tuple)) else [value]
+                )
                 names = [item for item in values if isinstance(item, str)]
                 self._named.setdefault(key, []).extend(names)
         elif name == "stream_resource":
@@ -107,13 +109,13 @@ def _datums(name: str, doc: Document) -> Iterator[tuple[str, Mapping[str, Any]]]
     if name == "datum":
         yield doc["datum_id"], doc.get("datum_kwargs") or {}
         return
-    columns = doc.get("datum_kwargs") or {}
+    columns: Mapping[str, Sequence[Any]] = doc.get("datum_kwargs") or {}
     for row, identifier in enumerate(doc["datum_id"]):
         yield identifier, {key: values[row] for key, values in columns.items()}
 
 
 def _streamed(doc: Document) -> Asset:
-    options = doc.get("parameters") or doc.get("resource_kwargs") or {}
+    options: Mapping[str, Any] = doc.get("parameters") or doc.get("resource_kwargs") or {}
     spec = str(doc.get("spec") or options.get("spec") or "")
     kind = KINDS.get(spec, "") or next(
         (kind for kind, mimetype in MIMETYPES.items() if mimetype == doc.get("mimetype")), ""

@@ -8,7 +8,7 @@ adds. Only layouts know whether a number comes in an event, an event page or a f
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from rankaae_stream.report import Flag
 from rankaae_stream.spectrum import Channel, Floats, Limits
@@ -167,7 +167,7 @@ def fields_of(layout: Layout) -> Sequence[Field]:
         return ()
     # A layout of another package may use the name for something else.
     try:
-        listed: Sequence[Any] = tuple(layout.fields())
+        listed = cast("tuple[Any, ...]", tuple(layout.fields()))
     except TypeError:
         return ()
     return listed if all(isinstance(item, Field) for item in listed) else ()

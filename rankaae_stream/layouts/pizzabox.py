@@ -68,9 +68,8 @@ class _PizzaboxReader:
 
     def feed(self, name: str, doc: Document) -> Reading | None:
         self._assets.feed(name, doc)
-        times = doc.get("time")
-        if isinstance(times, (int, float, list)):
-            self._time = max(self._time, float(np.max(times)))
+        if isinstance(doc.get("time"), (int, float, list)):
+            self._time = max(self._time, float(np.max(doc["time"])))
         return None
 
     def used(self) -> dict[str, str]:

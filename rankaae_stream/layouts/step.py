@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -255,10 +255,10 @@ def _names(start: Document, key: str) -> tuple[str, ...]:
     """Return the field names that a dotted start key lists."""
     value: Any = start
     for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+        value = cast("Mapping[str, Any]", value).get(part) if isinstance(value, Mapping) else None
     if isinstance(value, str):
         value = (value,)
-    return tuple(map(str, value)) if isinstance(value, (list, tuple)) else ()
+    return tuple(map(str, cast("Sequence[Any]", value))) if isinstance(value, (list, tuple)) else ()
 
 
 def _offsets(

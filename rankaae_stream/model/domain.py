@@ -1,7 +1,7 @@
 """Measure how far a spectrum lies from what the model was trained on."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -147,7 +147,9 @@ def _least_squares(columns: Floats, wanted: Floats, used: np.ndarray[Any, Any]) 
     # A constant curve has no derivative: the small diagonal keeps its matrix regular.
     tiny = 1e-10 * np.trace(normal, axis1=-2, axis2=-1)[..., None, None]
     right = np.einsum("...gi,...g->...i", design, wanted[..., used])
-    return np.linalg.solve(normal + tiny * np.eye(design.shape[-1]), right[..., None])[..., 0]
+    regular: Floats = normal + tiny * np.eye(design.shape[-1])
+    solution = cast("Any", np.linalg).solve(regular, right[..., None])
+    return solution[..., 0]
 
 
 def _shift(energy: Floats, curves: Floats, shift: Floats) -> Floats:

@@ -1,5 +1,7 @@
 """Run a model's encoder and decoder in ONNX Runtime."""
 
+from typing import Any, cast
+
 import numpy as np
 import onnxruntime
 from numpy.typing import ArrayLike, NDArray
@@ -111,7 +113,7 @@ class Model:
 
 
 def _session(graph: bytes, device: str) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
+    options = cast("Any", onnxruntime).SessionOptions()
     # One spectrum is a few thousand multiplications: a second thread only adds
     # overhead, and one that spins while it waits takes a core from the beamline.
     options.intra_op_num_threads = 1

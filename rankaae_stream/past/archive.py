@@ -101,13 +101,13 @@ def catalogs_of(uri: str, own: tuple[str, str | None]) -> list[str]:
         When the server does not answer or the key may not read it.
     """
     from httpx import HTTPError
-    from tiled.client.constructors import from_context
+    from tiled.client import constructors
 
     context = None
     try:
         same = urlsplit(uri).netloc == urlsplit(own[0]).netloc
         context, _ = open_context(uri, own[1] if same else None, READ_TIMEOUT)
-        found = list(_catalogs_below(from_context(context), [], 2))
+        found = list(_catalogs_below(constructors.from_context(context), [], 2))
     except (Unavailable, HTTPError) as error:
         keys = f"the key comes from RANKAAE_STREAM_TILED_API_KEY, else from {KEY_VARIABLE}"
         raise ConfigurationError(f"cannot look for runs at {uri}: {error}; {keys}") from error
@@ -144,7 +144,7 @@ def sentence_of(error: Exception) -> str:
 
 
 def _open_tiled(source: str, selection: Selection, own: tuple[str, str | None]) -> Archive:
-    from tiled.client.constructors import from_context
+    from tiled.client import constructors
 
     parts = urlsplit(source)
     if parts.query or "@" in parts.netloc:
@@ -164,7 +164,7 @@ def _open_tiled(source: str, selection: Selection, own: tuple[str, str | None]) 
                 f"export {KEY_VARIABLE}=..."
             )
         node += [part for part in parts.fragment.split("/") if part]
-        catalog = _catalog(from_context(context), node, address)
+        catalog = _catalog(constructors.from_context(context), node, address)
         if hasattr(catalog, "documents"):
             return Archive(source, [catalog], 1, context)
         searches = _searches(catalog, selection)

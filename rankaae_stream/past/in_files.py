@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -104,15 +104,15 @@ def _run_of(
 def _documents(path: Path) -> Iterator[tuple[str, Document]]:
     items = _json_lines(path) if path.suffix == ".jsonl" else _msgpack(path)
     for place, item in items:
-        if isinstance(item, dict) and {"name", "doc"} <= set(item):
-            name, doc = item["name"], item["doc"]
-        elif isinstance(item, list) and len(item) == 2:
-            name, doc = item
-        else:
-            name, doc = None, None
+        name, doc = None, None
+        if isinstance(item, dict):
+            named = cast("dict[str, Any]", item)
+            name, doc = named.get("name"), named.get("doc")
+        elif isinstance(item, list) and len(pair := cast("list[Any]", item)) == 2:
+            name, doc = pair
         if not isinstance(name, str) or not isinstance(doc, dict):
             raise Damaged(f"{path}, {place}: no bluesky document, which is a name with a mapping")
-        yield name, doc
+        yield name, cast("Document", doc)
 
 
 def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
@@ -134,7 +134,9 @@ def _msgpack(path: Path) -> Iterator[tuple[str, Any]]:
     size = path.stat().st_size
     with path.open("rb") as file:
         # Nothing in a file can be longer than the file.
-        unpacker = msgpack.Unpacker(file, object_hook=_array, max_buffer_size=max(size, 1))
+        unpacker = cast("Any", msgpack).Unpacker(
+            file, object_hook=_array, max_buffer_size=max(size, 1)
+        )
         number = 0
         while unpacker.tell() < size:
             number += 1

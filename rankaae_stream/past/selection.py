@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from rankaae_stream.errors import ConfigurationError
 
@@ -114,5 +114,5 @@ def _meant(text: str, value: Any) -> bool:
 def _value(start: Mapping[str, Any], key: str) -> Any:
     value: Any = start
     for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+        value = cast("Mapping[str, Any]", value).get(part) if isinstance(value, Mapping) else None
     return value

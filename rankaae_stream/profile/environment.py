@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
@@ -38,24 +38,26 @@ def _over(below: Any, above: Any, where: tuple[str, ...]) -> Any:
     """Return the settings `below` with those of the environment above."""
     above = _decoded(above)
     if not isinstance(above, Mapping) or not isinstance(below, (Mapping, list)):
-        return above
+        return cast("Any", above)
+    over = cast("Mapping[str, Any]", above)
     if isinstance(below, Mapping):
-        if set(above) == {"0"}:  # the only one of its kind is the first
-            return _over(below, above["0"], where)
-        return {**below, **{k: _over(below.get(k), v, (*where, k)) for k, v in above.items()}}
-    merged = list(below)
-    for key, value in above.items():
-        if not key.isdecimal() or int(key) >= len(below):
+        under = cast("Mapping[str, Any]", below)
+        if set(over) == {"0"}:  # the only one of its kind is the first
+            return _over(under, over["0"], where)
+        return {**under, **{k: _over(under.get(k), v, (*where, k)) for k, v in over.items()}}
+    merged = list(cast("list[Any]", below))
+    for key, value in over.items():
+        if not key.isdecimal() or int(key) >= len(merged):
             name = "__".join(part.upper() for part in (*where, key))
             first = "__".join(part.upper() for part in (*where, "0", key))
             fix = f"name one of them: {PREFIX}{first} is the first"
             if key.isdecimal():
-                fix = f"they are counted from 0 to {len(below) - 1}"
+                fix = f"they are counted from 0 to {len(merged) - 1}"
             raise ConfigurationError(
-                f"{PREFIX}{name} is set, and the profile has {len(below)} tables "
+                f"{PREFIX}{name} is set, and the profile has {len(merged)} tables "
                 f"[[{'.'.join(where)}]]; {fix}"
             )
-        merged[int(key)] = _over(below[int(key)], value, (*where, key))
+        merged[int(key)] = _over(merged[int(key)], value, (*where, key))
     return merged
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, cast, get_args
 
 from pydantic import (
     ConfigDict,
@@ -238,7 +238,10 @@ class PluggedSettings(_LayoutTable):
 
 def _kind(value: Any) -> str:
     """Return the kind of a table; one without a kind is a step scan."""
-    kind = value.get("kind", "step") if isinstance(value, Mapping) else getattr(value, "kind", "")
+    if isinstance(value, Mapping):
+        kind = cast("Mapping[str, Any]", value).get("kind", "step")
+    else:
+        kind = getattr(value, "kind", "")
     return kind if kind in tuple(KINDS) else "plugged"  # whatever it is: a list has no hash
 
 

@@ -1,7 +1,7 @@
 """Define the tables for runs, foils, results and models."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, field_validator
 
@@ -135,9 +135,9 @@ def _flat(rule: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[str, ...
     flat: dict[str, tuple[str, ...]] = {}
     for key, value in rule.items():
         if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{key}."))
+            flat.update(_flat(cast("Mapping[str, Any]", value), f"{prefix}{key}."))
             continue
-        patterns = value if isinstance(value, (list, tuple)) else (value,)
+        patterns = cast("Sequence[Any]", value if isinstance(value, (list, tuple)) else (value,))
         if not patterns or not all(isinstance(item, (str, int, float)) for item in patterns):
             raise ValueError(
                 f"{prefix}{key} must be a text, or a list of texts of which one must fit"

@@ -5,9 +5,9 @@ stream and a replay compose the same documents.
 """
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -121,9 +121,9 @@ def is_partial(stop: Mapping[str, Any]) -> bool:
     that ended before the scan did, an inbox that overflowed, or a file that was missing; a
     replay that reads the whole run has the better answer.
     """
-    summary = stop.get("summary") or {}
-    refusal = summary.get("refusal") or {}
-    flags = summary.get("flags") or {}
+    summary: Mapping[str, Any] = stop.get("summary") or {}
+    refusal: Mapping[str, Any] = summary.get("refusal") or {}
+    flags: Mapping[str, Any] = summary.get("flags") or {}
     return refusal.get("name") in _UNREAD or not _UNREAD_FLAGS.isdisjoint(flags)
 
 
@@ -197,7 +197,7 @@ def data_key(value: Any, unit: str) -> dict[str, Any]:
     """Return a plain value's data key of a descriptor: type, shape and unit."""
     key: dict[str, Any] = {"source": "rankaae-stream", "shape": [], "units": unit}
     if isinstance(value, list):
-        shape = list(np.shape(value))
+        shape = list(np.shape(cast("list[Any]", value)))
         return {**key, "dtype": "array", "shape": shape, "dtype_numpy": "<f8"}
     if isinstance(value, bool):
         return {**key, "dtype": "boolean", "dtype_numpy": "|b1"}
@@ -209,9 +209,9 @@ def data_key(value: Any, unit: str) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Copy a value as JSON has it: arrays to lists, numbers that are not finite to None."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item) for key, item in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
+        return [_plain(item) for item in cast("Iterable[Any]", value)]
     if isinstance(value, (np.ndarray, np.generic)):
         return _plain(value.tolist())
     if isinstance(value, float):

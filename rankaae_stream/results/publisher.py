@@ -67,8 +67,8 @@ class ResultPublisher:
             chosen.insert(0, _tiled_sink(profile, profile.api_key()))
             # Imported here and not in the sender's thread: an import holds the
             # interpreter for hundreds of milliseconds, which a scan would feel.
-            import bluesky_tiled_plugins  # noqa: F401
-            import tiled.client  # noqa: F401
+            import bluesky_tiled_plugins  # noqa: F401  # pyright: ignore[reportUnusedImport]
+            import tiled.client  # noqa: F401  # pyright: ignore[reportUnusedImport]
         spools = [_spool(profile, folder) for folder in _folders(chosen)]
         self._senders = [Sender(*pair) for pair in zip(chosen, spools, strict=True)]
         self._tiled = self._senders[0] if to_tiled else None

@@ -5,7 +5,7 @@ A replay on a machine that never saw the foils needs it.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from rankaae_stream.report import FoilShift, result_uid
 from rankaae_stream.results.tiled_client import get_child, open_context
@@ -138,11 +138,13 @@ class PublishedFoils:
 
     def _container(self) -> Any:
         if self._results is None:
-            from tiled.client.constructors import from_context
+            from tiled.client import constructors
 
             self._context, path = open_context(self._uri, self._api_key, TIMEOUT)
-            self._results = from_context(self._context, node_path_parts=path)[self._node]
-        return self._results
+            self._results = constructors.from_context(self._context, node_path_parts=path)[
+                self._node
+            ]
+        return cast("Any", self._results)
 
 
 def _shift_of(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -150,3 +152,10 @@ def _shift_of(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
     summary = (metadata.get("stop") or {}).get("summary") or {}
     shift = summary.get("energy_shift") or {}
     return shift if shift.get("uncertainty") is not None else None
+
+
+def _under(mapping: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    """Return the mapping below the keys; an empty one where a key is missing or None."""
+    for key in keys:
+        mapping = mapping.get(key) or {}
+    return mapping

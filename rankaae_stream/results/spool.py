@@ -5,7 +5,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from rankaae_stream.results.compose import ResultRun
 
@@ -83,7 +83,8 @@ def _entry(path: Path, state: State, written: float) -> Entry | None:
     except (ValueError, TypeError):
         name, start = "", {}
     whole = name == "start" and isinstance(start, dict)
-    return Entry(path.stem, state, written, start if whole else {}, reason)
+    kept = cast("dict[str, Any]", start) if whole else {}
+    return Entry(path.stem, state, written, kept, reason)
 
 
 class Spool:

@@ -173,11 +173,11 @@ class TiledSink:
     def _container(self) -> Any:
         """Return the container's client, made when the server first answers."""
         if self._client is None:
-            from tiled.client.constructors import from_context
+            from tiled.client import constructors
 
             context, path = open_context(self.uri, self._api_key, self._timeout)
             try:
-                self._client = self._find(from_context(context, node_path_parts=path))
+                self._client = self._find(constructors.from_context(context, node_path_parts=path))
             except BaseException:
                 context.close()
                 raise

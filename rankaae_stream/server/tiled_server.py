@@ -128,14 +128,14 @@ class EmbeddedServer:
 
         It is the same one each time, after a restart too; `close` closes it.
         """
-        from tiled.client import from_uri
+        from tiled import client
 
         if tree not in TREES:
             raise ConfigurationError(f"no tree {tree!r}; there are {' and '.join(TREES)}")
         with self._lock:
             if tree not in self._clients:
                 # The child is on this machine: a proxy in the environment is not for it.
-                self._clients[tree] = from_uri(
+                self._clients[tree] = client.from_uri(
                     f"{self.uri}/api/v1/metadata/{tree}", api_key=self.api_key, trust_env=False
                 )
             return self._clients[tree]

@@ -38,8 +38,8 @@ def text_plot(
         return ["(fewer than two points with a number)"]
     energy, mu = energy[good], mu[good]
     low, high = float(mu.min()), float(mu.max())
-    at = np.linspace(energy[0], energy[-1], 2 * width)
-    rows = (high - np.interp(at, energy, mu)) / ((high - low) or 1.0) * (4 * height - 1)
+    at: Floats = np.linspace(float(energy[0]), float(energy[-1]), 2 * width)
+    rows: Floats = (high - np.interp(at, energy, mu)) / ((high - low) or 1.0) * (4 * height - 1)
     cells = np.zeros((height, width), dtype=int)
     previous = round(float(rows[0]))
     for column, row in enumerate(np.rint(rows).astype(int)):

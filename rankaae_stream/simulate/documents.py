@@ -6,7 +6,7 @@ in place of a sample. Uids follow from the run's name: the same run, the same do
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -79,11 +79,15 @@ def stamped(doc: Mapping[str, Any], now: float) -> dict[str, Any]:
     if "time" not in doc:
         return dict(doc)
     times = doc["time"]
-    later = now - (times[-1] if isinstance(times, list) else times)
+    later = now - (cast("list[float]", times)[-1] if isinstance(times, list) else times)
 
     def shifted(value: Any) -> Any:
         if isinstance(value, Mapping):
-            return {key: shifted(item) for key, item in value.items()}
-        return [item + later for item in value] if isinstance(value, list) else value + later
+            return {key: shifted(item) for key, item in cast("Mapping[str, Any]", value).items()}
+        return (
+            [item + later for item in cast("list[float]", value)]
+            if isinstance(value, list)
+            else value + later
+        )
 
     return {**doc, **{key: shifted(doc[key]) for key in ("time", "timestamps") if key in doc}}

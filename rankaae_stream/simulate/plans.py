@@ -7,7 +7,7 @@ from typing import Any, Literal
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import numpy as np
-from ophyd_async.plan_stubs import ensure_connected
+import ophyd_async.plan_stubs as ops
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.simulate.devices import Beamline
@@ -66,7 +66,7 @@ def scan(
         **(md or {}),
     }
     beamline.wheel.mount(sample)
-    yield from ensure_connected(*beamline.devices)
+    yield from ops.ensure_connected(*beamline.devices)
     yield from bps.mv(beamline.wheel, sample.name)
     # floats throughout: a first energy that is an integer makes an integer column
     axis: tuple[Any, ...] = (beamline.mono.energy, [float(energy) for energy in energies])

@@ -213,8 +213,9 @@ def _generic(folder: Path) -> Iterator[Case]:
     yield scanned(Beam(fe2o3), "the same again, in keV", kev=True)
     hyphens = steps.ophyd_async_step(Beam(feo), name=_name("async"), falling=True, element="Fe")
     yield Case("FeO", "ophyd-async, falling energy", hyphens, POINT)
-    ten = {"repeats": 10, "back_and_forth": True, "element": "Fe"}
-    documents = steps.ophyd_step(Beam(fe3o4), name=_name("ten"), **ten)
+    documents = steps.ophyd_step(
+        Beam(fe3o4), name=_name("ten"), repeats=10, back_and_forth=True, element="Fe"
+    )
     yield Case("Fe3O4", "ten sweeps in one run", documents, {"event": 0.001})
     energies = steps.over_the_edge(fe2o3)
     points = int(np.searchsorted(energies, fe2o3.edge.e0 + 40))

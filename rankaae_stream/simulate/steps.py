@@ -169,7 +169,12 @@ def ophyd_async_step(
     run = RunWriter(f"ophyd-async/{name}", {**_list_scan(energy, "mono-energy", "ic"), **start})
 
     def key(device: str, units: str) -> dict[str, Any]:
-        described = {"dtype": "number", "dtype_numpy": "<f8", "shape": [], "units": units}
+        described: dict[str, Any] = {
+            "dtype": "number",
+            "dtype_numpy": "<f8",
+            "shape": [],
+            "units": units,
+        }
         return {"source": f"soft://{device}", "object_name": device, **described}
 
     seen = beam.signals(energy)

@@ -1,5 +1,7 @@
 """Write TES's fly scans: one event a complete scan, its energies in another stream."""
 
+from typing import Any
+
 import numpy as np
 
 from rankaae_stream.files.run_writer import Documents, RunWriter, array
@@ -14,8 +16,8 @@ CHANNELS = 4
 def pixel_energies(e0: float, *, falling: bool = False) -> Floats:
     """Return mean energies of the pixels, eV: even steps of the mono's linear drive."""
     back = 1977.04
-    low, high = (np.tan(np.pi / 2 - 2 * np.arcsin(back / e)) for e in (e0 - 180, e0 + 190))
-    edges = back / np.sin((np.pi / 2 - np.arctan(np.linspace(low, high, 901))) / 2)
+    low, high = (float(np.tan(np.pi / 2 - 2 * np.arcsin(back / e))) for e in (e0 - 180, e0 + 190))
+    edges: Floats = back / np.sin((np.pi / 2 - np.arctan(np.linspace(low, high, 901))) / 2)
     centres = (edges[1:] + edges[:-1]) / 2
     return centres[::-1] if falling else centres
 
@@ -76,7 +78,7 @@ def fly(
             "fluor": array(energy.size, CHANNELS),
         },
     )
-    scan_columns = []
+    scan_columns: list[dict[str, list[Any]]] = []
     for i in range(scans):
         seen = Beam(beam.sample, beam.dilution, beam.noise, beam.foil, beam.nan, beam.seed + i)
         signals = seen.signals(energy, i0=2e5)

@@ -244,7 +244,7 @@ def test_of_several_layouts_the_one_that_came_furthest_speaks(understood, write,
     scan = fly_scan(tmp_path, curves(HEMATITE), element="Fe", turns=(200.0, -200.0), seconds=1.0)
     found = understood("iss", write(scan.documents))
     assert failures(found) == ["layout 1 (pizzabox)"]
-    assert "in none of layout.allowed_roots (/nsls2/data)" in found["layout 1 (pizzabox)"].message
+    assert "outside layout.allowed_roots (/nsls2/data)" in found["layout 1 (pizzabox)"].message
     assert "layout 2 (step) does not fit either" in found["layout 1 (pizzabox)"].message
     renamed_keys = renamed(scan.documents, apb_stream="apb_stream_c")
     found = understood("iss", write(renamed_keys))

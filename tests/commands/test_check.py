@@ -299,14 +299,11 @@ def online(server, monkeypatch):
 
 
 def test_online_a_probe_is_written_and_nothing_of_it_stays(server, online):
-    from tiled.queries import Key
-
-    before = len(server.client("processed"))
+    before = sorted(server.client("processed"))
     reached, node, probe = online()
     assert [reached.verdict, node.verdict, probe.verdict] == ["ok"] * 3
     assert PROBE in probe.message
-    assert len(server.client("processed")) == before
-    assert list(server.client("processed").search(Key("start.sample_name") == PROBE)) == []
+    assert sorted(server.client("processed")) == before
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """Judge whether spectra that are no good oxides are flagged as out of domain."""
 
+# pyright: basic
+# scipy has no types
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 

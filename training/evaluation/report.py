@@ -77,7 +77,7 @@ def _shifts(found: Evaluation) -> str:
         )
         states, shifts = np.array([values for _, values in rows]).T
         if np.unique(states).size > 1:
-            slope = float(np.polyfit(states, shifts, 1)[0])
+            slope = float(np.polyfit(np.array(states), np.array(shifts), 1)[0])
             parts.append(
                 f"Along the valence it changes by {slope:+.2f} eV a unit beyond what was put in: "
                 "where the simulation compresses chemical shifts this is negative."
@@ -224,7 +224,7 @@ def _judged(one: Compound, name: str) -> str:
 
 
 def _state(one: Compound) -> str:
-    said = []
+    said: list[str] = []
     if one.refused:
         said.append(f"{one.refused} of {one.files} refused")
     if one.flagged:

@@ -5,6 +5,9 @@ random training spectra have them, and the decoder's curves are averaged over th
 What changes is measured on the curves: no sentence here is written beforehand.
 """
 
+# pyright: basic
+# scipy has no types
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -167,7 +167,7 @@ def _sync(folder: Path) -> None:
 
 
 @contextmanager
-def _alone(models: Path) -> Iterator[None]:
+def _alone(models: Path) -> Generator[None]:
     """One export at a time: elements that train side by side share an index."""
     if fcntl is None:  # pragma: no cover - Windows
         yield

@@ -5,6 +5,9 @@ described as those of the simulated sites are, and averaged over the absorber's 
 as a spectrum is.
 """
 
+# pyright: basic
+# pymatgen has no types
+
 import tomllib
 import warnings
 from dataclasses import dataclass

@@ -1,5 +1,8 @@
 """From latents to numbers: monotone maps and intervals, learned from simulated compounds."""
 
+# pyright: basic
+# scipy and crepes have no types
+
 from dataclasses import dataclass
 
 import numpy as np

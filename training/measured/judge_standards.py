@@ -222,7 +222,8 @@ def _truth(config: Config, standard: Standard) -> Floats:
 
 def _interpolated(shift: Floats, values: Floats, wanted: Floats) -> Floats:
     """Values (s, k) at wanted shifts, (w, k)."""
-    return np.stack([np.interp(wanted, shift, column) for column in values.T], axis=1)
+    columns: list[Floats] = [np.interp(wanted, shift, column) for column in values.T]
+    return np.stack(columns, axis=1)
 
 
 def _axis_uncertainty(used: Sequence[Standard]) -> float:

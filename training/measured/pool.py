@@ -82,7 +82,7 @@ def others(config: Config, models: Path) -> list[Shown]:
             json.loads(path.read_text(encoding="utf-8")).get("shown", []) if path.is_file() else []
         )
         found += [
-            Shown(**{**row, "misfits": tuple(row["misfits"])})
+            Shown(misfits=tuple(row.pop("misfits")), **row)
             for row in rows
             if row["element"] != config.element
             and "errors" in row

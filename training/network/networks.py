@@ -3,7 +3,7 @@
 H. Liang et al., Phys. Rev. Materials 7, 053802 (2023).
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -115,7 +115,7 @@ class Discriminator(nn.Module):
 class PReLU(nn.PReLU):
     """torch's, whose gradient is cheaper on a CPU in products; units stand on axis 1."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Multiply what is negative by its unit's slope."""
         if x.is_cuda or not self.training:
             return super().forward(x)
@@ -129,7 +129,7 @@ class Dropout(nn.Dropout):
     The share of zeros is `p` to within 1 / 65536.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Zero a random share of `x` while training, and scale up the rest."""
         if x.is_cuda or not self.training or not 0.0 < self.p < 1.0:
             return super().forward(x)
@@ -155,4 +155,4 @@ class _Reverse(torch.autograd.Function):
 
 def reverse_gradient(x: Tensor, strength: float) -> Tensor:
     """Identity whose gradient is multiplied by ``-strength``."""
-    return _Reverse.apply(x, strength)  # pyright: ignore[reportReturnType]
+    return cast("Any", _Reverse).apply(x, strength)

@@ -173,7 +173,7 @@ def _settle(model: RankAAE, batches: Iterable[Tensor]) -> None:
     trained network would see every unit shifted against what it was trained on.
     """
     for module in model.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, torch.nn.BatchNorm1d):
             module.reset_running_stats()
             module.momentum = None  # the plain mean over all batches
         module.train(not isinstance(module, torch.nn.Dropout))

@@ -5,6 +5,9 @@ Spectra live on a uniform axis; `onto_grid` moves them onto the model's grid, an
 happens to measured points comes after it. Energies are eV from the tabulated edge.
 """
 
+# pyright: basic
+# scipy has no types
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -205,9 +205,10 @@ def _aligned(simulated: Simulated, own: Simulated) -> Simulated:
     move = float(np.median([wanted[one] - edges[one] for one in both])) if both else 0.0
     axis, labels = simulated.energy, simulated.labels.copy()
     labels[~np.isin(labels[:, 0], both), 0] = np.nan
+    moved: list[Floats] = [np.interp(axis - move, axis, mu) for mu in simulated.mu]
     return replace(
         simulated,
-        mu=np.stack([np.interp(axis - move, axis, mu) for mu in simulated.mu]),
+        mu=np.stack(moved),
         first=simulated.first + move,
         last=simulated.last + move,
         labels=labels,

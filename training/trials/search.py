@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from training.network.train import Trial, fingerprint
 from training.simulated import dataset
 from training.simulated.dataset import Simulated, Split
 from training.trials.select import TrialScore, augmented, score_trial
+from training.trials.take_over import take_over
 from training.trials.trials import Job, Watch, check_labels, stored, train_jobs
 from training.trials.workers import HERE, Workers
 
@@ -149,6 +150,7 @@ def search(
         config.element, config.data, config.grid, data, skip_bad=skip_bad
     )
     check_labels(config, simulated)
+    take_over(config.element, runs)
     folder = runs / config.element.lower() / f"search-{_mark(config, simulated)}"
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -306,7 +308,9 @@ def _finite(score: float) -> float:
 
 def _toml(config: Config, best: Sample) -> str:
     content = config.model_dump(mode="json", exclude_unset=True)
-    sections = {name: value for name, value in content.items() if isinstance(value, dict)}
+    sections: dict[str, dict[str, Any]] = {
+        name: value for name, value in content.items() if isinstance(value, dict)
+    }
     lines = [
         f"# Sample {best.number} of a search, score {best.score:.4f} on validation, one seed.",
         *(f"{name} = {_literal(content[name])}" for name in content if name not in sections),
@@ -322,5 +326,11 @@ def _toml(config: Config, best: Sample) -> str:
 def _literal(value: Any) -> str:
     """Of what a configuration holds, JSON and TOML write all but tables alike."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {_literal(one)}" for key, one in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(
+                f"{key} = {_literal(one)}" for key, one in cast("dict[str, Any]", value).items()
+            )
+            + "}"
+        )
     return json.dumps(value, ensure_ascii=False)

@@ -1,5 +1,8 @@
 """Which trials to keep: one seed is not a result."""
 
+# pyright: basic
+# scipy has no types
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations

@@ -18,6 +18,7 @@ from training.folders import RUNS
 from training.network.networks import RankAAE
 from training.network.train import Progress, Trial, fingerprint, fit_trial, labels_of
 from training.simulated.dataset import Simulated, Split
+from training.trials.take_over import take_over
 from training.trials.workers import HERE, Workers
 
 __all__ = ["Job", "Watch", "check_labels", "fit_all", "stored", "train_jobs"]
@@ -106,6 +107,7 @@ def fit_all(
         When a trial raised or its worker died; those that had finished are kept.
     """
     check_labels(config, simulated)
+    take_over(config.element, runs)
     mark = fingerprint(config, simulated)
     seeds = range(config.fit.seed, config.fit.seed + config.fit.trials)
     jobs = [Job(f"trial {seed}", config, seed, mark) for seed in seeds]

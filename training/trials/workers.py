@@ -1,5 +1,8 @@
 """Run jobs here, in processes or on a Dask cluster: the same function everywhere."""
 
+# pyright: basic
+# distributed has no types
+
 import multiprocessing
 import os
 import pickle

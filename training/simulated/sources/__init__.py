@@ -76,7 +76,7 @@ def read_sites(element: str, data: Data, folder: Path, *, skip_bad: bool = False
         When nothing matches, or nothing of the element is left.
     """
     paths = _paths(data, folder)
-    given = _table(folder / data.table) if data.table else {}
+    given: Given = _table(folder / data.table) if data.table else {}
     sites: list[Site] = []
     dropped: Counter[str] = Counter()
     bad: list[str] = []

@@ -167,7 +167,7 @@ def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], tuple[st
         lines = [line.removesuffix("\r") for line in text.split("\n")]
         comments = tuple(line[1:] for line in lines if line.startswith("#"))
         kept = [(i, line) for i, line in enumerate(lines, start=1) if _is_row(line)]
-        rows = [(i, next(csv.reader([line], strict=True), [])) for i, line in kept]
+        rows = [(i, next(csv.reader([line], strict=True), list[str]())) for i, line in kept]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SourceError(
             path.name, "", f"cannot be read ({error})", "comma-separated UTF-8 text"

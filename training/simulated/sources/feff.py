@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -288,7 +289,8 @@ def _cut(folder: Path, structure: Structure, element: str) -> tuple[tuple[str, .
         raise SourceError(folder.name, "", "sites are partly occupied", "an ordered structure")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        alike = SpacegroupAnalyzer(structure, symprec=0.01).get_symmetry_dataset()
+        analyzer: Any = SpacegroupAnalyzer(structure, symprec=0.01)
+        alike = analyzer.get_symmetry_dataset()
     if alike is None:
         raise SourceError(folder.name, "", "the structure has no symmetry", "atoms apart")
     sites = [i for i, site in enumerate(structure) if site.specie.symbol == element]

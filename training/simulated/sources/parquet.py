@@ -1,5 +1,8 @@
 """Our own files: one row a spectrum with the cluster it was simulated for."""
 
+# pyright: basic
+# pyarrow has no types
+
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,6 @@
 """The noun that every source gives: one simulated site, checked."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,7 +120,7 @@ def checked(site: Site) -> Site:
     if (np.diff(energy) == 0).any():
         points, where, count = np.unique(energy, return_inverse=True, return_counts=True)
         averaged = np.bincount(where, mu) / count
-        return Site(**{**vars(site), "energy": points, "mu": averaged})
+        return replace(site, energy=points, mu=averaged)
     return site
 
 
