@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -357,7 +357,7 @@ def _start_of(source: Any) -> Document:
 
 
 def _start_in(documents: Documents) -> Document:
-    return _checked(next((doc for name, doc in documents if name == "start"), {}))
+    return _checked(next((doc for name, doc in documents if name == "start"), dict[str, Any]()))
 
 
 def _checked(start: Document) -> Document:

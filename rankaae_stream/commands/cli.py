@@ -1,7 +1,7 @@
 """Define the command line, ``rankaae-stream``: options, help, and which function runs."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +24,7 @@ errors = Console(stderr=True)
 
 
 @contextlib.contextmanager
-def exit_on_configuration_error() -> Iterator[None]:
+def exit_on_configuration_error() -> Generator[None]:
     """Print a configuration error as one sentence and end with status 1."""
     try:
         yield

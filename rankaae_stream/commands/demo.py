@@ -6,6 +6,9 @@ grow, fly scans are silent until their motion has ended. The table at the end is
 from Tiled, not from memory.
 """
 
+# pyright: basic
+# bluesky's RunEngine has few types
+
 import tempfile
 import time
 from collections.abc import Mapping, Sequence

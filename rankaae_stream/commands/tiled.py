@@ -106,7 +106,7 @@ def _print_addresses(console: Console, server: EmbeddedServer) -> None:
 
 
 @contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
+def _terminated_as_interrupted() -> Generator[None]:
     """Let a service manager's SIGTERM end the server as cleanly as Ctrl-C does."""
 
     def interrupt(*_: object) -> None:

@@ -113,7 +113,7 @@ class PublishedFoils:
         start, shift = metadata["start"], _shift_of(metadata)
         if shift is None or shift["foil"] is None:
             return None
-        run, model = start["original_run_uid"], (start.get("model") or {}).get("id", "")
+        run, model = start["original_run_uid"], str(_under(start, "model").get("id", ""))
         uid = result_uid(Origin(run, start["channel"], start["sweep"]), model, self._settings)
         if shift["calibration_run"] != run or uid != start["uid"]:
             return None
@@ -149,8 +149,7 @@ class PublishedFoils:
 
 def _shift_of(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the energy shift of a complete result; None where it was refused before that."""
-    summary = (metadata.get("stop") or {}).get("summary") or {}
-    shift = summary.get("energy_shift") or {}
+    shift = _under(metadata, "stop", "summary", "energy_shift")
     return shift if shift.get("uncertainty") is not None else None
 
 

@@ -1,7 +1,10 @@
 """Connect to a Tiled server: each request is sent once, and failures are plain verdicts."""
 
+# pyright: basic
+# tiled's client has few types
+
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -52,7 +55,7 @@ def open_context(uri: str, api_key: str | None, timeout: float) -> tuple[Any, li
 
 
 @contextlib.contextmanager
-def translate_tiled_errors(uri: str, key_variable: str = "") -> Iterator[None]:
+def translate_tiled_errors(uri: str, key_variable: str = "") -> Generator[None]:
     """Raise what Tiled's client raises as a verdict on a result or a state of the server.
 
     Parameters
