@@ -49,7 +49,7 @@ class Analysis:
     ) -> None:
         self.models = models
         self.code_version = code_version
-        self._foils = foils
+        self.foils = foils
         self._axis = axis or AxisRules()
 
     def process_columns(
@@ -198,7 +198,7 @@ class Analysis:
 
     def foil_shift(self, reference: Spectrum) -> FoilShift:
         """Return what a foil's spectrum adds to the energy axis; see `spectra.axis.calibrate`."""
-        return calibrate(reference.energy, reference.mu, self._foils[str(reference.edge)])
+        return calibrate(reference.energy, reference.mu, self.foils[str(reference.edge)])
 
     def _calibrate(
         self, model: Model, reference: Spectrum | Refusal | None, earlier: Earlier | None
@@ -224,7 +224,7 @@ class Analysis:
 
     def _own_foil(self, edge: Edge, reference: Spectrum | Refusal | None) -> RunFoil | Refusal:
         """Return the shift of the scan's own foil, or why it has none."""
-        if reference is None or str(edge) not in self._foils:
+        if reference is None or str(edge) not in self.foils:
             return Refusal("no_foil", "the scan has no reference channel")
         if isinstance(reference, Refusal):
             return reference

@@ -20,6 +20,7 @@ from waiting import PATIENCE, wait_until
 
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.pipeline import Pipeline
 from rankaae_stream.profile import API_KEY_VARIABLE, load_profile
 from rankaae_stream.results.compose import PURPOSE
 from rankaae_stream.server.tiled_server import EmbeddedServer
@@ -287,13 +288,13 @@ def test_a_scan_too_fast_for_the_inbox_is_refused_by_name_with_the_count(
 ):
     sink = Collector()
     stream = start(sinks=[sink], to_tiled=False, inbox_megabytes=1)
-    go, real = threading.Event(), stream._pipeline.feed
+    go, real = threading.Event(), Pipeline.feed
 
     def stuck(*args: Any) -> None:
         assert go.wait(PATIENCE)
         real(*args)
 
-    monkeypatch.setattr(stream._pipeline, "feed", stuck)
+    monkeypatch.setattr(Pipeline, "feed", stuck)
     columns = [list(column) * 20 for column in hematite]
     for name, doc in documents(*columns):
         stream(name, doc)
@@ -345,7 +346,7 @@ def test_an_analysis_that_raises_disturbs_nothing_and_the_next_scan_works(
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr(stream._pipeline, "feed", broken)
+        patched.setattr(Pipeline, "feed", broken)
         play(engine, beamline)
         assert stream.wait_idle(PATIENCE)
     assert type(error).__name__ in stream.status().last_error
@@ -484,7 +485,7 @@ def test_closing_in_the_middle_of_an_endless_analysis_says_what_is_not_done(
 ):
     stream = start(to_tiled=False)
     go = threading.Event()
-    monkeypatch.setattr(stream._pipeline, "feed", lambda *_: go.wait(PATIENCE))
+    monkeypatch.setattr(Pipeline, "feed", lambda *_: go.wait(PATIENCE))
     given = list(documents(*hematite))
     for name, doc in given:
         stream(name, doc)

@@ -24,7 +24,7 @@ def answer(analysis, hematite):
 
     def process(rules=None, reference=None):
         energy, i0, it, ir = hematite
-        under = Analysis(analysis.models, analysis._foils, "test", rules)
+        under = Analysis(analysis.models, analysis.foils, "test", rules)
         foil = -np.log(ir / it) if reference is None else reference
         return under.process_columns(energy, np.log(i0 / it), IRON, Origin("scan"), (energy, foil))
 

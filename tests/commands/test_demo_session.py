@@ -92,7 +92,8 @@ def shown(tmp_path_factory):
     """ISS's session with its last cases only, through RunEngine, stream and Tiled."""
     last = 7
     patch = pytest.MonkeyPatch()
-    patch.setitem(sessions.SESSIONS, "iss", lambda folder: list(sessions._iss(folder))[-last:])
+    whole = sessions.SESSIONS["iss"]
+    patch.setitem(sessions.SESSIONS, "iss", lambda folder: list(whole(folder))[-last:])
     folder = tmp_path_factory.mktemp("shown") / "demo"
     console = Console(record=True, width=80, file=StringIO())
     found = {}

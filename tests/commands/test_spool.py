@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from tiled.queries import Key
 from typer.testing import CliRunner
-from waiting import PATIENCE
+from waiting import wait_until
 
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.commands.cli import app
@@ -33,7 +33,7 @@ def series(tmp_path, documents, hematite, monkeypatch):
             )
             for item in scan:
                 stream(*item)
-        assert stream._inbox.wait_idle(PATIENCE)
+        wait_until(lambda: not stream.status().waiting, "the scan is read")
     folder = tiled_folder(load_profile("sim"))
     assert [entry.state for entry in entries(folder)] == ["waiting"] * 4
     return folder

@@ -51,7 +51,7 @@ def answer(analysis, tmp_path):
             path = tmp_path / "profile.toml"
             path.write_text(profile)
             profile = path
-        watched = Watched(analysis.models, analysis._foils, "test")
+        watched = Watched(analysis.models, analysis.foils, "test")
         watched.seen, results, now = [], [], 0.0
         pipeline = build_pipeline(load_profile(profile), results.append, watched)
         for documents in runs:

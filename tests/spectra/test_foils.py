@@ -48,7 +48,7 @@ def play(analysis):
 
     def through(*runs, **energy):
         profile, results = load_profile("sim", energy=energy), []
-        by_rules = Analysis(analysis.models, analysis._foils, "test", profile.energy.build())
+        by_rules = Analysis(analysis.models, analysis.foils, "test", profile.energy.build())
         pipeline = build_pipeline(profile, results.append, by_rules)
         for name, doc in itertools.chain(*runs):
             pipeline.feed(name, doc, 0.0)
