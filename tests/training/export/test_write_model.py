@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from rankaae_stream.errors import ConfigurationError, ModelError
-from rankaae_stream.model import networks as runtime
-from rankaae_stream.model.card import DomainRule, Region
+from rankaae_stream.model.card import DomainRule, MonotoneMap, Region
+from rankaae_stream.model.folder import load_model, shipped_models
 from rankaae_stream.model.verify import largest_difference, verify_model
 from rankaae_stream.resources import folder
 from training.config import Config, Data, Network
@@ -77,7 +77,7 @@ def indexed(models: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def one() -> dict[str, bytes]:
     """A shipped model's files."""
-    path = folder("models") / min(runtime.shipped_models())
+    path = folder("models") / min(shipped_models())
     card = json.loads((path / "card.json").read_bytes())
     return {name: (path / name).read_bytes() for name in ["card.json", *card["files"]]}
 
@@ -233,7 +233,7 @@ def write(ensemble: Ensemble, models: Path, check) -> None:
         data=Data(simulated="*", core_hole_width=1.0),
         network=Network(width=16, depth=2),
     )
-    maps = [runtime.MonotoneMap(np.array([0.0, 1.0]), np.array([2.0, 3.0]))] * 2
+    maps = [MonotoneMap(np.array([0.0, 1.0]), np.array([2.0, 3.0]))] * 2
     error = ErrorModel(0.1, 0.1)
     drafted = write_model.draft(
         config,
@@ -260,7 +260,7 @@ def test_a_thousand_spectra_give_the_same_in_torch_and_onnx(ensemble, tmp_path):
     (digest,) = indexed(tmp_path).values()
     path = tmp_path / "fe-k" / "1"
     assert verify_model(path, digest).spectra == 3
-    model = runtime.load_model(path, digest, "cpu")
+    model = load_model(path, digest, "cpu")
     latent = ensemble.encode(check)
     assert largest_difference(model.encode(check), latent) <= write_model.TOLERANCE
     drawn = ensemble.decode(latent)
