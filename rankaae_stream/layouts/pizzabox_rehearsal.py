@@ -3,21 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from rankaae_stream.files.frames import DATASETS
 from rankaae_stream.files.pizzabox import APB_CHANNELS
-from rankaae_stream.files.pizzabox_writer import (
-    APB_RATE,
-    ENCODER_RATE,
-    write_apb,
-    write_encoder,
-    write_pulses,
-)
-from rankaae_stream.files.run_writer import Documents, RunWriter, array
+from rankaae_stream.files.pizzabox_writer import APB_RATE, ENCODER_RATE, PizzaboxWriter
+from rankaae_stream.files.run_writer import Documents, RunWriter
 from rankaae_stream.layouts.base import Scan
-from rankaae_stream.layouts.pizzabox_names import Frames, PizzaboxNames
+from rankaae_stream.layouts.pizzabox_names import PizzaboxNames
 from rankaae_stream.layouts.rehearsal import passes, within
 from rankaae_stream.spectrum import Floats
 
@@ -55,9 +47,7 @@ def write_run(layout: PizzaboxNames, scan: Scan, folder: Path) -> Documents:
         start[layout.gain.format(n=number)] = GAIN
     start.pop("", None)  # where the beamline states no offset or gain
     run = RunWriter(f"check/{scan.name}", {**start, **scan.start})
-    began = run.time
-    files: list[tuple[str, str, Path, dict[str, dict[str, Any]]]] = []
-
+    files = PizzaboxWriter(run, folder, scan.name)
     if "i0" in scan.signals:
         rows = np.arange(0.0, duration, 1 / APB_RATE)
         volts = {
@@ -66,43 +56,20 @@ def write_run(layout: PizzaboxNames, scan: Scan, folder: Path) -> Documents:
             for role, name in layout.inputs.items()
             if role in scan.signals
         }
-        path = folder / f"{scan.name}-apb.bin"
-        taken = offsets if layout.offset else dict.fromkeys(offsets, 0.0)
-        write_apb(path, rows, volts, taken, began)
-        files.append((layout.analog[0], "APB", path, {layout.analog[0]: {}}))
+        files.electrometer(layout.analog[0], rows, volts, offsets if layout.offset else {})
     moments = np.arange(0.0, duration, 1 / ENCODER_RATE)
-    path = folder / f"{scan.name}-encoder.txt"
     counts = layout.mono.counts(at(moments, scan.energy), ANGLE_OFFSET)
-    write_encoder(path, moments, counts, began)
-    files.append((layout.encoder[0], "PIZZABOX_ENC_FILE_TXT", path, {layout.encoder[0]: {}}))
+    files.encoder(layout.encoder[0], moments, counts)
     frames = next((item for item in layout.frames if item.channel in scan.signals), None)
     if frames is not None:
         rise = np.arange(REST / 2, duration - REST / 2, PERIOD)
-        path = folder / f"{scan.name}-trigger.bin"
-        write_pulses(path, rise, rise + EXPOSURE, began)
-        files.append((frames.trigger, "APB_TRIGGER", path, {frames.trigger: {}}))
+        files.trigger(frames.trigger, rise, rise + EXPOSURE)
         exposed = rise[:, None] + np.linspace(0.02, 0.98, 25) * EXPOSURE
         seen = at(exposed, scan.signals[frames.channel]).mean(axis=1)
-        path = folder / f"{scan.name}-frames.h5"
-        files.append(("frames", "XSP3", path, _write_frames(frames, path, seen)))
-
-    run.time += duration
-    for stream, _, _, keys in files:
-        run.stream(stream, {key: {**array(-1, -1), "external": "FILESTORE:"} for key in keys})
-    for stream, spec, path, keys in files:
-        run.asset(stream, spec, str(folder), str(path), keys)
-    run.stop()
+        highest = 0.5 * frames.highest if np.isfinite(frames.highest) else RATE
+        counts = seen / np.nanmax(seen) * highest * EXPOSURE
+        roi = {"data_type": "roi", "roi_num": 1}
+        keys = {key: {**roi, "channel": n} for n, key in enumerate(frames.keys, start=1)}
+        files.frames("frames", "XSP3", keys, [counts] * len(keys))
+    files.stop(duration)
     return run.documents
-
-
-def _write_frames(frames: Frames, path: Path, signal: Floats) -> dict[str, dict[str, Any]]:
-    """Write frames (m,) of each key, and return what its datum chooses."""
-    rate = 0.5 * frames.highest if np.isfinite(frames.highest) else RATE
-    keys = {
-        key: {"data_type": "roi", "channel": number, "roi_num": 1}
-        for number, key in enumerate(frames.keys, start=1)
-    }
-    with h5py.File(path, "w") as file:
-        for options in keys.values():
-            file[DATASETS["XSP3"].format(**options)] = signal / np.nanmax(signal) * rate * EXPOSURE
-    return keys

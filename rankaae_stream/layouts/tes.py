@@ -5,7 +5,7 @@ all scans of the run.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from rankaae_stream.layouts.signals import (
     no_stream,
     numbers,
 )
-from rankaae_stream.spectrum import Channel, Floats, Limits, absorption
+from rankaae_stream.spectrum import Floats, Limits, absorption
 
 __all__ = ["TesLayout"]
 
@@ -145,29 +145,14 @@ class _TesReader:
         if self._axis is None or not self._waiting:
             return None
         ready, self._waiting = self._waiting, []
-        energies: list[Floats] = []
-        for scan in ready:
-            pixels = next(iter(scan.mu.values())).size
-            energies.append(self._axis[:pixels])
-        mu: dict[Channel, Floats] = {
-            channel: np.concatenate(
-                [scan.mu[channel][: e.size] for scan, e in zip(ready, energies, strict=True)]
-            )
-            for channel in ready[0].mu
-        }
-        levels = {
-            role: np.concatenate(
-                [scan.levels[role][: e.size] for scan, e in zip(ready, energies, strict=True)]
-            )
-            for role in ready[0].levels
-        }
-        return Reading(
-            np.concatenate(energies),
-            mu,
-            ready[-1].time,
-            levels=levels,
-            limits=ready[0].limits,
-        )
+        axes = [self._axis[: next(iter(scan.mu.values())).size] for scan in ready]
+
+        def join(parts: list[Mapping[Any, Floats]]) -> dict[Any, Floats]:
+            cut = [(part, axis.size) for part, axis in zip(parts, axes, strict=True)]
+            return {name: np.concatenate([part[name][:n] for part, n in cut]) for name in parts[0]}
+
+        mu, levels = join([scan.mu for scan in ready]), join([scan.levels for scan in ready])
+        return replace(ready[-1], energy=np.concatenate(axes), mu=mu, levels=levels)
 
 
 def _scan(

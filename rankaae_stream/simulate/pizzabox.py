@@ -12,17 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from rankaae_stream.files.pizzabox import APB_CHANNELS, MIMETYPES
-from rankaae_stream.files.pizzabox_writer import (
-    APB_RATE,
-    ENCODER_RATE,
-    write_apb,
-    write_encoder,
-    write_pulses,
-)
+from rankaae_stream.files.pizzabox import APB_CHANNELS
+from rankaae_stream.files.pizzabox_writer import APB_RATE, ENCODER_RATE, PizzaboxWriter
 from rankaae_stream.files.run_writer import Documents, RunWriter
 from rankaae_stream.simulate.samples import Curves
 from rankaae_stream.spectrum import K_EDGES, Floats
@@ -33,14 +26,6 @@ REST = 0.5
 """Seconds of rest before and after the motion, in the files too."""
 BEGAN = 1_750_000_000.0
 """When the first simulated scan begins, seconds since the epoch."""
-
-_MIMETYPES = {
-    "APB": MIMETYPES["apb"],
-    "APB_TRIGGER": MIMETYPES["pulses"],
-    "XSP3": "application/x-hdf5",
-    "PIL100k_HDF5": "application/x-hdf5",
-}
-"""By spec; that of a file of any other is the encoder's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,33 +211,17 @@ def fly_scan(
         **(md or {}),
     }
 
-    relative = Path("raw") / uid
-    directory = folder / relative
-    directory.mkdir(parents=True)
-    files = {
-        beamline.analog: directory / "apb.bin",
-        beamline.encoder: directory / "encoder.txt",
-    }
-    write_apb(files[beamline.analog], rows, volts, offsets, BEGAN)
+    run = RunWriter(uid, start, BEGAN, uid)
+    files = PizzaboxWriter(run, folder, f"raw/{uid}")
+    files.electrometer(beamline.analog, rows, volts, offsets)
     moments = np.arange(0.0, duration, 1 / ENCODER_RATE)
     counts = beamline.counts(np.interp(moments, time, energy))
-    write_encoder(files[beamline.encoder], moments, counts, BEGAN, positive=positive_words)
-    # The electrometer's path repeats the root; the encoder's does not.
-    named = [
-        _Named(beamline.analog, {beamline.analog: {}}, "APB", str(files[beamline.analog])),
-        _Named(
-            beamline.encoder,
-            {beamline.encoder: {}},
-            beamline.encoder_spec,
-            str(relative / "encoder.txt"),
-        ),
-    ]
+    spec = beamline.encoder_spec
+    files.encoder(beamline.encoder, moments, counts, spec=spec, positive=positive_words)
     if detector is not None:
-        named += _expose(directory, detector, time, energy, played, files)
-    run = RunWriter(uid, start, BEGAN, uid)
-    run.time += duration
-    _announce(run, named, None if streaming else folder, files)
-    return FlyScan(uid, run.documents, files)
+        _expose(files, detector, time, energy, played)
+    files.stop(duration, streaming=streaming)
+    return FlyScan(uid, run.documents, files.paths)
 
 
 # ---- what happens in the beam -----------------------------------------------------------
@@ -306,21 +275,13 @@ def _volts(
 
 
 def _expose(
-    directory: Path,
-    detector: Detector,
-    time: Floats,
-    energy: Floats,
-    played: Curves,
-    files: dict[str, Path],
-) -> list["_Named"]:
+    files: PizzaboxWriter, detector: Detector, time: Floats, energy: Floats, played: Curves
+) -> None:
     """Take frames during the motion, with a pulse each."""
     period = 1 / detector.rate
     rise = np.arange(REST / 2, time[-1] - REST / 2, period)
     fall = rise + 0.8 * period
-    trigger = f"apb_trigger_{detector.kind}"
-    files[trigger] = directory / f"{trigger}.bin"
-    write_pulses(files[trigger], rise, fall, BEGAN)
-
+    files.trigger(f"apb_trigger_{detector.kind}", rise, fall)
     taken = slice(0, rise.size - detector.surplus)
     # A frame counts over its whole exposure, so it is averaged over the motion.
     moments = rise[taken, None] + np.linspace(0.02, 0.98, 25) * (fall - rise)[taken, None]
@@ -328,64 +289,9 @@ def _expose(
     i0 = 1.2 - 1e-4 * (at - energy[0])
     mu = np.interp(at, played.energy, played.mu)
     counts = (detector.counts * i0 * mu).mean(axis=1)
-    path = directory / f"{detector.kind}.h5"
+    roi = {"data_type": "roi", "roi_num": 1}
     if detector.kind == "xs":
-        spec, stream = "XSP3", "xs_stream"
-        keys = {
-            f"xs_ch{c:02d}_roi01": {"data_type": "roi", "channel": c, "roi_num": 1}
-            for c in range(1, 5)
-        }
-        datasets = [f"entry/instrument/detector/NDAttributes/CHAN{c}ROI1" for c in range(1, 5)]
+        spec, keys = "XSP3", {f"xs_ch{n:02d}_roi01": {**roi, "channel": n} for n in range(1, 5)}
     else:
-        spec, stream = "PIL100k_HDF5", "pil100k_stream"
-        keys = {f"pil100k_roi{r}": {"data_type": "roi", "roi_num": r} for r in range(1, 5)}
-        datasets = [f"entry/instrument/NDAttributes/_ROI{r}Total" for r in range(1, 5)]
-    with h5py.File(path, "w") as file:
-        for number, dataset in enumerate(datasets):
-            file[dataset] = counts / (number + 1)
-    files.update(dict.fromkeys(keys, path))
-    return [
-        _Named(trigger, {trigger: {}}, "APB_TRIGGER", str(files[trigger])),
-        _Named(stream, keys, spec, str(path), counts.shape, dict(zip(keys, datasets, strict=True))),
-    ]
-
-
-# ---- documents --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """A stream, what its datums choose for each key, and the file as the documents name it.
-
-    `datasets` are the keys' places in a file of several, as stream resources state them.
-    """
-
-    stream: str
-    keys: Mapping[str, Mapping[str, Any]]
-    spec: str
-    path: str
-    shape: tuple[int, ...] = (-1, -1)
-    datasets: Mapping[str, str] = field(default_factory=dict[str, str])
-
-
-def _announce(
-    run: RunWriter, named: Sequence[_Named], root: Path | None, files: Mapping[str, Path]
-) -> None:
-    """Write what follows the start: resources below `root`, or stream resources without one."""
-    external = "STREAM:" if root is None else "FILESTORE:"
-    for item in named:
-        described = {"dtype": "array", "shape": list(item.shape), "external": external}
-        key = {"source": item.stream, "object_name": item.stream, **described}
-        run.stream(item.stream, dict.fromkeys(item.keys, key))
-    for item in named:
-        if root is not None:
-            run.asset(item.stream, item.spec, str(root), item.path, item.keys)
-            continue
-        mimetype = _MIMETYPES.get(item.spec, MIMETYPES["encoder"])
-        for key, options in item.keys.items():
-            dataset = {"dataset": item.datasets[key]} if item.datasets else {}
-            parameters = {"spec": item.spec, **dataset, **options}
-            uri = f"file://localhost{files[key]}"
-            resource = run.stream_resource(key, mimetype, uri, parameters)
-            run.announce(item.stream, resource, 0, 1)
-    run.stop()
+        spec, keys = "PIL100k_HDF5", {f"pil100k_roi{n}": {**roi, "roi_num": n} for n in range(1, 5)}
+    files.frames(f"{detector.kind}_stream", spec, keys, [counts / n for n in range(1, 5)])
