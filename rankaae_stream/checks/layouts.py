@@ -18,12 +18,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rankaae_stream.checks.bad_runs import spoiled_runs, strangers
 from rankaae_stream.checks.base import Broken, Check
 from rankaae_stream.checks.read_run import RunReader, Understood, read_run
-from rankaae_stream.checks.rehearsal import SAMPLE, Documents, at_home, example_scan, rehearse
+from rankaae_stream.checks.rehearsal import (
+    SAMPLE,
+    Documents,
+    at_home,
+    example_scan,
+    rehearse,
+    without_numbers,
+)
 from rankaae_stream.checks.same_scan import check_equal
 from rankaae_stream.layouts.base import Layout, Scan
 from rankaae_stream.spectrum import Channel
@@ -126,12 +131,7 @@ class _Contract:
         if not channels:
             raise Broken("no channel is read of a run")
         role = "it" if "transmission" in channels else channels[0]
-        signal = scan.signals[role].copy()
-        signal[scan.energy > SAMPLE.edge.e0] = np.nan
-        blind = dataclasses.replace(
-            scan, name=f"{scan.name}-dark", signals={**scan.signals, role: signal}
-        )
-        found = self._read(self._make(blind))
+        found = self._read(self._make(without_numbers(scan, role)))
         if found.refusal is not None:
             raise Broken(
                 f"a run without a number in {role} is refused as a whole: {found.refusal.message}",

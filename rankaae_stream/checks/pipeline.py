@@ -1,16 +1,20 @@
 """Play generated runs through a profile's whole pipeline: answered, or refused by name."""
 
-import dataclasses
 import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.checks.base import Broken, Check, NotChecked
-from rankaae_stream.checks.rehearsal import SAMPLE, at_home, example_scan, rehearse, start_of
+from rankaae_stream.checks.rehearsal import (
+    SAMPLE,
+    at_home,
+    example_scan,
+    rehearse,
+    start_of,
+    without_numbers,
+)
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.base import Layout, Scan
 from rankaae_stream.layouts.several import SeveralLayouts
@@ -94,12 +98,7 @@ class _Whole:
         whole = self._play(scan)
         channel = whole[0].channel
         role = "it" if channel == "transmission" else channel
-        signal = scan.signals[role].copy()
-        signal[scan.energy > SAMPLE.edge.e0] = np.nan
-        blind = dataclasses.replace(
-            scan, name=f"{scan.name} dark", signals={**scan.signals, role: signal}
-        )
-        reports = self._play(blind)
+        reports = self._play(without_numbers(scan, role))
         (spoiled,) = [report for report in reports if report.channel == channel]
         if spoiled.refusal is None and "bad_signal" not in [flag.name for flag in spoiled.flags]:
             raise Broken(f"{channel} without a number above the edge is {_summary(spoiled)}")

@@ -18,7 +18,15 @@ from rankaae_stream.layouts.rehearsal import example, put
 from rankaae_stream.simulate.documents import Beam
 from rankaae_stream.simulate.samples import series
 
-__all__ = ["SAMPLE", "Documents", "at_home", "example_scan", "rehearse", "start_of"]
+__all__ = [
+    "SAMPLE",
+    "Documents",
+    "at_home",
+    "example_scan",
+    "rehearse",
+    "start_of",
+    "without_numbers",
+]
 
 
 SAMPLE = next(sample for sample in series("Fe") if sample.name == "Fe2O3")
@@ -50,6 +58,13 @@ def example_scan(
         "pips": 0.5 * seen["iff"],
     }
     return Scan(name, {"element": SAMPLE.element, **(start or {})}, energy, signals, sweeps)
+
+
+def without_numbers(scan: Scan, role: str) -> Scan:
+    """Return the same scan with a signal that is not a number above the edge."""
+    signal = np.where(scan.energy > SAMPLE.edge.e0, np.nan, scan.signals[role])
+    signals = {**scan.signals, role: signal}
+    return dataclasses.replace(scan, name=f"{scan.name}-dark", signals=signals)
 
 
 def start_of(choice: RunRules, rule: Rule | None = None) -> dict[str, Any]:

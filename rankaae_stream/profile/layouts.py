@@ -59,25 +59,32 @@ class _LayoutTable(Table):
         return self.MAKES(**plain, limits=_limits(getattr(self, "limits", {})))
 
 
-class StepSettings(_LayoutTable):
-    """Fields of a step scan; see `layouts.step.StepLayout`."""
+class _NamedSignals(_LayoutTable):
+    """Data keys by role; of several the first that a run has is used."""
 
     ALWAYS = ("kind", "stream", "energy", "i0", "it", "ir", "fluorescence")
-    MAKES = StepLayout
 
-    kind: Literal["step"] = "step"
     stream: str = "primary"
     energy: tuple[str, ...] = ()
     i0: tuple[str, ...] = ()
     it: tuple[str, ...] = ()
     ir: tuple[str, ...] = ()
+    fluorescence: tuple[str, ...] = ()
+    pips: tuple[str, ...] = ()
+    limits: _Limited = {}
+
+
+class StepSettings(_NamedSignals):
+    """Fields of a step scan; see `layouts.step.StepLayout`."""
+
+    MAKES = StepLayout
+
+    kind: Literal["step"] = "step"
     fluorescence: tuple[str, ...] | tuple[tuple[str, ...], ...] = ()
     fluorescence_from: tuple[str, ...] = ()
-    pips: tuple[str, ...] = ()
     dwell: tuple[str, ...] = ()
     integrated: tuple[Role, ...] = ()
     offsets: dict[str, str] = {}
-    limits: _Limited = {}
 
     @model_validator(mode="after")
     def _whole(self) -> "StepSettings":
@@ -89,44 +96,27 @@ class StepSettings(_LayoutTable):
         return self
 
 
-class TesSettings(_LayoutTable):
+class TesSettings(_NamedSignals):
     """Fields of scans that arrive whole; see `layouts.tes.TesLayout`."""
 
-    ALWAYS = (
-        *("kind", "stream", "energy_stream", "energy"),
-        *("i0", "it", "ir", "fluorescence", "pips"),
-    )
+    ALWAYS = (*_NamedSignals.ALWAYS, "energy_stream", "pips")
     MAKES = TesLayout
 
     kind: Literal["tes"]
-    stream: str = "primary"
     energy_stream: str = "energy_bins"
     energy: tuple[str, ...] = ("E_centers",)
     i0: tuple[str, ...] = ("I0",)
-    it: tuple[str, ...] = ()
-    ir: tuple[str, ...] = ()
-    fluorescence: tuple[str, ...] = ()
-    pips: tuple[str, ...] = ()
-    limits: _Limited = {}
 
 
-class FlySettings(_LayoutTable):
+class FlySettings(_NamedSignals):
     """Fields of an ophyd-async fly scan; see `layouts.fly.FlyLayout`."""
 
-    ALWAYS = ("kind", "stream", "energy", "i0", "it", "ir", "fluorescence", "pips")
+    ALWAYS = (*_NamedSignals.ALWAYS, "pips")
     MAKES = FlyLayout
 
     kind: Literal["fly"]
-    stream: str = "primary"
-    energy: tuple[str, ...] = ()
-    i0: tuple[str, ...] = ()
-    it: tuple[str, ...] = ()
-    ir: tuple[str, ...] = ()
-    fluorescence: tuple[str, ...] = ()
-    pips: tuple[str, ...] = ()
     allowed_roots: Annotated[tuple[str, ...], Field(min_length=1)]
     root_map: dict[str, str] = {}
-    limits: _Limited = {}
 
 
 class FramesSettings(Table):
