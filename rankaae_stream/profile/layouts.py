@@ -69,7 +69,6 @@ class _NamedSignals(_LayoutTable):
     i0: tuple[str, ...] = ()
     it: tuple[str, ...] = ()
     ir: tuple[str, ...] = ()
-    fluorescence: tuple[str, ...] = ()
     pips: tuple[str, ...] = ()
     limits: _Limited = {}
 
@@ -106,6 +105,7 @@ class TesSettings(_NamedSignals):
     energy_stream: str = "energy_bins"
     energy: tuple[str, ...] = ("E_centers",)
     i0: tuple[str, ...] = ("I0",)
+    fluorescence: tuple[str, ...] = ()
 
 
 class FlySettings(_NamedSignals):
@@ -115,6 +115,7 @@ class FlySettings(_NamedSignals):
     MAKES = FlyLayout
 
     kind: Literal["fly"]
+    fluorescence: tuple[str, ...] = ()
     allowed_roots: Annotated[tuple[str, ...], Field(min_length=1)]
     root_map: dict[str, str] = {}
 
