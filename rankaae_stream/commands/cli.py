@@ -365,3 +365,46 @@ def send(
 
     good = run_send(console, profile)
     raise typer.Exit(0 if good else 1)
+
+
+Uid = Annotated[str, typer.Argument(help="The result's uid, or its beginning.")]
+SpoolProfile = Annotated[str, typer.Option(help="Name of a shipped profile, or a TOML file.")]
+
+
+@spool.command()
+@exit_on_configuration_error()
+def aside(
+    uid: Uid,
+    profile: SpoolProfile = "sim",
+    reason: Annotated[str, typer.Option(help="Kept beside it.")] = "",
+) -> None:
+    """Put one waiting result aside, so that nobody tries to send it; `retry` undoes it."""
+    from rankaae_stream.commands.spool import run_aside
+
+    run_aside(console, uid, profile, reason)
+
+
+@spool.command()
+@exit_on_configuration_error()
+def retry(uid: Uid, profile: SpoolProfile = "sim") -> None:
+    """Let one result that was put aside, or rejected, wait again."""
+    from rankaae_stream.commands.spool import run_retry
+
+    run_retry(console, uid, profile)
+
+
+@spool.command()
+@exit_on_configuration_error()
+def repair(
+    uid: Uid,
+    files: Annotated[Path, typer.Option(help="The Tiled server's writable_storage.")],
+    profile: SpoolProfile = "sim",
+) -> None:
+    """Remove array folders of one result that Tiled has no entry for, on Tiled's machine.
+
+    A server that was killed while it made them leaves them behind, and answers each later
+    attempt with HTTP 500. The embedded server does this by itself when it starts.
+    """
+    from rankaae_stream.commands.spool import run_repair
+
+    run_repair(console, uid, files, profile)

@@ -1,7 +1,9 @@
 """Run `rankaae-stream spool`: list what waits or was rejected, and send it again."""
 
+import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,12 @@ from rich.table import Table
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.profile import Profile, load_profile
-from rankaae_stream.results.publisher import PATIENCE, ResultPublisher, tiled_folder
+from rankaae_stream.results.publisher import PATIENCE, ResultPublisher, tiled_folder, tiled_sink
 from rankaae_stream.results.spool import SUBFOLDERS, Entry, Spool, entries
 from rankaae_stream.results.what_if import PURPOSE
 from rankaae_stream.show.progress import progress_bar
 
-__all__ = ["run_list", "run_send"]
+__all__ = ["run_aside", "run_list", "run_repair", "run_retry", "run_send"]
 
 
 def run_list(
@@ -94,6 +96,105 @@ def run_send(console: Console, profile: str | Path = "sim", *, patience: float =
     for line in _lines(settings, total, unsent, rejected, failing):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return not (unsent or rejected)
+
+
+def run_aside(console: Console, uid: str, profile: str | Path = "sim", reason: str = "") -> None:
+    """Put one waiting result aside; a session that runs goes on with the others.
+
+    Raises
+    ------
+    ConfigurationError
+        When no result waits whose uid begins so, or several do.
+    """
+    with _opened(profile) as spool:
+        whole = _find(spool, uid, ("waiting",))
+        spool.rejected(whole, reason or "put aside by hand")
+    console.print(
+        f"{whole} is put aside; rankaae-stream spool retry {whole[:8]} sends it after all"
+    )
+
+
+def run_retry(console: Console, uid: str, profile: str | Path = "sim") -> None:
+    """Let one result that was put aside wait again: a session that runs sends it.
+
+    Raises
+    ------
+    ConfigurationError
+        As for `run_aside`.
+    """
+    with _opened(profile) as spool:
+        whole = _find(spool, uid, ("rejected",))
+        spool.restore(whole)
+    console.print(f"{whole} waits again; a session sends it, or: rankaae-stream spool send")
+
+
+def run_repair(console: Console, uid: str, files: Path, profile: str | Path = "sim") -> None:
+    """Remove what a killed Tiled has left of one result's arrays, and let it wait again.
+
+    Parameters
+    ----------
+    console : Console
+    uid : str
+        Of the result, or its beginning.
+    files : Path
+        Where the Tiled server writes its arrays, on this machine.
+    profile : str or Path
+
+    Raises
+    ------
+    ConfigurationError
+        As for `run_aside`, and when there is no such folder.
+    """
+    settings = load_profile(profile)
+    if not files.is_dir():
+        raise ConfigurationError(
+            f"{files} is no folder; name the server's own writable_storage, on its machine"
+        )
+    with _opened(profile) as spool:
+        whole = _find(spool, uid, ("waiting", "rejected"))
+        sink = tiled_sink(settings, settings.api_key())
+        try:
+            known = sink.arrays(whole)
+        finally:
+            sink.close()
+        removed = [
+            folder
+            for folder in (files / whole).glob("*/*")
+            if folder.is_dir() and folder.relative_to(files / whole).as_posix() not in known
+        ]
+        for folder in removed:
+            shutil.rmtree(folder)
+            console.print(f"removed {folder}: Tiled has no entry for it", markup=False)
+        if not removed:
+            console.print(f"nothing in {files / whole} is without an entry in Tiled", markup=False)
+        spool.restore(whole)
+
+
+@contextmanager
+def _opened(profile: str | Path) -> Generator[Spool]:
+    folder = tiled_folder(load_profile(profile))
+    if not folder.is_dir():
+        raise ConfigurationError(f"nothing was ever spooled in {folder}")
+    spool = Spool(folder)
+    try:
+        yield spool
+    finally:
+        spool.close()
+
+
+def _find(spool: Spool, uid: str, states: Sequence[str]) -> str:
+    """Return the whole uid of the one result whose uid begins so."""
+    found = [
+        entry.uid
+        for entry in entries(spool.folder)
+        if entry.state in states and entry.uid.startswith(uid)
+    ]
+    if len(found) != 1:
+        raise ConfigurationError(
+            f"{len(found)} results that are {' or '.join(states)} have a uid that begins with "
+            f"{uid!r}; rankaae-stream spool lists them"
+        )
+    return found[0]
 
 
 def _make_wait(folder: Path) -> int:

@@ -64,7 +64,7 @@ class ResultPublisher:
         self._models = {model.card.id: model for model in (models or {}).values()}
         chosen: list[Sink] = [CallableSink(sink) for sink in sinks]
         if to_tiled:
-            chosen.insert(0, _tiled_sink(profile, profile.api_key()))
+            chosen.insert(0, tiled_sink(profile, profile.api_key()))
             # Imported here and not in the sender's thread: an import holds the
             # interpreter for hundreds of milliseconds, which a scan would feel.
             import bluesky_tiled_plugins  # noqa: F401  # pyright: ignore[reportUnusedImport]
@@ -153,10 +153,11 @@ def _what_if(model: Model) -> ResultRun:
 
 def tiled_folder(profile: Profile) -> Path:
     """Return the spool of what goes to the profile's Tiled."""
-    return profile.spool.expanduser() / _tiled_sink(profile, "").name
+    return profile.spool.expanduser() / tiled_sink(profile, "").name
 
 
-def _tiled_sink(profile: Profile, key: str) -> TiledSink:
+def tiled_sink(profile: Profile, key: str) -> TiledSink:
+    """Return the sink of the profile's Tiled; it connects when it is first used."""
     server = profile.tiled
     return TiledSink(server.uri, server.node, key, key_variable=API_KEY_VARIABLE)
 

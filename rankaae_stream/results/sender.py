@@ -1,38 +1,72 @@
 """Send results to one sink, in a thread of its own.
 
 Final results are sent in order from the spool, and leave in no other way. Provisional
-results are sent while no final one waits: only the latest of each run, and never spooled.
+results are sent while no final one is ready: only the latest of each run, and never spooled.
+
+No result holds another. One that the sink cannot take goes to the end of the line and is
+tried again after a growing pause; if it still fails after `PUT_ASIDE` while others are taken,
+it is put aside with the sink's address and answer. Where the sink takes nothing at all, all
+wait.
 """
 
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from rankaae_stream.results.compose import ResultRun
-from rankaae_stream.results.sinks import Rejected, Sink, Unavailable
+from rankaae_stream.results.sinks import Postponed, Rejected, Sink, Unavailable
 from rankaae_stream.results.spool import Spool
 
 __all__ = ["Sender"]
 
 logger = logging.getLogger(__name__)
 
+PUT_ASIDE = 3600.0
+"""Seconds for which one result may fail while others are taken."""
 
-@dataclass(frozen=True, slots=True)
+LOOK = 5.0
+"""Seconds between looks into the spool for results of other sessions."""
+
+ADOPT = 30.0
+"""Age (s) at which a result that another session has left in the spool is sent by this one:
+a session that lives has sent it by then, or finds that it was sent."""
+
+
+@dataclass(slots=True)
 class Waiting:
-    """A final result in the line; `run` is None where the spool holds it."""
+    """A final result in the line.
+
+    Attributes
+    ----------
+    uid : str
+    run : ResultRun or None
+        None where the spool holds it.
+    since, until : float
+        When it first failed, and when it is tried again; monotonic seconds, 0 at first.
+    reason : str
+        Why it failed last.
+    failures : int
+    """
 
     uid: str
     run: ResultRun | None = None
+    since: float = 0.0
+    until: float = 0.0
+    reason: str = ""
+    failures: int = 0
 
 
 class Verdict(NamedTuple):
-    """The outcome of one attempt to send a result; `failed` means to try again."""
+    """The outcome of one attempt to send a result.
 
-    kind: Literal["taken", "rejected", "missing", "failed"]
+    `postponed`: this result has to be tried again, others may be taken; `failed`: the sink
+    takes nothing now.
+    """
+
+    kind: Literal["taken", "rejected", "missing", "postponed", "failed"]
     reason: str = ""
 
 
@@ -46,20 +80,37 @@ class Sender:
         Of this sink alone; what earlier sessions left there is sent too.
     retry : (first, longest)
         Seconds to wait after a failure, doubled each time.
+    put_aside, look, adopt : float
+        See `PUT_ASIDE`, `LOOK` and `ADOPT`, s.
     """
 
-    def __init__(self, sink: Sink, spool: Spool, retry: tuple[float, float] = (0.5, 30.0)) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        spool: Spool,
+        retry: tuple[float, float] = (0.5, 30.0),
+        *,
+        put_aside: float = PUT_ASIDE,
+        look: float = LOOK,
+        adopt: float = ADOPT,
+    ) -> None:
         self.sink = sink
         self.spool = spool
         self._retry = retry
+        self._put_aside_after, self._look, self._adopt = put_aside, look, adopt
         self._changed = threading.Condition()
-        left = spool.waiting() if spool.owner else []
-        self._finals = deque(Waiting(uid) for uid in left)
+        self._line: list[Waiting] = []
         self._provisional: dict[str, ResultRun] = {}
+        self._shown: set[str] = set()
+        self._left: dict[str, Mapping[str, Any] | None] = {}
         self._busy = False
         self._closing = False
+        self._looked = self._taken = float("-inf")
+        self._blocked = ""
+        self._postponing = False
         self.sent = self.rejected = 0
-        self.failing = ""
+        if spool.owner:
+            self._take_over(0.0)
         name = f"rankaae-stream send {sink.name}"
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
@@ -67,7 +118,18 @@ class Sender:
     @property
     def waiting(self) -> int:
         """Final results not yet sent."""
-        return len(self._finals)
+        return len(self._line)
+
+    @property
+    def failing(self) -> str:
+        """Why results wait: the sink takes nothing, or not these; empty where none does."""
+        if self._blocked:
+            return self._blocked
+        postponed = [waiting for waiting in tuple(self._line) if waiting.failures]
+        if not postponed:
+            return ""
+        what = "a result is" if len(postponed) == 1 else f"{len(postponed)} results are"
+        return f"{what} tried again later: {postponed[0].reason}"
 
     def provisional(self, run: ResultRun) -> None:
         """Send a provisional result when there is time; a later one of its run replaces it."""
@@ -88,15 +150,15 @@ class Sender:
         with self._changed:
             self._provisional.pop(run.uid, None)
             # One that waits already, say from an earlier session, was replaced on the disk.
-            if waiting not in self._finals:
-                self._finals.append(waiting)
+            if waiting.run is not None or not self._is_waiting(run.uid):
+                self._line.append(waiting)
             self._changed.notify_all()
 
     def wait_idle(self, timeout: float) -> bool:
         """Wait until everything is sent; return False on time-out."""
         with self._changed:
             return self._changed.wait_for(
-                lambda: not (self._finals or self._provisional or self._busy), timeout
+                lambda: not (self._line or self._provisional or self._left or self._busy), timeout
             )
 
     def close(self, timeout: float) -> int:
@@ -104,13 +166,15 @@ class Sender:
         deadline = time.monotonic() + timeout
         with self._changed:
             self._closing = True
+            for waiting in self._line:
+                waiting.until = 0.0  # each has one more attempt
             self._changed.notify_all()
         self._thread.join(max(deadline - time.monotonic(), 0.0))
         if not self._thread.is_alive():
             self.sink.close()
         self._to_disk()
         self.spool.close()
-        lost = sum(waiting.run is not None for waiting in tuple(self._finals))
+        lost = sum(waiting.run is not None for waiting in tuple(self._line))
         if lost:
             logger.error("%d results were in memory only and are lost", lost)
         return self.waiting
@@ -118,65 +182,157 @@ class Sender:
     def _work(self) -> None:
         delay = self._retry[0]
         while (item := self._next()) is not None:
-            final = isinstance(item, Waiting)
-            done = self._send_final(item) if final else self._send_provisional(item)
+            verdict = self._send(item)
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
-                if done:
+                if verdict.kind != "failed":
                     delay = self._retry[0]
                 elif self._closing:
                     return
                 else:
-                    self._pause(delay, after_final=final)
+                    self._pause(delay, after_final=isinstance(item, Waiting))
                     delay = min(2 * delay, self._retry[1])
 
-    def _next(self) -> Waiting | ResultRun | None:
-        """Wait for the next result to send; return None when it is time to end."""
+    def _next(self) -> "Waiting | ResultRun | str | None":
+        """Wait for what to do next: a final result, a run to end, a provisional result.
+
+        Returns
+        -------
+        Waiting, str (uid of a run that a killed session left), ResultRun (provisional), or
+        None when it is time to end.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._finals or self._provisional or self._closing)
-            if self._finals:
-                self._busy = True
-                return self._finals[0]
-            if self._closing:
-                return None
-            self._busy = True
-            return self._provisional.pop(next(iter(self._provisional)))
+            while True:
+                self._look_into_spool()
+                now = time.monotonic()
+                # Those that never failed first, in their order.
+                ready = [waiting for waiting in self._line if waiting.until <= now]
+                item: Waiting | ResultRun | str | None = None
+                if self._left:
+                    item = next(iter(self._left))
+                elif ready:
+                    item = min(ready, key=lambda waiting: waiting.failures)
+                elif self._provisional and not self._closing:
+                    item = self._provisional.pop(next(iter(self._provisional)))
+                self._busy = item is not None
+                if self._busy or self._closing:
+                    return item
+                self._changed.notify_all()
+                ends = [waiting.until for waiting in self._line] + [self._looked + self._look]
+                self._changed.wait(max(min(ends) - now, 0.01))
+
+    def _look_into_spool(self) -> None:
+        """Take over, from time to time, what another session could not send before it ended."""
+        now = time.monotonic()
+        if self._closing or now - self._looked < self._look:
+            return
+        self._looked = now
+        try:
+            if self.spool.claim():
+                self._take_over(self._adopt)
+        except OSError as error:
+            logger.warning("the spool %s cannot be read: %s", self.spool.folder, error)
+
+    def _take_over(self, older_than: float) -> None:
+        for uid, stop in self.spool.left_growing().items():
+            self._left[uid] = stop
+        for uid in self.spool.waiting(older_than):
+            if uid in self._left:
+                self._left[uid] = None  # its final result follows
+            if not self._is_waiting(uid):
+                self._line.append(Waiting(uid))
+
+    def _is_waiting(self, uid: str) -> bool:
+        return any(waiting.uid == uid for waiting in self._line)
 
     def _pause(self, seconds: float, *, after_final: bool) -> None:
         """Wait before the next attempt; a final result is not kept waiting by a provisional one."""
-        self._changed.wait_for(lambda: self._closing or (self._finals and not after_final), seconds)
+        self._changed.wait_for(lambda: self._closing or (self._line and not after_final), seconds)
 
-    def _send_provisional(self, run: ResultRun) -> bool:
-        """Send a provisional result; return False when the sink did not take it."""
+    def _send(self, item: "Waiting | ResultRun | str") -> Verdict:
+        if isinstance(item, Waiting):
+            verdict = self._send_final(item)
+        elif isinstance(item, str):
+            verdict = self._end_abandoned(item)
+        else:
+            verdict = self._send_provisional(item)
+        self._note(verdict)
+        return verdict
+
+    def _send_provisional(self, run: ResultRun) -> Verdict:
+        if run.uid not in self._shown:
+            # Before it is begun: a session may be killed at any moment.
+            self._shown.add(run.uid)
+            self._mark(self.spool.growing, run.uid, _abandoned(run.stop))
         verdict = _attempt(self.sink.provisional, run)
-        return self._note(verdict.kind == "taken", verdict.reason)
+        if verdict.kind == "postponed" and not self._line:
+            # Nothing is lost by it, but somebody who looks at the sink sees an old answer.
+            return verdict._replace(kind="failed")
+        return verdict
 
-    def _send_final(self, waiting: Waiting) -> bool:
-        """Send the first of the line; return False when it has to be tried again."""
-        verdict = self._bring(waiting)
-        if verdict.kind == "taken":
-            self.sent += 1
-            self._mark(self.spool.sent, waiting.uid)
-        elif verdict.kind == "missing":
-            logger.error("result %s disappeared from the spool", waiting.uid)
-        elif verdict.kind == "rejected":
-            self._put_aside(waiting, verdict.reason)
+    def _end_abandoned(self, uid: str) -> Verdict:
+        stop = self._left[uid]
+        verdict = _attempt(lambda: self.sink.abandon(uid, stop))
         if verdict.kind != "failed":
             with self._changed:
-                self._finals.popleft()
-        return self._note(verdict.kind != "failed", verdict.reason)
+                del self._left[uid]
+            if stop is not None:
+                self._mark(self.spool.grown, uid)
+        return verdict
+
+    def _send_final(self, waiting: Waiting) -> Verdict:
+        verdict = self._bring(waiting)
+        now = time.monotonic()
+        if verdict.kind == "postponed":
+            waiting.since = waiting.since or now
+            # While the sink takes others, the fault is this result's own.
+            if now - waiting.since > self._put_aside_after and self._taken > waiting.since:
+                verdict = Verdict("rejected", verdict.reason)
+            else:
+                self._postpone(waiting, verdict.reason, now)
+        if verdict.kind == "taken":
+            self._taken = now
+            self.sent += 1
+            self._mark(self.spool.sent, waiting.uid)
+        elif verdict.kind == "rejected":
+            self._put_aside(waiting, verdict.reason)
+        if verdict.kind in ("taken", "rejected", "missing"):
+            self._shown.discard(waiting.uid)
+            self._mark(self.spool.grown, waiting.uid)
+            with self._changed:
+                self._line.remove(waiting)
+        return verdict
 
     def _bring(self, waiting: Waiting) -> Verdict:
         try:
             run = waiting.run or self.spool.read(waiting.uid)
         except FileNotFoundError:
+            if not self.spool.is_sent(waiting.uid):
+                logger.error("result %s disappeared from the spool", waiting.uid)
             return Verdict("missing")
-        except (ValueError, TypeError, RecursionError) as error:
-            return Verdict("rejected", f"the file is damaged: {error}")
+        except ValueError as error:
+            return Verdict("rejected", f"the file is damaged or no result: {error}")
         except Exception as error:  # noqa: BLE001 - nothing may end this thread
-            return Verdict("failed", _sentence(error))
+            return Verdict("postponed", _sentence(error))
         return _attempt(self.sink.final, run)
+
+    def _postpone(self, waiting: Waiting, reason: str, now: float) -> None:
+        first, longest = self._retry
+        waiting.failures += 1
+        waiting.reason = reason
+        pause = min(first * 2 ** min(waiting.failures - 1, 16), longest)
+        waiting.until = float("inf") if self._closing else now + pause
+        if not self._postponing:
+            logger.warning(
+                "%s does not take result %s now (%s); the others go on, and it is tried again; "
+                "results are kept in %s",
+                self.sink.name,
+                waiting.uid,
+                reason,
+                self.spool.folder,
+            )
+        self._postponing = True
 
     def _put_aside(self, waiting: Waiting, reason: str) -> None:
         logger.error(
@@ -195,50 +351,62 @@ class Sender:
         """Move a result's file; one that stays is sent once more by the next session."""
         try:
             mark(*what)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             logger.warning("the spool %s cannot be written: %s", self.spool.folder, error)
 
     def _to_disk(self) -> None:
         """Spool what a full disk has kept in memory, as soon as there is room."""
         with self._changed:
-            for position, waiting in enumerate(self._finals):
+            for waiting in self._line:
                 if waiting.run is None:
                     continue
                 try:
                     self.spool.add(waiting.run)
                 except OSError:
                     return
-                self._finals[position] = Waiting(waiting.uid)
+                waiting.run = None
 
-    def _note(self, works: bool, reason: str) -> bool:
-        """Keep `failing` and the log up to date; return whether the sink works."""
-        if works:
-            if self.failing:
+    def _note(self, verdict: Verdict) -> None:
+        """Keep `failing` and the log up to date."""
+        if verdict.kind != "failed":
+            late = any(waiting.failures for waiting in tuple(self._line))
+            if self._blocked or (self._postponing and not late):
                 logger.warning("%s takes results again", self.sink.name)
-            self.failing = ""
-            return True
-        if not self.failing:
-            logger.warning(
-                "%s takes no results (%s); the scan is not affected, results are kept in %s and "
-                "sent when it returns",
-                self.sink.name,
-                reason,
-                self.spool.folder,
-            )
-        self.failing = reason
-        self._to_disk()
-        return False
+            self._blocked, self._postponing = "", self._postponing and late
+        else:
+            if not self._blocked:
+                logger.warning(
+                    "%s takes no results (%s); the scan is not affected, results are kept in %s "
+                    "and sent when it returns",
+                    self.sink.name,
+                    verdict.reason,
+                    self.spool.folder,
+                )
+            self._blocked = verdict.reason
+        if verdict.kind in ("failed", "postponed"):
+            self._to_disk()
 
 
-def _attempt(send: Callable[[ResultRun], None], run: ResultRun) -> Verdict:
+def _attempt(send: Callable[..., None], *what: Any) -> Verdict:
     try:
-        send(run)
+        send(*what)
     except Rejected as error:
         return Verdict("rejected", str(error))
+    except Unavailable as error:
+        return Verdict("failed", str(error))
     except BaseException as error:  # noqa: BLE001 - nothing may end this thread
-        return Verdict("failed", _sentence(error))
+        return Verdict("postponed", _sentence(error))
     return Verdict("taken")
 
 
 def _sentence(error: BaseException) -> str:
-    return str(error) if isinstance(error, Unavailable) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, Postponed) else f"{type(error).__name__}: {error}"
+
+
+def _abandoned(stop: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the stop document of a run whose session is killed before it is final."""
+    summary: dict[str, Any] = dict(stop.get("summary") or {})
+    message = "the session ended before the scan did: a replay of the run has the whole answer"
+    flag = {"severity": "warning", "value": None, "unit": "", "message": message}
+    summary["flags"] = {**(summary.get("flags") or {}), "no_stop": flag}
+    return {**stop, "exit_status": "abort", "reason": message, "summary": summary}

@@ -1,19 +1,22 @@
 """Define what a sink is: Tiled, or any callable on (name, document).
 
-Sending a result twice changes nothing: a sink that holds a complete run of its
-uid is done, and one without a stop is deleted and written again.
+Sending a result twice changes nothing: a sink that holds a complete run of its uid is done.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from rankaae_stream.results.compose import ResultRun
 
-__all__ = ["CallableSink", "Rejected", "Sink", "Unavailable", "Unreachable"]
+__all__ = ["CallableSink", "Postponed", "Rejected", "Sink", "Unavailable", "Unreachable"]
 
 
 class Rejected(Exception):
     """The sink understood the documents and will never take them."""
+
+
+class Postponed(Exception):
+    """One result cannot be written now, while others may; the message says why."""
 
 
 class Unavailable(Exception):
@@ -25,9 +28,10 @@ class Unreachable(Unavailable):
 
 
 class Sink(Protocol):
-    """A place for results. Both methods may raise; the sender then tries again.
+    """A place for results. Its methods may raise; the sender then tries again.
 
-    `Rejected` alone puts the result aside, so that the next one has its turn.
+    `Rejected` puts the result aside. `Unavailable` lets all results wait, any other
+    exception this one only, so that the next ones have their turn.
     """
 
     name: str
@@ -38,6 +42,13 @@ class Sink(Protocol):
 
     def final(self, run: ResultRun) -> None:
         """Write a complete result; doing it twice must change nothing."""
+        ...
+
+    def abandon(self, uid: str, stop: Mapping[str, Any] | None) -> None:
+        """End a run that a killed session left growing.
+
+        With `stop` None a final result of that uid follows and replaces it.
+        """
         ...
 
     def close(self) -> None:
@@ -67,6 +78,9 @@ class CallableSink:
         for name, doc in run.numbered(opened + 1).documents():
             if not opened or name in ("event", "stop"):
                 self._function(name, doc)
+
+    def abandon(self, uid: str, stop: Mapping[str, Any] | None) -> None:
+        """Do nothing: what a callable of another session has taken is not known here."""
 
     def close(self) -> None:
         """Do nothing: a callable has no connection."""

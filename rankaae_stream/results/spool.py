@@ -1,11 +1,22 @@
-"""Keep every final result, complete and on the disk, before a sink sees it."""
+"""Keep every final result, complete and on the disk, before a sink sees it.
+
+Several sessions may share a spool. One of them, its owner, also sends what others left
+there; each remembers on the disk which runs it has growing in the sink, so that the next
+owner can end those of a session that was killed.
+"""
 
 import contextlib
+import errno
 import json
 import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import IO, Any, Literal, cast
 
 from rankaae_stream.results.compose import ResultRun
 
@@ -22,6 +33,10 @@ SUBFOLDERS: dict[State, str] = {"waiting": ".", "rejected": "rejected", "sent": 
 
 REASON = ".reason"
 """Suffix of the file beside a rejected result that says why."""
+
+GROWING = "growing"
+"""Subfolder with a folder for each session, which holds a lock and the stop documents of the
+runs that the session has growing in the sink."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,28 +112,44 @@ class Spool:
     keep : int
         How many sent results stay for a look.
 
+    Attributes
+    ----------
+    owner : bool
+        Whether this process may send what others left in the folder; see `claim`.
+
     Raises
     ------
     OSError
-        When the folder cannot be made or written.
+        When the folder cannot be made or written, or others may write into it: a result
+        that anyone may plant would be published under this user's key.
     """
 
     def __init__(self, folder: Path, keep: int = 1000) -> None:
         self.folder = folder
         self._keep = keep
-        for sub in SUBFOLDERS.values():
+        for sub in (*SUBFOLDERS.values(), GROWING):
             (folder / sub).mkdir(parents=True, exist_ok=True, mode=0o700)
+            _refuse_foreign(folder / sub)
         # Listed once: a folder of a thousand files is not read again for each result.
         self._sent = dict.fromkeys(path.stem for _, path in _files(folder, "sent"))
-        self._lock_file = (folder / "lock").open("a")
-        self.owner = self._lock()
+        self._lock_file = _open(folder / "lock")
+        self.owner = False
+        self.claim()
+        self._session = Path(tempfile.mkdtemp(dir=folder / GROWING))
+        self._session_lock = _open(self._session / "lock")
+        _lock(self._session_lock)
+
+    def claim(self) -> bool:
+        """Become the owner unless another process is; return whether this one is it now."""
+        self.owner = self.owner or _lock(self._lock_file)
+        return self.owner
 
     def add(self, run: ResultRun) -> None:
         """Write a result complete; it is on the disk when this returns."""
         path = self._path(run.uid, "waiting")
         temporary = path.with_suffix(".part")
         try:
-            with temporary.open("w", encoding="utf-8") as file:
+            with open(temporary, "w", encoding="utf-8", opener=_private) as file:
                 for item in run.documents():
                     file.write(json.dumps(item) + "\n")
                 file.flush()
@@ -130,14 +161,32 @@ class Spool:
             raise
         self._sync_folder()
 
-    def waiting(self) -> list[str]:
-        """List the uids of results not yet sent, oldest first."""
-        return [path.stem for _, path in _files(self.folder, "waiting")]
+    def waiting(self, older_than: float = 0.0) -> list[str]:
+        """List the uids of results not yet sent, oldest first; those of a minimum age, s."""
+        latest = (time.time() - older_than) * 1e9
+        return [path.stem for written, path in _files(self.folder, "waiting") if written <= latest]
+
+    def is_sent(self, uid: str) -> bool:
+        """Return whether a result lies among those that were sent."""
+        return self._path(uid, "sent").exists()
 
     def read(self, uid: str) -> ResultRun:
-        """Read a waiting result as it was written."""
-        text = self._path(uid, "waiting").read_text(encoding="utf-8")
-        return ResultRun(**dict(json.loads(line) for line in text.splitlines()))
+        """Read a waiting result as it was written.
+
+        Raises
+        ------
+        FileNotFoundError
+        ValueError
+            When the file holds something else than this result's documents.
+        """
+        try:
+            text = self._path(uid, "waiting").read_text(encoding="utf-8")
+            run = ResultRun(**dict(json.loads(line) for line in text.splitlines()))
+            if run.uid != uid or any(doc.get("time") is None for _, doc in run.documents()):
+                raise ValueError(f"its start document has the uid {run.uid!r}")
+        except (IsADirectoryError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+        return run
 
     def sent(self, uid: str) -> None:
         """Mark a result as sent."""
@@ -152,16 +201,48 @@ class Spool:
     def rejected(self, uid: str, reason: str = "") -> None:
         """Put aside a result that the sink will not take, for a person to look at."""
         self._move(uid, "waiting", "rejected")
-        self._path(uid, "rejected").with_suffix(REASON).write_text(reason, encoding="utf-8")
+        aside = self._path(uid, "rejected").with_suffix(REASON)
+        with open(aside, "w", encoding="utf-8", errors="backslashreplace", opener=_private) as file:
+            file.write(reason)
 
     def restore(self, uid: str) -> None:
         """Let a rejected result wait again."""
         self._move(uid, "rejected", "waiting")
         self._path(uid, "rejected").with_suffix(REASON).unlink(missing_ok=True)
 
+    def growing(self, uid: str, stop: Mapping[str, Any]) -> None:
+        """Remember a run that grows in the sink, with the stop document to end it by."""
+        with open(self._session / f"{uid}.json", "w", encoding="utf-8", opener=_private) as file:
+            json.dump(stop, file)
+
+    def grown(self, uid: str) -> None:
+        """Forget a run that has ended in the sink."""
+        (self._session / f"{uid}.json").unlink(missing_ok=True)
+
+    def left_growing(self) -> dict[str, dict[str, Any]]:
+        """Take over the runs that killed sessions have left growing: stop documents by uid."""
+        found: dict[str, dict[str, Any]] = {}
+        for session in sorted((self.folder / GROWING).iterdir()):
+            if session == self._session or not session.is_dir():
+                continue
+            with contextlib.suppress(OSError), (session / "lock").open("a") as file:
+                if not _lock(file):
+                    continue  # of a session that lives
+                for path in session.glob("*.json"):
+                    with contextlib.suppress(OSError, ValueError, RecursionError):
+                        stop = json.loads(path.read_text(encoding="utf-8"))
+                        if isinstance(stop, dict):
+                            found[path.stem] = cast("dict[str, Any]", stop)
+                            self.growing(path.stem, found[path.stem])
+                shutil.rmtree(session, ignore_errors=True)
+        return found
+
     def close(self) -> None:
         """Release the folder."""
         self._lock_file.close()
+        if not any(self._session.glob("*.json")):
+            shutil.rmtree(self._session, ignore_errors=True)
+        self._session_lock.close()
 
     def _path(self, uid: str, state: State) -> Path:
         return self.folder / SUBFOLDERS[state] / f"{uid}.jsonl"
@@ -179,12 +260,34 @@ class Spool:
             finally:
                 os.close(descriptor)
 
-    def _lock(self) -> bool:
-        """Return whether this process may send what others left here."""
-        if fcntl is None:
-            return True
-        try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
+
+def _lock(file: IO[str]) -> bool:
+    """Lock a file for this process; return False where another one has it."""
+    if fcntl is None:
         return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _open(path: Path) -> IO[str]:
+    """Open a file to be locked; it stays open as long as the lock is held."""
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "a")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raise OSError where others than the owner may write, or somebody else is the owner."""
+    if fcntl is None:
+        return
+    found = folder.stat()
+    if found.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, f"it belongs to user {found.st_uid}", str(folder))
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        reason = f"others may write into it; fix: chmod go-w {folder}"
+        raise PermissionError(errno.EPERM, reason, str(folder))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from rankaae_stream.results.sinks import Rejected, Unavailable, Unreachable
+from rankaae_stream.results.sinks import Postponed, Rejected, Unavailable, Unreachable
 
 __all__ = [
     "begin_run",
@@ -39,7 +39,7 @@ def open_context(uri: str, api_key: str | None, timeout: float) -> tuple[Any, li
 
     Raises
     ------
-    Unreachable, Unavailable
+    Unreachable, Unavailable, Postponed
     """
     import httpx
     from tiled.client.context import Context
@@ -102,9 +102,12 @@ def _only_once(send: Callable[..., Any], uri: str) -> Callable[..., Any]:
             response = send(*args, **settings)
         except TransportError as error:
             raise _unreachable(uri, error) from error
-        if response.status_code == 429 or response.status_code >= 500:
+        code = response.status_code
+        if code == 429 or code >= 500:
             asked = f"{response.request.method} {response.request.url.path}"
-            raise Unavailable(f"Tiled at {uri} answers {asked} with HTTP {response.status_code}")
+            # Of its own accord a server is busy for everybody; an error may be this result's.
+            kind = Unavailable if code in (429, 502, 503, 504) else Postponed
+            raise kind(f"Tiled at {uri} answers {asked} with HTTP {code}")
         return response
 
     return sent

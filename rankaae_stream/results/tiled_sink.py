@@ -4,12 +4,14 @@ import contextlib
 import json
 import logging
 import re
+import time
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import urlsplit
 
 from rankaae_stream.results.compose import ResultRun, is_partial
-from rankaae_stream.results.sinks import Rejected, Unavailable
+from rankaae_stream.results.sinks import Postponed, Rejected, Unavailable
 from rankaae_stream.results.tiled_client import (
     begin_run,
     get_child,
@@ -20,6 +22,9 @@ from rankaae_stream.results.tiled_client import (
 __all__ = ["TiledSink"]
 
 logger = logging.getLogger(__name__)
+
+ABANDONED = 60.0
+"""Seconds without a change after which a run without a stop has no writer any more."""
 
 
 class TiledSink:
@@ -36,9 +41,17 @@ class TiledSink:
         The environment variable that `api_key` came from, for messages.
     timeout : float
         Seconds that the server may take for one answer.
+    clock : callable
+        Monotonic seconds.
 
     Notes
     -----
+    Several writers may bring the same result: two sessions, or a session and a replay. A
+    complete run of its uid is everybody's success. One without a stop belongs to the writer
+    that began it, and nobody else deletes it before it has stayed the same for `ABANDONED`
+    seconds: what is deleted under another writer's hands leaves array folders without an
+    entry on the server's disk, which no later attempt can write again.
+
     Tiled's client repeats a failed request for 45 s (TILED_RETRY_TIMEOUT, which
     holds for every client in the process), and a provisional result that is
     caught in that would hold the finals back, with "Retrying" printed into the
@@ -47,7 +60,14 @@ class TiledSink:
     """
 
     def __init__(
-        self, uri: str, node: str, api_key: str, *, key_variable: str = "", timeout: float = 10.0
+        self,
+        uri: str,
+        node: str,
+        api_key: str,
+        *,
+        key_variable: str = "",
+        timeout: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.uri = uri
         self.node = node
@@ -57,11 +77,15 @@ class TiledSink:
         self._timeout = timeout
         self._client: Any = None
         self._writer: Any = None
-        self._open: dict[str, tuple[Any, int]] = {}
+        self._open: dict[str, tuple[Any, int, float]] = {}
+        # Begun by this session, or by a killed one: nobody else is filling them.
+        self._ours: set[str] = set()
+        self._growing: dict[str, tuple[object, float]] = {}
+        self._clock = clock
 
     def provisional(self, run: ResultRun) -> None:
         """Append an event to the run, which is opened the first time."""
-        writer, number = self._open.pop(run.uid, (None, 0))
+        writer, number = self._opened(run.uid)
         numbered = run.numbered(number + 1)
         with self._errors():
             writer = writer or self._begin(run)
@@ -69,17 +93,18 @@ class TiledSink:
                 return
             writer("event", numbered.event)
         # Only now: a run whose append failed is rewritten whole at the end.
-        self._open[run.uid] = writer, number + 1
+        self._open[run.uid] = writer, number + 1, self._clock()
 
     def final(self, run: ResultRun) -> None:
         """Complete the run that is open, or write it whole unless a complete one is there."""
-        writer, number = self._open.pop(run.uid, (None, 0))
+        writer, number = self._opened(run.uid)
         if writer is not None:
             try:
                 numbered = run.numbered(number + 1)
                 with self._errors():
                     writer("event", numbered.event)
                     writer("stop", numbered.stop)
+                self._ours.discard(run.uid)
                 return
             except Exception as error:  # noqa: BLE001 - it is written whole instead
                 logger.info("result %s is written again: %s", run.uid, error)
@@ -88,9 +113,37 @@ class TiledSink:
                 self._write_whole(run)
         except Rejected:
             # What was begun would stay without a stop, and break who reads it.
-            with contextlib.suppress(Exception):
-                self.remove(run.uid)
+            if run.uid in self._ours:
+                with contextlib.suppress(Exception):
+                    self.remove(run.uid)
             raise
+        self._ours.discard(run.uid)
+        self._growing.pop(run.uid, None)
+
+    def abandon(self, uid: str, stop: Mapping[str, Any] | None) -> None:
+        """Complete a run that a killed session left growing, or let the final result replace it."""
+        if stop is None:
+            self._ours.add(uid)
+            return
+        with self._errors():
+            try:
+                node = get_child(self._container(), uid)
+            except KeyError:
+                return
+            if "stop" not in node.metadata:
+                node.update_metadata({"stop": dict(stop)}, drop_revision=True)
+
+    def _opened(self, uid: str) -> tuple[Any, int]:
+        """Take the writer of an open run with the number of its events; None and 0 if none is.
+
+        After half of `ABANDONED` without an event it may be another session's by now: its
+        writer would add to the arrays that the other has made anew.
+        """
+        writer, number, last = self._open.pop(uid, (None, 0, 0.0))
+        if writer is not None and self._clock() - last > ABANDONED / 2:
+            self._ours.discard(uid)
+            return None, 0
+        return writer, number
 
     def _write_whole(self, run: ResultRun) -> None:
         try:
@@ -110,6 +163,15 @@ class TiledSink:
                 return dict(get_child(self._container(), uid).metadata)
             except KeyError:
                 return None
+
+    def arrays(self, uid: str) -> set[str]:
+        """Return the arrays of a result that the server has an entry for, ``STREAM/ARRAY``."""
+        with self._errors():
+            try:
+                run = get_child(self._container(), uid)
+            except KeyError:
+                return set()
+            return {f"{stream}/{key}" for stream in run for key in get_child(run, stream).base}
 
     def newest(self) -> dict[str, Any] | None:
         """Return the metadata of the result written last, or None where there is none."""
@@ -150,25 +212,67 @@ class TiledSink:
     def _begin_new(self, run: ResultRun) -> Any:
         """Return a writer that has written the run's start document."""
         from bluesky_tiled_plugins import TiledWriter
+        from httpx import HTTPStatusError
 
         if self._writer is None:  # kept, for it asks for the container when it is made
             self._writer = TiledWriter(self._container(), normalizer=None, batch_size=1)
-        return begin_run(self._writer, run.start)
+        try:
+            writer = begin_run(self._writer, run.start)
+        except HTTPStatusError:
+            raise
+        except Exception:
+            self._ours.add(run.uid)  # the answer was lost, not always the run
+            raise
+        self._ours.add(run.uid)
+        return writer
 
     def _is_there(self, run: ResultRun) -> bool:
         """Return whether a complete run of that uid is there.
 
-        Delete one without a stop, so that it can be written again, and a partial answer
-        where this one is whole.
+        Delete a partial answer where this one is whole, and a run without a stop that no
+        writer is filling, so that the run can be written again.
+
+        Raises
+        ------
+        Postponed
+            While another writer may be filling it.
+        Rejected
+            When something else is stored under the run's uid.
         """
-        found = self.metadata(run.uid)
-        if found is None:
-            return False
+        try:
+            node = get_child(self._container(), run.uid)
+        except KeyError:
+            return False  # deleted by who began it
+        found = dict(node.metadata)
+        same = ("original_run_uid", "purpose", "model")
+        if any(found.get("start", {}).get(key) != run.start.get(key) for key in same):
+            raise Rejected(f"another run is stored under the uid {run.uid} in {self.node!r}")
         stop = found.get("stop")
         if stop and not (is_partial(stop) and not is_partial(run.stop)):
             return True
+        if not stop and run.uid not in self._ours:
+            self._wait_for_its_writer(run.uid, node)
         self.remove(run.uid)
         return False
+
+    def _wait_for_its_writer(self, uid: str, node: Any) -> None:
+        """Return once a run without a stop has not changed for `ABANDONED` seconds.
+
+        Raises
+        ------
+        Postponed
+            Until then.
+        """
+        state, now = _state(node), self._clock()
+        before, since = self._growing.get(uid, (None, now))
+        if state != before:
+            since = now
+        self._growing[uid] = state, since
+        if now - since < ABANDONED:
+            raise Postponed(
+                f"another session is writing result {uid}, or was ended while it did; it is "
+                f"written again when it has not changed for {ABANDONED:.0f} s"
+            )
 
     def _container(self) -> Any:
         """Return the container's client, made when the server first answers."""
@@ -192,3 +296,12 @@ class TiledSink:
                 f"Tiled at {self.uri} has no container {self.node!r} that the key may see; make "
                 f"it, or set node in [tiled] of the profile; containers there: {known}"
             ) from error
+
+
+def _state(node: Any) -> object:
+    """Return what changes while a run is written: its streams, their parts and their lengths."""
+    found: list[Any] = [sorted(node.metadata)]
+    for stream in node:
+        for key, part in get_child(node, stream).base.items():
+            found.append((stream, key, getattr(part, "shape", None)))
+    return found

@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
 __all__ = ["BAD_CATALOG", "KEY_VARIABLE", "NO_TILED", "main"]
 
@@ -66,9 +67,19 @@ def _serve(path: str, *options: str) -> None:
                 raise
             except Exception as error:
                 raise _BadCatalogError(tree["args"]["uri"]) from error
+            _repair(tree)
     # As an argument inside the process the key is in no process list, and Tiled,
     # which prints a key that it was not given this way, leaves it out of the log.
     tiled(["serve", "config", path, *options, "--api-key", os.environ[KEY_VARIABLE]])
+
+
+def _repair(tree: dict[str, Any]) -> None:
+    """Remove what a server that was killed has left half made: results are written again."""
+    from rankaae_stream.server.orphans import remove_orphans
+
+    if tree["path"] == "/processed":
+        catalog = tree["args"]["uri"].removeprefix("sqlite:///")
+        remove_orphans(Path(catalog), Path(tree["args"]["writable_storage"][0]))
 
 
 def _follow_the_parent() -> None:

@@ -86,8 +86,8 @@ def test_what_waits_is_listed_with_its_age_its_element_and_its_sample(series):
 
 def test_listing_needs_no_key_and_disturbs_nobody(series, monkeypatch):
     monkeypatch.delenv("RANKAAE_STREAM_TILED_API_KEY")
-    before = sorted(series.rglob("*"))
     owner = Spool(series)
+    before = sorted(series.rglob("*"))
     assert "4 waiting" in listed()
     assert sorted(series.rglob("*")) == before
     owner.close()

@@ -14,7 +14,7 @@ from rankaae_stream.report import (
     Flag,
 )
 from rankaae_stream.results.sender import Sender
-from rankaae_stream.results.sinks import Rejected, Unavailable
+from rankaae_stream.results.sinks import Postponed, Rejected, Unavailable
 from rankaae_stream.results.spool import Spool
 from rankaae_stream.results.tiled_sink import TiledSink
 from rankaae_stream.server.tiled_server import EmbeddedServer
@@ -118,14 +118,36 @@ def test_only_a_result_that_is_there_is_looked_at(tiled, uid, monkeypatch):
     assert asked == ["POST", "GET"], "refused as one that is there, and looked at: nothing more"
 
 
-def test_an_unfinished_run_that_another_process_left_is_begun_again(server, connect, tiled, uid):
-    other = connect()
+def test_a_run_that_another_session_fills_is_left_to_it_until_it_no_longer_changes(
+    server, connect, uid
+):
+    now = [0.0]
+    other, tiled = (connect(clock=lambda: now[0]) for _ in range(2))
     other.provisional(composed(uid, state=1.0))
-    other.provisional(composed(uid, state=1.5))
-    tiled.provisional(composed(uid, state=2.0))
-    assert rows(server.client("processed")[uid]) == [2.0]
+    for seconds in (0.0, 59.0):
+        now[0] = seconds
+        with pytest.raises(Postponed, match=f"another session is writing result {uid}"):
+            tiled.final(composed(uid, state=2.0))
+    now[0] = 20.0
+    other.provisional(composed(uid, state=1.5))  # it lives: the time begins again
+    now[0] = 100.0
+    with pytest.raises(Postponed):
+        tiled.final(composed(uid, state=2.0))
+    now[0] = 161.0
     tiled.final(composed(uid, state=2.0))
-    assert server.client("processed")[uid].stop["summary"]["complete"]
+    assert rows(server.client("processed")[uid]) == [2.0]
+    # What was written under its hands is complete, which is its success, too.
+    other.final(composed(uid, state=2.0))
+    assert rows(server.client("processed")[uid]) == [2.0]
+
+
+def test_another_run_under_the_same_uid_is_never_touched(server, tiled, uid):
+    tiled.final(composed(uid, state=2.0))
+    stranger = composed(uid, state=3.0)
+    stranger.start["original_run_uid"] = "of something else"
+    with pytest.raises(Rejected, match="another run is stored under the uid"):
+        tiled.final(stranger)
+    assert rows(server.client("processed")[uid]) == [2.0]
 
 
 def test_after_a_failed_append_the_run_is_written_whole(server, tiled, uid, monkeypatch):
