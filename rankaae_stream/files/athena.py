@@ -23,9 +23,9 @@ from rankaae_stream.spectrum import Floats
 __all__ = ["is_athena", "read_athena"]
 
 MAX_JSON = 32 * 1024 * 1024
-"""Characters of a JSON project: read, they take about twenty times the memory."""
+"""Largest JSON project, in characters: read, they take about twenty times the memory."""
 LONGEST = 1_000_000
-"""Characters of a group's settings that are looked at."""
+"""Characters of a group's settings that are read."""
 _GZIP = b"\x1f\x8b"
 _ASSIGNMENT = re.compile(r"[@$](\w+)\s*=")
 _WORD = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"|([^\s,()]+)")
@@ -42,7 +42,7 @@ class _Group:
 
     @property
     def label(self) -> str:
-        """What the user called it."""
+        """Return the name that the user gave it."""
         return self.settings.get("label") or self.name
 
 
@@ -53,7 +53,7 @@ def is_athena(content: bytes) -> bool:
 
 
 def read_athena(content: bytes) -> tuple[Measured, ...]:
-    """Read every group of a project that is no reference of another group.
+    """Read every group of a project.
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ def read_athena(content: bytes) -> tuple[Measured, ...]:
     Returns
     -------
     tuple of Measured
-        In the project's order, each with its label, on the axis that the project shows, and
-        with its tied reference group as the foil. References come last.
+        In the project's order, each with its label, on the project's shifted axis, and with
+        its reference group as the foil; a group that is a reference has that channel.
 
     Raises
     ------
@@ -126,7 +126,6 @@ def _perl_records(text: str) -> Iterator[_Group]:
                 yield _Group(name[0] if name else "", settings, x, y)
             record = {}
     if _cells(record.get("x", "")):
-        # A project cut short ends inside a record: what was begun is no group.
         raise Refused("file", "the project is cut short inside a group")
 
 
@@ -135,7 +134,7 @@ def _words(text: str) -> list[str]:
 
 
 def _cells(text: str) -> list[str]:
-    """Numbers of a list, still as text."""
+    """Return the numbers of a list, still as text."""
     inside = text.strip("() ,").replace("'", "").replace('"', "")
     return inside.split(",") if inside else []
 
@@ -165,7 +164,7 @@ def _measured(group: _Group) -> Measured:
     notes: tuple[str, ...] = ()
     if shift:
         energy = energy + shift
-        notes = (f"the energy shift that the project holds, {shift:+g} eV, was added",)
+        notes = (f"the energy shift of the project, {shift:+g} eV, was added",)
     element = settings.get("bkg_z", "").strip()
     # Athena writes hydrogen where nobody has set the element.
     known = element.lower() not in ("", "h", "hydrogen", "?")
@@ -182,7 +181,7 @@ def _measured(group: _Group) -> Measured:
 
 
 def _kind(group: _Group) -> str:
-    """What a group is beside mu(E)."""
+    """Return the kind of a group: ``xas``, ``herfd``, ``chi`` or ``difference``."""
     settings, label = group.settings, group.label.lower()
     if settings.get("is_chi") == "1" or settings.get("datatype") == "chi":
         return "chi"

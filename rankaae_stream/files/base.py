@@ -12,7 +12,7 @@ from rankaae_stream.spectrum import Channel, Floats
 __all__ = ["HDF5", "MAX_BYTES", "Measured", "Table", "read_bounded"]
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
-"""What an HDF5 file begins with. Its size is not bounded, only what is read out of it."""
+"""First bytes of an HDF5 file. Its size is not limited, only what is read from it."""
 
 MAX_BYTES = 64 * 1024 * 1024
 """Largest file that is read: a million rows of five columns."""
@@ -29,11 +29,11 @@ class Table:
     rows : (n, c) array
         In the file's order.
     facts : mapping of str
-        What the header states, see `header.facts`.
+        Keys and values of the header, see `header.facts`.
     units : tuple of str
         Of the columns, in lower case, empty where none is stated.
     label : str
-        What the file calls this scan, where it holds several.
+        Name of this scan in a file that holds several.
     notes : tuple of str
         One sentence for each thing that was left out or changed.
     codes : tuple of str
@@ -41,7 +41,7 @@ class Table:
     standard : bool
         Whether the format defines what the names mean.
     kind : str
-        What the file says that it holds: ``xas``, or ``herfd``.
+        Kind of spectra that the file states: ``xas`` or ``herfd``.
     """
 
     names: tuple[str, ...]
@@ -66,7 +66,7 @@ class Measured:
     reference : (n,) or (m,) array or None
         Absorption of the reference foil.
     reference_energy : (m,) array or None
-        Where the foil was measured on energies of its own, eV.
+        Energies of the foil, eV, where it has its own.
     element, shell : str or None
         As the file states them.
     label : str
@@ -79,7 +79,7 @@ class Measured:
     columns : tuple of str
         Names of the columns that mu was formed from.
     kind : str
-        What the file says that it holds: ``xas``, ``herfd``, ``chi`` or ``difference``.
+        Kind of spectrum that the file states: ``xas``, ``herfd``, ``chi`` or ``difference``.
     """
 
     energy: Floats
@@ -97,18 +97,16 @@ class Measured:
 
 
 def read_bounded(path: Path, most: int = 0) -> bytes:
-    """Read the bytes of a file, or of an HDF5 file only `HDF5`.
-
-    With `most` only its first bytes.
+    """Read the bytes of a file; of an HDF5 file only `HDF5`, with `most` only the first ones.
 
     Raises
     ------
     Refused
-        ``file`` when it cannot be read, is no regular file, is empty, or is too large to be a
-        spectrum.
+        ``file`` when it cannot be read, is not a regular file, is empty, or is too large to be
+        a spectrum.
     """
     try:
-        # Without O_NONBLOCK opening a pipe waits for somebody who writes.
+        # Without O_NONBLOCK, opening a pipe waits for a program that writes to it.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with open(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):

@@ -28,14 +28,14 @@ _FORMS: Mapping[Channel, tuple[str, tuple[str, str]]] = {
     "fluorescence": ("mu_f", ("i0", "iff")),
     "reference": ("mu_ref", ("it", "ir")),
 }
-"""By channel: the role of a column that holds its absorption, and those that form it."""
+"""By channel: the role of a column with its absorption, and the roles it is calculated from."""
 _WRITTEN = frozenset(("mu", "mu_f"))
 Columns = Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Signal:
-    """Absorption of one channel, (n,), with the names of the columns that it is formed from."""
+    """The absorption of one channel, (n,), and the names of the columns it was calculated from."""
 
     channel: Channel
     mu: Floats
@@ -72,9 +72,9 @@ def measure(table: Table, choice: Mapping[str, str] | None = None) -> tuple[Meas
     if chosen.keys() & {"mu", "it", "iff"}:
         columns: Columns = chosen
     else:
-        columns, said = _named(table, axis, energy)
+        columns, choices = _named(table, axis, energy)
         columns = {**columns, **chosen}
-        notes += said
+        notes += choices
     signals = _signals(table, columns, notes)
     foil = next((signal.mu for signal in signals if signal.channel == "reference"), None)
     signals = [signal for signal in signals if signal.channel != "reference"]
@@ -116,7 +116,7 @@ def energy_column(table: Table) -> int | None:
 
 
 def _chosen(choice: Mapping[str, str], table: Table) -> dict[str, list[int]]:
-    """Columns by role as the user names them."""
+    """Return the columns of each role, as the user names them."""
     width, names = table.rows.shape[1], [name.lower() for name in table.names]
     codes = [code.lower() for code in table.codes]
     roles: dict[str, list[int]] = {}
@@ -141,7 +141,7 @@ def _chosen(choice: Mapping[str, str], table: Table) -> dict[str, list[int]]:
 
 
 def _named(table: Table, axis: int, energy: Floats) -> tuple[Columns, list[str]]:
-    """Columns by role as their names tell, with notes where one of several was taken."""
+    """Return the columns of each role, by their names, with a note on each choice of several."""
     roles = [
         (i, role) for i, name in enumerate(table.names) if i != axis and (role := role_of(name))
     ]
@@ -160,8 +160,8 @@ def _named(table: Table, axis: int, energy: Floats) -> tuple[Columns, list[str]]
                 f"{table.names[a]}/{table.names[b]}" for a, b in pairs if (a, b) != (i0, it)
             )
             notes.append(
-                f"of several pairs {table.names[i0]}/{table.names[it]} was taken, where the edge "
-                f"is clearest; not used: {others}"
+                f"of several pairs {table.names[i0]}/{table.names[it]} was used, which shows the "
+                f"edge most clearly; not used: {others}"
             )
         found |= {"i0": (i0,), "it": (it,)}
         place = dict(roles)[it].place
@@ -187,20 +187,20 @@ def _named(table: Table, axis: int, energy: Floats) -> tuple[Columns, list[str]]
 
 
 def _pairs(roles: Sequence[tuple[int, Role]]) -> list[tuple[int, int]]:
-    """Chambers before and behind the sample, those of one place together."""
+    """Return pairs of chambers before and behind the sample, of the same place if possible."""
     before = [(role.rank, i, role) for i, role in roles if role.name == "i0"]
     behind = [(role.rank, i, role) for i, role in roles if role.name == "it"]
     behind = behind or [(role.rank, i, role) for i, role in roles if role.name == "i1"]
     pairs: list[tuple[int, int]] = []
-    for _, it, role in sorted(behind, key=lambda one: one[:2]):
+    for _, it, role in sorted(behind, key=lambda pair: pair[:2]):
         same = [i for _, i, other in before if other.place == role.place]
         if before:
-            pairs.append((same[0] if same else min(before, key=lambda one: one[:2])[1], it))
+            pairs.append((same[0] if same else min(before, key=lambda pair: pair[:2])[1], it))
     return pairs
 
 
 def _signals(table: Table, columns: Columns, notes: list[str]) -> list[_Signal]:
-    """Absorption of each channel that the columns hold or can form, the foil's last."""
+    """Return the absorption of each channel that the columns hold or give, the foil's last."""
     current = {role: table.rows[:, list(found)].sum(axis=1) for role, found in columns.items()}
     if "i0" not in current and current.keys() & {"it", "iff"} and not current.keys() & _WRITTEN:
         raise Refused("file", f"no i0 among {_listed(table)}; name it with --columns i0=...")
@@ -211,7 +211,7 @@ def _signals(table: Table, columns: Columns, notes: list[str]) -> list[_Signal]:
         fluorescence=current.get("iff"),
     )
     if "mu" in current and "i0" not in current and "it" not in current and "ir" in current:
-        # A column called reference holds a current beside currents, absorption beside mu.
+        # A column called reference is a current among currents, an absorption beside mu.
         columns = {**columns, "mu_ref": columns["ir"]}
         current["mu_ref"] = current["ir"]
     signals: list[_Signal] = []
@@ -223,7 +223,7 @@ def _signals(table: Table, columns: Columns, notes: list[str]) -> list[_Signal]:
             else:
                 names = " and ".join(_names(table, columns, currents))
                 turned = _names(table, columns, (written,))[0]
-                notes.append(f"{turned} has its sign turned: {names} were used")
+                notes.append(f"{turned} has the opposite sign: {names} were used")
         if mu is not None:
             signals.append(_Signal(channel, mu, _names(table, columns, roles)))
     return signals
@@ -235,7 +235,7 @@ def _names(table: Table, columns: Columns, roles: Sequence[str]) -> tuple[str, .
 
 
 def _only_other(table: Table, axis: int, notes: list[str]) -> _Signal:
-    """Of two columns the one that is not the energy; of more none can be told."""
+    """Return the column beside the energy where there are two; refuse where there are more."""
     width = table.rows.shape[1]
     if width == 2:
         other = 1 - axis
@@ -250,7 +250,7 @@ def _only_other(table: Table, axis: int, notes: list[str]) -> _Signal:
 
 
 def _opposite(written: Floats, formed: Floats) -> bool:
-    """Whether a written absorption is that of the currents with its sign turned."""
+    """Return whether a written absorption is that of the currents with the opposite sign."""
     good = np.isfinite(written) & np.isfinite(formed)
     if np.count_nonzero(good) < 3 or not (np.ptp(written[good]) and np.ptp(formed[good])):
         return False
@@ -258,7 +258,7 @@ def _opposite(written: Floats, formed: Floats) -> bool:
 
 
 def _rise(energy: Floats, rows: Floats, i0: int, it: int) -> float:
-    """How far the steepest rise of mu stands out of all its slopes, 0 where there is none."""
+    """Return how much the steepest slope of mu exceeds the scatter of all, 0 without an edge."""
     mu = absorption(rows[:, i0], it=rows[:, it])["transmission"]
     good = np.isfinite(energy) & np.isfinite(mu)
     if np.count_nonzero(good) < max(0.9 * good.size, 10):

@@ -1,4 +1,4 @@
-"""Files of the Canadian Light Source's data acquisition: names in quotes behind ``#(event)``."""
+"""Read files of the Canadian Light Source: names in quotes behind ``#(event)``."""
 
 import re
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ __all__ = ["is_cls", "read_cls"]
 
 
 def is_cls(head: Sequence[str]) -> bool:
-    """Whether a header is of that data acquisition."""
+    """Return whether a header is of the Canadian Light Source's data acquisition."""
     return bool(head) and "CLS Data Acquisition" in head[0]
 
 
 def read_cls(block: Block) -> Table:
-    """Return the table of its event; of two lines with names the one that tells more."""
+    """Return the file's table; of two lines with names, the one with more known roles is used."""
     width = block.rows.shape[1]
     found: list[list[str]] = []
     for line in block.head:

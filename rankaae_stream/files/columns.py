@@ -1,7 +1,7 @@
 """Read plain columns of numbers from a text file with any header.
 
-This also reads what needs no reader of its own, because its names stand where `header.names`
-looks: DESY's ``.fio``, NSLS's XDAC, and the scans that EPICS and LabVIEW write at the APS.
+Formats that write their names where `header.names` finds them need no other reader: DESY's
+``.fio``, NSLS's XDAC, and the scans that EPICS and LabVIEW write at the APS.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ def make_table(
     standard: bool = False,
     stated: Mapping[str, str] | None = None,
 ) -> Table:
-    """Make a table of a block, with names parted from their units.
+    """Return the table of a block, with the names and units of its columns.
 
     Parameters
     ----------
@@ -41,13 +41,17 @@ def make_table(
     standard : bool
         Whether the format defines what the names mean.
     stated : mapping, optional
-        What the header states; by default what `header.facts` finds.
+        Keys and values of the header; by default those that `header.facts` finds.
+
+    Returns
+    -------
+    Table
     """
-    parted = [split_unit(name) for name in named]
+    split = [split_unit(name) for name in named]
     return Table(
-        names=tuple(name for name, _ in parted),
+        names=tuple(name for name, _ in split),
         rows=block.rows,
-        units=tuple(unit for _, unit in parted),
+        units=tuple(unit for _, unit in split),
         facts=facts(block.head) if stated is None else stated,
         label=label,
         notes=tuple(block.notes),

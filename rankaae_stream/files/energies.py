@@ -1,4 +1,4 @@
-"""Bring an energy axis to eV, whatever unit or crystal angle a file holds."""
+"""Convert an energy axis to eV from keV, from angles of the monochromator, or from E - E0."""
 
 import re
 from collections.abc import Mapping
@@ -34,7 +34,8 @@ def in_ev(table: Table, axis: int) -> tuple[Floats, list[str]]:
     Raises
     ------
     Refused
-        ``file`` when the column holds no numbers, angles without a d-spacing, or k.
+        ``file`` when the column holds no numbers, or angles without a d-spacing;
+        ``not_xas`` when it holds k or R.
     """
     values = table.rows[:, axis]
     finite = values[np.isfinite(values)]
@@ -64,7 +65,7 @@ def in_ev(table: Table, axis: int) -> tuple[Floats, list[str]]:
 
 
 def stated_ev(text: str | None) -> float | None:
-    """Return an energy that a header states, in eV, or None where that is no energy.
+    """Return an energy that a header states, eV, or None where it states none.
 
     Examples
     --------
@@ -78,7 +79,7 @@ def stated_ev(text: str | None) -> float | None:
 
 
 def _from_angle(table: Table, values: Floats, name: str, unit: str) -> tuple[Floats, list[str]]:
-    """Energies by Bragg's law."""
+    """Return the energies, eV, by Bragg's law, with a note."""
     spacing = _spacing(table.facts)
     finite = values[np.isfinite(values)]
     span = f"{name} runs from {finite.min():g} to {finite.max():g}"
@@ -95,7 +96,7 @@ def _from_angle(table: Table, values: Floats, name: str, unit: str) -> tuple[Flo
 
 
 def _spacing(facts: Mapping[str, str]) -> float | None:
-    """Lattice spacing that a header states, Å, by its value or its crystal."""
+    """Return the d-spacing, Å, that a header states as a number or by its crystal."""
     stated = re.match(r"\s*(\d{1,2}\.\d+)", facts.get("d_spacing", ""))
     crystal = facts.get("crystal", "")
     written = stated or re.search(r"\bd\s*=\s*(\d{1,2}\.\d+)", crystal, re.IGNORECASE)
@@ -111,7 +112,7 @@ def _spacing(facts: Mapping[str, str]) -> float | None:
 
 
 def _is_k(table: Table, axis: int, low: float, high: float) -> bool:
-    """Whether the axis is a photoelectron's wave number or a distance, not an energy."""
+    """Return whether the axis is a wave number k or a distance R instead of an energy."""
     name = table.names[axis].lower() if table.names else ""
     chi = any(re.match(r"k?\d?\*?\s*chi", other.lower()) for other in table.names)
     axis_of_chi = re.fullmatch(r"[kr]\b.*", name) is not None and high < 30.0

@@ -1,4 +1,4 @@
-"""Read what a text file's header says: the names of its columns, the element, the edge.
+"""Read the header of a text file: the names of its columns, the element, the edge.
 
 Names are taken only from where programs put them: numbered lists (``Column.2: i0``,
 ``Col 2 I0``, `` 2) I0``), codes that a list explains (``D1 = {I0} --> PV``), and the line right
@@ -16,7 +16,7 @@ __all__ = ["MARKS", "begins_scan", "facts", "names", "unmarked"]
 MARKS = frozenset("#%!*;")
 """Characters that begin a line of remarks."""
 LONGEST = 2000
-"""Lines of a header that are looked at, from its beginning and from its end."""
+"""Lines of a header that are read, from its beginning and from its end."""
 
 _NUMBERED = re.compile(
     r"(?:(?:col(?:umn)?)[\s._#-]*(\d{1,4})\s*[:=.)]?|(\d{1,4})\s*\))\s*(.+)", re.I
@@ -44,16 +44,16 @@ def names(head: Sequence[str], width: int) -> tuple[list[str], list[str]]:
     Parameters
     ----------
     head : sequence of str
-        The lines before the data, blank ones left out.
+        The lines before the data, without blank ones.
     width : int
 
     Returns
     -------
     names : list of str
-        As written, or empty. Numbered lists may leave columns out: the line before the data, or
-        ``column7``, then names them.
+        As written, or empty. A column that is missing in a numbered list is named by the line
+        before the data, or ``column7``.
     codes : list of str
-        What the line before the data calls them, or empty.
+        Names in the line before the data, or empty.
     """
     last = _last_line(head, width)
     numbered = _numbered(head, width)
@@ -71,7 +71,7 @@ def names(head: Sequence[str], width: int) -> tuple[list[str], list[str]]:
 
 
 def begins_scan(lines: Sequence[str], width: int) -> bool:
-    """Whether lines between two rows are the header of another scan, not just a remark."""
+    """Return whether the lines between two rows are the header of another scan, not a remark."""
     if any(_SCAN.match(line) for line in _ends(lines)):
         return True
     return any(is_axis(name) for name in names(lines, width)[0])
@@ -80,8 +80,8 @@ def begins_scan(lines: Sequence[str], width: int) -> bool:
 def facts(head: Iterable[str]) -> dict[str, str]:
     """Return every ``key: value`` and ``key = value`` of a header, keys in lower case.
 
-    What is known under several names is there by one of its own too: ``element``, ``edge``,
-    ``e0``, ``d_spacing``, ``crystal``.
+    Keys with several usual names are also there as ``element``, ``edge``, ``e0``,
+    ``d_spacing`` and ``crystal``.
     """
     found: dict[str, str] = {}
     for line in _ends(list(head)):
@@ -104,8 +104,8 @@ def unmarked(line: str) -> str:
 def split_names(line: str, width: int) -> list[str]:
     """Split a line into `width` names, or return an empty list.
 
-    Tried are quotes, tabs, two blanks or more, commas, and single blanks, where a unit in
-    brackets stays with its name.
+    It is split at quotes, tabs, two blanks or more, commas, or single blanks, whichever gives
+    `width` names first; a unit in brackets stays with its name.
     """
     text = unmarked(line)[:20_000]
     for parts in (
@@ -130,7 +130,7 @@ def _no_name(text: str) -> bool:
 
 
 def _last_line(head: Sequence[str], width: int) -> list[str]:
-    """Names from the line right before the data; rulers, units and counts may stand between."""
+    """Return the names in the line before the data; rulers, units and counts may be between."""
     for line in reversed(head[-LONGEST:]):
         text = unmarked(line)
         if not re.search(r"[A-Za-z]", text):
@@ -143,7 +143,7 @@ def _last_line(head: Sequence[str], width: int) -> list[str]:
 
 
 def _numbered(head: Sequence[str], width: int) -> dict[int, str]:
-    """Names from a numbered list, by column, where it holds the energy at least."""
+    """Return the names of a numbered list, by column, if one of them is the energy."""
     found: dict[int, str] = {}
     for line in _ends(head):
         for part in _SEVERAL.split(unmarked(line)[:1000]):
@@ -162,5 +162,5 @@ def _numbered(head: Sequence[str], width: int) -> dict[int, str]:
 
 
 def _ends(lines: Sequence[str]) -> Sequence[str]:
-    """The first and the last lines of a long header."""
+    """Return the first and the last lines of a long header."""
     return lines if len(lines) <= 2 * LONGEST else [*lines[:LONGEST], *lines[-LONGEST:]]

@@ -1,8 +1,8 @@
-"""The 9809 format of the Photon Factory, also written at SPring-8, SAGA-LS and Aichi SR.
+"""Read the 9809 format of the Photon Factory, also used at SPring-8, SAGA-LS and Aichi SR.
 
-Energies are angles of the monochromator, whose d-spacing the header states; what each counter
-measures is a number in the line ``Mode``: 1 before the sample, 2 behind it, 3 fluorescence. Dark
-counts in the line ``Offset`` are counts a second and not yet taken off.
+Energies are angles of the monochromator, whose d-spacing is in the header. The line ``Mode``
+has a number for each counter: 1 before the sample, 2 behind it, 3 fluorescence. The dark counts
+in the line ``Offset`` are per second and not yet subtracted.
 """
 
 import re
@@ -23,12 +23,12 @@ _MODES = {1: ("i0",), 2: ("it", "ir"), 3: ("iff",)}
 
 
 def is_9809(head: Sequence[str]) -> bool:
-    """Whether a header is of the 9809 format."""
+    """Return whether a header is of the 9809 format."""
     return bool(head) and re.match(r"#?\s*9809\s", head[0]) is not None
 
 
 def read_9809(block: Block) -> Table:
-    """Return the table of a 9809 file, counts without their offsets."""
+    """Return the table of a 9809 file, with the offsets subtracted from the counts."""
     width = block.rows.shape[1]
     modes, offsets = _numbers(block.head, "mode", width), _numbers(block.head, "offset", width)
     names = ["Angle(c)", "Angle(o)", "time", *(f"column{i + 1}" for i in range(3, width))][:width]
@@ -43,7 +43,9 @@ def read_9809(block: Block) -> Table:
     rows = block.rows.copy()
     if offsets[3:].any():
         rows[:, 3:] -= offsets[3:] * rows[:, 2:3]
-        block.notes.append("the offsets of the header, counts a second, were taken off the counts")
+        block.notes.append(
+            "the offsets of the header, in counts per second, were subtracted from the counts"
+        )
     stated = facts(block.head)
     spacing = next((m[1] for h in block.head if (m := re.search(r"\bD=\s*([\d.]+)", h))), "")
     table = make_table(block, names, stated={**stated, "d_spacing": spacing})
@@ -51,7 +53,7 @@ def read_9809(block: Block) -> Table:
 
 
 def _numbers(head: Sequence[str], word: str, width: int) -> Floats:
-    """The numbers behind a word, (width,), those of the last columns; zeros where none are."""
+    """Return the numbers after a word, (width,), aligned with the last columns; else zeros."""
     found = np.zeros(width)
     for line in head:
         words = line.split()

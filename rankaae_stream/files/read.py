@@ -23,7 +23,7 @@ __all__ = ["looks_like_data", "read_file", "read_spectrum", "read_text", "text_t
 MOST = 1000
 """Spectra that one file may hold."""
 GAP = 50.0
-"""A table that goes on within this, eV, is the next region of the same scan."""
+"""A table that begins at most this far after the last one, eV, continues the same scan."""
 
 _DIALECTS = (
     (is_xdi, read_xdi),
@@ -83,7 +83,7 @@ def text_tables(content: bytes) -> list[Table]:
     first = blocks[0].head
     read = next((read for recognise, read in _DIALECTS if recognise(first)), read_columns)
     tables = [read(block) for block in blocks]
-    # What the first header states of the whole file holds for its later scans, too.
+    # The first header's element and edge are valid for the later scans, too.
     common = {key: tables[0].facts[key] for key in ("element", "edge") if key in tables[0].facts}
     return _joined([replace(table, facts={**common, **table.facts}) for table in tables])
 
@@ -94,7 +94,7 @@ def read_spectrum(path: Path) -> Measured:
 
 
 def looks_like_data(path: Path) -> bool:
-    """Whether a file may hold a spectrum, by its beginning: rows of numbers, or a known format."""
+    """Return whether a file may hold a spectrum: it begins with numbers, or in a known format."""
     try:
         content = read_bounded(path, most=65536)
         if content == HDF5 or is_athena(content):
@@ -107,7 +107,7 @@ def looks_like_data(path: Path) -> bool:
 def _measure_all(
     tables: Sequence[Table], columns: Mapping[str, str] | None
 ) -> tuple[Measured, ...]:
-    """Form the spectra of all tables; one that holds none is left out beside others."""
+    """Return the spectra of all tables; skip a table without one, unless there is no other."""
     if len(tables) > MOST:
         raise Refused("file", f"{len(tables)} scans in one file; up to {MOST} are read")
     found: list[Measured] = []
@@ -130,7 +130,7 @@ def _measure_all(
 
 
 def _joined(tables: Sequence[Table]) -> list[Table]:
-    """Put regions of one scan together: same columns, and energies that go on."""
+    """Join the regions of one scan: the same columns, and energies that continue."""
     joined = [tables[0]]
     for table in tables[1:]:
         before = joined[-1]

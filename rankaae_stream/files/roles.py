@@ -1,4 +1,4 @@
-"""Tell from its name what a column is: energy, angle, absorption or one of the currents."""
+"""Find the role of a column by its name: energy, angle, absorption or one of the signals."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ UNITS = _set(
     "ev kev deg degree degrees ° rad radian radians mrad a na ua ma pa v mv uv s sec ms us hz "
     "counts count cts cps c/s arb arb. a.u. au 1/cm mm um"
 )
-"""What may stand behind a name, in lower case."""
+"""Units that may follow a name, in lower case."""
 
 _PATTERNS: Mapping[str, str] = MappingProxyType(
     {
@@ -48,10 +48,10 @@ _DETECTOR = re.compile(r"dtc|sdd|^ge_?#|mca|xmap|vortex|ketek|xs_?ch|fluo")
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What a column's name says that it is.
+    """The role of a column, as its name states it.
 
-    `rank` is 0 for the name itself and higher for names that only contain it; `place` is
-    what else the name says, such as the hutch of ``I0_eh2``.
+    `rank` is 0 for the plain name of the role and higher for names that only contain it;
+    `place` is the rest of the name, such as the hutch of ``I0_eh2``.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Role:
 
 
 def role_of(name: str) -> Role | None:
-    """Tell a column's role, or None where its name says nothing.
+    """Return a column's role, or None for an unknown name.
 
     Examples
     --------
@@ -91,13 +91,13 @@ def role_of(name: str) -> Role | None:
 
 
 def is_axis(name: str) -> bool:
-    """Whether a name is one of the energy or of the monochromator's angle."""
+    """Return whether a name is one of the energy or of the monochromator's angle."""
     role = role_of(name)
     return role is not None and role.name in ("energy", "angle")
 
 
 def split_unit(name: str) -> tuple[str, str]:
-    """Part a name from its unit, in lower case: ``energy (eV)``, ``energy eV``, ``energy_eV``."""
+    """Split a name and its unit: ``energy (eV)``, ``energy eV`` or ``energy_eV``."""
     for pattern in (r"(.+?)\s*[(\[]\s*([^()\[\]]+?)\s*[)\]]", r"(.+?)[\s_]+([^\s_]+)"):
         found = re.fullmatch(pattern, name.strip())
         if found and found[2].lower() in UNITS:
@@ -106,18 +106,18 @@ def split_unit(name: str) -> tuple[str, str]:
 
 
 def fluorescence(names: Sequence[str], symbols: Sequence[str]) -> list[int]:
-    """Find the columns of the fluorescence detector, to be summed.
+    """Find the columns of the fluorescence detector, which are to be summed.
 
     Parameters
     ----------
     names : sequence of str
     symbols : sequence of str
-        Elements whose K edge the scan crosses: a column may be named after one's line.
+        Elements whose K edge the scan crosses: a column may be named after their lines.
 
     Returns
     -------
     list of int
-        Empty where no name tells, or where the names could mean different lines.
+        Indices; empty for unknown names, or names that could mean different lines.
     """
     texts = {
         i: text

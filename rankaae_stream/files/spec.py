@@ -1,6 +1,6 @@
-"""SPEC files: a scan begins with ``#S number command``, ``#L`` names its columns.
+"""Read SPEC files: a scan begins with ``#S number command``, ``#L`` names its columns.
 
-Columns are parted by two blanks. Spectra of a multichannel analyser (``@A``) are left out.
+Two blanks separate the columns. Spectra of a multichannel analyser (``@A``) are skipped.
 """
 
 import re
@@ -15,7 +15,7 @@ __all__ = ["is_spec", "read_spec"]
 
 
 def is_spec(head: Sequence[str]) -> bool:
-    """Whether a header is of a SPEC file."""
+    """Return whether a header is of a SPEC file."""
     return any(re.match(r"#S\s+\d", line) for line in head)
 
 

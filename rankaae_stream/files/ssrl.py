@@ -1,6 +1,6 @@
-"""ASCII files of SSRL's EXAFS Data Collector: the columns' names stand one a line under ``Data:``.
+"""Read ASCII files of SSRL's EXAFS Data Collector: under ``Data:`` each line names a column.
 
-The counts are written without the offsets of the header.
+The offsets of the header are already subtracted from the counts.
 """
 
 import re
@@ -14,7 +14,7 @@ __all__ = ["is_ssrl", "read_ssrl"]
 
 
 def is_ssrl(head: Sequence[str]) -> bool:
-    """Whether a header is of SSRL's Data Collector."""
+    """Return whether a header is of SSRL's Data Collector."""
     return bool(head) and re.match(r"\s*SSRL\b.*Data Collector", head[0]) is not None
 
 

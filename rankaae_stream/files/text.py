@@ -1,8 +1,8 @@
-"""Read numbers from text, however an instrument or a spreadsheet wrote them.
+"""Read numbers from the text that an instrument or a spreadsheet wrote.
 
-All text formats come through here: encodings, decimal commas, exponents, line ends, lines
-that were cut and remarks between the rows are handled in this one place. One pass over the
-lines, in a time that grows with their number.
+All text formats are read here: this is the only place for encodings, decimal commas,
+exponents, line ends, lines that were cut, and remarks between the rows. The lines are read
+once, in a time proportional to their number.
 """
 
 import math
@@ -21,15 +21,15 @@ from rankaae_stream.spectrum import Floats
 __all__ = ["MAX_LINES", "Block", "decode", "find_blocks", "listed_lines", "split_lines"]
 
 MAX_LINES = 2_000_000
-"""A longer text is no spectrum. With the limit on bytes it bounds the memory to about 1 GB."""
+"""Most lines that are read. With the limit on bytes, this limits the memory to about 1 GB."""
 FEWEST = 10
-"""Rows of a table; fewer beside a longer table are part of a header, or a scan that was aborted."""
+"""Fewest rows of a table beside longer ones; fewer are a header, or a scan that was aborted."""
 MOST = 1000
-"""Tables of one text, and columns of a table."""
+"""Most tables of a text, and most columns of a table."""
 SETTLED = 3
-"""Rows of one width that make a table, whatever comes between the next ones."""
+"""Rows of the same width that begin a table; after them it may be interrupted."""
 UNREAD = 0.02
-"""Share of lines among the rows that may be left out."""
+"""Largest share of lines that are skipped."""
 
 _DECIMAL_COMMA = re.compile(r"[-+]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+(?:[eEdD][-+]?\d+)?")
 _NUMBERS = re.compile(r'[\d\s.,;"+\-eEdD]+')
@@ -45,14 +45,14 @@ class Block:
     Attributes
     ----------
     head : list of str
-        Lines since the table before, as written, blank ones left out.
+        Lines since the last table, as written, without blank ones.
     numbers : list of int
-        Where these lines stand.
+        Line numbers of `head`.
     rows : (n, c) array
     line : int
-        Where the first row stands.
+        Line number of the first row.
     notes : list of str
-        Which lines were left out, a sentence each.
+        One sentence for each group of lines that was left out.
     """
 
     head: list[str]
@@ -99,7 +99,7 @@ def split_lines(text: str) -> list[str]:
     Raises
     ------
     Refused
-        ``file`` when there are more lines than a spectrum can have.
+        ``file`` when there are more than `MAX_LINES` lines.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text.count("\n") >= MAX_LINES:
@@ -110,13 +110,13 @@ def split_lines(text: str) -> list[str]:
 def find_blocks(text: str) -> list[Block]:
     """Find the tables of numbers in a text.
 
-    A new table begins where a header names its columns again, or where the number of
-    columns changes for good. Single lines that do not fit are left out, with a note.
+    A new table begins at a header that names columns again, or where the number of columns
+    changes for at least `SETTLED` rows. Single lines that do not fit are skipped, with a note.
 
     Raises
     ------
     Refused
-        ``file`` when there is no table, or too many lines that do not fit into it.
+        ``file`` when there is no table, or too many lines do not fit.
     """
     if re.match(r"\s*(<!doctype|<html|<\?xml)", text[:1000], re.IGNORECASE):
         raise Refused("file", "the file is a web page (HTML or XML), not data; download it again")
@@ -157,11 +157,11 @@ class _Scanner:
         self._misfits: list[tuple[int, list[float]]] = []
 
     def text(self, number: int, line: str, *, marked: bool) -> None:
-        """Take a line that is no row."""
+        """Take a line that is not a row."""
         self._between.append((number, line, marked))
 
     def numbers(self, number: int, row: list[float]) -> None:
-        """Take a row: one of the table, the first of another, or one that does not fit."""
+        """Take a row: the next of the table, the first of a new one, or one that does not fit."""
         table = self._tables[-1] if self._tables else None
         if table is None or self._ends(table, len(row)):
             self._begin(number, row)
@@ -203,7 +203,7 @@ class _Scanner:
         return blocks
 
     def _ends(self, table: "_Rows", width: int) -> bool:
-        """Whether a row of `width` begins another table."""
+        """Return whether a row of `width` begins another table."""
         if table.count < SETTLED and (self._between or table.width != width):
             return True  # numbers of a header
         return bool(self._between) and begins_scan([text for _, text, _ in self._between], width)
@@ -218,7 +218,7 @@ class _Scanner:
         self._tables[-1].values.extend(row)
 
     def _leave_out(self, table: "_Rows", *, inside: bool) -> None:
-        """Note what does not fit: rows that were cut, and remarks without their mark."""
+        """Note rows that were cut, and remarks without a comment character."""
         for number, row in self._misfits:
             if len(row) > table.width:
                 raise _ragged(number, len(row), table.width)
@@ -279,13 +279,13 @@ def listed_lines(numbers: list[int]) -> str:
 
 
 def _skip_continued(line: str, following: Iterable[tuple[int, str]]) -> None:
-    """Skip the lines that a backslash at the end of the line before announces."""
+    """Skip the lines that continue a line which ends in a backslash."""
     while line.endswith("\\"):
         _, line = next(iter(following), (0, ""))
 
 
 def _number_parser(lines: list[str]) -> tuple[Callable[[str], list[float] | None], bool]:
-    """How this text writes numbers: a function from line to row, and whether with commas."""
+    """Return a function that reads a line as a row, and whether commas are decimal points."""
     comma = _has_decimal_commas(lines)
 
     def parse(line: str) -> list[float] | None:
@@ -307,7 +307,7 @@ def _number_parser(lines: list[str]) -> tuple[Callable[[str], list[float] | None
 
 
 def _unusual(words: list[str]) -> list[float] | None:
-    """Read Fortran's exponents, stars and empty cells; None for words."""
+    """Read a row with Fortran's exponents, stars or empty cells; return None for words."""
     row: list[float] = []
     for word in words:
         if word.lower() in _NO_VALUE or not word.strip("*"):
@@ -321,7 +321,7 @@ def _unusual(words: list[str]) -> list[float] | None:
 
 
 def _has_decimal_commas(lines: list[str]) -> bool:
-    """Whether numbers are written as 7112,5: asked of the first lines that are all numbers."""
+    """Return whether numbers are written as 7112,5, by the first lines that are all numbers."""
     yes = no = 0
     for line in lines:
         if "," not in line or not _NUMBERS.fullmatch(line):

@@ -18,7 +18,7 @@ __all__ = ["is_xdi", "read_xdi"]
 
 
 def is_xdi(head: Sequence[str]) -> bool:
-    """Whether a header calls its file XDI."""
+    """Return whether a header begins as XDI."""
     return bool(head) and re.match(r"#\s*XDI/", head[0]) is not None
 
 

@@ -62,7 +62,7 @@ RIGHT = {
     "xdi_kev.xdi": Right(ONE, note="read as keV"),
     "xdi_remark_without_hash.xdi": Right(ONE, note="lines 9, 10 are remarks without #"),
     "xdi_two_energies.xdi": Right(ONE, FOIL, shift=0.905),
-    "xmu_sign_turned.xdi": Right(ONE, FOIL, "xmu has its sign turned", shift=0.905),
+    "xmu_sign_turned.xdi": Right(ONE, FOIL, "xmu has the opposite sign", shift=0.905),
 }
 COLUMNS = {
     "cls_event_id.dat": {"energy": "Energy:fbk", "i0": "Det1", "it": "Det2"},
