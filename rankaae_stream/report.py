@@ -87,7 +87,8 @@ class FoilShift:
     `value` and its standard deviation `uncertainty`, eV; `misfit` is what the library
     foil leaves of the reference, root mean square in edge steps. `library` names that
     foil's file, and `moved` what was added to its energies so that its first inflection
-    is the tabulated edge, eV.
+    is the tabulated edge, eV. `damping` is by how much that foil's peaks had to be pressed
+    down to fit, as by thickness or harmonics (`spectra.axis.FoilLibrary.damped`), else 0.
     """
 
     value: float
@@ -95,6 +96,7 @@ class FoilShift:
     misfit: float
     library: str
     moved: float
+    damping: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

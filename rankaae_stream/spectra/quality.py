@@ -237,15 +237,20 @@ def foil_flag(reason: str, shifts: Shifts) -> Flag:
 
 
 def shift_flag(shifts: Shifts, limit: float, *, applied: bool) -> Flag | None:
-    """Flag a foil's shift that is larger than `limit`, eV, or that is not applied."""
+    """Flag a shift that is larger than `limit` (eV), not applied, or of a damped foil."""
     if shifts.foil is None:
         return None
-    value, large = shifts.foil.value, abs(shifts.foil.value) > limit
-    if applied and not large:
+    value, large, damping = shifts.foil.value, abs(shifts.foil.value) > limit, shifts.foil.damping
+    if applied and not large and not damping:
         return None
     within = f"beyond {limit} eV" if large else f"within {limit} eV"
     done = "it was added" if applied else "it is reported only, the axis stays as measured"
     sentence = f"{_name(shifts)}, {value:+.2f} eV, is {within}; {done}"
+    if damping:
+        sentence += (
+            f"; the foil's peaks are damped by {damping:.0%}, as by its thickness or by harmonics, "
+            f"so its shift is uncertain by {shifts.foil.uncertainty:.2f} eV"
+        )
     return Flag(
         "energy_shift", "info" if applied or not large else "warning", value, "eV", sentence
     )

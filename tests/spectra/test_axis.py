@@ -112,6 +112,36 @@ def test_foils_of_other_beamlines_agree_with_their_own_first_inflection():
     assert outside <= 2
 
 
+def thick(library, shift, energy, *, absorbance, leak):
+    """The library foil of an edge step `absorbance`, with a share of light that it lets through."""
+    e0 = library.edge.e0
+    rise = library.mu - np.interp(e0 - 30, library.energy, library.mu)
+    rise = rise / np.ptp(np.interp(np.arange(e0 - 24, e0 + 24), library.energy, library.mu))
+    seen = -np.log((np.exp(-absorbance * rise) + leak) / (1 + leak))
+    mu = np.interp(energy + shift, library.energy, seen)
+    return mu + np.random.default_rng(1).normal(0, 0.001, energy.size)
+
+
+@pytest.mark.parametrize("shift", [-3.0, 0.0, 2.2])
+@pytest.mark.parametrize(("absorbance", "leak"), [(1.5, 0.2), (2.5, 0.05), (2.0, 0.1)])
+def test_a_thick_foil_is_still_the_foil_and_its_shift_is_less_certain(
+    library, shift, absorbance, leak
+):
+    energy = library.edge.e0 + np.arange(-60.0, 120.0, 0.5)
+    found = calibrate(
+        energy, thick(library, shift, energy, absorbance=absorbance, leak=leak), library
+    )
+    assert abs(found.value - shift) < max(2.5 * found.uncertainty, 0.35)
+    if found.damping:
+        assert found.uncertainty > LIBRARY_UNCERTAINTY
+        assert found.damping <= 0.45
+
+
+def test_a_foil_that_is_not_thick_is_compared_as_it_is(library):
+    energy = library.edge.e0 + np.arange(-60.0, 120.0, 0.5)
+    assert calibrate(energy, played(library, 1.0, energy), library).damping == 0.0
+
+
 # ---- what is no foil -----------------------------------------------------------------
 
 
