@@ -17,8 +17,7 @@ from training.config import Config, load
 from training.evaluation import learning_curve
 from training.evaluation.evaluate import Evaluation, evaluate_model
 from training.evaluation.figures import draw_report, draw_sweeps
-from training.evaluation.overview import models_readme
-from training.evaluation.report import write_report
+from training.evaluation.pages import models_readme, write_report
 from training.folders import DATA, LEARNING, MODELS, RUNS
 from training.measured import standards
 from training.simulated import dataset
