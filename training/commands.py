@@ -17,13 +17,12 @@ from training.config import Config, load
 from training.evaluation import learning_curve
 from training.evaluation.evaluate import Evaluation, evaluate_model
 from training.evaluation.figures import draw_report, draw_sweeps
-from training.evaluation.overview import models_readme
-from training.evaluation.report import write_report
+from training.evaluation.pages import models_readme, write_report
 from training.folders import DATA, LEARNING, MODELS, RUNS
 from training.measured import standards
 from training.simulated import dataset
 from training.trials.progress import Display
-from training.trials.workers import TrialFailed, Workers
+from training.trials.workers import TrialFailedError, Workers
 
 __all__ = ["evaluate", "learn"]
 
@@ -93,7 +92,7 @@ def learn(
         path = LEARNING / f"{config.stem}.json"
         learning_curve.write(found, path)
         console.print(f"{path}", highlight=False, soft_wrap=True)
-    except (ConfigurationError, TrialFailed, OSError) as error:
+    except (ConfigurationError, TrialFailedError, OSError) as error:
         _fail(error)
 
 

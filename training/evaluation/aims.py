@@ -8,9 +8,9 @@ import numpy as np
 from rankaae_stream.show.plot import TITLES
 from training.evaluation.detection import alarm_threshold
 from training.evaluation.evaluate import KINDS, Evaluation
-from training.evaluation.markdown import NOTHING, number, percent
 from training.evaluation.on_measured import APART, ordered_pairs, refused_share, standing
 from training.evaluation.on_simulated import SimulatedScores
+from training.evaluation.text import NOTHING, number, percent
 from training.measured.pool import FALSE_ALARMS
 
 __all__ = ["Target", "targets"]

@@ -57,7 +57,8 @@ class Evaluation:
         True and estimated, of the test part.
     compounds, suspects : tuple of Compound
     shifts : mapping
-        Compound to formal valence and the shift at which its own residual is lowest, eV.
+        Compound to formal valence and the shift at which its own residual is lowest, eV;
+        in the order of the valence.
     inside : tuple of float
         Distances of good measured oxides, by compound.
     detections : mapping
@@ -90,6 +91,12 @@ class Evaluation:
     def left_out(self) -> tuple[on_measured.Compound, ...]:
         """Compounds judged by what was fitted without them."""
         return tuple(one for one in self.compounds if one.left_out)
+
+    @property
+    def shift_slope(self) -> float | None:
+        """Change of the compounds' own shifts along the valence, eV per e; None for one valence."""
+        states, shifts = np.array(list(self.shifts.values())).reshape(-1, 2).T
+        return float(np.polyfit(states, shifts, 1)[0]) if np.unique(states).size > 1 else None
 
     @property
     def stated(self) -> tuple[str, SimulatedScores]:
@@ -162,8 +169,10 @@ def evaluate_model(
         suspects=on_measured.by_compound(readings, "suspect", {}),
         shifts={
             name: (one["oxidation_state"], one["own_shift"])
-            for name, one in left_out.items()
-            if "own_shift" in one
+            for name, one in sorted(
+                ((name, one) for name, one in left_out.items() if "own_shift" in one),
+                key=lambda item: (item[1]["oxidation_state"], item[0]),
+            )
         },
         inside=inside,
         detections={

@@ -10,12 +10,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
-from rankaae_stream.show.plot import TITLES
 from training.evaluation.evaluate import KINDS, Evaluation
 from training.evaluation.on_simulated import CLASSES
 from training.evaluation.sweeps import Sweep
+from training.evaluation.text import heading
 
-__all__ = ["draw_report", "draw_sweeps", "title_of"]
+__all__ = ["draw_report", "draw_sweeps"]
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 BLACK, BLUE, ORANGE, GREEN, PURPLE, SKY = (
@@ -30,13 +30,6 @@ QUIET = "#777777"
 RESOLUTION = 100
 PANEL = (4.6, 3.9)
 """Width and height of one panel, inches."""
-
-MORE_TITLES = {"mean_bond_length": "mean bond length", "angle_spread": "angle spread"}
-
-
-def title_of(name: str) -> str:
-    """A descriptor's name for people."""
-    return {**TITLES, **MORE_TITLES}.get(name, name.replace("_", " "))
 
 
 def draw_report(found: Evaluation) -> bytes:
@@ -281,7 +274,7 @@ def _learning(axes: Any, found: Evaluation) -> None:
         low, high = (np.array([edge(one) for one in each]) for edge in (min, max))
         axes.plot(size, middle, "o-", ms=4, color=color)
         axes.vlines(size, low, high, color=color, lw=1.0, alpha=0.6)
-        ends.append((float(middle[-1]), title_of(name), color))
+        ends.append((float(middle[-1]), heading(name), color))
     ends.sort()
     places = _apart([one[0] for one in ends], *axes.get_ylim())
     for (_, name, color), at in zip(ends, places, strict=True):
@@ -307,7 +300,7 @@ def _sweep(axes: Any, swept: Sweep) -> None:
     unit = "" if swept.unit in ("1", "e") else f" {swept.unit}"
     digits = 2 if swept.unit == "Å" else 1
     axes.set_title(
-        f"{title_of(swept.name)}: {low:.{digits}f} to {high:.{digits}f}{unit}",
+        f"{heading(swept.name)}: {low:.{digits}f} to {high:.{digits}f}{unit}",
         fontsize=10,
         loc="left",
     )

@@ -11,8 +11,7 @@ from training import commands
 from training.evaluation.aims import targets
 from training.evaluation.evaluate import evaluate_model
 from training.evaluation.figures import draw_report, draw_sweeps
-from training.evaluation.overview import models_readme
-from training.evaluation.report import write_report
+from training.evaluation.pages import models_readme, write_report
 from training.simulated.dataset import split
 
 

@@ -1,0 +1,76 @@
+"""Write the pages in Markdown: a model's report, and the page over all models.
+
+Their prose is in `templates/`; here is what the templates may use.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from training.evaluation.aims import targets
+from training.evaluation.evaluate import ENOUGH, KINDS, Evaluation
+from training.evaluation.on_measured import APART, ordered_pairs, refused_share, standing
+from training.evaluation.on_simulated import CLASSES
+from training.evaluation.sweeps import FEATURES
+from training.evaluation.text import NOTHING, heading, number, percent
+from training.measured.pool import FALSE_ALARMS
+
+__all__ = ["models_readme", "write_report"]
+
+
+NAMES: dict[str, Any] = {
+    "APART": APART,
+    "CLASSES": CLASSES,
+    "ENOUGH": ENOUGH,
+    "FALSE_ALARMS": FALSE_ALARMS,
+    "FEATURES": FEATURES,
+    "KINDS": KINDS,
+    "nan": np.nan,
+    "ordered_pairs": ordered_pairs,
+    "refused_share": refused_share,
+    "standing": standing,
+    "targets": targets,
+    "zip": zip,
+}
+"""What the templates may name besides what they are given."""
+
+
+def write_report(found: Evaluation) -> str:
+    """Return the report of one model; its pictures are `report.png` and `sweeps.png` beside it."""
+    return _render("report.md.j2", found=found)
+
+
+def models_readme(found: Sequence[Evaluation]) -> str:
+    """Return the page over all models: how to read it, both tables, and every aim."""
+    return _render("models.md.j2", models=found)
+
+
+def _render(template: str, **given: object) -> str:
+    templates = Environment(
+        loader=PackageLoader("training.evaluation"),
+        autoescape=False,  # Markdown, not HTML
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+    )
+    templates.filters.update(
+        cell=_cell, heading=heading, number=number, percent=percent, spread=_spread
+    )
+    return templates.get_template(template).render(**NAMES, **given)
+
+
+def _cell(text: str) -> str:
+    """Return a text that cannot end a table's cell."""
+    return text.replace("|", "\\|")
+
+
+def _spread(values: Sequence[float], digits: int = 2) -> str:
+    """Return the mean of several networks' figures and their range."""
+    each = list(values)
+    if not np.isfinite(each).all():
+        return NOTHING
+    middle = f"{np.mean(each):.{digits}f}"
+    return middle if len(each) == 1 else f"{middle} ({min(each):.{digits}f}–{max(each):.{digits}f})"
