@@ -32,7 +32,7 @@ SUFFIXES = frozenset(
 NO_STEP = 0.01
 """A channel whose signal rises by less than this share of itself has no edge, where another has."""
 _OTHER_KINDS = {
-    "chi": "is chi over k or R, not mu over energy",
+    "chi": "is chi(k) or its transform, not mu(E)",
     "difference": "is a difference of two spectra, not mu(E)",
     "herfd": "is a HERFD spectrum by its name or header, and no model here is trained for HERFD",
 }
@@ -341,9 +341,9 @@ def _sweeps(measured: Measured) -> list[Measured]:
         return [measured]
     pieces = turning_points(energy)
     whole = [piece for piece in pieces if piece.stop - piece.start >= FRAGMENT]
-    if len(pieces) == 1 or not whole:
+    if len(pieces) == 1:
         return [measured]
-    if 2 * len(whole) < len(pieces) and len(pieces) >= 4:
+    if 2 * len(whole) < len(pieces) and (len(pieces) >= 4 or not whole):
         if np.unique(energy).size == energy.size:
             note = f"the energy reverses {len(pieces) - 1} times; the rows were sorted"
             return [replace(measured, notes=(*measured.notes, note))]

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from importlib.resources import files
@@ -224,3 +225,92 @@ def test_a_reader_of_numbers_does_not_wait_for_matplotlib():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_folder_of_many_elements_stays_readable(command, monkeypatch):
+    folder = HERE / "data" / "cases" / "files" / "folder_of_elements"
+    for width in (80, 160):
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setattr("rankaae_stream.commands.cli.console.width", width)
+        lines = command(folder).output.splitlines()
+        assert max(map(len, lines)) <= max(width, 100)
+        assert len([line for line in lines if ".xdi" in line]) == 1
+        (counted,) = [line for line in lines if "other edges" in line]
+        assert counted.startswith("6 files of other edges than the models here (Ag, As, Se, Sn, ")
+    assert command(folder, "--verbose").output.count(".xdi") == 7
+
+
+def test_a_sentence_that_a_narrow_table_cuts_is_printed_below_it(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("rankaae_stream.commands.cli.console.width", 80)
+    result = command(HERE / "data" / "cases" / "files" / "cls_event_id.dat")
+    assert "give --columns energy=...,mu=..." in " ".join(result.output.split())
+
+
+def test_the_files_of_a_folder_without_numbers_are_counted(command, tmp_path):
+    for name in ("scan.001", "more.xyz"):
+        (tmp_path / name).write_bytes(HEMATITE.read_bytes())
+    (tmp_path / "notes.md").write_text("# Notes\n\nSome words.\n")
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\0\0\0")
+    (tmp_path / ".hidden.xyz").write_bytes(HEMATITE.read_bytes())
+    result = command(tmp_path)
+    assert result.exit_code == 0
+    assert result.output.count("Fe K") == 2
+    assert "2 files in the folders without rows of numbers, left out (.md, .png)" in result.output
+
+
+def test_a_group_of_a_project_is_a_foil(command):
+    project = HERE / "data" / "cases" / "files" / "athena_reference_tied.prj"
+    result = command(HEMATITE, "--foil", f"{project}::Ref hematite")
+    assert "energy_shift" in result.output
+    result = command(HEMATITE, "--foil", f"{project}::nosuch")
+    assert "no group 'nosuch'; groups: hematite, Ref hematite" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("where", ["name", "header", "label", "column"])
+def test_herfd_is_refused_by_name_header_label_or_column(where, tmp_path):
+    measured = read_file(HEMATITE)[0]
+    i0 = np.ones_like(measured.mu)
+    path = tmp_path / ("Fe_HERFD_1.dat" if where == "name" else "Fe_1.dat")
+    head = "HERFD-XANES, Fe Ka1\nenergy i0 iff" if where == "header" else "energy i0 iff"
+    if where == "column":
+        head = "energy i0 HERFD"
+    np.savetxt(path, np.column_stack([measured.energy, i0, measured.mu]), header=head)
+    if where == "label":
+        path = tmp_path / "project.prj"
+        rows = ["('" + "','".join(map(str, x)) + "')" for x in (measured.energy, measured.mu)]
+        path.write_text(
+            "# Athena project file\n@args = ('label','oxide HERFD','bkg_z','Fe');\n"
+            f"@x = {rows[0]};\n@y = {rows[1]};\n[record]\n"
+        )
+    ((report, *_),) = infer_file(path)
+    assert report.refusal.name == "not_xas"
+    assert "HERFD" in report.refusal.message
+
+
+def test_the_repeats_of_a_fly_scan_in_one_file_are_answered_apart(tmp_path):
+    measured = read_file(HEMATITE)[0]
+    up = np.column_stack([measured.energy, measured.mu])
+    path = tmp_path / "repeats.dat"
+    np.savetxt(path, np.concatenate([up, up[::-1], up]), header="energy mu")
+    found = infer_file(path, "Fe")
+    assert [report.source for report, *_ in found] == [f"{path}::{n}" for n in (1, 2, 3)]
+    assert len({report.estimates for report, *_ in found}) == 1
+    ((second, *_),) = infer_file(f"{path}::2", "Fe")
+    assert second.estimates == found[1].report.estimates
+
+
+def test_rows_in_no_order_are_one_spectrum_and_said(tmp_path):
+    measured = read_file(HEMATITE)[0]
+    order = np.random.default_rng(0).permutation(measured.energy.size)
+    path = tmp_path / "shuffled.dat"
+    np.savetxt(path, np.column_stack([measured.energy, measured.mu])[order], header="energy mu")
+    ((report, notes, _),) = infer_file(path, "Fe")
+    assert report.estimate("oxidation_state").value == pytest.approx(2.97, abs=0.05)
+    assert "the rows were sorted" in "; ".join(notes)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    ((report, *_),) = infer_file(tmp_path / "pipe")
+    assert "is a folder, pipe or device" in report.refusal.message

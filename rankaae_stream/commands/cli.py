@@ -99,8 +99,8 @@ def infer(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="XDI files, Athena projects (project.prj::group for one group), text files "
-            "with columns of numbers; or folders and quoted patterns of these.",
+            help="Files of any format that is read (project.prj::group for one group, "
+            "file.spec::2 for one scan), folders, quoted patterns.",
             metavar="FILE...",
         ),
     ],
@@ -112,13 +112,16 @@ def infer(
     columns: Annotated[
         str | None,
         typer.Option(
-            help="Columns of a text file, by name or number: energy=1,mu=2, or "
-            "energy=1,i0=2,it=3,ir=4, or with iff for fluorescence."
+            help="Which column is what, by name or number: energy=1,mu=2 or "
+            "energy=1,i0=2,it=3,ir=4; for fluorescence iff, of several detectors iff=5+6+7."
         ),
     ] = None,
     foil: Annotated[
-        Path | None,
-        typer.Option(help="Spectrum of a metal foil, same session: calibrates the energy axis."),
+        str | None,
+        typer.Option(
+            help="A metal foil of the same session, to calibrate the energy axis; a file or "
+            "project.prj::group."
+        ),
     ] = None,
     plot: Annotated[
         Path | None,
@@ -128,6 +131,10 @@ def infer(
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line instead of the table.")
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="List spectra of other edges too, in full sentences."),
     ] = False,
 ) -> None:
     """Print oxidation state and coordination of spectra in files, computed as in a live scan.
@@ -147,6 +154,7 @@ def infer(
         foil=foil,
         plot=plot,
         as_json=as_json,
+        verbose=verbose,
     )
     raise typer.Exit(0 if good else 1)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,13 @@ from rankaae_stream.spectrum import Floats
 
 __all__ = ["run_infer"]
 
+PIPED = 400
+"""Width of the table where no terminal has one."""
+TABLE = 45
+"""Width of the table's columns of numbers."""
+SENTENCES = 5
+"""Refusals that are printed in full below the table."""
+
 
 def run_infer(
     console: Console,
@@ -26,9 +34,10 @@ def run_infer(
     element: str | None = None,
     shell: str | None = None,
     columns: str | None = None,
-    foil: Path | None = None,
+    foil: str | None = None,
     plot: Path | None = None,
     as_json: bool = False,
+    verbose: bool = False,
 ) -> bool:
     """Answer every spectrum of the named files and show the answers.
 
@@ -40,9 +49,12 @@ def run_infer(
     element, shell : str, optional
     columns : str, optional
         ``energy=1,mu=2``.
-    foil : Path, optional
+    foil : str, optional
+        A file, or ``project.prj::group``.
     plot : Path, optional
     as_json : bool
+    verbose : bool
+        Show every file and every note, and sentences in full.
 
     Returns
     -------
@@ -54,7 +66,8 @@ def run_infer(
     ConfigurationError
         For a wrong option, a foil that cannot be used, or when no file is found.
     """
-    files = list(find_files(names))
+    others: list[str] = []
+    files = list(find_files(names, others))
     if not files:
         raise ConfigurationError(f"no spectrum in {', '.join(names)}; name files or folders")
     choice = _choice(columns) if columns else None
@@ -64,7 +77,7 @@ def run_infer(
     quiet = as_json or len(files) < 20
     reports: list[Report] = []
     raw: list[tuple[Floats, Floats] | None] = []
-    notes: list[tuple[str, tuple[str, ...]]] = []
+    notes: dict[str, list[str]] = {}
     for name in track(
         files, "reading", console=Console(stderr=True), disable=quiet, transient=True
     ):
@@ -73,13 +86,12 @@ def run_infer(
         ):
             reports.append(report)
             raw.append((measured.energy, measured.mu) if measured else None)
-            notes += [(report.source, remarks)] if remarks else []
+            for note in remarks:
+                notes.setdefault(note, []).append(report.source)
             if as_json:
                 print(json.dumps(to_dict(report), allow_nan=False), flush=True)  # noqa: T201
     if not as_json:
-        console.print(report_table(reports, _short([report.source for report in reports])))
-        for source, remarks in notes:
-            console.print(f"{escape(source)}: {escape('; '.join(remarks))}", style="dim")
+        _show(console, reports, notes, others, verbose=verbose)
     if plot is not None:
         from rankaae_stream.show.plot import save
 
@@ -99,6 +111,87 @@ def _choice(text: str) -> dict[str, str]:
     if not pairs or any(len(pair) != 2 for pair in pairs):
         raise ConfigurationError(f"--columns {text!r}: write energy=1,mu=2 or energy=1,i0=2,it=3")
     return {role.strip(): column.strip() for role, column in pairs}
+
+
+def _show(
+    console: Console,
+    reports: list[Report],
+    notes: dict[str, list[str]],
+    others: list[str],
+    *,
+    verbose: bool,
+) -> None:
+    """Print the table, one line for each spectrum, and below it what did not fit into a line."""
+    rows = reports if verbose else [report for report in reports if not _other_edge(report)]
+    rows = rows or reports[:1]
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        # Into a file or a pipe lines go as long as they are.
+        console = Console(file=console.file, width=PIPED)
+    room = console.width
+    names = [_cut_middle(name, max(room - TABLE, 40) // 2) for name in _names(rows)]
+    console.print(report_table(rows, names, one_line=not verbose))
+    if not verbose:
+        _show_cut(console, rows, room - TABLE - max(map(len, names)))
+        _show_counted(console, [report for report in reports if report not in rows], others)
+    for note, sources in notes.items():
+        shown = len(sources) if verbose else 1
+        more = f" and {_count(len(sources) - shown, 'other')}" if len(sources) > shown else ""
+        said = f"{', '.join(sources[:shown])}{more}: {note}"
+        console.print(escape(said), style="dim", soft_wrap=True)
+
+
+def _show_cut(console: Console, rows: list[Report], room: int) -> None:
+    """Print in full, each once, the sentences that were cut for want of room in the table."""
+    said = [f"{row.refusal.name}: {row.refusal.message}" for row in rows if row.refusal]
+    sentences = Counter(sentence for sentence in said if len(sentence) > room)
+    for said, count in list(sentences.items())[:SENTENCES]:
+        times = f" ({count} times)" if count > 1 else ""
+        console.print(f"{escape(said)}{times}", soft_wrap=True)
+    if len(sentences) > SENTENCES:
+        console.print(f"{len(sentences) - SENTENCES} more sentences with --verbose")
+
+
+def _show_counted(console: Console, reports: list[Report], others: list[str]) -> None:
+    """Print how many spectra are of other edges, and how many files hold none."""
+    if reports:
+        edges = ", ".join(sorted({report.element for report in reports}))
+        files = _count(len({report.source.partition("::")[0] for report in reports}), "file")
+        console.print(
+            f"{files} of other edges than the models here ({edges}); --verbose lists them",
+            soft_wrap=True,
+        )
+    if others:
+        endings = sorted({Path(name).suffix or "no ending" for name in others})
+        shown = ", ".join(endings[:8]) + (", ..." if len(endings) > 8 else "")
+        console.print(
+            f"{_count(len(others), 'file')} in the folders without rows of numbers, left out "
+            f"({escape(shown)})",
+            soft_wrap=True,
+        )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"
+
+
+def _cut_middle(name: str, room: int) -> str:
+    """Shorten a name to `room` characters; its end tells more than its middle."""
+    return name if len(name) <= room else f"{name[: room // 3]}…{name[-(room - room // 3 - 1) :]}"
+
+
+def _other_edge(report: Report) -> bool:
+    """Whether a spectrum is refused because it states an edge that no model here is of."""
+    refused = report.refusal is not None and report.refusal.name in ("unknown_element", "no_model")
+    return refused and bool(report.element)
+
+
+def _names(reports: list[Report]) -> list[str]:
+    """What the table calls each report: its file, and its channel where a file has several."""
+    sources = [report.source for report in reports]
+    return [
+        f"{name} {report.channel}" if sources.count(report.source) > 1 else name
+        for name, report in zip(_short(sources), reports, strict=True)
+    ]
 
 
 def _short(sources: list[str]) -> list[str]:

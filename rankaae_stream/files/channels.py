@@ -94,7 +94,7 @@ def measure(table: Table, choice: Mapping[str, str] | None = None) -> tuple[Meas
             notes=(*(note.format(used=", ".join(signal.names)) for note in notes), *converted),
             e0=stated_ev(table.facts.get("e0")),
             columns=signal.names,
-            kind=table.kind,
+            kind="herfd" if "herfd" in " ".join(signal.names).lower() else table.kind,
         )
         for signal in signals
     )
@@ -181,6 +181,7 @@ def _named(table: Table, axis: int, energy: Floats) -> tuple[Columns, list[str]]
     used = {i for columns in found.values() for i in columns} | {axis}
     names = ["" if i in used else name for i, name in enumerate(table.names)]
     detector = fluorescence(names, [stated, *inside] if stated else inside)
+    detector = detector or [i for i, name in enumerate(names) if "herfd" in name.lower()][:1]
     if detector:
         found["iff"] = detector
     return found, notes

@@ -48,6 +48,9 @@ def make_table(
     Table
     """
     split = [split_unit(name) for name in named]
+    # A detector called so among others is one column, not what the file is.
+    column = next((name for name in (*codes, *named) if "herfd" in name.lower()), None)
+    words = [line.lower() for line in block.head if column is None or column not in line]
     return Table(
         names=tuple(name for name, _ in split),
         rows=block.rows,
@@ -57,5 +60,5 @@ def make_table(
         notes=tuple(block.notes),
         codes=tuple(codes or named),
         standard=standard,
-        kind="herfd" if any("herfd" in line.lower() for line in block.head) else "xas",
+        kind="herfd" if any("herfd" in line for line in words) else "xas",
     )

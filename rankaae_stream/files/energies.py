@@ -45,7 +45,7 @@ def in_ev(table: Table, axis: int) -> tuple[Floats, list[str]]:
     name = table.names[axis] if table.names else ""
     role, unit = role_of(name), table.units[axis] if table.units else ""
     if _is_k(table, axis, low, high):
-        raise Refused("not_xas", "the file holds chi over k or R, not mu over energy")
+        raise Refused("not_xas", "the file holds chi(k) or its transform, not mu(E)")
     if (role is not None and role.name == "angle") or unit.startswith(("deg", "°", "rad", "mrad")):
         return _from_angle(table, values, name, unit)
     spacing = _spacing(table.facts)

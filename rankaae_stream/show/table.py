@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from rich import box
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from rankaae_stream.report import Report
 
 __all__ = ["flag_markup", "report_table"]
 
 
-def report_table(reports: Sequence[Report], names: Sequence[str], title: str = "") -> Table:
+def report_table(
+    reports: Sequence[Report], names: Sequence[str], title: str = "", *, one_line: bool = False
+) -> Table:
     """Return a table with a row a report: spectrum, edge, main estimates, flags or the refusal.
 
     Parameters
@@ -20,6 +23,8 @@ def report_table(reports: Sequence[Report], names: Sequence[str], title: str = "
     names : sequence of str
         Of each report's spectrum: a file, a sample.
     title : str
+    one_line : bool
+        Cut what does not fit into the terminal's width instead of wrapping it.
     """
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, title=title or None)
     table.title_justify = "left"
@@ -30,7 +35,11 @@ def report_table(reports: Sequence[Report], names: Sequence[str], title: str = "
     table.add_column("CN", justify="right", no_wrap=True)
     table.add_column("flags, or why there is no number")
     for report, name in zip(reports, names, strict=True):
-        table.add_row(escape(name), *_cells(report))
+        cells = [Text.from_markup(cell) for cell in (escape(name), *_cells(report))]
+        if one_line:
+            for cell in cells:
+                cell.no_wrap, cell.overflow = True, "ellipsis"
+        table.add_row(*cells)
     return table
 
 

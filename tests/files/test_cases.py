@@ -24,7 +24,7 @@ BOTH = (2.97, 1.98)
 FOIL = "energy_shift"
 RIGHT = {
     "angle_beside_energy.dat": Right(ONE, note="from i0, it"),
-    "athena_chi_group.prj": Right(("chi of hematite is chi over k", 2.97)),
+    "athena_chi_group.prj": Right(("chi of hematite is chi(k)", 2.97)),
     "athena_eshift.prj": Right(BOTH, note="-6 eV, was added"),
     "athena_eshift_small.prj": Right(ONE, note="+2 eV, was added"),
     "athena_reference_tied.prj": Right(
