@@ -261,7 +261,7 @@ def absorption(
     {'fluorescence': array([0.25])}
     """
     mu: dict[Channel, Floats] = {}
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if i0 is not None and it is not None:
             mu["transmission"] = -np.log(it / i0)
         if it is not None and ir is not None:

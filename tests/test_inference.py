@@ -256,7 +256,7 @@ def test_the_files_of_a_folder_without_numbers_are_counted(command, tmp_path):
     result = command(tmp_path)
     assert result.exit_code == 0
     assert result.output.count("Fe K") == 2
-    assert "2 files in the folders without rows of numbers, left out (.md, .png)" in result.output
+    assert "2 files in the folders without a scan, left out (.md, .png)" in result.output
 
 
 def test_a_group_of_a_project_is_a_foil(command):

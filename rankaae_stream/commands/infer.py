@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import track
 
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.files.base import NO_ENERGIES
 from rankaae_stream.inference import find_files, infer_file, read_foil
 from rankaae_stream.loading import default_analysis
 from rankaae_stream.report import Report, to_dict
@@ -84,6 +85,10 @@ def run_infer(
         for report, remarks, measured in infer_file(
             name, element, shell=shell, columns=choice, foil=reference, analysis=analysis
         ):
+            refusal = report.refusal
+            if name not in names and refusal and refusal.message.startswith(NO_ENERGIES):
+                others.append(name)  # images and the like, in a folder
+                continue
             reports.append(report)
             raw.append((measured.energy, measured.mu) if measured else None)
             for note in remarks:
@@ -164,7 +169,7 @@ def _show_counted(console: Console, reports: list[Report], others: list[str]) ->
         endings = sorted({Path(name).suffix or "no ending" for name in others})
         shown = ", ".join(endings[:8]) + (", ..." if len(endings) > 8 else "")
         console.print(
-            f"{_count(len(others), 'file')} in the folders without rows of numbers, left out "
+            f"{_count(len(others), 'file')} in the folders without a scan, left out "
             f"({escape(shown)})",
             soft_wrap=True,
         )

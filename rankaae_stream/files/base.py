@@ -9,11 +9,13 @@ from pathlib import Path
 from rankaae_stream.errors import Refused
 from rankaae_stream.spectrum import Channel, Floats
 
-__all__ = ["HDF5", "MAX_BYTES", "Measured", "Table", "read_bounded"]
+__all__ = ["HDF5", "MAX_BYTES", "NO_ENERGIES", "Measured", "Table", "read_bounded"]
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 """First bytes of an HDF5 file. Its size is not limited, only what is read from it."""
 
+NO_ENERGIES = "the HDF5 file holds no scan over energies"
+"""How the refusal of an HDF5 file of something else begins."""
 MAX_BYTES = 64 * 1024 * 1024
 """Largest file that is read: a million rows of five columns."""
 

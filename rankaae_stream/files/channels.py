@@ -255,7 +255,8 @@ def _opposite(written: Floats, formed: Floats) -> bool:
     good = np.isfinite(written) & np.isfinite(formed)
     if np.count_nonzero(good) < 3 or not (np.ptp(written[good]) and np.ptp(formed[good])):
         return False
-    return float(np.corrcoef(written[good], formed[good])[0, 1]) < -0.9
+    with np.errstate(all="ignore"):
+        return float(np.corrcoef(written[good], formed[good])[0, 1]) < -0.9
 
 
 def _rise(energy: Floats, rows: Floats, i0: int, it: int) -> float:

@@ -10,12 +10,12 @@ file of a fly scan is read while it grows.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
 from rankaae_stream.errors import Refused
+from rankaae_stream.files.hdf5 import check_size, own
 from rankaae_stream.spectrum import Floats
 
 __all__ = ["DATASETS", "is_hdf5", "read_frames", "read_rows"]
@@ -61,6 +61,7 @@ def read_frames(path: Path, dataset: str) -> Floats:
     try:
         with h5py.File(path, "r") as file:
             found = _own_dataset(file, dataset)
+            check_size(found, dataset, int(found.size or 0))
             if found.size is None or found.size > MAX_FRAMES or found.size != max(found.shape):
                 raise Refused(
                     "file", f"{dataset} has shape {found.shape}, not one number for each frame"
@@ -99,6 +100,7 @@ def read_rows(path: Path, dataset: str, begin: int, end: int) -> Floats:
             if found.ndim != 1:
                 raise Refused("file", f"{dataset} has {found.ndim} axes, not one")
             upto = _written(found, begin, min(end, found.shape[0]), path.stat().st_size)
+            check_size(found, dataset, upto - begin)
             return np.asarray(found[begin:upto], dtype=np.float64)
     except FileNotFoundError as error:
         raise Refused("missing_file", "is not there") from error
@@ -123,11 +125,8 @@ def _written(dataset: h5py.Dataset, begin: int, end: int, size: int) -> int:
     return end
 
 
-def _own_dataset(file: h5py.File, dataset: str) -> Any:
-    found: Any = file.get(dataset)
+def _own_dataset(file: h5py.File, dataset: str) -> h5py.Dataset:
+    found = own(file, dataset)
     if not isinstance(found, h5py.Dataset):
         raise Refused("file", f"holds no dataset {dataset}")
-    # HDF5 has links of its own, which the path does not show.
-    if found.file.filename != file.filename or found.is_virtual or found.external:
-        raise Refused("outside_roots", f"{dataset} lies in another file")
     return found

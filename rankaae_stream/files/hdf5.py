@@ -8,6 +8,8 @@ element type and its chunks, not of its shape alone.
 # pyright: basic
 # h5py has no types
 
+import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +17,7 @@ import h5py
 
 from rankaae_stream.errors import Refused
 
-__all__ = ["MAX_BYTES", "check_size", "members", "own"]
+__all__ = ["MAX_BYTES", "check_size", "members", "other_files", "own"]
 
 MAX_BYTES = 128 * 1024 * 1024
 """A data set, or one of its chunks, that is larger is no signal of a scan."""
@@ -54,9 +56,7 @@ def own(group: h5py.Group, path: str, depth: int = DEPTH) -> h5py.Group | h5py.D
 
 def members(group: h5py.Group, most: int) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
     """Yield the first `most` members of a group that lie inside the file."""
-    for count, name in enumerate(group.keys()):
-        if count >= most:
-            return
+    for name in itertools.islice(group.keys(), most):
         try:
             found = own(group, name.replace("/", ""))
         except Refused:
@@ -65,20 +65,31 @@ def members(group: h5py.Group, most: int) -> Iterator[tuple[str, h5py.Group | h5
             yield name, found
 
 
-def check_size(dataset: h5py.Dataset, path: str) -> None:
-    """Refuse a data set that takes more memory than a scan's signal does.
+def other_files(group: h5py.Group, most: int) -> set[str]:
+    """Return the files that the first `most` members of a group lie in, where not in this one."""
+    links = (group.get(name, getlink=True) for name in itertools.islice(group.keys(), most))
+    return {link.filename for link in links if isinstance(link, h5py.ExternalLink)}
+
+
+def check_size(dataset: h5py.Dataset, path: str, values: int) -> None:
+    """Refuse a data set of something else than real numbers, or too large to be a scan's signal.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+    path : str
+    values : int
+        How many of its values are to be read; of each chunk all are.
 
     Raises
     ------
     Refused
         ``file``.
     """
-    size = dataset.size or 0
-    chunk = 1
-    for length in dataset.chunks or ():
-        chunk *= length
-    needed = max(size, chunk) * dataset.dtype.itemsize
-    if dataset.size is None or needed > MAX_BYTES:
+    if dataset.dtype.kind not in "iufb" or dataset.dtype.itemsize > 16:
+        raise Refused("file", f"{path} holds values of type {dataset.dtype}, not numbers")
+    needed = max(values, math.prod(dataset.chunks or (1,))) * dataset.dtype.itemsize / 1024**2
+    if needed > MAX_BYTES / 1024**2:
         raise Refused(
-            "file", f"{path} takes {needed / 1024**2:.0f} MiB; a scan's signal is smaller"
+            "file", f"reading {path} takes {needed:.0f} MiB; limit: {MAX_BYTES // 1024**2} MiB"
         )

@@ -25,7 +25,7 @@ _SEVERAL = re.compile(r"(?<=\s)(?=\d{1,4}\)\s)")
 _CODE = re.compile(r"([A-Za-z]{1,3}\d{1,4})\s*=\s*\{?([^{}]+?)\}?\s*(?:-->.*)?")
 _SENTENCE = re.compile(r"an|and|are|at|by|for|from|in|is|of|on|or|the|to|was|were|with")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[ed][-+]?\d+)?%?", re.I)
-_SCAN = re.compile(r"#\s*XDI/|#S\s+\d|%d\b|Data:|\s+9809\s", re.I)
+_SCAN = re.compile(r"#\s*XDI/|#S\s+\d|%d\b|Data:|\s+9809\s|\s*Mode(\s+\d+){2}", re.I)
 _FIELD = re.compile(r"([A-Za-z][\w .\-/()]{0,40}?)\s*[:=]\s*(.*)")
 _NAMED: Mapping[str, re.Pattern[str]] = MappingProxyType(
     {
@@ -97,8 +97,11 @@ def facts(head: Iterable[str]) -> dict[str, str]:
 
 
 def unmarked(line: str) -> str:
-    """Return a line without the marks and blanks before it."""
-    return line.strip().lstrip("".join(MARKS) + " \t")
+    """Return a line without the marks and blanks before it, nor the letter of ``#L``, ``#C``."""
+    text = line.strip()
+    if re.match(r"#[CL]\s", text):
+        text = text[2:]
+    return text.lstrip("".join(MARKS) + " \t")
 
 
 def split_names(line: str, width: int) -> list[str]:
@@ -110,6 +113,7 @@ def split_names(line: str, width: int) -> list[str]:
     text = unmarked(line)[:20_000]
     for parts in (
         re.findall(r'"([^"]*)"', text),
+        text.split(";"),
         text.split("\t"),
         re.split(r"\s{2,}|\t", text),
         re.split(r"\s*[,;]\s*", text),

@@ -1,4 +1,4 @@
-"""Scans in HDF5 files: NeXus as Diamond writes it, NXxas, and the ESRF's bliss.
+"""Read scans from HDF5 files: NeXus as Diamond writes it, NXxas, and the ESRF's bliss.
 
 An entry (``NXentry``, or a group ``1.1`` of bliss) is a scan. Its columns are the data sets of one
 axis in it, those of ``measurement`` where the entry has such a group, as long as its energies.
@@ -7,6 +7,11 @@ axis in it, those of ``measurement`` where the entry has such a group, as long a
 # pyright: basic
 # h5py has no types
 
+import contextlib
+import os
+import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,15 +20,19 @@ import h5py
 import h5py.h5o
 import numpy as np
 
-from rankaae_stream.errors import Refused
-from rankaae_stream.files.base import Table
+from rankaae_stream.errors import Refusal, Refused
+from rankaae_stream.files.base import NO_ENERGIES, Table
 from rankaae_stream.files.channels import energy_column
-from rankaae_stream.files.hdf5 import MAX_BYTES, check_size, members, own
+from rankaae_stream.files.hdf5 import MAX_BYTES, check_size, members, other_files, own
 from rankaae_stream.files.roles import is_axis
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["read_nexus"]
+__all__ = ["child", "read_nexus"]
 
+SECONDS = 60
+"""Within which a file has to be read."""
+MEMORY = 4 * 1024**3
+"""Address space of the process that reads, bytes."""
 MOST_ENTRIES = 1000
 MOST_SETS = 2000
 DEPTH = 6
@@ -43,24 +52,74 @@ _FACTS = {
 
 
 def read_nexus(path: Path) -> list[Table]:
-    """Read the scans of an HDF5 file.
+    """Read the scans of an HDF5 file, in a process of its own.
+
+    HDF5's library can crash or loop for ever on a damaged file, which no limit inside the
+    process ends.
 
     Raises
     ------
     Refused
-        ``file`` when it cannot be read, or no entry holds energies.
+        ``file`` when it cannot be read within `SECONDS`, or no entry holds energies.
     """
+    code = f"import sys; sys.path[:] = {sys.path!r}; import {__name__} as n; n.child(sys.argv[1])"
+    command = [sys.executable, "-c", code, str(path)]
+    one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
-        # A beamline may still be writing it: no lock.
-        with h5py.File(path, "r", locking=False) as file:
+        done = subprocess.run(
+            command, capture_output=True, timeout=SECONDS, check=True, env={**os.environ, **one}
+        )
+        found: list[Table] | Refusal = pickle.loads(done.stdout)
+    except subprocess.TimeoutExpired as error:
+        reason = f"reading the HDF5 file takes more than {SECONDS} s; it may be damaged"
+        raise Refused("file", reason) from error
+    except (OSError, subprocess.CalledProcessError, pickle.UnpicklingError, EOFError) as error:
+        raise Refused("file", "the HDF5 library fails on this file; it may be damaged") from error
+    if isinstance(found, Refusal):
+        raise found.error()
+    return found
+
+
+def child(path: str) -> None:
+    """Read an HDF5 file and write its tables, or the refusal, to the standard output."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    found: list[Table] | Refusal
+    try:
+        found = _read(Path(path))
+    except Refused as refused:
+        found = refused.refusal
+    sys.stdout.buffer.write(pickle.dumps(found))
+
+
+def _read(path: Path) -> list[Table]:
+    try:
+        with _open(path) as file:
             entries = list(_entries(file))
             budget = _Budget()
             tables = [table for name, entry in entries if (table := _table(name, entry, budget))]
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+            elsewhere = sorted(other_files(file, MOST_ENTRIES))
+    except Exception as error:  # of a damaged file h5py raises all kinds
+        if isinstance(error, Refused):
+            raise
         raise Refused("file", f"cannot be read as HDF5: {error}") from error
+    if not tables and elsewhere:
+        raise Refused(
+            "file", f"its scans lie in other files ({', '.join(elsewhere[:3])}); name those"
+        )
     if not tables:
-        raise Refused("file", f"none of the {len(entries)} entries of the HDF5 file holds energies")
+        raise Refused("file", f"{NO_ENERGIES}: none of its {len(entries)} entries has such data")
     return tables
+
+
+def _open(path: Path) -> h5py.File:
+    """Open a file that a beamline may still be writing: without a lock."""
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError:
+        return h5py.File(path, "r", libver="latest", swmr=True, locking=False)
 
 
 class _Budget:
@@ -70,7 +129,7 @@ class _Budget:
         self.left = MAX_BYTES
 
     def take(self, dataset: h5py.Dataset, path: str) -> Floats:
-        check_size(dataset, path)
+        check_size(dataset, path, int(dataset.size or 0))
         self.left -= 8 * int(dataset.size or 0)
         if self.left < 0:
             raise Refused("file", f"its scans take more than {MAX_BYTES // 1024**2} MiB")
@@ -101,9 +160,17 @@ def _table(name: str, entry: h5py.Group, budget: _Budget) -> Table | None:
     within = measurement if isinstance(measurement, h5py.Group) else entry
     found = list(_signals(within, "", DEPTH if within is entry else 1))[:MOST_SETS]
     axes = [(column, dataset) for column, dataset in found if is_axis(column.rsplit("/", 1)[-1])]
-    for length in dict.fromkeys(dataset.size for _, dataset in axes):
-        columns = [(column, dataset) for column, dataset in found if dataset.size == length]
-        rows = np.column_stack([budget.take(dataset, column) for column, dataset in columns])
+    for length in dict.fromkeys(int(dataset.size or 0) for _, dataset in axes):
+        # In a scan that was aborted a counter may lack the last point.
+        columns = [
+            (column, dataset)
+            for column, dataset in found
+            if abs(int(dataset.size or 0) - length) <= max(2, length // 100)
+        ]
+        shortest = min(int(dataset.size or 0) for _, dataset in columns)
+        rows = np.column_stack(
+            [budget.take(dataset, column)[:shortest] for column, dataset in columns]
+        )
         facts = _facts(entry)
         leaves = [column.rsplit("/", 1)[-1] for column, _ in columns]
         if {"incoming_beam", "monitor"} & set(leaves) and "absorbed_beam" in leaves:

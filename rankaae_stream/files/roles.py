@@ -23,8 +23,8 @@ _PATTERNS: Mapping[str, str] = MappingProxyType(
         "mu_ref": r"mu_?r|mu_?ref\w*|ref\w*_(mu|xmu|abs\w*)|xmu_?ref\w*|abs\w*_ref\w*"
         r"|ln_?i_?[t1]_?(over_?)?i_?(r\w*|2)",
         "mu_f": r"mu_?f\w*|(fluo\w*|ff|if+)_?(over_?)?i_?0|norm\w*_fluo\w*",
-        "mu": r"x?mu|mu_?e|mu_?t\w*|x?mux|norm\w*|flat\w*|abs|absorb\w*|absorp\w*|xanes|xas"
-        r"|ln_?i_?0_?(over_?)?i_?[t1]\w*",
+        "mu": r"x?mu|mu_?e|mu_?t\w*|x?mux|norm(ali[sz]ed)?(_\w+)?|flat(tened)?(_\w+)?|abs"
+        r"|absorb\w*|absorp\w*|xanes|xas|ln_?i_?0_?(over_?)?i_?[t1]\w*",
         "i0": r"i_?0|i_?o|izero|mon(itor)?|(ic|ion|ion_?ch\w*)_?0|incoming_beam|incident\w*",
         "it": r"i_?t|i_?t(r|rans\w*)|trans\w*",
         "i1": r"i_?1|(ic|ion|ion_?ch\w*)_?1",
@@ -69,8 +69,7 @@ def role_of(name: str) -> Role | None:
     >>> role_of("Achieved Energy (eV)").name
     'energy'
     """
-    bare, _ = split_unit(name)
-    text = "_".join(re.findall(r"[a-z0-9]+", bare.lower()))
+    text = _words(split_unit(name)[0])
     words = text.split("_")
     axis = _axis(text, words)
     if axis is not None or not text:
@@ -122,8 +121,7 @@ def fluorescence(names: Sequence[str], symbols: Sequence[str]) -> list[int]:
     texts = {
         i: text
         for i, name in enumerate(names)
-        if "herfd" not in (text := "_".join(re.findall(r"[a-z0-9]+", name.lower())))
-        and not _NO_SIGNAL & set(text.split("_"))
+        if "herfd" not in (text := _words(name)) and not _NO_SIGNAL & set(text.split("_"))
     }
     plain = [(i, found) for i, text in texts.items() if (found := _FLUORESCENCE.fullmatch(text))]
     if plain:
@@ -147,8 +145,15 @@ def fluorescence(names: Sequence[str], symbols: Sequence[str]) -> list[int]:
     return next(iter(corrected.values())) if len(corrected) == 1 else []
 
 
+def _words(name: str) -> str:
+    """The words of a name in lower case, joined with ``_``: ``EnergyFeedback (eV)`` has three."""
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", name)
+    return "_".join(re.findall(r"[a-z0-9]+", parted.lower()))
+
+
 def _axis(text: str, words: Sequence[str]) -> Role | None:
-    if re.fullmatch(r"(mono_?)?(angle|theta|bragg|bragg_?angle)(_\w+)?|mono_?th", text):
+    angle = re.fullmatch(r"(mono_?)?(angle|theta|bragg|bragg_?angle)(_\w+)?|mono_?th", text)
+    if angle and "energ" not in text:
         return Role("angle", 0 if words[-1] in {*_FOUND, "o"} else 1)
     energy = re.fullmatch(r"e|en|ene|[mk]?ev|hv|\w*energ(y|ie|ia)(_\w+)?", text)
     if energy and not _NO_ENERGY.search(text):

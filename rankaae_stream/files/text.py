@@ -8,9 +8,9 @@ once, in a time proportional to their number.
 import math
 import re
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 
@@ -26,6 +26,8 @@ FEWEST = 10
 """Fewest rows of a table beside longer ones; fewer are a header, or a scan that was aborted."""
 MOST = 1000
 """Most tables of a text, and most columns of a table."""
+SAMPLE = 100
+"""Rows that tell how numbers are written."""
 SETTLED = 3
 """Rows of the same width that begin a table; after them it may be interrupted."""
 UNREAD = 0.02
@@ -86,7 +88,9 @@ def decode(content: bytes) -> str:
                 and 0 not in start[1 - first :: 2]
             ):
                 return content.decode(encoding, errors="replace")
-        raise Refused("file", "the file is binary, not columns of numbers")
+        # A file that a power failure cut is filled up with zeros.
+        if b"\n" not in start or b"\0" in content.rstrip(b"\0")[:4096]:
+            raise Refused("file", "the file is binary, not columns of numbers")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
@@ -287,6 +291,8 @@ def _skip_continued(line: str, following: Iterable[tuple[int, str]]) -> None:
 def _number_parser(lines: list[str]) -> tuple[Callable[[str], list[float] | None], bool]:
     """Return a function that reads a line as a row, and whether commas are decimal points."""
     comma = _has_decimal_commas(lines)
+    # A separator at the end is an empty cell, but where every line ends with one.
+    closed = all(line.rstrip().endswith((",", ";")) for line in _sample(lines))
 
     def parse(line: str) -> list[float] | None:
         if '"' in line:
@@ -295,7 +301,8 @@ def _number_parser(lines: list[str]) -> tuple[Callable[[str], list[float] | None
             words = re.split(r"\s*;\s*|\s+", line.strip().strip(";"))
             words = [w.replace(".", "").replace(",", ".") if "," in w else w for w in words]
         elif "," in line or ";" in line:
-            words = _SEPARATORS.split(line.strip().rstrip(",;"))
+            line = line.strip()
+            words = _SEPARATORS.split(line[:-1] if closed else line)
         else:
             words = line.split()
         try:
@@ -320,18 +327,20 @@ def _unusual(words: list[str]) -> list[float] | None:
     return row if sum(map(math.isfinite, row)) > 1 else None
 
 
+def _sample(lines: list[str]) -> Iterator[str]:
+    """The first lines that hold numbers only."""
+    found = (line for line in lines if re.search(r"\d", line) and _NUMBERS.fullmatch(line))
+    return islice(found, SAMPLE)
+
+
 def _has_decimal_commas(lines: list[str]) -> bool:
     """Return whether numbers are written as 7112,5, by the first lines that are all numbers."""
     yes = no = 0
-    for line in lines:
-        if "," not in line or not _NUMBERS.fullmatch(line):
-            # A point without a comma settles it as well.
-            no += "." in line and bool(_NUMBERS.fullmatch(line)) and len(line.split()) > 1
+    for line in _sample(lines):
+        words = re.split(r"[\s;]+", line.replace('","', ";").replace('"', "").strip("; \t"))
+        numbers = [word for word in words if "," in word]
+        if len(words) > 1 and numbers and all(_DECIMAL_COMMA.fullmatch(word) for word in numbers):
+            yes += 1
         else:
-            words = re.split(r"[\s;]+", line.replace('","', ";").replace('"', "").strip("; \t"))
-            numbers = [word for word in words if "," in word]
-            fits = len(words) > 1 and all(_DECIMAL_COMMA.fullmatch(word) for word in numbers)
-            yes, no = yes + fits, no + (not fits)
-        if yes + no >= 100:
-            break
+            no += "," in line or "." in line
     return yes > 9 * no
