@@ -20,7 +20,7 @@ from training.simulated.cutoffs import sensitivity
 from training.simulated.sources import elements, read_sites
 from training.trials.progress import Display
 from training.trials.search import Found, search
-from training.trials.workers import TrialFailed, Workers
+from training.trials.workers import TrialFailedError, Workers
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 console = Console()
@@ -95,7 +95,7 @@ def fit(
                     watch=watch,
                     skip_bad=skip_bad,
                 )
-    except (ConfigurationError, TrialFailed) as error:
+    except (ConfigurationError, TrialFailedError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         for note in getattr(error, "__notes__", ()):
             console.print(note, markup=False, highlight=False, soft_wrap=True)
@@ -133,7 +133,7 @@ def constants(
                 workers=Workers(None, 1, None),
                 watch=watch,
             )
-    except (ConfigurationError, TrialFailed, OSError) as error:
+    except (ConfigurationError, TrialFailedError, OSError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
     typer.echo(as_toml(found))

@@ -76,7 +76,7 @@ def build(
     ------
     ConfigurationError
         When data cannot be read, or no site is labelled with a tied descriptor.
-    TrialFailed
+    TrialFailedError
         When a trial raised or its worker died; those that had finished are kept.
     """
     simulated, split = dataset.material(

@@ -23,7 +23,7 @@ from training.folders import DATA, LEARNING, MODELS, RUNS
 from training.measured import standards
 from training.simulated import dataset
 from training.trials.progress import Display
-from training.trials.workers import TrialFailed, Workers
+from training.trials.workers import TrialFailedError, Workers
 
 __all__ = ["evaluate", "learn"]
 
@@ -93,7 +93,7 @@ def learn(
         path = LEARNING / f"{config.stem}.json"
         learning_curve.write(found, path)
         console.print(f"{path}", highlight=False, soft_wrap=True)
-    except (ConfigurationError, TrialFailed, OSError) as error:
+    except (ConfigurationError, TrialFailedError, OSError) as error:
         _fail(error)
 
 

@@ -141,7 +141,7 @@ def search(
     ------
     ConfigurationError
         When data cannot be read, or no site is labelled with a tied descriptor.
-    TrialFailed
+    TrialFailedError
         When a sample raised or its worker died; it is tried again next time.
     """
     import optuna

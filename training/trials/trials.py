@@ -103,7 +103,7 @@ def fit_all(
     ------
     ConfigurationError
         When no site is labelled with a tied descriptor.
-    TrialFailed
+    TrialFailedError
         When a trial raised or its worker died; those that had finished are kept.
     """
     check_labels(config, simulated)

@@ -1,7 +1,7 @@
-"""Run jobs here, in processes or on a Dask cluster: the same function everywhere."""
-
 # pyright: basic
 # distributed has no types
+
+"""Run jobs here, in processes or on a Dask cluster: the same function everywhere."""
 
 import multiprocessing
 import os
@@ -11,29 +11,29 @@ import signal
 import threading
 import traceback
 import uuid
-from collections.abc import Callable, Generator, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from rankaae_stream.errors import ConfigurationError
 
-__all__ = ["HERE", "TrialFailed", "Workers"]
+__all__ = ["HERE", "TrialFailedError", "Workers"]
 
-Shared = TypeVar("Shared")
 Job = TypeVar("Job")
-Result = TypeVar("Result")
 Report = Callable[..., None]
-Work = Callable[[Shared, Job, Report], Result]
+Work = Callable[[Any, Any, Report], Any]
+"""Gets what all jobs share, a job, and what reports its progress, with plain values only."""
 
-PATIENCE = 30.0
+DASK_PATIENCE = 30.0
 """How long a Dask scheduler may take to answer, and its first worker to appear, s."""
 
 
-class TrialFailed(Exception):
-    """A job raised or its worker died; what others had finished stays finished.
+class TrialFailedError(Exception):
+    """A job raised or its worker died; jobs that had finished stay finished.
 
     Its notes hold the traceback of where it was raised.
     """
@@ -46,10 +46,10 @@ class Workers:
     Attributes
     ----------
     count : int, optional
-        One runs in this process, more in as many spawned ones. None takes
+        1 runs jobs in this process, more in as many spawned ones. None takes
         every core, or every worker of the cluster.
     threads : int
-        CPU threads of one job.
+        CPU threads of a job.
     dask : str, optional
         Address of a scheduler, such as ``tcp://host:8786``. Its workers need
         this checkout on their path, not its data, and one thread each: a job
@@ -62,11 +62,11 @@ class Workers:
 
     def run(
         self,
-        work: Work[Shared, Job, Result],
-        shared: Shared,
+        work: Work,
+        shared: Any,
         jobs: Iterable[Job],
         begin: Callable[[Job], Report],
-    ) -> Generator[tuple[Job, Result]]:
+    ) -> Generator[tuple[Job, Any]]:
         """Work on every job and yield each with its result as it ends.
 
         A job is drawn only when a worker is free for it, and after the results
@@ -76,8 +76,7 @@ class Workers:
         Parameters
         ----------
         work : callable
-            Importable from its module. It gets `shared`, a job and what
-            reports its progress, with plain values only.
+            Importable from its module.
         shared : object
             Sent to each worker once.
         jobs : iterable
@@ -87,159 +86,163 @@ class Workers:
 
         Raises
         ------
-        TrialFailed
+        TrialFailedError
             When a job raised or its worker died.
         ConfigurationError
             When there is no such cluster, or the package for it is missing.
         """
         if self.dask is not None:
-            return _on_cluster(work, shared, jobs, begin, self.dask, self.count)
+            return _side_by_side(_cluster(work, shared, self.dask, self.count), jobs, begin)
         count = max(_cores() // self.threads, 1) if self.count is None else self.count
         if count == 1:
-            return _here(work, shared, jobs, begin)
-        return _in_processes(work, shared, jobs, begin, count)
+            return _one_by_one(work, shared, jobs, begin)
+        return _side_by_side(_processes(work, shared, count), jobs, begin)
 
 
 HERE = Workers()
 """One job after the other in this process."""
 
 
-def _here(
-    work: Work[Shared, Job, Result],
-    shared: Shared,
-    jobs: Iterable[Job],
-    begin: Callable[[Job], Report],
-) -> Generator[tuple[Job, Result]]:
+def _one_by_one(
+    work: Work, shared: Any, jobs: Iterable[Job], begin: Callable[[Job], Report]
+) -> Generator[tuple[Job, Any]]:
     for job in jobs:
         report = begin(job)
         try:
             result = work(shared, job, report)
         except Exception as error:
-            raise _failure(job, error, traceback.format_exc()) from error
+            raise _failure(job, error) from error
         yield job, result
 
 
-@dataclass(eq=False)
-class _Worker:
-    process: BaseProcess
-    pipe: Connection
-    job: Any = None
-    report: Report | None = None
+@dataclass(frozen=True, eq=False)
+class _Pool:
+    """Where jobs run side by side.
+
+    `messages` is a queue of (number, values): what a job reports, and None once it has
+    ended. `most` says how many jobs may run at once, `exit_code` how a job's process died.
+    """
+
+    submit: Callable[[int, Any], Future[Any]]
+    messages: Any
+    most: Callable[[], int]
+    exit_code: Callable[[int], int | None] = lambda _: None
 
 
-def _in_processes(
-    work: Work[Shared, Job, Result],
-    shared: Shared,
-    jobs: Iterable[Job],
-    begin: Callable[[Job], Report],
-    count: int,
-) -> Generator[tuple[Job, Result]]:
-    """Spawned, not forked: torch's threads do not survive a fork."""
-    content = pickle.dumps(shared)
-    waiting = iter(jobs)
-    workers: list[_Worker] = []
-    try:
+def _side_by_side(
+    opened: AbstractContextManager[_Pool], jobs: Iterable[Job], begin: Callable[[Job], Report]
+) -> Generator[tuple[Job, Any]]:
+    waiting = enumerate(jobs)
+    running: dict[int, tuple[Job, Report, Future[Any]]] = {}
+    with opened as pool:
         while True:
-            busy = [worker for worker in workers if worker.job is not None]
-            while len(busy) < count and (job := next(waiting, None)) is not None:
-                idle = [worker for worker in workers if worker.job is None]
-                worker = idle[0] if idle else _start(work)
-                if idle:
-                    _send(worker, job)
-                else:
-                    workers.append(worker)
-                worker.job, worker.report = job, begin(job)
-                busy.append(worker)
-            if not busy:
+            while len(running) < pool.most() and (drawn := next(waiting, None)) is not None:
+                number, job = drawn
+                future = pool.submit(number, job)
+                running[number] = job, begin(job), future
+                future.add_done_callback(lambda _, number=number: pool.messages.put((number, None)))
+            if not running:
                 return
-            ready = wait([worker.pipe for worker in busy])
-            for worker in [one for one in busy if one.pipe in ready]:
-                kind, *values = _receive(worker)
-                if kind == "ready":
-                    # Only now: until it has imported everything it would not read,
-                    # and the next worker would have to wait for that.
-                    with suppress(OSError):  # its death is told by the next message
-                        worker.pipe.send_bytes(content)
-                        worker.pipe.send(worker.job)
-                elif kind == "report":
-                    assert worker.report is not None
-                    worker.report(*values)
-                elif kind == "failed":
-                    raise _failure(worker.job, *values)
-                else:
-                    job, worker.job = worker.job, None
-                    yield job, values[0]
-    finally:
-        for worker in workers:
-            worker.process.terminate()
-        for worker in workers:
-            worker.process.join(5.0)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
-            worker.pipe.close()
+            number, values = pool.messages.get()
+            job, report, future = running[number]
+            if values is not None:
+                report(*values)
+                continue
+            del running[number]
+            try:
+                result = future.result()
+            except BrokenProcessPool as error:
+                raise TrialFailedError(
+                    f"{job}: its process died with exit code {pool.exit_code(number)} "
+                    "(-9: killed, often for lack of memory; --workers fewer need less); "
+                    "the same command resumes with what had finished"
+                ) from error
+            except Exception as error:
+                raise _failure(job, error) from error
+            yield job, result
 
 
-def _start(work: Work[Any, Any, Any]) -> _Worker:
+@contextmanager
+def _processes(work: Work, shared: Any, count: int) -> Iterator[_Pool]:
+    """Spawn processes, each a pool of its own: where one dies, its job is known.
+
+    Spawned, not forked: torch's threads do not survive a fork.
+    """
+    content = pickle.dumps(shared)
     context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(there, work), daemon=True)
-    # Ctrl-C reaches every process of a terminal; this one ends the others. They
-    # inherit that it is ignored, and are spared a traceback while they import.
+    messages = context.SimpleQueue()
+    idle: list[ProcessPoolExecutor] = []
+    processes: dict[ProcessPoolExecutor, BaseProcess] = {}
+    worked: dict[int, ProcessPoolExecutor] = {}
+
+    def submit(number: int, job: Any) -> Future[Any]:
+        if idle:
+            pool = idle.pop()
+            future = pool.submit(_in_process, work, None, number, job)
+        else:
+            pool = ProcessPoolExecutor(1, context, _enter_process, (messages,))
+            before = set(multiprocessing.active_children())
+            with _deaf_to_interrupts():
+                future = pool.submit(_in_process, work, content, number, job)
+            (processes[pool],) = set(multiprocessing.active_children()) - before
+        worked[number] = pool
+        future.add_done_callback(lambda _: idle.append(pool))
+        return future
+
+    def exit_code(number: int) -> int | None:
+        processes[worked[number]].join(5.0)
+        return processes[worked[number]].exitcode
+
+    try:
+        yield _Pool(submit, messages, lambda: count, exit_code)
+    finally:
+        for process in processes.values():
+            process.terminate()
+        for pool in processes:
+            pool.shutdown()
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Start processes that ignore Ctrl-C, which reaches every process of a terminal.
+
+    The one that started them ends them. They inherit that it is ignored, and print no
+    traceback while they import.
+    """
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
     try:
-        process.start()
+        yield
     finally:
-        if before is not None:
+        if main:
             signal.signal(signal.SIGINT, before)
-    there.close()  # so that the worker's death is the end of the pipe
-    return _Worker(process, here)
 
 
-def _serve(pipe: Connection, work: Work[Any, Any, Any]) -> None:
-    """A worker's life. It ends with the process that started it, killed or not.
-
-    Then the pipe breaks, at the latest when the next progress is reported.
-    """
-    with suppress(EOFError, OSError):
-        pipe.send(("ready",))
-        shared = pickle.loads(pipe.recv_bytes())
-        while True:
-            job = pipe.recv()
-            try:
-                result = work(shared, job, lambda *values: pipe.send(("report", *values)))
-            except Exception as error:  # noqa: BLE001 - raised again where somebody reads it
-                pipe.send(("failed", _plain(error), traceback.format_exc()))
-            else:
-                pipe.send(("done", result))
+_KEPT: dict[str, Any] = {}
+"""A worker's own: the queue for its messages, and what all its jobs share."""
 
 
-def _send(worker: _Worker, job: Any) -> None:
-    with suppress(OSError):  # its death is told by the next message
-        worker.pipe.send(job)
+def _enter_process(messages: Any) -> None:
+    """Keep the queue, and end with the process that started this one, killed or not."""
+    _KEPT["messages"] = messages
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
-def _receive(worker: _Worker) -> tuple[Any, ...]:
-    try:
-        return worker.pipe.recv()
-    except (EOFError, OSError) as error:
-        worker.process.join(5.0)
-        raise TrialFailed(
-            f"{worker.job}: its process died with exit code {worker.process.exitcode} "
-            "(-9: killed, often for lack of memory; --workers fewer need less); "
-            "the same command resumes with what had finished"
-        ) from error
+def _in_process(work: Work, content: bytes | None, number: int, job: Any) -> Any:
+    if content is not None:  # a process's first job
+        _KEPT["shared"] = pickle.loads(content)
+    return work(_KEPT["shared"], job, lambda *values: _KEPT["messages"].put((number, values)))
 
 
-def _on_cluster(
-    work: Work[Shared, Job, Result],
-    shared: Shared,
-    jobs: Iterable[Job],
-    begin: Callable[[Job], Report],
-    address: str,
-    count: int | None,
-) -> Generator[tuple[Job, Result]]:
+@contextmanager
+def _cluster(work: Work, shared: Any, address: str, count: int | None) -> Iterator[_Pool]:
     try:
         from distributed import Client
     except ModuleNotFoundError as error:
@@ -247,18 +250,16 @@ def _on_cluster(
             "--dask needs the package distributed: pip install '.[dask]'"
         ) from error
     try:
-        client: Any = Client(address, timeout=PATIENCE)
+        client: Any = Client(address, timeout=DASK_PATIENCE)
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"no Dask scheduler answers at {address}: {error}; start one with `dask scheduler`"
         ) from error
     topic = f"rankaae-{uuid.uuid4().hex}"
     messages: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
-    waiting = enumerate(jobs)
-    running: dict[int, tuple[Job, Report, Any]] = {}
     with client:
         try:
-            client.wait_for_workers(1, timeout=PATIENCE)
+            client.wait_for_workers(1, timeout=DASK_PATIENCE)
         except TimeoutError as error:
             raise ConfigurationError(
                 f"the Dask scheduler at {address} has no worker; start some with "
@@ -266,41 +267,23 @@ def _on_cluster(
             ) from error
         client.subscribe_topic(topic, lambda event: messages.put(event[1]))
         [sent] = client.scatter([shared], broadcast=True, hash=False)
+        pool = client.get_executor(pure=False)
         try:
-            while True:
-                most = count or max(len(client.nthreads()), 1)
-                while len(running) < most and (drawn := next(waiting, None)) is not None:
-                    number, job = drawn
-                    report = begin(job)
-                    future = client.submit(
-                        _as_task, work, sent, job, topic, number, key=f"{topic}-{number}"
-                    )
-                    running[number] = job, report, future
-                    future.add_done_callback(lambda _, number=number: messages.put((number, None)))
-                if not running:
-                    return
-                number, values = messages.get()
-                if number not in running:
-                    continue
-                job, report, future = running[number]
-                if values is not None:
-                    report(*values)
-                    continue
-                error = future.exception()
-                if error is not None:
-                    raise _failure(job, error, "".join(traceback.format_tb(future.traceback())))
-                del running[number]
-                yield job, future.result()
+            yield _Pool(
+                lambda number, job: pool.submit(_as_task, work, sent, job, topic, number),
+                messages,
+                lambda: count or max(len(client.nthreads()), 1),
+            )
         finally:
-            client.cancel([future for _, _, future in running.values()], force=True)
+            pool.shutdown(wait=False)
 
 
-def _as_task(work: Work[Any, Any, Any], shared: Any, job: Any, topic: str, number: int) -> Any:
-    """What a Dask worker does; progress goes the way of its events."""
+def _as_task(work: Work, shared: Any, job: Any, topic: str, number: int) -> Any:
+    """Work on a Dask worker; reports travel as its events."""
     from distributed import get_worker
 
     worker = get_worker()
-    key = f"{topic}-{number}"
+    key = worker.get_current_task()
 
     def report(*values: Any) -> None:
         # Dask leaves the thread of a cancelled task alone: it must end itself.
@@ -312,19 +295,17 @@ def _as_task(work: Work[Any, Any, Any], shared: Any, job: Any, topic: str, numbe
     return work(shared, job, report)
 
 
-def _failure(job: Any, error: BaseException | str, trace: str) -> TrialFailed:
-    what = error if isinstance(error, str) else _plain(error)
-    failed = TrialFailed(f"{job} failed: {what}; the same command resumes with what had finished")
-    failed.add_note(trace)
+def _failure(job: Any, error: BaseException) -> TrialFailedError:
+    failed = TrialFailedError(
+        f"{job} failed: {type(error).__name__}: {error}; the same command resumes with what had "
+        "finished"
+    )
+    failed.add_note("".join(traceback.format_exception(error)))
     return failed
 
 
-def _plain(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
 def _cores() -> int:
-    """Cores that this process may use, which on a shared node are not all."""
+    """Count the cores that this process may use, which on a shared node are not all."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

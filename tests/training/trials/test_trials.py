@@ -23,7 +23,7 @@ from training.trials import trials, workers
 from training.trials.progress import Display
 from training.trials.take_over import MARKS
 from training.trials.trials import Job, fit_all, train_jobs
-from training.trials.workers import HERE, TrialFailed, Workers
+from training.trials.workers import HERE, TrialFailedError, Workers
 
 CONFIGS = Path(config.__file__).resolve().parent / "configs"
 TINY = config.load(CONFIGS / "tiny.toml")
@@ -119,7 +119,7 @@ def test_a_dask_cluster_trains_the_same_networks(material, sequential, tmp_path)
     ) as cluster:
         where = Workers(2, dask=cluster.scheduler_address)
         found = fit_all(shorter(epochs=2), *material, tmp_path, where, seen)
-        with pytest.raises(TrialFailed, match=r"trial \d \(seed \d\) failed: ValueError"):
+        with pytest.raises(TrialFailedError, match=r"trial \d \(seed \d\) failed: ValueError"):
             fit_all(shorter(epochs=0), *material, tmp_path, where)
     assert_same(networks(found), networks(sequential))
     assert sorted((seed, done) for seed, done, *_ in seen.epochs) == [
@@ -138,7 +138,7 @@ def test_without_dask_the_error_names_what_to_install(material, tmp_path, monkey
 
 def test_an_address_without_a_scheduler_is_named(material, tmp_path, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr(workers, "PATIENCE", 0.2)
+    monkeypatch.setattr(workers, "DASK_PATIENCE", 0.2)
     with pytest.raises(ConfigurationError, match=r"answers at tcp://127\.0\.0\.1:1:"):
         fit_all(TINY, *material, tmp_path, Workers(dask="tcp://127.0.0.1:1"))
 
@@ -146,7 +146,7 @@ def test_an_address_without_a_scheduler_is_named(material, tmp_path, monkeypatch
 @pytest.mark.slow
 @pytest.mark.parametrize("where", [HERE, Workers(2)])
 def test_a_trial_that_raises_is_named_by_its_seed(material, tmp_path, where):
-    with pytest.raises(TrialFailed, match=r"\(seed \d\) failed: ValueError") as caught:
+    with pytest.raises(TrialFailedError, match=r"\(seed \d\) failed: ValueError") as caught:
         fit_all(shorter(epochs=0, trials=1), *material, tmp_path, where)
     assert "fit_trial" in caught.value.__notes__[0]
     assert multiprocessing.active_children() == []
@@ -162,7 +162,9 @@ def test_a_worker_that_dies_is_named_and_finished_trials_stay(material, tmp_path
             return super().begin(job)
 
     long = shorter(trials=3, epochs=3)
-    with pytest.raises(TrialFailed, match=r"\(seed [012]\): its process died with exit code -9"):
+    with pytest.raises(
+        TrialFailedError, match=r"\(seed [012]\): its process died with exit code -9"
+    ):
         fit_all(long, *material, tmp_path, Workers(2), Murder())
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.pt")}
     assert 1 <= len(kept) < 3
@@ -175,7 +177,7 @@ def test_a_worker_that_dies_is_named_and_finished_trials_stay(material, tmp_path
 
 def test_a_worker_with_other_code_refuses(material, tmp_path):
     job = Job("trial 0", TINY, 0, mark="of another checkout")
-    with pytest.raises(TrialFailed, match="bring both to the same commit"):
+    with pytest.raises(TrialFailedError, match="bring both to the same commit"):
         list(train_jobs([job], *material, tmp_path, tmp_path, HERE))
 
 
@@ -315,6 +317,6 @@ def test_what_another_trial_left_half_written_is_no_trial(material, tmp_path):
 def test_as_many_processes_as_cores_share_their_threads(monkeypatch):
     ran = []
     monkeypatch.setattr(workers, "_cores", lambda: 8)
-    monkeypatch.setattr(workers, "_in_processes", lambda *a: ran.append(a[-1]))
+    monkeypatch.setattr(workers, "_processes", lambda *a: ran.append(a[-1]))
     Workers(None, threads=2).run(trials._work, None, [], None)
     assert ran == [4]
