@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
 from rankaae_stream.model.card import MonotoneMap
 from rankaae_stream.model.maps import apply_map
@@ -74,32 +75,13 @@ def fit_monotone(latent: Floats, value: Floats, weights: Floats | None = None) -
         raise ValueError(f"a monotone map needs two different latents, got {points.size}")
     mass: Floats = np.bincount(where, weight[known]).astype(np.float64)
     mean = np.bincount(where, weight[known] * value[known]) / mass
-    blocks = _pool(mean, mass)
-    knot = np.array([np.average(points[a:b], weights=mass[a:b]) for a, b in blocks])
-    level = np.array([np.average(mean[a:b], weights=mass[a:b]) for a, b in blocks])
-    # Blocks that differ by less than a sum's rounding may come out in the wrong order.
-    level = np.maximum.accumulate(level)
+    fitted = isotonic_regression(mean, weights=mass)
+    starts = fitted.blocks[:-1]
+    knot = np.add.reduceat(points * mass, starts) / np.add.reduceat(mass, starts)
+    level = fitted.x[starts]
     if knot.size == 1:
         return MonotoneMap(points[[0, -1]], np.repeat(level, 2))
     return MonotoneMap(knot, level)
-
-
-def _pool(value: Floats, weight: Floats) -> list[tuple[int, int]]:
-    """Half-open blocks of equal fitted value, values ascending from block to block."""
-    starts: list[int] = []
-    levels: list[float] = []
-    masses: list[float] = []
-    for i in range(value.size):
-        start, level, mass = i, float(value[i]), float(weight[i])
-        while levels and levels[-1] >= level:
-            before = masses.pop()
-            level = (levels.pop() * before + level * mass) / (before + mass)
-            mass += before
-            start = starts.pop()
-        starts.append(start)
-        levels.append(level)
-        masses.append(mass)
-    return list(zip(starts, [*starts[1:], value.size], strict=True))
 
 
 @dataclass(frozen=True, slots=True)
