@@ -169,10 +169,11 @@ def score_trial(
     for k, name in enumerate(names):
         fitted = fit_monotone(known[:, k], labels[learned, k])
         value, truth = apply_map(fitted, latent[:, k]), labels[unseen, k]
+        error: Floats = np.abs(value - truth)
         stated = np.isfinite(truth)
         figures[name] = {
             "spearman_score": rank_correlation(value, truth),
-            "mean_absolute_error_loss": float(np.mean(np.abs(value - truth)[stated])),
+            "mean_absolute_error_loss": float(np.mean(error[stated])),
         }
         if name == "coordination_number":
             own = np.isfinite(labels[learned, k])

@@ -1,9 +1,11 @@
 """Measure the theory shift of spectra that may not be shipped; see `constants`."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+from tomli_w import dumps
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.spectra.axis import LIBRARY_UNCERTAINTY
@@ -83,16 +85,6 @@ def measure(
 
 
 def as_toml(constants: Sequence[Constant]) -> str:
-    """Entries of constants.toml; the source is left for who knows it."""
-    return "\n".join(
-        "[[constant]]\n"
-        f'element = "{one.element}"\n'
-        f'compound = "{one.compound}"\n'
-        f"oxidation_state = {one.oxidation_state}\n"
-        f"shift = {one.shift}\n"
-        f"uncertainty = {one.uncertainty}\n"
-        f"estimate = {one.estimate}\n"
-        'source = "say whose spectrum, where it is published, and why it may not be shipped"\n'
-        f'command = "{one.command}"\n'
-        for one in constants
-    )
+    """Return entries for constants.toml; the source is left to whoever knows it."""
+    source = "say whose spectrum, where it is published, and why it may not be shipped"
+    return dumps({"constant": [asdict(replace(one, source=source)) for one in constants]})

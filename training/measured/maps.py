@@ -1,6 +1,7 @@
 """Fit monotone maps from latents to descriptors, and the valence's line on standards."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,10 +76,10 @@ def fit_monotone(latent: Floats, value: Floats, weights: Floats | None = None) -
         raise ValueError(f"a monotone map needs two different latents, got {points.size}")
     mass: Floats = np.bincount(where, weight[known]).astype(np.float64)
     mean = np.bincount(where, weight[known] * value[known]) / mass
-    fitted = isotonic_regression(mean, weights=mass)
-    starts = fitted.blocks[:-1]
+    fitted: Any = isotonic_regression(mean, weights=mass)
+    starts = np.asarray(fitted.blocks[:-1], dtype=np.intp)
     knot = np.add.reduceat(points * mass, starts) / np.add.reduceat(mass, starts)
-    level = fitted.x[starts]
+    level = np.asarray(fitted.x, dtype=np.float64)[starts]
     if knot.size == 1:
         return MonotoneMap(points[[0, -1]], np.repeat(level, 2))
     return MonotoneMap(knot, level)

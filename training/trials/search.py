@@ -7,14 +7,14 @@ not a result, `fit` with the file trains as many as any model has.
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from tomli_w import dumps
 
 from training.config import Config, Losses
 from training.folders import DATA, RUNS
@@ -307,30 +307,7 @@ def _finite(score: float) -> float:
 
 
 def _toml(config: Config, best: Sample) -> str:
-    content = config.model_dump(mode="json", exclude_unset=True)
-    sections: dict[str, dict[str, Any]] = {
-        name: value for name, value in content.items() if isinstance(value, dict)
-    }
-    lines = [
-        f"# Sample {best.number} of a search, score {best.score:.4f} on validation, one seed.",
-        *(f"{name} = {_literal(content[name])}" for name in content if name not in sections),
-    ]
-    for section, values in sections.items():
-        lines += ["", f"[{section}]"]
-        lines += [
-            f"{key} = {_literal(value)}" for key, value in values.items() if value is not None
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _literal(value: Any) -> str:
-    """Of what a configuration holds, JSON and TOML write all but tables alike."""
-    if isinstance(value, dict):
-        return (
-            "{"
-            + ", ".join(
-                f"{key} = {_literal(one)}" for key, one in cast("dict[str, Any]", value).items()
-            )
-            + "}"
-        )
-    return json.dumps(value, ensure_ascii=False)
+    title = f"# Sample {best.number} of a search, score {best.score:.4f} on validation, one seed."
+    return (
+        f"{title}\n{dumps(config.model_dump(mode='json', exclude_unset=True, exclude_none=True))}"
+    )

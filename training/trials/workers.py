@@ -1,7 +1,7 @@
+"""Run jobs here, in processes or on a Dask cluster: the same function everywhere."""
+
 # pyright: basic
 # distributed has no types
-
-"""Run jobs here, in processes or on a Dask cluster: the same function everywhere."""
 
 import multiprocessing
 import os
