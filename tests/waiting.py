@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-PATIENCE = 300.0
+PATIENCE = 180.0
 """Seconds until a wait has failed: many times what it takes on two cores under load 8.
 
 A wait ends as soon as its condition holds, so that a long bound costs nothing.
