@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from rankaae_stream.errors import Refused
+from rankaae_stream.files.read import read_spectrum
 from rankaae_stream.model.card import EVIDENCE, ModelCard
 from rankaae_stream.model.folder import load_model
 from rankaae_stream.spectrum import K_EDGES, EnergyGrid
@@ -173,10 +174,24 @@ def test_a_foil_in_the_files_own_channel_moves_its_axis():
     assert one.calibration == pytest.approx(-1.9, abs=0.3)
 
 
-def test_a_channel_that_a_live_scan_would_refuse_gives_no_shift():
+def test_a_channel_whose_foil_is_damped_gives_its_shift_with_the_damping():
     found = {one.file: one for one in standards.load("Cu")}
     assert found["Cu/CuS_covellite_13K_01.xdi"].foil == standards.CHANNEL
-    assert found["Cu/CuS_covellite_13K_01.xdi"].shift is None
+    shift = found["Cu/CuS_covellite_13K_01.xdi"].shift
+    assert shift.damping == pytest.approx(0.3)
+    assert shift.uncertainty > 0.15
+
+
+def test_a_channel_that_a_live_scan_would_refuse_gives_no_shift(tmp_path):
+    oxide = read_spectrum(standards.find_file("Cu/CuO_tenorite_13K_01.xdi"))
+    rows = "\n".join(f"{a} {b} {b}" for a, b in zip(oxide.energy, oxide.mu, strict=True))
+    columns = "# Column.1: energy eV\n# Column.2: mutrans\n# Column.3: murefer"
+    (tmp_path / "oxide.xdi").write_text(f"# XDI/1.0\n{columns}\n# ///\n#---\n{rows}\n")
+    head = "file,element,compound,oxidation_state,coordination_number,role,foil"
+    (tmp_path / "labels.csv").write_text(f"{head}\noxide.xdi,Cu,CuO,2.0,4.0,other,channel\n")
+    (found,) = standards.load("Cu", tmp_path)
+    assert found.foil == standards.CHANNEL
+    assert found.shift is None
 
 
 def test_a_label_that_promises_a_channel_which_the_file_has_not_is_an_error(tmp_path):

@@ -96,7 +96,7 @@ def test_standards_are_judged_by_what_infer_says_of_the_same_files(element, infe
 
 FOIL_EXACT = "2026-11-24"
 """The evaluation of this version and older ones took 0.1 eV for the axis of every file with a
-foil, and a channel that a live scan refuses for a foil: their intervals are too narrow there.
+foil, and a damped or refused channel as it was: their intervals are too narrow there.
 Their cards name evaluation.json by its hash, so it stays until the models are built again."""
 
 
@@ -106,7 +106,8 @@ def test_the_evaluation_that_is_shipped_is_that_of_the_graphs(element):
     old = model.card.version <= FOIL_EXACT
     for one in readings:
         wanted = evaluation["files"][one.standard.file]
-        if old and one.standard.foil and one.standard.shift is None:
+        shift = one.standard.shift
+        if old and one.standard.foil and (shift is None or shift.damping):
             continue
         assert one.distance == pytest.approx(wanted["distance"], abs=5e-4)
         for estimate in one.report.estimates:
