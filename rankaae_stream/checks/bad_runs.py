@@ -3,11 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rankaae_stream.layouts.base import Document
+from rankaae_stream.files.run_writer import Documents
 
-__all__ = ["Documents", "spoiled_runs", "strangers"]
-
-Documents = list[tuple[str, Document]]
+__all__ = ["spoiled_runs", "strangers"]
 
 
 def strangers(uid: str) -> Documents:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rankaae_stream.documents.rules import RunRules
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.files.run_writer import Documents
 from rankaae_stream.layouts.base import Document
 from rankaae_stream.past.archive import catalogs_of, documents_of, open_archive, sentence_of
 from rankaae_stream.past.in_files import ENDINGS
@@ -28,7 +29,7 @@ class Recorded:
     """
 
     where: str
-    documents: list[tuple[str, Document]]
+    documents: Documents
     left_out: str = ""
 
     @property
@@ -120,7 +121,7 @@ def _beside(choice: RunRules, passed: list[Any]) -> str:
     return f"{len(passed)} others left out: {'; '.join(list(reasons)[:3])}"
 
 
-def _documents(run: Any, where: str) -> list[tuple[str, Document]]:
+def _documents(run: Any, where: str) -> Documents:
     try:
         return documents_of(run)
     except Exception as error:  # whatever a foreign archive raises

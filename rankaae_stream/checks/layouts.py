@@ -23,13 +23,13 @@ from rankaae_stream.checks.base import Broken, Check
 from rankaae_stream.checks.read_run import RunReader, Understood, read_run
 from rankaae_stream.checks.rehearsal import (
     SAMPLE,
-    Documents,
     at_home,
     example_scan,
     rehearse,
     without_numbers,
 )
 from rankaae_stream.checks.same_scan import check_equal
+from rankaae_stream.files.run_writer import Documents
 from rankaae_stream.layouts.base import Layout, Scan
 from rankaae_stream.spectrum import Channel
 

@@ -60,8 +60,8 @@ def check_profile(
         yield Finding("profile", "settings", "failed", str(error))
         return
     names = layout_names(settings)
-    kinds = settings.layout if isinstance(settings.layout, tuple) else (settings.layout,)
-    summary = f"{settings.name!r}, layout {', '.join(str(layout.kind) for layout in kinds)}"
+    kinds = ", ".join(str(layout.kind) for layout in settings.layouts)
+    summary = f"{settings.name!r}, layout {kinds}"
     yield Finding("profile", "settings", "ok", f"{summary}; no key is misspelt")
     load = functools.cache(lambda: load_analysis(settings))
     progress("the settings")

@@ -20,7 +20,6 @@ from rankaae_stream.simulate.samples import series
 
 __all__ = [
     "SAMPLE",
-    "Documents",
     "at_home",
     "example_scan",
     "rehearse",

@@ -85,8 +85,7 @@ def _spool(folder: Path) -> str:
 
 def _folders(profile: Profile) -> Iterator[tuple[str, Path]]:
     """Yield the folders that a layout reads from, with the setting that names them."""
-    layouts = profile.layout if isinstance(profile.layout, tuple) else (profile.layout,)
-    for layout in layouts:
+    for layout in profile.layouts:
         roots: Any = getattr(layout, "allowed_roots", ())
         mapped: Any = getattr(layout, "root_map", {})
         named = itertools.chain(

@@ -133,10 +133,14 @@ class Profile(BaseSettings):
             )
         return self.tiled_api_key.get_secret_value()
 
+    @property
+    def layouts(self) -> tuple[LayoutSettings, ...]:
+        """Return the tables of all layouts, also of a single one."""
+        return self.layout if isinstance(self.layout, tuple) else (self.layout,)
+
     def build_layouts(self) -> list[Layout]:
         """Return the layouts, in the profile's order."""
-        layouts = self.layout if isinstance(self.layout, tuple) else (self.layout,)
-        return [layout.build() for layout in layouts]
+        return [layout.build() for layout in self.layouts]
 
     def build_layout(self) -> Layout:
         """Return the layout, or all of them as one."""
@@ -149,8 +153,7 @@ class Profile(BaseSettings):
         Sinks, folders, bounds and keys are not among them: the same run gives
         the same result wherever it is sent.
         """
-        layouts = self.layout if isinstance(self.layout, tuple) else (self.layout,)
-        plain, energy = [layout.analysis() for layout in layouts], self.energy.analysis()
+        plain, energy = [layout.analysis() for layout in self.layouts], self.energy.analysis()
         return {
             "layout": plain if len(plain) > 1 else plain[0],
             **self.run.analysis(),

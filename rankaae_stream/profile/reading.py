@@ -66,10 +66,7 @@ def reading_under(name_or_path: str | Path, folder: Path | str, **overrides: Any
 
     The parameters are those of `load_profile`.
     """
-    layouts = load_profile(name_or_path, **overrides).layout
-    moved = [
-        layout.model_dump() for layout in (layouts if isinstance(layouts, tuple) else (layouts,))
-    ]
+    moved = [layout.model_dump() for layout in load_profile(name_or_path, **overrides).layouts]
     for layout in moved:
         if "allowed_roots" in layout:
             layout["allowed_roots"] = [str(folder)]
