@@ -58,20 +58,16 @@ def describe_many(latents: Floats, card: ModelCard) -> tuple[Floats, Floats]:
         the standard deviation of the members' estimates. That spread separates hard from
         easy spectra among oxides; it does not separate a metal from an oxide.
     """
-    each = [members_of(output, latents) for output in card.outputs]
+    each = [  # (members, n) for each output
+        np.stack([apply_map(m, latents[i, :, output.latent]) for i, m in enumerate(output.maps)])
+        for output in card.outputs
+    ]
     values = [members.mean(axis=0) for members in each]
     halves = [
         output.error_constant + output.error_per_spread * members.std(axis=0)
         for output, members in zip(card.outputs, each, strict=True)
     ]
     return np.stack(values, axis=1), np.stack(halves, axis=1)
-
-
-def members_of(output: Output, latents: Floats) -> Floats:
-    """Return each member's estimates, (members, n), from latents (members, n, latent)."""
-    return np.stack(
-        [apply_map(fitted, latents[m, :, output.latent]) for m, fitted in enumerate(output.maps)]
-    )
 
 
 def _estimate(output: Output, values: Floats, model_half: float) -> Estimate:

@@ -23,6 +23,15 @@ def shipped_models() -> dict[str, str]:
         ) from error
 
 
+def newest_models() -> dict[str, tuple[Path, str]]:
+    """Return folder and id of the newest shipped model of each edge (keys like ``fe-k``)."""
+    root = resources.folder("models")
+    # Versions are dates, so the last of an edge in alphabetical order is the newest.
+    return {
+        key.split("/")[0]: (root / key, digest) for key, digest in sorted(shipped_models().items())
+    }
+
+
 def load_model(path: Path, expected_id: str, device: str = "auto") -> Model:
     """Load a model folder.
 
@@ -100,12 +109,3 @@ def _read(path: Path) -> bytes:
             f"cannot read {path} ({error.strerror}); reinstall rankaae-stream or give the profile "
             "a model folder that exists"
         ) from error
-
-
-def newest_models() -> dict[str, tuple[Path, str]]:
-    """Return folder and id of the newest shipped model of each edge (keys like ``fe-k``)."""
-    root = resources.folder("models")
-    # Versions are dates, so the last of an edge in alphabetical order is the newest.
-    return {
-        key.split("/")[0]: (root / key, digest) for key, digest in sorted(shipped_models().items())
-    }

@@ -210,11 +210,5 @@ def _foil(plain: Mapping[str, Any] | None) -> AcceptedFoil | None:
         return None
     if plain["channel"] not in _PREFERRED:
         raise ValueError(plain["channel"])
-    return AcceptedFoil(
-        plain["edge"],
-        plain["run"],
-        plain["time"],
-        plain["sweep"],
-        plain["channel"],
-        FoilShift(**plain["shift"]),
-    )
+    rest = {key: value for key, value in plain.items() if key != "shift"}
+    return AcceptedFoil(**rest, shift=FoilShift(**plain["shift"]))
