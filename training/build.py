@@ -1,6 +1,7 @@
 """From a configuration to a model folder: the way through, on one page."""
 
 import platform
+import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jinja2 import Environment, StrictUndefined
 
 from rankaae_stream.model.card import ModelCard
 from rankaae_stream.model.networks import Model
@@ -26,6 +28,9 @@ from training.trials.best import best_trials
 from training.trials.workers import HERE, Workers
 
 __all__ = ["Built", "build"]
+
+NOTES = Path(write_model.__file__).with_name("notes.toml.j2")
+"""What a card says for people."""
 
 CHECKED = 1000
 """Spectra on which an exported graph must compute what torch computes."""
@@ -195,60 +200,42 @@ def _notes(
     split: dataset.Split,
     evaluation: dict[str, Any],
 ) -> dict[str, Any]:
-    """What a person asks of a model and the runtime does not need."""
-    return {
-        "data": {
-            "files": dict(simulated.sources),
-            "related": {
-                "files": dict(simulated.related.sources),
-                "spectra": len(simulated.related.mu),
-                "rule": "edges of equal valence laid together; none of a compound in validation or "
-                "test, and none in the last epochs",
-            }
-            if simulated.related
-            else None,
-            "origin": "FEFF simulations of oxide sites, see training/data/README.md",
-            "dropped": {"rule": RULE, "sites": dict(simulated.dropped)},
-            "skipped": list(simulated.bad),
-            "spectra": {
-                "train": split.train.size,
-                "validation": split.validation.size,
-                "test": split.test.size,
-            },
-            "split": f"by host formula, stratified by valence, seed {config.data.split_seed}",
-            "normalization": "simulated spectra keep FEFF's own normalisation (mu0 = 1 at about "
-            "+50 eV) as their flat; augmentation in height and slope covers the difference",
+    """Return what a card says for people: the prose of `NOTES`, its numbers and the figures."""
+    template = Environment(undefined=StrictUndefined).from_string(NOTES.read_text("utf-8"))
+    notes = tomllib.loads(
+        template.render(
+            fewest=judge_standards.FEWEST_SHOWN,
+            held=f"{judge_standards.HELD:.0%}",
+            ranked=judge_standards.RANKED,
+            residual_weight=f"{config.calibration.residual_weight:g}",
+            start=f"{config.calibration.start:+g}",
+            split_seed=config.data.split_seed,
+            bond_tolerance=BOND_TOLERANCE,
+        )
+    )
+    related, along = simulated.related, notes.pop("related")
+    notes["data"] |= {
+        "files": dict(simulated.sources),
+        "related": along | {"files": dict(related.sources), "spectra": len(related.mu)}
+        if related
+        else None,
+        "dropped": {"rule": RULE, "sites": dict(simulated.dropped)},
+        "skipped": list(simulated.bad),
+        "spectra": {
+            "train": split.train.size,
+            "validation": split.validation.size,
+            "test": split.test.size,
         },
-        "tail": {
-            "function": "training.simulated.dataset.lorentzian_tail",
-            "form": "0.5 + arctan(2 (E - E_c) / width) / pi through the first simulated point",
-            "width": config.data.core_hole_width,
-        },
-        "intervals": "conformal half-width on augmented validation compounds, in the spread of "
-        "the members, plus the median error of measured compounds of all elements where that gives "
-        "the narrower intervals, times the factor that these call for (valences left out one "
-        "compound at a time); where a descriptor was not shown on this element's compounds it is "
-        "nowhere narrower than simulated; axis and edge step are added by the runtime",
-        "evidence_rule": judge_standards.EVIDENCE_RULE,
-        "domain_rule": "root mean square of the misfit by energy region (as shares of the "
-        "spectrum's structure, after height, slope and a shift of at most 0.5 eV) and of the "
-        "latents' length, over the median of measured oxides of all elements; threshold: 5 % of "
-        "their compounds would be flagged",
-        "theory_shift_rule": f"{config.calibration.residual_weight:g} of the residual's optimum "
-        f"(valence held at its known value, from {config.calibration.start:+g} eV on), the rest of "
-        "the valence error's, over standards averaged by compound; the residual's alone where all "
-        "have one valence",
+    }
+    notes["tail"]["width"] = config.data.core_hole_width
+    notes["cutoffs"]["first_shell"] = FIRST_SHELL
+    return notes | {
         "valence_line": evaluation["line"],
         "constants": evaluation["constants"],
-        "cutoffs": {
-            "first_shell": FIRST_SHELL,
-            "bond_tolerance": f"{BOND_TOLERANCE} x sum of covalent radii",
-        },
         "scores": {"test": evaluation["test"]},
         "training": {
             "config": config.model_dump(mode="json"),
             "torch": torch.__version__,
             "python": platform.python_version(),
         },
-        "licence": "BSD-3-Clause",
     }

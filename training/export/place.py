@@ -1,12 +1,12 @@
-"""Put a model folder in place whole, or not at all."""
+"""Put a model folder in place whole, and make it its edge's only version in the index."""
 
 import hashlib
 import json
 import logging
 import os
 import shutil
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,15 @@ __all__ = ["as_json", "place"]
 logger = logging.getLogger(__name__)
 
 ASIDE = ".index.json.new"
-"""Where the next index is written before it takes the place of the last one."""
+"""Where the next index is written before it replaces the last one."""
 
 
 def place(models: Path, key: str, contents: Mapping[str, bytes]) -> None:
-    """Put a model folder in place and make it its edge's only version in the index.
+    """Write a model folder beside the others, verify it, rename it, and replace the index.
 
-    The folder is written aside, verified as the runtime would, and renamed; then the
-    index is replaced in one step, and what it no longer names is removed. Any error
-    leaves the former model and index as they were. A kill leaves names that begin
-    with a dot, with which the next export into the same edge restores what the index
-    names.
+    Then the version that it replaces is removed. Any error before leaves the former model
+    and index as they were. After a kill the next export into the edge restores what the
+    index names, and names a folder that the index does not.
 
     Parameters
     ----------
@@ -47,88 +45,68 @@ def place(models: Path, key: str, contents: Mapping[str, bytes]) -> None:
     Raises
     ------
     ConfigurationError
-        When something cannot be written, the index is damaged, or the runtime does
-        not accept the model.
+        When something cannot be written, or the index is damaged.
+    ModelError
+        When the runtime does not accept the model.
     """
     edge, _, version = key.partition("/")
     folder, digest = models / edge, hashlib.sha256(contents["card.json"]).hexdigest()
-    fresh, whole = folder / f".{version}.new", folder / version
+    fresh, whole, former = folder / f".{version}.new", folder / version, folder / f".{version}.old"
     models.mkdir(parents=True, exist_ok=True)
     with _alone(models):
-        known = _read_index(models)
-        _settle(folder, known)
+        before = _read_index(models)
+        _restore(folder, before)
+        unnamed = False  # whether `whole` is in place and the index does not name it
         try:
             fresh.mkdir(parents=True)
             for name, content in contents.items():
-                _write(fresh / name, content)
-            _sync(fresh)
+                (fresh / name).write_bytes(content)
             verify_model(fresh, digest)
-            for other in _versions(known, edge) - {version}:
-                _doubt(folder / other)
             if whole.exists():
-                whole.rename(folder / f".{version}.old")
-            else:
-                _doubt(whole)
+                whole.rename(former)
             fresh.rename(whole)
-            _sync(folder)
-            kept = {one: card for one, card in known.items() if not one.startswith(f"{edge}/")}
-            _write(models / ASIDE, as_json(dict(sorted({**kept, key: digest}.items()))))
+            unnamed = True
+            kept = {one: card for one, card in before.items() if not one.startswith(f"{edge}/")}
+            (models / ASIDE).write_bytes(as_json(dict(sorted({**kept, key: digest}.items()))))
             (models / ASIDE).replace(models / "index.json")
+            unnamed = False
         except OSError as error:
             raise ConfigurationError(
-                f"cannot write {whole} ({error.strerror or error}); what stood there before is "
+                f"cannot write {whole} ({error.strerror or error}); what was there before is "
                 "unchanged. Make room or choose another --models, then repeat the command: "
                 "finished trials are kept"
             ) from error
         finally:
-            with suppress(OSError):
-                _sync(models)  # before the former model goes
-            _settle(folder, _read_index(models))
+            if unnamed and not former.exists():
+                _remove(whole)
+            _restore(folder, _read_index(models))
+        for other in sorted(folder.iterdir()):
+            if f"{edge}/{other.name}" in before and other != whole:
+                _remove(other)
+                logger.warning("removed %s, which the index does not name any more", other)
+            elif other.is_dir() and other != whole:
+                logger.warning("%s is not in the index; remove it unless it is your own", other)
 
 
-def _settle(folder: Path, index: Mapping[str, str]) -> None:
-    """Leave of an edge's folder what the index names, whatever an export had begun.
-
-    ``.<version>.new`` was not finished. ``.<version>.old`` was replaced, and comes back
-    unless the index names its successor's card. ``.<version>.doubt`` marks a version
-    that goes unless the index names it.
-    """
+def _restore(folder: Path, index: Mapping[str, str]) -> None:
+    """Remove what an export had begun in an edge's folder, and restore what the index names."""
     (folder.parent / ASIDE).unlink(missing_ok=True)
     for fresh in folder.glob(".?*.new"):
-        shutil.rmtree(fresh)
-    for old in folder.glob(".?*.old"):
-        whole = folder / old.name[1 : -len(".old")]
-        named = index.get(f"{folder.name}/{whole.name}")
-        if named is None or named != _card_id(whole):
-            _remove(whole)
-            old.rename(whole)
+        _remove(fresh)
+    for former in folder.glob(".?*.old"):
+        whole = folder / former.name[1 : -len(".old")]
+        if index.get(f"{folder.name}/{whole.name}") == _card_id(whole):
+            _remove(former)
         else:
-            _remove(old)
-    for mark in folder.glob(".?*.doubt"):
-        whole = folder / mark.name[1 : -len(".doubt")]
-        if f"{folder.name}/{whole.name}" not in index and whole.exists():
             _remove(whole)
-            logger.warning("removed %s, which the index does not name", whole)
-        mark.unlink()
-    with suppress(OSError):
-        folder.rmdir()  # an edge whose first export failed; any other is not empty
-
-
-def _doubt(whole: Path) -> None:
-    whole.with_name(f".{whole.name}.doubt").touch()
-
-
-def _versions(index: Mapping[str, str], edge: str) -> set[str]:
-    """Versions of an edge that are plain names: nothing outside its folder is ever removed."""
-    found = {key.removeprefix(f"{edge}/") for key in index if key.startswith(f"{edge}/")}
-    return {one for one in found if one and not one.startswith(".") and Path(one).name == one}
+            former.rename(whole)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _card_id(whole: Path) -> str | None:
-    try:
-        return hashlib.sha256((whole / "card.json").read_bytes()).hexdigest()
-    except OSError:
-        return None
+    card = whole / "card.json"
+    return hashlib.sha256(card.read_bytes()).hexdigest() if card.is_file() else None
 
 
 def _remove(path: Path) -> None:
@@ -149,26 +127,9 @@ def _read_index(models: Path) -> dict[str, str]:
         ) from error
 
 
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Bring new names to the disk too; Windows has no such call."""
-    if fcntl is not None:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 @contextmanager
-def _alone(models: Path) -> Generator[None]:
-    """One export at a time: elements that train side by side share an index."""
+def _alone(models: Path) -> Iterator[None]:
+    """Let one export write at a time: elements that train side by side share an index."""
     if fcntl is None:  # pragma: no cover - Windows
         yield
         return
@@ -181,5 +142,5 @@ def _alone(models: Path) -> Generator[None]:
 
 
 def as_json(value: Any) -> bytes:
-    """Plain data as the bytes of a file; NaN is an error."""
+    """Return plain data as the bytes of a file; NaN is an error."""
     return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")

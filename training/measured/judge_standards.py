@@ -30,7 +30,6 @@ from training.network.ensemble import Ensemble
 from training.trials.select import rank_correlation
 
 __all__ = [
-    "EVIDENCE_RULE",
     "Compound",
     "Theory",
     "best_shifts",
@@ -41,16 +40,11 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-FEWEST = 3
+FEWEST_SHOWN = 3
 """Compounds below which nothing was shown."""
 
 HELD, RANKED = 0.8, 0.5
 """Share of intervals that must hold, and rank correlation, for a descriptor to be shown."""
-
-EVIDENCE_RULE = (
-    f"measured: at least {FEWEST} compounds of known structure and different values, of whose "
-    f"intervals {HELD:.0%}, or all but one, hold and whose rank correlation is {RANKED} or more"
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,10 +163,10 @@ def judge_standards(
 
 
 def is_shown(compounds: Sequence[Compound], k: int, widening: Widening) -> bool:
-    """Whether measured compounds speak for descriptor `k`, by `EVIDENCE_RULE`."""
+    """Whether measured compounds speak for descriptor `k`, by the card's evidence rule."""
     known = [one for one in compounds if np.isfinite(one.truth[k])]
     truth = np.array([one.truth[k] for one in known])
-    if truth.size < FEWEST or np.ptp(truth) == 0.0:
+    if truth.size < FEWEST_SHOWN or np.ptp(truth) == 0.0:
         return False
     missed = sum(one.error[k] > widening.half(float(one.half[k])) for one in known)
     return bool(
