@@ -29,6 +29,11 @@ class Refusal:
     name: str
     message: str
 
+    @classmethod
+    def of(cls, error: Exception) -> "Refusal":
+        """Return the refusal after an error of this program."""
+        return cls("internal_error", f"{type(error).__name__}: {error}")
+
     def error(self) -> "Refused":
         """The same, to be raised."""
         return Refused(self.name, self.message)

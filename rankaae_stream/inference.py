@@ -15,13 +15,14 @@ from numpy.typing import ArrayLike
 
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.documents.sweeps import to_spectrum
+from rankaae_stream.edges import find_edge, read_stated
 from rankaae_stream.errors import ConfigurationError, Refusal, Refused
 from rankaae_stream.files.base import Measured
 from rankaae_stream.files.read import looks_like_data, read_file
 from rankaae_stream.layouts.rebin import FRAGMENT, turning_points
 from rankaae_stream.loading import default_analysis
-from rankaae_stream.report import Report
-from rankaae_stream.spectrum import Channel, Floats, Origin, edge_of
+from rankaae_stream.report import Flag, Report
+from rankaae_stream.spectrum import Channel, Edge, Floats, Origin
 
 __all__ = ["Answer", "find_files", "infer", "infer_file", "infer_series", "read_foil"]
 
@@ -29,6 +30,8 @@ SUFFIXES = frozenset(
     {".xdi", ".xd", ".prj", ".dat", ".txt", ".csv", ".xmu", ".nor", ".asc", ".tsv"}
 )
 """Files taken from a folder whatever they hold; of the others those that look like data."""
+Found = tuple[Edge | Refusal, Flag | None]
+"""The edge of a scan, with a flag where it was deduced; or why it is not known."""
 NO_STEP = 0.01
 """A channel whose signal rises by less than this share of itself has no edge, where another has."""
 _OTHER_KINDS = {
@@ -102,7 +105,8 @@ def infer(
         if column is not None and column.shape != energy.shape:
             raise ValueError(f"{name} has {column.size} points, energy has {energy.size}")
     measured = Measured(energy, mu, foil, element, shell, channel=channel)
-    return _process(analysis or default_analysis(), measured, source)
+    edge = _find_edge([measured])
+    return _answer(analysis or default_analysis(), measured, source, edge).report
 
 
 def infer_series(
@@ -165,38 +169,68 @@ def infer_file(
         spectra = _spectra(name, columns, group)
     except Refused as refused:
         nothing = Measured(np.empty(0), np.empty(0), element=element, shell=shell)
-        report = _refuse(analysis, refused.refusal, nothing, Origin(text))
-        return [Answer(report, (), None)]
+        edge = _find_edge([nothing])
+        return [Answer(_refuse(analysis, refused.refusal, nothing, Origin(text), edge), (), None)]
     answers: list[Answer] = []
     for _, scan in groupby(spectra, key=lambda found: found.label):
-        channels: list[Answer] = []
-        for found in scan:
-            stated = replace(found, element=element or found.element, shell=shell or found.shell)
-            source = f"{name}::{found.label}" if found.label else name
-            channels.append(_answer(analysis, stated, source, foil, name))
-        answers += _with_edges(channels)
+        channels = [
+            replace(found, element=element or found.element, shell=shell or found.shell)
+            for found in scan
+        ]
+        edge = _find_edge(channels)
+        answers += _with_edges([_answer(analysis, found, name, edge, foil) for found in channels])
     return answers
 
 
-def _answer(
-    analysis: Analysis, measured: Measured, source: str, foil: Measured | None, name: str
-) -> Answer:
-    """Answer one spectrum, or say that it is of another kind."""
-    kind = "herfd" if "herfd" in Path(name).name.lower() else measured.kind
-    if kind != "xas" and not _trained_for(analysis, measured, kind):
-        refusal = Refusal("not_xas", f"{measured.label or 'the file'} {_OTHER_KINDS[kind]}")
-        report = _refuse(analysis, refusal, measured, Origin(source, measured.channel))
-    else:
-        report = _process(analysis, measured, source, foil)
-    return Answer(report, measured.notes, measured)
-
-
-def _trained_for(analysis: Analysis, measured: Measured, kind: str) -> bool:
+def _find_edge(channels: Sequence[Measured]) -> Found:
+    """Return the edge of a scan by all of its channels, or why it is not known."""
+    first = channels[0]
+    curves = [(channel.energy, channel.mu) for channel in channels if channel.kind == "xas"]
     try:
-        model = analysis.models.get(str(edge_of(measured.element, measured.energy)))
-    except Refused:
-        return False
-    return model is not None and kind in model.card.trained_for
+        return find_edge(read_stated(first.element, first.shell), curves, first.e0)
+    except Refused as refused:
+        return refused.refusal, None
+
+
+def _answer(
+    analysis: Analysis, measured: Measured, name: str, found: Found, foil: Measured | None = None
+) -> Answer:
+    """Answer one spectrum of the file `name`, or say that it is of another kind."""
+    source = f"{name}::{measured.label}" if measured.label else name
+    origin = Origin(source, measured.channel)
+    edge, deduced = found
+    kind = "herfd" if "herfd" in Path(name).name.lower() else measured.kind
+    model = analysis.models.get(str(edge))
+    if kind != "xas" and not (model is not None and kind in model.card.trained_for):
+        refusal = Refusal("not_xas", f"{measured.label or 'the file'} {_OTHER_KINDS[kind]}")
+        return Answer(_refuse(analysis, refusal, measured, origin, found), measured.notes, measured)
+    if isinstance(edge, Refusal):
+        return Answer(_refuse(analysis, edge, measured, origin, found), measured.notes, measured)
+    reference = None
+    if foil is not None:
+        reference = foil.energy, foil.mu
+    elif measured.reference is not None:
+        own = measured.reference_energy
+        reference = measured.energy if own is None else own, measured.reference
+    report = analysis.process_columns(
+        measured.energy,
+        measured.mu,
+        edge,
+        origin,
+        reference,
+        reference_source=foil.label if foil else None,
+        flags=[deduced] if deduced is not None else [],
+    )
+    notes = (*measured.notes, deduced.message) if deduced is not None else measured.notes
+    return Answer(report, notes, measured)
+
+
+def _refuse(
+    analysis: Analysis, refusal: Refusal, measured: Measured, origin: Origin, found: Found
+) -> Report:
+    edge = found[0] if isinstance(found[0], Edge) else None
+    element = read_stated(measured.element).element or ""
+    return analysis.refuse(refusal, measured.energy, origin, edge=edge, element=element)
 
 
 def _with_edges(channels: list[Answer]) -> list[Answer]:
@@ -243,7 +277,8 @@ def read_foil(path: Path | str, element: str | None = None) -> Measured:
     name, _, group = str(path).partition("::")
     try:
         foil = _spectra(name, None, group)[0]
-        edge = edge_of(element or foil.element, foil.energy, foil.shell or "K")
+        stated = read_stated(element or foil.element, foil.shell)
+        edge, _ = find_edge(stated, [(foil.energy, foil.mu)], foil.e0)
         spectrum, _ = to_spectrum(foil.energy, foil.mu, edge, Origin(str(path), "reference"))
         default_analysis().foil_shift(spectrum)
         foil = replace(foil, label=str(path))
@@ -279,39 +314,6 @@ def find_files(names: Sequence[str], left_out: list[str] | None = None) -> Itera
             yield from (str(p) for p in found) if found else (name,)
         else:
             yield name
-
-
-def _process(
-    analysis: Analysis, measured: Measured, source: str, foil: Measured | None = None
-) -> Report:
-    energy, origin = measured.energy, Origin(source, measured.channel)
-    try:
-        edge = edge_of(measured.element, energy[np.isfinite(energy)], measured.shell or "K")
-    except Refused as refused:
-        return _refuse(analysis, refused.refusal, measured, origin)
-    reference = None
-    if foil is not None:
-        reference = foil.energy, foil.mu
-    elif measured.reference is not None:
-        own = measured.reference_energy
-        reference = measured.energy if own is None else own, measured.reference
-    return analysis.process_columns(
-        energy,
-        measured.mu,
-        edge,
-        origin,
-        reference,
-        reference_source=foil.label if foil else None,
-    )
-
-
-def _refuse(analysis: Analysis, refusal: Refusal, measured: Measured, origin: Origin) -> Report:
-    try:
-        edge = edge_of(measured.element, np.empty(0), measured.shell or "K")
-    except Refused:
-        edge = None
-    element = measured.element or ""
-    return analysis.refuse(refusal, measured.energy, origin, edge=edge, element=element)
 
 
 def _spectra(name: str, columns: Mapping[str, str] | None, group: str) -> list[Measured]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rankaae_stream import resources
 from rankaae_stream.analysis import Analysis
-from rankaae_stream.documents.rules import k_edges
+from rankaae_stream.edges import tabulated_edges
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.base import Layout
 from rankaae_stream.model.folder import load_model, newest_models
@@ -52,7 +52,7 @@ def build_pipeline(
         When a model is damaged or unknown, or the profile's normalisation is not
         the model's.
     """
-    k_edges()  # read now, not when the first run without an element has ended
+    tabulated_edges()  # read now, not when the first run without an element has ended
     return Pipeline(
         layout or profile.build_layout(),
         analysis or load_analysis(profile),

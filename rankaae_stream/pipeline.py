@@ -16,12 +16,13 @@ from rankaae_stream.analysis import Analysis
 from rankaae_stream.documents.open_run import OpenRun
 from rankaae_stream.documents.rules import RunRules
 from rankaae_stream.documents.sweeps import Sweep
+from rankaae_stream.edges import edge_of, element_within, find_edge
 from rankaae_stream.errors import Refusal, Refused
 from rankaae_stream.layouts.base import Document, Layout
 from rankaae_stream.report import Flag, Report, Result, RunFoil, result_uid
 from rankaae_stream.spectra.foils import FoilHistory, Foils
 from rankaae_stream.spectra.quality import signal_flags
-from rankaae_stream.spectrum import Channel, Edge, Floats, Origin, edge_of
+from rankaae_stream.spectrum import Channel, Edge, Origin
 
 __all__ = ["Pipeline"]
 
@@ -169,9 +170,8 @@ class Pipeline:
 
     def _trained_for(self, start: Document) -> frozenset[str]:
         """Return what the card of the stated edge's model names beside plain absorption."""
-        element, shell = self._rules.stated_edge(start)
         try:
-            model = self._analysis.models.get(str(edge_of(element, np.empty(0), shell)))
+            model = self._analysis.models.get(str(edge_of(self._rules.stated_edge(start))))
         except Refused:  # not stated, or of no model
             return frozenset()
         return model.card.trained_for if model is not None else frozenset()
@@ -196,7 +196,7 @@ class Pipeline:
     def _answer_provisionally(self, run: OpenRun, now: float) -> None:
         # On its way a scan may cross other edges than its own: without a stated
         # element only the finished one tells.
-        if run.stated_edge[0] is None:
+        if run.stated_edge.element is None:
             return
         sweep = run.growing_sweep(now, self._provisional_interval)
         if sweep is not None and math.isfinite(self._provisional_interval):
@@ -223,45 +223,58 @@ class Pipeline:
     def _answer(
         self, run: OpenRun, sweep: Sweep, flags: Sequence[Flag] = (), *, complete: bool = True
     ) -> None:
-        element, _ = self._rules.find_edge(run.start, np.asarray(sweep.energy))
-        if element is None and self._rules.others == "skip":
+        edge, deduced = self._find_edge(run, sweep)
+        if (
+            isinstance(edge, Refusal)
+            and run.stated_edge.element is None
+            and self._rules.others == "skip"
+            and element_within(np.asarray(sweep.energy)) is None
+        ):
             return
-        for channel in sweep.mu:
-            if channel == "reference":
-                continue
-            origin = Origin(run.uid, channel, sweep.index, complete)
+        for channel in sweep.channels:
             known = [
                 *flags,
                 *sweep.flags.get(channel, ()),
                 *signal_flags(channel, sweep.levels, sweep.limits),
+                *deduced,
             ]
-            try:
-                report = self._report(run, sweep, origin, known)
-            except Exception as error:
-                logger.exception("a spectrum could not be analysed")
-                refusal = Refusal("internal_error", f"{type(error).__name__}: {error}")
-                report = self._refusal(run, refusal, sweep, origin, known)
-            self._send(run, report)
+            origin = Origin(run.uid, channel, sweep.index, complete)
+            self._send(run, self._report(run, sweep, origin, edge, known))
 
-    def _report(self, run: OpenRun, sweep: Sweep, origin: Origin, flags: Sequence[Flag]) -> Report:
-        energy, mu = sweep.channel(origin.channel)
+    def _find_edge(self, run: OpenRun, sweep: Sweep | None) -> tuple[Edge | Refusal, list[Flag]]:
+        """Return the edge of all channels of a sweep, or why it is not known."""
+        curves = [sweep.channel(channel) for channel in sweep.channels] if sweep else []
         try:
-            edge = self._edge(run, energy)
+            edge, flag = find_edge(run.stated_edge, curves)
         except Refused as refused:
-            return self._refusal(run, refused.refusal, sweep, origin, flags)
-        return self._analysis.process_columns(
-            energy,
-            mu,
-            edge,
-            origin,
-            sweep.channel("reference") if "reference" in sweep.mu else None,
-            flags=flags,
-            earlier=lambda edge: self._earlier_foil(run, origin, edge),
-        )
+            return refused.refusal, []
+        except Exception as error:
+            logger.exception("the edge of a scan could not be found")
+            return Refusal.of(error), []
+        return edge, [flag] if flag is not None else []
 
-    def _edge(self, run: OpenRun, energy: Floats) -> Edge:
-        element, shell = self._rules.find_edge(run.start, energy)
-        return edge_of(element, energy[np.isfinite(energy)], shell)
+    def _report(
+        self,
+        run: OpenRun,
+        sweep: Sweep,
+        origin: Origin,
+        edge: Edge | Refusal,
+        flags: Sequence[Flag],
+    ) -> Report:
+        if isinstance(edge, Refusal):
+            return self._refusal(run, edge, sweep, origin, None, flags)
+        try:
+            return self._analysis.process_columns(
+                *sweep.channel(origin.channel),
+                edge,
+                origin,
+                sweep.channel("reference") if "reference" in sweep.mu else None,
+                flags=flags,
+                earlier=lambda edge: self._earlier_foil(run, origin, edge),
+            )
+        except Exception as error:
+            logger.exception("a spectrum could not be analysed")
+            return self._refusal(run, Refusal.of(error), sweep, origin, edge, flags)
 
     def _earlier_foil(self, run: OpenRun, origin: Origin, edge: Edge) -> RunFoil | None:
         foil = self._foils.earlier(self._result_uid(origin, edge), str(edge), run.began)
@@ -274,8 +287,11 @@ class Pipeline:
         sweeps = run.sweeps.items
         primary = self._rules.primary_of(run.start)
         for sweep, channel in run.shown or [(sweeps[-1] if sweeps else None, primary)]:
+            edge, deduced = self._find_edge(run, sweep)
+            known = edge if isinstance(edge, Edge) else None
             origin = Origin(run.uid, channel, sweep.index if sweep else 0)
-            self._send(run, self._refusal(run, refusal, sweep, origin, run.end_flags))
+            flags = [*run.end_flags, *deduced]
+            self._send(run, self._refusal(run, refusal, sweep, origin, known, flags))
 
     def _refusal(
         self,
@@ -283,16 +299,13 @@ class Pipeline:
         refusal: Refusal,
         sweep: Sweep | None,
         origin: Origin,
+        edge: Edge | None,
         flags: Sequence[Flag],
     ) -> Report:
         energy = np.asarray(sweep.energy if sweep else [], dtype=float)
-        try:
-            edge = self._edge(run, energy)
-        except Refused:
-            edge = None
-        element, _ = self._rules.find_edge(run.start, energy)
+        element = run.stated_edge.element or ""
         return self._analysis.refuse(
-            refusal, energy, origin, edge=edge, element=element or "", flags=flags
+            refusal, energy, origin, edge=edge, element=element, flags=flags
         )
 
     def _send(self, run: OpenRun, report: Report) -> None:
@@ -316,9 +329,7 @@ class Pipeline:
         wanted = self._rules.primary_of(run.start)
         # A channel with bins of its own is a sweep item beside the others of its sweep.
         items = [item for item in run.sweeps.items if item.index == sweep]
-        measured: list[Channel] = [
-            channel for item in items for channel in item.mu if channel != "reference"
-        ]
+        measured: list[Channel] = [channel for item in items for channel in item.channels]
         return wanted if wanted in measured or not measured else measured[0]
 
 

@@ -10,8 +10,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rankaae_stream.errors import Refused
-
 __all__ = [
     "AXIS_UNCERTAINTY",
     "K_EDGES",
@@ -25,7 +23,6 @@ __all__ = [
     "Origin",
     "Spectrum",
     "absorption",
-    "edge_of",
 ]
 
 Floats = NDArray[np.float64]
@@ -62,52 +59,6 @@ class Edge:
 
     def __str__(self) -> str:
         return f"{self.element} {self.shell}"
-
-
-def edge_of(element: str | None, energy: Floats, shell: str = "K") -> Edge:
-    """Find the edge a scan measures.
-
-    Parameters
-    ----------
-    element : str or None
-        Element symbol as the run states it; None where it states none.
-    energy : (n,) array
-        Energies of the scan, eV, used when no element is stated: the scan then
-        has to span exactly one tabulated edge.
-    shell : str
-        Only ``K`` edges are tabulated here.
-
-    Raises
-    ------
-    Refused
-        ``unknown_element`` where there is no tabulated edge to compare with.
-
-    Examples
-    --------
-    >>> edge_of("Fe", np.empty(0))
-    Edge(element='Fe', shell='K', e0=7112.0)
-    >>> edge_of(None, np.array([5400.0, 5600.0])).element
-    'V'
-    """
-    known = ", ".join(K_EDGES)
-    if element is not None and element.strip():
-        symbol = element.strip().capitalize()
-        if shell != "K" or symbol not in K_EDGES:
-            raise Refused(
-                "unknown_element",
-                f"the run says {element.strip()} {shell}; edges known here are K of {known}",
-            )
-        return Edge(symbol, shell, K_EDGES[symbol])
-    if energy.size:
-        low, high = float(energy.min()), float(energy.max())
-        spanned = [symbol for symbol, e0 in K_EDGES.items() if low < e0 < high]
-        if len(spanned) == 1:
-            return Edge(spanned[0], "K", K_EDGES[spanned[0]])
-        found = f"{len(spanned)} K edges ({', '.join(spanned)})" if spanned else "no K edge"
-        span = f"{low:.1f}-{high:.1f} eV holds {found} of {known}"
-    else:
-        span = "the scan holds no points"
-    raise Refused("unknown_element", f"the run states no element and {span}")
 
 
 @dataclass(frozen=True, slots=True)

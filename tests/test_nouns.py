@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rankaae_stream.errors import Refusal, Refused
 from rankaae_stream.report import Estimate, Flag, Report, flatten, summarize, to_dict
 from rankaae_stream.spectra.regrid import perturbed, regrid
-from rankaae_stream.spectrum import K_EDGES, Edge, EnergyGrid, Spectrum, edge_of
+from rankaae_stream.spectrum import Edge, EnergyGrid, Spectrum
 
 IRON = Edge("Fe", "K", 7112.0)
 STATE = Estimate("oxidation_state", 2.9, 2.6, 3.1, 0.9, "e")
@@ -29,26 +29,6 @@ def report(**changes):
         "estimates": (STATE,),
     }
     return Report(**{**base, **changes})
-
-
-@pytest.mark.parametrize("element", K_EDGES)
-def test_a_stated_element_decides(element):
-    assert edge_of(element.lower(), np.array([0.0, 1e5])).e0 == K_EDGES[element]
-
-
-@pytest.mark.parametrize(
-    ("element", "energy", "says"),
-    [
-        ("Zn", [9500.0, 9800.0], "the run says Zn"),
-        (None, [7000.0, 7050.0], "holds no K edge"),
-        (None, [7000.0, 7800.0], r"holds 2 K edges \(Fe, Co\)"),
-        ("", [], "no points"),
-    ],
-)
-def test_an_edge_that_cannot_be_known_is_refused(element, energy, says):
-    with pytest.raises(Refused, match=says) as caught:
-        edge_of(element, np.array(energy))
-    assert caught.value.name == "unknown_element"
 
 
 def test_a_spectrum_increases_strictly():

@@ -232,10 +232,54 @@ def test_the_wrong_element_in_the_start_document_is_refused(pipeline, documents,
     assert "the model needs" in only(pipeline).refusal.message
 
 
-def test_without_a_stated_element_the_energies_tell(pipeline, documents, hematite):
+def test_without_a_stated_element_the_rise_of_the_finished_scan_tells(
+    pipeline, documents, hematite
+):
     play(pipeline, documents(*hematite, element=""))
-    assert only(pipeline).element == "Fe"
+    (result,) = pipeline.results
+    assert (result.report.element, result.report.refusal) == ("Fe", None)
+    assert [flag.name for flag in result.report.flags] == ["element_deduced", "energy_shift"]
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        {"edge": "k"},
+        {"edge": "K-edge"},
+        {"edge": "Fe K edge", "element": ""},
+        {"edge": "1s"},
+        {"element": "fe "},
+    ],
+)
+def test_a_stated_edge_is_read_in_any_usual_spelling(pipeline, documents, hematite, start):
+    play(pipeline, documents(*hematite, **start))
     assert only(pipeline).refusal is None
+    assert [flag.name for flag in only(pipeline).flags] == ["energy_shift"]
+
+
+def test_the_name_of_an_element_is_refused_with_its_symbol(pipeline, documents, hematite):
+    play(pipeline, documents(*hematite, element="iron"))
+    assert only(pipeline).refusal.name == "unknown_element"
+    assert "its symbol, Fe" in only(pipeline).refusal.message
+
+
+def test_a_rise_at_an_l_edge_is_refused_in_every_channel_of_an_unstated_run(
+    pipeline, documents, hematite
+):
+    energy, *signals = hematite
+    play(pipeline, documents(energy + 5483.0 - 7112.0, *signals, element=""))
+    refusal = only(pipeline).refusal
+    assert refusal.name == "unknown_element"
+    assert "La L3 (5483 eV)" in refusal.message
+
+
+def test_an_error_in_finding_the_edge_is_a_refusal_too(pipeline, documents, hematite, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr("rankaae_stream.pipeline.find_edge", broken)
+    play(pipeline, documents(*hematite))
+    assert only(pipeline).refusal.name == "internal_error"
 
 
 def test_a_run_without_the_fields_is_refused_with_what_it_has(pipeline):

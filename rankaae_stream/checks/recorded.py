@@ -12,9 +12,10 @@ from rankaae_stream.checks.advice import ADVICE, KNOWN, key_of, misfit, streams_
 from rankaae_stream.checks.base import Broken, Finding, NotChecked
 from rankaae_stream.checks.find_run import Recorded
 from rankaae_stream.checks.read_run import Understood, read_run
-from rankaae_stream.documents.rules import RunRules, element_within, lookup
+from rankaae_stream.documents.rules import RunRules, lookup
 from rankaae_stream.documents.sweeps import FRAGMENT, Sweep
-from rankaae_stream.errors import Refusal
+from rankaae_stream.edges import edge_of, element_within
+from rankaae_stream.errors import Refusal, Refused
 from rankaae_stream.layouts.base import Layout, fields_of
 from rankaae_stream.loading import build_pipeline
 from rankaae_stream.profile import Profile
@@ -186,29 +187,33 @@ def _direction(sweep: Sweep) -> str:
 
 
 def _edge(choice: RunRules, run: Recorded, final: list[Result], found: Understood) -> Finding:
-    stated, shell = choice.stated_edge(run.start)
+    stated = choice.stated_edge(run.start)
     fix = f"set run.element, now {list(choice.element)}, to the start key that names it"
     energy = np.concatenate([sweep.energy for sweep in found.sweeps])
-    passed = element_within(energy)
-    if stated is None:
-        if passed is None or not final:
+    if stated.element is None:
+        report = final[0].report if final else None
+        if report is None or report.edge is None:
             keys = ", ".join(sorted(str(key) for key in run.start))
-            problem = f"the energies cross no K edge, and no start key names it; there are {keys}"
+            reason = report.refusal.message if report and report.refusal else "no K edge is crossed"
+            problem = f"{reason}; no start key names the element; there are {keys}"
             return Finding("run", "edge", "failed", problem, fix)
-        return Finding("run", "edge", "ok", f"{passed} K, by its energies", data={"edge": passed})
+        found_by = f"{report.edge}, by the rise of mu"
+        return Finding("run", "edge", "ok", found_by, data={"edge": report.edge.element})
     where = ", ".join(
         f"{what} from {key}"
         for what, keys in (("element", choice.element), ("edge", choice.edge))
         if (key := next((key for key in keys if lookup(run.start, (key,))), None))
     )
-    edge = f"{stated} {shell}, {where}"
-    e0 = K_EDGES.get(stated.capitalize()) if shell == "K" else None
-    if e0 is None:
-        return Finding("run", "edge", "failed", f"{edge}: no such edge is tabulated here", KNOWN)
-    if passed and not energy.min() < e0 < energy.max():
-        edge += f", but the energies cross the {passed} K edge and not {e0:.0f} eV"
-        return Finding("run", "edge", "failed", edge, fix)
-    return Finding("run", "edge", "ok", edge, data={"edge": f"{stated} {shell}"})
+    named = f"{stated.element} {stated.shell}, {where}"
+    try:
+        edge = edge_of(stated)
+    except Refused as refused:
+        return Finding("run", "edge", "failed", f"{named}: {refused.message}", KNOWN)
+    passed = element_within(energy)
+    if passed and not energy.min() < edge.e0 < energy.max():
+        named += f", but the energies cross the {passed} K edge and not {edge.e0:.0f} eV"
+        return Finding("run", "edge", "failed", named, fix)
+    return Finding("run", "edge", "ok", named, data={"edge": str(edge)})
 
 
 def _foil(layout: Layout, name: str, found: Understood, report: Report) -> Finding:

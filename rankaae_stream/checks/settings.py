@@ -120,7 +120,7 @@ def _is_xas(choice: RunRules, rule: Rule) -> str:
             "make the patterns of run.not_xas narrower",
         )
     element, shell = choice.stated_edge(start)
-    edge = f"{element} {shell} from {choice.element[0]}" if element else "found by the energies"
+    edge = f"{element} {shell} from {choice.element[0]}" if element else "found by the rise of mu"
     what = ", ".join(f"{key} = {' or '.join(patterns)}" for key, patterns in rule.items())
     return f"{what or 'every run with the fields of the layout'}: XAS; element and edge {edge}"
 

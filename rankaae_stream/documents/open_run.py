@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rankaae_stream.documents.sweeps import Sweep, Sweeps, check_order
+from rankaae_stream.edges import Stated
 from rankaae_stream.errors import Refusal, Refused
 from rankaae_stream.layouts.base import CollectingReader, Document, Reader, Reading
 from rankaae_stream.layouts.rebin import FRAGMENT
@@ -28,8 +29,8 @@ class OpenRun:
     Attributes
     ----------
     start : Document
-    stated_edge : (str or None, str)
-        Element and shell as the start document states them.
+    stated_edge : Stated
+        As the start document states it.
     reader : Reader
         Of the layout, for this run.
     last_document_at : float
@@ -52,7 +53,7 @@ class OpenRun:
     """
 
     start: Document
-    stated_edge: tuple[str | None, str]
+    stated_edge: Stated
     reader: Reader
     last_document_at: float
     time: float
@@ -108,8 +109,8 @@ class OpenRun:
             return None
         sweep = self.sweeps.items[-1]
         self._points_to_show, self.last_shown_at = False, now
-        for channel in sweep.mu:
-            if channel != "reference" and (sweep, channel) not in self.shown:
+        for channel in sweep.channels:
+            if (sweep, channel) not in self.shown:
                 self.shown.append((sweep, channel))
         return sweep
 
@@ -142,7 +143,7 @@ class OpenRun:
             self.refusal = refused.refusal
         except Exception as error:
             logger.exception("the files of a run could not be read")
-            self.refusal = Refusal("internal_error", f"{type(error).__name__}: {error}")
+            self.refusal = Refusal.of(error)
         else:
             if readings is None:
                 return False

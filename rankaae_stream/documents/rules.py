@@ -4,30 +4,20 @@ A run says so itself in its start document, each beamline under its own keys.
 Where none names the element, the energies of the finished scan tell.
 """
 
-import functools
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal, cast
 
-import numpy as np
+from rankaae_stream.edges import Stated, read_stated
+from rankaae_stream.spectrum import Channel
 
-from rankaae_stream.spectrum import Channel, Floats
-
-__all__ = ["Exclusion", "Rule", "RunRules", "element_within", "k_edges", "lookup"]
+__all__ = ["Exclusion", "Rule", "RunRules", "lookup"]
 
 Document = Mapping[str, Any]
 Rule = Mapping[str, Sequence[str]]
 """Patterns by dotted key: a run fits when under every key one of them fits."""
 
-LEAD = (15.0, 400.0)
-"""How far below its edge a scan begins, eV: less shows no pre-edge, and further up
-lies the edge of another element, which a long scan only passes."""
-TAIL = 15.0
-"""How far beyond its edge a scan goes at least, eV."""
-
-_STATED_EDGE = re.compile(r"(?:([A-Z][a-z]?)[\s_-]*)?(K|L[123])")
 _CHANNELS: tuple[Channel, ...] = ("transmission", "fluorescence", "pips")
 
 
@@ -98,20 +88,9 @@ class RunRules:
             return f"the profile takes no run with {_say(keys, start)} for XAS"
         return ""
 
-    def stated_edge(self, start: Document) -> tuple[str | None, str]:
-        """Element, or None where no key names one, and shell, K where none is named."""
-        element, edge = lookup(start, self.element), lookup(start, self.edge)
-        if edge is None:
-            return element, "K"
-        found = _STATED_EDGE.fullmatch(edge)
-        return (element or found[1], found[2]) if found else (element, edge)
-
-    def find_edge(self, start: Document, energy: Floats) -> tuple[str | None, str]:
-        """The stated edge, or else that within a finished scan's energies (n,), eV."""
-        element, shell = self.stated_edge(start)
-        if element is not None:
-            return element, shell
-        return element_within(energy), "K"
+    def stated_edge(self, start: Document) -> Stated:
+        """Return the element and edge that a start document names."""
+        return read_stated(lookup(start, self.element), lookup(start, self.edge))
 
     def primary_of(self, start: Document) -> Channel:
         """The channel that a run was measured for."""
@@ -142,55 +121,6 @@ def lookup(doc: Document, keys: tuple[str, ...]) -> str | None:
         if isinstance(value, str) and value.strip():
             return value.strip()
     return None
-
-
-def element_within(energy: Floats) -> str | None:
-    """The element whose K edge a finished scan was measured for.
-
-    Parameters
-    ----------
-    energy : (n,) array
-        eV, in any order.
-
-    Returns
-    -------
-    str or None
-        Of the lowest K edge that the scan leads up to and passes. L edges lie
-        too close to each other to be told by energies alone, and an L3 scan that
-        happens to hold a K edge is taken for that: where L edges are measured
-        too, let the runs name the element.
-
-    References
-    ----------
-    Elam, Ravel and Sieber, Radiat. Phys. Chem. 63, 121 (2002), as in xraydb.
-
-    Examples
-    --------
-    >>> element_within(np.array([6960.0, 7800.0]))
-    'Fe'
-    >>> element_within(np.array([-10.0, 10.0])) is None
-    True
-    """
-    energy = energy[np.isfinite(energy)]
-    if not energy.size:
-        return None
-    low, high = float(energy.min()), float(energy.max())
-    for element, e0 in k_edges().items():
-        if LEAD[0] <= e0 - low <= LEAD[1] and high - e0 >= TAIL:
-            return element
-    return None
-
-
-@functools.cache
-def k_edges() -> Mapping[str, float]:
-    """Energies of all tabulated K edges, eV, rising, by element.
-
-    Reading them takes most of a second, so it is done at start-up.
-    """
-    import xraydb
-
-    symbols: list[str] = [xraydb.atomic_symbol(number) for number in range(3, 93)]
-    return {symbol: float(xraydb.xray_edge(symbol, "K").energy) for symbol in symbols}
 
 
 def _fits(rule: Rule, start: Document) -> bool:

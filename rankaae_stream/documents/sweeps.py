@@ -32,6 +32,11 @@ class Sweep:
     levels: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     limits: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
 
+    @property
+    def channels(self) -> list[Channel]:
+        """Channels of the sample: all but the foil's."""
+        return [channel for channel in self.mu if channel != "reference"]
+
     def channel(self, channel: Channel) -> tuple[Floats, Floats]:
         """Return energies (n,), eV, and mu (n,) in time order."""
         return np.asarray(self.energy), np.asarray(self.mu[channel])

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from rankaae_stream.edges import edge_of, find_edge, read_stated
 from rankaae_stream.errors import Refused
-from rankaae_stream.files.pizzabox import KINDS
+from rankaae_stream.files.pizzabox import APB_CHANNELS, KINDS
 from rankaae_stream.files.resolve import resolve
 from rankaae_stream.files.run_writer import Documents
 from rankaae_stream.layouts.arrival import Arrival, ScanFile
@@ -23,15 +24,16 @@ from rankaae_stream.layouts.pizzabox_names import Frames, Monochromator, Pizzabo
 from rankaae_stream.layouts.pizzabox_rehearsal import write_run
 from rankaae_stream.layouts.pizzabox_rows import (
     Exposures,
+    Rows,
     SweepBins,
     read_exposures,
     read_rows,
     split_sweeps,
 )
-from rankaae_stream.layouts.rebin import TURN, grid_edges
+from rankaae_stream.layouts.rebin import TURN, bin_rows, grid_edges
 from rankaae_stream.layouts.signals import limits_of
 from rankaae_stream.report import Flag
-from rankaae_stream.spectrum import Channel, Floats, Limits, edge_of
+from rankaae_stream.spectrum import Channel, Floats, Limits
 
 __all__ = ["Frames", "Monochromator", "PizzaboxLayout"]
 
@@ -124,9 +126,8 @@ class _PizzaboxReader:
             paired, further = read_exposures(frames, files, trigger)
             flags += further
             exposures += [paired] if paired else []
-        edges = grid_edges(
-            self._e0(rows.energy), float(rows.energy.min()), float(rows.energy.max())
-        )
+        low, high = float(rows.energy.min()), float(rows.energy.max())
+        edges = grid_edges(self._e0(rows, currents), low, high)
         replaced: set[Channel] = {item.frames.channel for item in exposures}
         return [
             self._reading(sweep, currents, replaced, flags)
@@ -206,15 +207,23 @@ class _PizzaboxReader:
             limits,
         )
 
-    def _e0(self, energy: Floats) -> float:
+    def _e0(self, rows: Rows, currents: Currents) -> float:
         """Return the tabulated edge, or if there is none the one that the start states, eV."""
+        stated, e0 = read_stated(text_of(self._start, "element")), number_of(self._start, "e0")
         try:
-            return edge_of(text_of(self._start, "element") or None, energy).e0
+            return find_edge(stated, [] if stated.element else _curves(rows, currents), e0)[0].e0
         except Refused:
-            stated = number_of(self._start, "e0")
-            if not stated:
+            if not e0:
                 raise
-            return stated
+            return e0
+
+
+def _curves(rows: Rows, currents: Currents) -> list[tuple[Floats, Floats]]:
+    """Return energy, eV, and mu of each channel, averaged over all sweeps in steps of 1 eV."""
+    signals = {name: rows.microvolt[:, APB_CHANNELS.index(name)] for name in currents.used}
+    bins = bin_rows(rows.energy, signals, np.arange(rows.energy.min(), rows.energy.max(), 1.0))
+    mu = currents.absorption(bins, without=set())
+    return [(bins.energy, values) for channel, values in mu.items() if channel != "reference"]
 
 
 def _check_edge(start: Document) -> None:
@@ -229,7 +238,7 @@ def _check_edge(start: Document) -> None:
     if not stated or not element:
         return
     try:
-        edge = edge_of(element, np.empty(0))
+        edge = edge_of(read_stated(element))
     except Refused:
         return
     if abs(stated - edge.e0) > EMISSION:

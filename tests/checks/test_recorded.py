@@ -122,9 +122,9 @@ def test_tes_says_that_it_has_no_foil_and_where_its_energies_are(understood, wri
     assert found["foil"].fix == "set layout.ir to the chamber behind the foil, if there is one"
 
 
-def test_an_element_that_nobody_states_is_told_by_the_energies(understood, write):
+def test_an_element_that_nobody_states_is_found_by_the_rise_of_mu(understood, write):
     found = understood("generic", write(steps.ophyd_step(Beam(HEMATITE), falling=True)))
-    assert found["edge"].message == "Fe K, by its energies"
+    assert found["edge"].message == "Fe K, by the rise of mu"
     assert "falling" in found["motion"].message
 
 
@@ -176,7 +176,7 @@ def kev_without_a_word():
         (
             steps.ophyd_step(Beam(HEMATITE), points=60),
             "edge",
-            "cross no K edge, and no start key names it; there are detectors",
+            "no K edge is crossed; no start key names the element; there are detectors",
             "set run.element, now ['element', 'XDI.Element.symbol']",
         ),
         (
