@@ -22,6 +22,10 @@ app = typer.Typer(
 console = Console()
 errors = Console(stderr=True)
 
+ProfileOption = Annotated[str, typer.Option(help="Name of a shipped profile, or a TOML file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+BrowserOption = Annotated[bool, typer.Option(help="Open the web page in the browser.")]
+
 
 @contextlib.contextmanager
 def exit_on_configuration_error() -> Generator[None]:
@@ -71,7 +75,7 @@ def demo(
     dashboard: Annotated[
         bool, typer.Option("--dashboard", help="Show the results on a web page, until Ctrl-C.")
     ] = False,
-    browser: Annotated[bool, typer.Option(help="Open the web page in the browser.")] = True,
+    browser: BrowserOption = True,
 ) -> None:
     """Scan measured spectra on a simulated beamline and publish their oxidation states.
 
@@ -129,9 +133,7 @@ def infer(
             help="Draw each spectrum with its answer into a .pdf (one page each), .png or .svg."
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a line instead of the table.")
-    ] = False,
+    as_json: JsonOption = False,
     verbose: Annotated[
         bool,
         typer.Option("--verbose", "-v", help="List spectra of other edges too, in full sentences."),
@@ -169,9 +171,7 @@ def replay(
             "interface; or a file or folder of documents, *.jsonl or *.msgpack."
         ),
     ],
-    profile: Annotated[
-        str, typer.Option(help="Name of a shipped profile, or a TOML file.")
-    ] = "sim",
+    profile: ProfileOption = "sim",
     uid: Annotated[
         list[str] | None,
         typer.Option(help="Only this run, by the beginning of its uid; may be repeated."),
@@ -256,9 +256,7 @@ def check(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show every check, also where all are ok.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a line instead of the list.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check a beamline's profile: settings, layouts, models, sink, and a run of yours.
 
@@ -280,7 +278,7 @@ def dashboard(
     tiled: Annotated[str, typer.Option(help="Address of the Tiled server, http://HOST:8000.")],
     node: Annotated[str, typer.Option(help="Container of the results.")] = "processed",
     port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.")] = 8050,
-    browser: Annotated[bool, typer.Option(help="Open the web page in the browser.")] = True,
+    browser: BrowserOption = True,
 ) -> None:
     """Show results on a web page while scans run, for a Tiled server without that page.
 
@@ -302,9 +300,7 @@ app.add_typer(models, name="models")
 @exit_on_configuration_error()
 def list_models(
     context: typer.Context,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a line instead of the table.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the shipped models: edge, version, scores, and the id that results carry."""
     from rankaae_stream.commands.models import run_list
@@ -345,9 +341,7 @@ app.add_typer(spool, name="spool")
 @exit_on_configuration_error()
 def list_spool(
     context: typer.Context,
-    profile: Annotated[
-        str, typer.Option(help="Name of a shipped profile, or a TOML file.")
-    ] = "sim",
+    profile: ProfileOption = "sim",
     sent: Annotated[int, typer.Option(help="How many sent results to show.")] = 5,
 ) -> None:
     """List the results in a profile's spool: state, age, element, sample, reason of rejection."""
@@ -360,9 +354,7 @@ def list_spool(
 @spool.command()
 @exit_on_configuration_error()
 def send(
-    profile: Annotated[
-        str, typer.Option(help="Name of a shipped profile, or a TOML file.")
-    ] = "sim",
+    profile: ProfileOption = "sim",
 ) -> None:
     """Send the results that wait, and those rejected before, to Tiled again.
 

@@ -10,11 +10,11 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal, cast
 
 from rankaae_stream.edges import Stated, read_stated
+from rankaae_stream.layouts.base import Document, value_at
 from rankaae_stream.spectrum import Channel
 
 __all__ = ["Exclusion", "Rule", "RunRules", "lookup"]
 
-Document = Mapping[str, Any]
 Rule = Mapping[str, Sequence[str]]
 """Patterns by dotted key: a run fits when under every key one of them fits."""
 
@@ -114,7 +114,7 @@ def lookup(doc: Document, keys: tuple[str, ...]) -> str | None:
     'Fe'
     """
     for key in keys:
-        value = _value(doc, key)
+        value = value_at(doc, key)
         if isinstance(value, (list, tuple)):
             several = cast("Sequence[Any]", value)
             value = several[0] if len(several) == 1 else None
@@ -127,7 +127,7 @@ def _fits(rule: Rule, start: Document) -> bool:
     return all(
         any(
             fnmatchcase(text.lower(), pattern.lower())
-            for text in _texts(_value(start, key))
+            for text in _texts(value_at(start, key))
             for pattern in patterns
         )
         for key, patterns in rule.items()
@@ -135,14 +135,8 @@ def _fits(rule: Rule, start: Document) -> bool:
 
 
 def _say(keys: Mapping[str, Any], start: Document) -> str:
-    said = {key: "/".join(_texts(_value(start, key))) for key in keys}
+    said = {key: "/".join(_texts(value_at(start, key))) for key in keys}
     return ", ".join(f"{key} {text!r}" if text else f"no {key}" for key, text in said.items())
-
-
-def _value(doc: Any, key: str) -> Any:
-    for part in key.split("."):
-        doc = cast("Mapping[str, Any]", doc).get(part) if isinstance(doc, Mapping) else None
-    return doc
 
 
 def _texts(value: Any) -> list[str]:

@@ -25,9 +25,24 @@ __all__ = [
     "Rehearsing",
     "Scan",
     "fields_of",
+    "value_at",
 ]
 
 Document = Mapping[str, Any]
+
+
+def value_at(doc: Document, key: str) -> Any:
+    """Return the value under a dotted key of a document, None where there is none.
+
+    Examples
+    --------
+    >>> value_at({"XDI": {"Element": {"symbol": "Fe"}}}, "XDI.Element.symbol")
+    'Fe'
+    """
+    value: Any = doc
+    for part in key.split("."):
+        value = cast("Document", value).get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ import numpy as np
 
 from rankaae_stream.errors import Refused
 from rankaae_stream.files.run_writer import Documents, RunWriter, number
-from rankaae_stream.layouts.base import Document, Field, Reading, Scan
+from rankaae_stream.layouts.base import Document, Field, Reading, Scan, value_at
 from rankaae_stream.layouts.rehearsal import examples, names_played, passes, put, within
 from rankaae_stream.layouts.signals import (
     check_roles,
@@ -253,9 +253,7 @@ def _lists(layout: StepLayout) -> list[tuple[str, ...]]:
 
 def _names(start: Document, key: str) -> tuple[str, ...]:
     """Return the field names that a dotted start key lists."""
-    value: Any = start
-    for part in key.split("."):
-        value = cast("Mapping[str, Any]", value).get(part) if isinstance(value, Mapping) else None
+    value = value_at(start, key)
     if isinstance(value, str):
         value = (value,)
     return tuple(map(str, cast("Sequence[Any]", value))) if isinstance(value, (list, tuple)) else ()

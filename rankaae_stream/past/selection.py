@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.layouts.base import value_at
 
 __all__ = ["Selection", "meanings"]
 
@@ -73,7 +74,7 @@ class Selection:
             (not self.uids or any(uid.startswith(beginning) for beginning in self.uids))
             and (self.since is None or time >= self.since)
             and (self.until is None or time < self.until)
-            and all(_meant(text, _value(start, key)) for key, text in self.where)
+            and all(_meant(text, value_at(start, key)) for key, text in self.where)
         )
 
 
@@ -109,10 +110,3 @@ def _meant(text: str, value: Any) -> bool:
     return any(value == meaning and type(value) is type(meaning) for meaning in meanings(text)) or (
         isinstance(value, float) and value in meanings(text)
     )
-
-
-def _value(start: Mapping[str, Any], key: str) -> Any:
-    value: Any = start
-    for part in key.split("."):
-        value = cast("Mapping[str, Any]", value).get(part) if isinstance(value, Mapping) else None
-    return value

@@ -13,7 +13,7 @@ import numpy as np
 
 from rankaae_stream.report import Result, flatten, summarize
 
-__all__ = ["CURVES", "PURPOSE", "STREAM", "ResultRun", "compose", "data_key", "is_partial"]
+__all__ = ["CURVES", "PURPOSE", "ResultRun", "compose", "data_key", "is_partial", "one_event_run"]
 
 STREAM = "primary"
 PURPOSE = "descriptors from XANES by rankaae-stream"
@@ -71,7 +71,7 @@ def compose(result: Result, profile: Mapping[str, Any], copied_keys: tuple[str, 
         All uids and times follow from the raw run, so that a replay composes
         the same documents.
     """
-    report, uid = result.report, uuid.UUID(result.uid)
+    report = result.report
     started = float(result.start.get("time", result.time))
     copied = {key: _plain(result.start[key]) for key in copied_keys if key in result.start}
     summary = summarize(report)
@@ -92,26 +92,67 @@ def compose(result: Result, profile: Mapping[str, Any], copied_keys: tuple[str, 
         "code_version": report.code_version,
     }
     data = {**flatten(report, [output.name for output in result.outputs]), **_curves(result)}
-    descriptor = _descriptor(result, uid, started, data)
+    units = dict(_UNITS)
+    for output in result.outputs:
+        units.update({f"{output.name}{suffix}": output.unit for suffix in ("", "_low", "_high")})
+    return one_event_run(
+        start,
+        data,
+        {key: data_key(value, units.get(key, "")) for key, value in data.items()},
+        time=result.time,
+        hints={"rankaae_stream": {"fields": [output.name for output in result.outputs]}},
+        configuration={"rankaae_stream": _grid(result, started)},
+        stop={
+            "reason": report.refusal.message if report.refusal else "",
+            "summary": _plain(summary),
+        },
+    )
+
+
+def one_event_run(
+    start: dict[str, Any],
+    data: dict[str, Any],
+    data_keys: dict[str, Any],
+    *,
+    time: float,
+    hints: Mapping[str, Any] | None = None,
+    configuration: Mapping[str, Any] | None = None,
+    stop: Mapping[str, Any] | None = None,
+) -> ResultRun:
+    """Compose a run of one event; all uids follow from that of the start document.
+
+    `time` is that of event and stop, seconds since the epoch; `stop` holds further keys.
+    """
+    uid = uuid.UUID(start["uid"])
+    descriptor = {
+        "uid": str(uuid.uuid5(uid, "descriptor")),
+        "run_start": start["uid"],
+        "time": start["time"],
+        "name": STREAM,
+        "data_keys": data_keys,
+        "object_keys": {"rankaae_stream": list(data_keys)},
+        "hints": dict(hints or {}),
+        "configuration": dict(configuration or {}),
+    }
     event = {
         "uid": str(uuid.uuid5(uid, "event 1")),
         "descriptor": descriptor["uid"],
-        "time": result.time,
+        "time": time,
         "seq_num": 1,
         "data": data,
-        "timestamps": dict.fromkeys(data, result.time),
+        "timestamps": dict.fromkeys(data, time),
         "filled": {},
     }
-    stop = {
+    end = {
         "uid": str(uuid.uuid5(uid, "stop")),
-        "run_start": result.uid,
-        "time": result.time,
+        "run_start": start["uid"],
+        "time": time,
         "exit_status": "success",
-        "reason": report.refusal.message if report.refusal else "",
+        "reason": "",
         "num_events": {STREAM: 1},
-        "summary": _plain(summary),
+        **(stop or {}),
     }
-    return ResultRun(start, descriptor, event, stop)
+    return ResultRun(start, descriptor, event, end)
 
 
 def is_partial(stop: Mapping[str, Any]) -> bool:
@@ -161,34 +202,18 @@ _UNITS = {
 }
 
 
-def _descriptor(
-    result: Result, uid: uuid.UUID, started: float, data: Mapping[str, Any]
-) -> dict[str, Any]:
-    units = dict(_UNITS)
-    for output in result.outputs:
-        units.update({f"{output.name}{suffix}": output.unit for suffix in ("", "_low", "_high")})
-    keys = {key: data_key(value, units.get(key, "")) for key, value in data.items()}
+def _grid(result: Result, started: float) -> dict[str, Any]:
+    """Return the descriptor's configuration: what the rows of `curves` are, and their grid."""
     settings = {
         "curve_rows": list(CURVES),
         "energy_grid": [] if result.grid is None else result.grid.tolist(),
     }
     return {
-        "uid": str(uuid.uuid5(uid, "descriptor")),
-        "run_start": result.uid,
-        "time": started,
-        "name": STREAM,
-        "data_keys": keys,
-        "object_keys": {"rankaae_stream": list(keys)},
-        "hints": {"rankaae_stream": {"fields": [output.name for output in result.outputs]}},
-        "configuration": {
-            "rankaae_stream": {
-                "data": settings,
-                "timestamps": dict.fromkeys(settings, started),
-                "data_keys": {
-                    "curve_rows": {**data_key(settings["curve_rows"], ""), "dtype_numpy": "<U14"},
-                    "energy_grid": data_key(settings["energy_grid"], "eV"),
-                },
-            }
+        "data": settings,
+        "timestamps": dict.fromkeys(settings, started),
+        "data_keys": {
+            "curve_rows": {**data_key(settings["curve_rows"], ""), "dtype_numpy": "<U14"},
+            "energy_grid": data_key(settings["energy_grid"], "eV"),
         },
     }
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rankaae_stream.model.card import ModelCard, Output
-from rankaae_stream.results.compose import STREAM, ResultRun, data_key
+from rankaae_stream.results.compose import ResultRun, data_key, one_event_run
 from rankaae_stream.spectrum import Floats
 
 __all__ = ["PURPOSE", "compose_what_if", "what_if_uid"]
@@ -51,7 +51,7 @@ def compose_what_if(
         One event: `energy_grid` (eV), `mean`, and for each descriptor NAME
         `NAME_values` (v,) and `NAME_curves` (v, grid).
     """
-    uid, made = uuid.UUID(what_if_uid(card.id)), _made(card)
+    made = _made(card)
     data: dict[str, Any] = {
         "energy_grid": (card.edge.e0 + card.grid.relative()).tolist(),
         "mean": _rounded(mean),
@@ -63,7 +63,7 @@ def compose_what_if(
         data[f"{output.name}_curves"] = _rounded(curves(output.name, values))
         units[f"{output.name}_values"] = output.unit
     start = {
-        "uid": str(uid),
+        "uid": what_if_uid(card.id),
         "time": made,
         "purpose": PURPOSE,
         # Empty, for there is no scan; the key keeps these from being taken for one.
@@ -73,34 +73,8 @@ def compose_what_if(
         "model": {"id": card.id, "name": card.name, "version": card.version},
         "descriptors": [output._asdict() for output in card.described],
     }
-    descriptor = {
-        "uid": str(uuid.uuid5(uid, "descriptor")),
-        "run_start": str(uid),
-        "time": made,
-        "name": STREAM,
-        "data_keys": {key: data_key(value, units.get(key, "1")) for key, value in data.items()},
-        "object_keys": {"rankaae_stream": list(data)},
-        "hints": {},
-        "configuration": {},
-    }
-    event = {
-        "uid": str(uuid.uuid5(uid, "event 1")),
-        "descriptor": descriptor["uid"],
-        "time": made,
-        "seq_num": 1,
-        "data": data,
-        "timestamps": dict.fromkeys(data, made),
-        "filled": {},
-    }
-    stop = {
-        "uid": str(uuid.uuid5(uid, "stop")),
-        "run_start": str(uid),
-        "time": made,
-        "exit_status": "success",
-        "reason": "",
-        "num_events": {STREAM: 1},
-    }
-    return ResultRun(start, descriptor, event, stop)
+    keys = {key: data_key(value, units.get(key, "1")) for key, value in data.items()}
+    return one_event_run(start, data, keys, time=made)
 
 
 def _learned(output: Output) -> tuple[float, float]:
