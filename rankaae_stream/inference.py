@@ -18,7 +18,7 @@ from rankaae_stream.documents.sweeps import to_spectrum
 from rankaae_stream.edges import find_edge, read_stated
 from rankaae_stream.errors import ConfigurationError, Refusal, Refused
 from rankaae_stream.files.base import Measured
-from rankaae_stream.files.read import looks_like_data, read_file
+from rankaae_stream.files.read import MOST, looks_like_data, read_file
 from rankaae_stream.layouts.rebin import FRAGMENT, turning_points
 from rankaae_stream.loading import default_analysis
 from rankaae_stream.report import Flag, Report
@@ -354,6 +354,8 @@ def _sweeps(measured: Measured) -> list[Measured]:
             f"the energy reverses {len(pieces) - 1} times in {energy.size} points; "
             "a scan must move one way at a time",
         )
+    if len(whole) > MOST:
+        raise Refused("file", f"the energy sweeps {len(whole)} times; up to {MOST} are answered")
     short = energy.size - sum(piece.stop - piece.start for piece in whole)
     notes = (f"{short} points in pieces of a few were left out",) if short else ()
     sweeps: list[Measured] = []

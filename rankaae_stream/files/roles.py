@@ -97,7 +97,7 @@ def is_axis(name: str) -> bool:
 
 def split_unit(name: str) -> tuple[str, str]:
     """Split a name and its unit: ``energy (eV)``, ``energy eV`` or ``energy_eV``."""
-    for pattern in (r"(.+?)\s*[(\[]\s*([^()\[\]]+?)\s*[)\]]", r"(.+?)[\s_]+([^\s_]+)"):
+    for pattern in (r"(.+?)\s*[(\[]\s*([^()\[\]]+?)\s*[)\]]", r"(.+?)[\s_/,]+([^\s_/,]+)"):
         found = re.fullmatch(pattern, name.strip())
         if found and found[2].lower() in UNITS:
             return found[1], found[2].lower()

@@ -90,7 +90,8 @@ def decode(content: bytes) -> str:
                 return content.decode(encoding, errors="replace")
         # A file that a power failure cut is filled up with zeros.
         if b"\n" not in start or b"\0" in content.rstrip(b"\0")[:4096]:
-            raise Refused("file", "the file is binary, not columns of numbers")
+            ssrl = "; save it as ASCII with SSRL's programs" if content[:4] == b"SSRL" else ""
+            raise Refused("file", f"the file is binary, not columns of numbers{ssrl}")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:

@@ -58,6 +58,12 @@ def normalize(
     at_e0 = _nearest(energy, e0)
     edge_step = float(height[at_e0])
     noise = float(np.std(np.diff(mu[pre]))) if pre.stop - pre.start > 2 else 0.0
+    if edge_step < -10.0 * noise < 0.0:
+        raise Refused(
+            "no_edge",
+            f"mu falls by {-edge_step:.3g} at {e0:.1f} eV where it should rise: its sign may be "
+            "turned, as that of ln(It/I0) is; check the element, too",
+        )
     if not edge_step > max(1e-9 * float(np.abs(mu).max()), noise):
         raise Refused(
             "no_edge",

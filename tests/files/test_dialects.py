@@ -1,5 +1,7 @@
 """Headers in the manner of many beamlines, over one spectrum: each is answered by its names."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -171,3 +173,68 @@ def test_a_beamlines_own_header_is_understood(name, tmp_path):
         assert report.refusal is None, report.refusal
         assert report.element == "Fe"
         assert report.estimate("oxidation_state").value == pytest.approx(2.97, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("head", "columns", "channels"),
+    [
+        ("E/keV i0 it", (ENERGY / 1000, I0, IT), ["transmission"]),
+        ("Energy,keV;I0;It", (ENERGY / 1000, I0, IT), ["transmission"]),
+        ("Energy_keV mu", (ENERGY / 1000, MU), ["transmission"]),
+        ("energy mu", (ENERGY / 1000, MU), ["transmission"]),
+        ("D = 3.1356 A\ntheta_deg i0 it", (ANGLE, I0, IT), ["transmission"]),
+        ("Mono.name: Si 111\nbragg (rad) mu", (np.radians(ANGLE), MU), ["transmission"]),
+        ("mono i0 it", (ENERGY, I0, IT), ["transmission"]),
+        ("theta energy i0 it", (ANGLE, ENERGY, I0, IT), ["transmission"]),
+        ("E0 = 7112\nenergy mu", (ENERGY - 7112.0, MU), ["transmission"]),
+        ("energy i0_1 i1_1 i0_2 i1_2", (ENERGY, I0, I0, I0, IT), ["transmission"]),
+        ("energy eh1_i0 eh1_i1 eh2_i0 eh2_i1", (ENERGY, I0, IT, I0, ZERO), ["transmission"]),
+        ("energy ic0 ic1 ic2", (ENERGY, I0, IT, IR), ["transmission"]),
+        ("energy monitor Itrans", (ENERGY, I0, IT), ["transmission"]),
+        ("energy i0 it if1 if2 if3", (ENERGY, I0, IT, IFF / 3, IFF / 3, IFF / 3), ["both"]),
+        ("energy i0 it iff", (ENERGY, I0, I0 * 0.7, IFF), ["fluorescence"]),
+        ("energy i0 it iff", (ENERGY, I0, ZERO, IFF), ["fluorescence"]),
+        ("energy i0 it iff", (ENERGY, I0, IT, ZERO), ["transmission"]),
+        ("energy i0 it iff", (ENERGY, I0, IT, I0 * 0.01), ["transmission"]),
+        (
+            "energy i0 i1 DTC1 DTC2 ROI1 ROI2",
+            (ENERGY, I0, I0, IFF, IFF, ONE, ONE),
+            ["fluorescence"],
+        ),
+        ("energy I0 Ti_Ka Fe_Ka", (ENERGY, I0, ONE, IFF), ["fluorescence"]),
+        ("energy mutrans mufluor", (ENERGY, MU, IFF / I0), ["both"]),
+        ("energy i0 it xmu", (ENERGY, I0, IT, -MU), ["transmission"]),
+    ],
+)
+def test_units_angles_chambers_and_detectors_are_told_by_their_names(
+    head, columns, channels, tmp_path
+):
+    path = tmp_path / "scan.dat"
+    np.savetxt(path, np.column_stack(columns), header=head)
+    answers = infer_file(path, "Fe")
+    both = ["transmission", "fluorescence"]
+    assert [report.channel for report, *_ in answers] == (
+        both if channels == ["both"] else channels
+    )
+    for report, *_ in answers:
+        assert report.refusal is None, report.refusal
+        assert report.estimate("oxidation_state").value == pytest.approx(2.97, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("head", "columns", "says"),
+    [
+        ("theta i0 it", (ANGLE, I0, IT), "states no d-spacing"),
+        ("energy mu", (ENERGY, -MU), "its sign may be turned"),
+        ("k chi", (np.linspace(0, 14, N), MU), r"chi\(k\)"),
+        ("r chir_mag", (np.linspace(0, 10, N), MU), r"chi\(k\)"),
+        ("energy i0 it iff", (ENERGY, I0, I0, I0), "not above the noise"),
+        ("energy iff other", (ENERGY, IFF, ONE), "no i0 among energy, iff, other"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_with_the_reason(head, columns, says, tmp_path):
+    path = tmp_path / "scan.dat"
+    np.savetxt(path, np.column_stack(columns), header=head)
+    reports = [report for report, *_ in infer_file(path, "Fe")]
+    assert reports
+    assert all(re.search(says, report.refusal.message) for report in reports)
