@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ def _read_index(models: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _alone(models: Path) -> Iterator[None]:
+def _alone(models: Path) -> Generator[None]:
     """Let one export write at a time: elements that train side by side share an index."""
     if fcntl is None:  # pragma: no cover - Windows
         yield
