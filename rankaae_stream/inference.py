@@ -229,7 +229,7 @@ def _refuse(
     analysis: Analysis, refusal: Refusal, measured: Measured, origin: Origin, found: Found
 ) -> Report:
     edge = found[0] if isinstance(found[0], Edge) else None
-    element = read_stated(measured.element).element or ""
+    element = read_stated(measured.element).symbol
     return analysis.refuse(refusal, measured.energy, origin, edge=edge, element=element)
 
 
