@@ -1,4 +1,4 @@
-"""``RE.subscribe(DescriptorStream("sim"))``: live descriptors in a session."""
+"""Answer the scans of a session while they run: ``RE.subscribe(DescriptorStream("sim"))``."""
 
 import atexit
 import logging
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How the stream is doing; print it.
+    """State of the stream, to be printed.
 
     `waiting` documents are taken and not handled, `dropped` were lost to the
     inbox's bound, `unsent` final results are in the spool, `failing` says why.
@@ -64,7 +64,7 @@ class DescriptorStream:
     clock : callable
         Monotonic seconds.
     **overrides
-        Settings that stand above the profile, such as ``spool="results"``.
+        Settings that take precedence over the profile's, such as ``spool="results"``.
 
     Raises
     ------
@@ -90,15 +90,15 @@ class DescriptorStream:
             profile = load_profile(profile, **overrides)
         elif overrides:
             raise ConfigurationError(
-                f"settings {', '.join(overrides)} come beside a resolved profile; pass its name "
-                "or path instead, or resolve it with load_profile(name, **settings)"
+                f"settings {', '.join(overrides)} are given beside a resolved profile; pass its "
+                "name or path instead, or resolve it with load_profile(name, **settings)"
             )
         self.profile = profile
         self.enabled = True
         self.last: Report | None = None
         self._answered = self._refused = 0
         if to_tiled:
-            profile.api_key()  # told before the models are loaded, which takes a second
+            profile.api_key()  # missing, it is reported before the second that models take to load
         analysis = load_analysis(profile)
         self._pipeline = build_pipeline(profile, self._emit, analysis, foils=open_foils(profile))
         self._publisher = ResultPublisher(profile, sinks, to_tiled=to_tiled, models=analysis.models)
@@ -118,7 +118,7 @@ class DescriptorStream:
             self._inbox(name, doc)
 
     def status(self) -> Status:
-        """How it is doing."""
+        """Return the state of the stream."""
         return Status(
             enabled=self.enabled,
             open_runs=self._pipeline.open_runs,
@@ -140,7 +140,7 @@ class DescriptorStream:
         while self._pipeline.waiting_for_files:
             if time.monotonic() > deadline:
                 return False
-            time.sleep(0.02)  # the caller's time; the worker looks at its own pace
+            time.sleep(0.02)  # in the caller; the worker looks for the files itself
         return self._publisher.wait_idle(max(deadline - time.monotonic(), 0.0))
 
     def close(self, timeout: float = 10.0) -> int:

@@ -74,6 +74,11 @@ class Stated(NamedTuple):
     element: str | None = None
     shell: str = "K"
 
+    @property
+    def symbol(self) -> str:
+        """The element's symbol; empty where none is stated, or a name."""
+        return self.element if self.element and len(self.element) <= 2 else ""
+
 
 def read_stated(element: str | None, edge: str | None = None) -> Stated:
     """Read a stated element and edge in any usual spelling; either may name both.

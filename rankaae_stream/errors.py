@@ -1,4 +1,4 @@
-"""Everything that is raised on purpose.
+"""Define what is raised on purpose.
 
 Two families, because two different people read them. A `ConfigurationError` is
 for whoever starts the program and is raised at start-up. A `Refused` is about
@@ -35,7 +35,7 @@ class Refusal:
         return cls("internal_error", f"{type(error).__name__}: {error}")
 
     def error(self) -> "Refused":
-        """The same, to be raised."""
+        """Return the exception to raise."""
         return Refused(self.name, self.message)
 
 
@@ -58,5 +58,5 @@ class Refused(Exception):
 
     @property
     def refusal(self) -> Refusal:
-        """What may be kept of it."""
+        """What may be kept, without the frames that the exception holds."""
         return Refusal(self.name, self.message)

@@ -1,4 +1,4 @@
-"""Spectra in memory and in files, through exactly the live way.
+"""Answer spectra in memory and in files exactly as live scans are answered.
 
 `infer` and `infer_series` take arrays, `infer_file` takes a file; all end in
 `Analysis.process`, as a live scan does.
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rankaae_stream.analysis import Analysis
-from rankaae_stream.documents.sweeps import to_spectrum
+from rankaae_stream.documents.sweeps import out_of_order, to_spectrum
 from rankaae_stream.edges import find_edge, read_stated
 from rankaae_stream.errors import ConfigurationError, Refusal, Refused
 from rankaae_stream.files.base import Measured
@@ -63,7 +63,7 @@ def infer(
     source: str = "",
     analysis: Analysis | None = None,
 ) -> Report:
-    """Oxidation state and coordination of one spectrum.
+    """Return oxidation state and coordination of one spectrum.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def infer(
     mu : (n,) array
         Absorption, any height and background; it is normalised here.
     element : str, optional
-        Of the absorber; else the energies have to span exactly one known edge.
+        Of the absorber; else the edge is the tabulated one at which mu rises.
     reference : (n,) array, optional
         Absorption of a metal foil on the same energies, which calibrates the axis.
     shell : str
@@ -112,7 +112,7 @@ def infer(
 def infer_series(
     energy: ArrayLike, mu: ArrayLike, element: str | None = None, **options: object
 ) -> list[Report]:
-    """The same for a series on one energy axis, such as an operando run.
+    """Answer a series of spectra on one energy axis, such as an operando run.
 
     Parameters
     ----------
@@ -149,12 +149,12 @@ def infer_file(
     path : Path or str
         ``project.prj::group`` names one group, or one scan of another file.
     element, shell : str, optional
-        Stand above what the file says.
+        Take precedence over what the file states.
     columns : mapping, optional
         Role to column names or numbers, see `files.channels.measure`.
     foil : Measured, optional
-        A metal foil of the same session, see `read_foil`; it stands above a
-        reference channel of the file's own.
+        A metal foil of the same session, see `read_foil`; it takes precedence over
+        the file's own reference channel.
     analysis : Analysis, optional
 
     Returns
@@ -229,7 +229,7 @@ def _refuse(
     analysis: Analysis, refusal: Refusal, measured: Measured, origin: Origin, found: Found
 ) -> Report:
     edge = found[0] if isinstance(found[0], Edge) else None
-    element = read_stated(measured.element).element or ""
+    element = read_stated(measured.element).symbol
     return analysis.refuse(refusal, measured.energy, origin, edge=edge, element=element)
 
 
@@ -323,10 +323,13 @@ def _spectra(name: str, columns: Mapping[str, str] | None, group: str) -> list[M
     """
     found = [sweep for spectrum in read_file(Path(name), columns) for sweep in _sweeps(spectrum)]
     if not group:
-        return [one for one in found if one.channel != "reference"] or found
-    chosen = [one for one in found if one.label.strip() == group.strip()]
+        return [spectrum for spectrum in found if spectrum.channel != "reference"] or found
+    chosen = [spectrum for spectrum in found if spectrum.label.strip() == group.strip()]
     if not chosen:
-        known = ", ".join(dict.fromkeys(one.label for one in found if one.label)) or "none"
+        known = (
+            ", ".join(dict.fromkeys(spectrum.label for spectrum in found if spectrum.label))
+            or "none"
+        )
         raise Refused("file", f"no group {group!r}; groups: {known}")
     return chosen
 
@@ -349,11 +352,7 @@ def _sweeps(measured: Measured) -> list[Measured]:
         if np.unique(energy).size == energy.size:
             note = f"the energy reverses {len(pieces) - 1} times; the rows were sorted"
             return [replace(measured, notes=(*measured.notes, note))]
-        raise Refused(
-            "energy_order",
-            f"the energy reverses {len(pieces) - 1} times in {energy.size} points; "
-            "a scan must move one way at a time",
-        )
+        raise out_of_order([piece.stop - piece.start for piece in pieces])
     if len(whole) > MOST:
         raise Refused("file", f"the energy sweeps {len(whole)} times; up to {MOST} are answered")
     short = energy.size - sum(piece.stop - piece.start for piece in whole)

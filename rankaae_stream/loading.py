@@ -1,4 +1,4 @@
-"""What has to be loaded before the first spectrum: models and library foils.
+"""Load what is needed before the first spectrum: models and library foils.
 
 Loading takes a second and can fail, so it happens at start-up, where a person
 reads what is wrong, and never while a scan runs.
@@ -41,7 +41,7 @@ def build_pipeline(
     *,
     provisional: bool = True,
 ) -> Pipeline:
-    """Load models and foils, unless they are given, and string the stations together.
+    """Load models and foils, unless they are given, and build the pipeline of a profile.
 
     Without `foils` those of earlier runs are remembered in memory only; `layout` replaces
     the profile's; without `provisional` no growing sweep is answered.
@@ -69,7 +69,7 @@ def build_pipeline(
 def open_foils(
     profile: Profile, published: Published | None = None, *, writes: bool = True
 ) -> FoilHistory:
-    """Foils of earlier runs under a profile's settings, kept beside its spool."""
+    """Return the foils of earlier runs under a profile's settings, kept beside its spool."""
     return FoilHistory(
         profile.analysis_hash(),
         profile.energy.foil_max_age,
@@ -96,7 +96,7 @@ def load_analysis(profile: Profile) -> Analysis:
 
 @functools.cache
 def default_analysis() -> Analysis:
-    """The shipped models and foils, for spectra that come from no beamline; loaded once."""
+    """Return the shipped models and foils, for spectra of no beamline; loaded once."""
     return Analysis(_newest("auto"), _foils(), resources.code_version())
 
 

@@ -303,7 +303,7 @@ class Pipeline:
         flags: Sequence[Flag],
     ) -> Report:
         energy = np.asarray(sweep.energy if sweep else [], dtype=float)
-        element = run.stated_edge.element or ""
+        element = run.stated_edge.symbol
         return self._analysis.refuse(
             refusal, energy, origin, edge=edge, element=element, flags=flags
         )

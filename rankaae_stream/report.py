@@ -1,4 +1,4 @@
-"""What is said about one spectrum, and its one translation into plain data.
+"""Define the report on one spectrum, and translate it into plain data.
 
 `to_dict` is the only place where a Report becomes keys and values: the JSON
 line, the event's flat columns (`flatten`) and the stop document's searchable
@@ -51,7 +51,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """Something worth knowing about a spectrum that got its number all the same."""
+    """Something worth knowing about a spectrum that got its numbers all the same."""
 
     name: str
     severity: Literal["info", "warning"]
@@ -62,7 +62,7 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """How far the spectrum lies from what the model knows; good measured oxides lie at 1.
+    """Distance of the spectrum from what the model knows; good measured oxides lie at 1.
 
     Beyond `threshold` the flag `out_of_domain` is set; also where the sample is the metal.
     """
@@ -73,7 +73,7 @@ class Domain:
 
 @dataclass(frozen=True, slots=True)
 class ModelName:
-    """Which model spoke; `id` is the sha256 of its card.json."""
+    """The model that answered; `id` is the sha256 of its card.json."""
 
     name: str
     version: str
@@ -82,7 +82,7 @@ class ModelName:
 
 @dataclass(frozen=True, slots=True)
 class FoilShift:
-    """What a reference foil adds to the measured energy.
+    """Shift that a reference foil adds to the measured energy.
 
     `value` and its standard deviation `uncertainty`, eV; `misfit` is what the library
     foil leaves of the reference, root mean square in edge steps. `library` names that
@@ -110,7 +110,7 @@ class RunFoil:
 
 @dataclass(frozen=True, slots=True)
 class Shifts:
-    """What was added to the measured energy, eV, and where it comes from.
+    """Shifts that were added to the measured energy, eV, and where they come from.
 
     Attributes
     ----------
@@ -124,7 +124,7 @@ class Shifts:
         Standard deviation of the calibrated axis, which is part of the intervals;
         None for a report that did not get that far.
     foil : FoilShift or None
-        What the foil said; its value is not `calibration` where the profile only reports it.
+        Shift by the foil; its value is not `calibration` where the profile only reports it.
     """
 
     calibration: float = 0.0
@@ -137,7 +137,7 @@ class Shifts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curves:
-    """What a person compares by eye, on the model's grid, each of shape (points,).
+    """Curves to compare by eye, on the model's grid, each of shape (points,).
 
     `reconstruction` is NaN below the energy where the simulation begins.
     """
@@ -186,7 +186,7 @@ class Report:
 
 
 class Described(NamedTuple):
-    """What a model says of one of its descriptors.
+    """Name, unit and evidence of one descriptor that a model estimates.
 
     `evidence` is ``measured`` where measured compounds have shown it right, and
     ``simulation`` where it is a hint.
@@ -199,7 +199,7 @@ class Described(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """A report on its way out, with what its run needs.
+    """A report with what its result run needs.
 
     Attributes
     ----------
@@ -230,7 +230,7 @@ class Result:
 
 
 def to_dict(report: Report) -> dict[str, Any]:
-    """Plain data of a report: JSON types only, no arrays.
+    """Return a report as plain data: JSON types only, no arrays.
 
     Returns
     -------
@@ -262,7 +262,7 @@ def to_dict(report: Report) -> dict[str, Any]:
 
 
 def flatten(report: Report, outputs: Sequence[str]) -> dict[str, float | str | bool]:
-    """One row of a table: the columns an event carries, without the curves.
+    """Return a report as one row of a table: the columns of an event, without the curves.
 
     Parameters
     ----------
@@ -316,7 +316,7 @@ def _shift_columns(shifts: Shifts) -> dict[str, float | str | bool]:
 
 
 def summarize(report: Report) -> dict[str, Any]:
-    """The same, keyed by name, for the stop document, where a metadata query finds it.
+    """Return plain data keyed by name, for the stop document, where a metadata query finds it.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The nouns that travel from documents to numbers.
+"""Define the values that travel from documents to numbers.
 
 Energies are in eV, arrays are float64 and read-only once inside a noun.
 """
@@ -180,7 +180,7 @@ class EnergyGrid:
     points: int
 
     def relative(self) -> Floats:
-        """Energies from the tabulated edge, eV, shape (points,)."""
+        """Return the energies from the tabulated edge, eV, shape (points,)."""
         return np.linspace(self.start, self.stop, self.points)
 
 

@@ -578,5 +578,7 @@ def test_settings_beside_a_resolved_profile_are_told(tmp_path):
     profile = load_profile("sim", spool=tmp_path)
     with DescriptorStream(profile, to_tiled=False) as stream:
         assert stream.profile is profile
-    with pytest.raises(ConfigurationError, match="stop_deadline come beside a resolved profile"):
+    with pytest.raises(
+        ConfigurationError, match="stop_deadline are given beside a resolved profile"
+    ):
         DescriptorStream(profile, to_tiled=False, stop_deadline=3.0)

@@ -1,7 +1,7 @@
-"""The Inbox: takes documents off the caller's thread and never gives it a reason to wait.
+"""Take documents off the caller's thread without ever making it wait.
 
 The caller's side appends and returns. One worker thread hands documents on in
-order. What is kept is bounded in bytes; when the bound is reached, events of
+order. The waiting documents are bounded in bytes; beyond the bound events of
 the run that overflows are dropped and counted, never a start, a descriptor or
 a stop, so that the run still ends and can be refused by name.
 """
@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NewType, cast
 
 __all__ = ["Inbox"]
 
@@ -21,6 +21,10 @@ _EVENTS = frozenset({"event", "event_page", "datum", "datum_page", "stream_datum
 _SCALARS = frozenset({float, int, bool, type(None)})
 _PARENTS = frozenset({"descriptor", "resource", "stream_resource"})
 _CLOSE = object()
+
+RunUid = NewType("RunUid", str)
+ParentUid = NewType("ParentUid", str)
+"""Of the descriptor, resource or stream resource that an event or datum names."""
 
 
 class Inbox:
@@ -36,8 +40,8 @@ class Inbox:
         Called in the worker when nothing arrived for `period` seconds, and at
         least that often under load.
     max_bytes : int
-        Bound on the documents waiting, as estimated by `_size`; a stream's first
-        event stands for all of them.
+        Bound on the documents waiting, as estimated by `_size`; all events of a
+        stream count as much as its first.
     period : float
         Seconds between ticks.
     clock : callable
@@ -70,9 +74,9 @@ class Inbox:
         self._lock = threading.Lock()
         self._waiting = 0
         self._bytes = 0
-        self._run_of: dict[str, str] = {}
-        self._size_of: dict[str, int] = {}
-        self._dropped: dict[str, int] = {}
+        self._run_of: dict[ParentUid, RunUid] = {}
+        self._event_size: dict[ParentUid, int] = {}
+        self._dropped: dict[RunUid, int] = {}
         self._idle = threading.Condition(self._lock)
         self._closed = False
         self.dropped = 0
@@ -84,28 +88,28 @@ class Inbox:
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take a document; returns at once and never raises."""
         try:
-            # What happens at every point of every scan, in one piece: a call more, or
-            # another look at the data, is half as much again on the caller's thread.
-            if name == "event":
-                size = self._size_of.get(doc["descriptor"])
-                if size is not None:
-                    with self._lock:
-                        if (
-                            not (self._closed or self._dropped)
-                            and self._bytes + size <= self._max_bytes
-                        ):
-                            self._waiting += 1
-                            self._bytes += size
-                            self._queue.put((name, doc, 0, size))
-                            return
-            self._take(name, doc)
+            # This happens at every point of every scan: of a stream that is known, an
+            # event costs one look-up, one lock and one put, and no call of ours.
+            known = self._event_size.get(doc["descriptor"]) if name == "event" else None
+            size = _size(name, doc) if known is None else known
+            with self._lock:
+                if self._closed:
+                    return
+                dropped: int | None = 0
+                if known is None or self._dropped or self._bytes + size > self._max_bytes:
+                    dropped = self._admit(name, doc, size)
+                    if dropped is None:
+                        return
+                self._waiting += 1
+                self._bytes += size
+                # Under the lock, so that nothing is taken after the end was announced.
+                self._queue.put((name, doc, dropped, size))
         except Exception as error:  # noqa: BLE001 - the RunEngine stops a scan on anything raised here
-            self.errors += 1
-            self.last_error = f"{type(error).__name__}: {error}"
+            self._count(error)
 
     @property
     def waiting(self) -> int:
-        """Documents taken and not yet handled."""
+        """Number of documents taken and not yet handled."""
         return self._waiting
 
     def wait_idle(self, timeout: float) -> bool:
@@ -122,37 +126,36 @@ class Inbox:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def _take(self, name: str, doc: Mapping[str, Any]) -> None:
-        size = _size(name, doc)
-        dropped = 0
-        with self._lock:
-            if self._closed:
-                return
-            if name in _EVENTS:
-                parent = doc.get("descriptor") or doc.get("resource", "")
-                run = self._run_of.get(parent, "")
-                if run and name == "event":
-                    self._size_of[parent] = size
-                if run in self._dropped or self._bytes + size > self._max_bytes:
-                    self.dropped += 1
-                    # Once an event is lost the run's answer is: the rest of its
-                    # events would only take room from other runs. What belongs to
-                    # no run we know of has no answer that could be lost.
-                    if run:
-                        self._dropped[run] = self._dropped.get(run, 0) + 1
-                    return
-            elif name in _PARENTS and "run_start" in doc:
-                self._run_of[doc["uid"]] = doc["run_start"]
-            elif name == "stop":
-                run = doc["run_start"]
-                dropped = self._dropped.pop(run, 0)
-                for uid in [uid for uid, owner in self._run_of.items() if owner == run]:
-                    del self._run_of[uid]
-                    self._size_of.pop(uid, None)
-            self._waiting += 1
-            self._bytes += size
-            # Under the lock, so that nothing is taken after the end was announced.
-            self._queue.put((name, doc, dropped, size))
+    def _admit(self, name: str, doc: Mapping[str, Any], size: int) -> int | None:
+        """Keep account of a document, under the lock.
+
+        Returns
+        -------
+        int or None
+            How many documents its run has lost, for a stop document; else 0. None when
+            it is dropped.
+        """
+        if name in _EVENTS:
+            parent = ParentUid(doc.get("descriptor") or doc.get("resource", ""))
+            run = self._run_of.get(parent)
+            if run is not None and name == "event":
+                self._event_size[parent] = size
+            if run in self._dropped or self._bytes + size > self._max_bytes:
+                self.dropped += 1
+                # Once an event is lost the run's answer is: the rest of its events would
+                # only take room from other runs. An event of an unknown run has no answer.
+                if run is not None:
+                    self._dropped[run] = self._dropped.get(run, 0) + 1
+                return None
+        elif name in _PARENTS and "run_start" in doc:
+            self._run_of[ParentUid(doc["uid"])] = RunUid(doc["run_start"])
+        elif name == "stop":
+            run = RunUid(doc["run_start"])
+            for uid in [uid for uid, owner in self._run_of.items() if owner == run]:
+                del self._run_of[uid]
+                self._event_size.pop(uid, None)
+            return self._dropped.pop(run, 0)
+        return 0
 
     def _work(self) -> None:
         next_tick = self._clock() + self._period
@@ -180,13 +183,17 @@ class Inbox:
         try:
             function(*arguments)
         except BaseException as error:
+            self._count(error)
+            logger.exception("a document could not be handled; the scan is not affected")
+
+    def _count(self, error: BaseException) -> None:
+        with self._lock:
             self.errors += 1
             self.last_error = f"{type(error).__name__}: {error}"
-            logger.exception("a document could not be handled; the scan is not affected")
 
 
 def _size(name: str, doc: Mapping[str, Any]) -> int:
-    """Rough bytes of a document: exact sizes would cost more than the bound is worth."""
+    """Estimate the bytes of a document; exact sizes would cost more than the bound is worth."""
     size = 512
     if name in ("event", "event_page"):
         for value in doc.get("data", {}).values():

@@ -164,7 +164,7 @@ class OpenRun:
         try:
             if not self.sweeps.items:
                 return Refusal("missing_fields", self.reader.missing())
-            check_order(self.unanswered_sweeps())
+            check_order([len(sweep.energy) for sweep in self.unanswered_sweeps()])
         except Refused as refused:
             return refused.refusal
         return None

@@ -1,7 +1,6 @@
-"""Which runs are XAS, and of which element and edge.
+"""Choose the runs that are XAS, and read which element, edge and channel they state.
 
-A run says so itself in its start document, each beamline under its own keys.
-Where none names the element, the energies of the finished scan tell.
+A run states so in its start document, each beamline under keys of its own.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -36,23 +35,23 @@ class Exclusion:
 
 @dataclass(frozen=True, slots=True)
 class RunRules:
-    """What a beamline's runs say of themselves.
+    """Rules by which the runs of one beamline are read.
 
     Attributes
     ----------
     element, edge : tuple of str
-        Dotted keys of the start document that name them, the first that does
-        counts. An edge may name its element: ``Fe K``.
+        Dotted keys of the start document that name them; of several the first that
+        a run has. An edge may name its element: ``Fe K``.
     channel : tuple of str
-        Keys that name the channel which a run was measured for.
+        Keys that name the channel for which a run was measured.
     primary : Channel
-        That channel where no key names one.
+        This channel, where no key names one.
     xas : tuple of Rule
         A run is XAS when one of these fits; without any, every run may be.
     not_xas : tuple of Exclusion
-        Unless one of these fits; the first that does says why.
+        No run is XAS that one of these fits; the first that does gives the reason.
     others : {"refuse", "skip"}
-        What becomes of the others: a published refusal, or silence.
+        Whether all other runs get a published refusal, or no result.
     """
 
     element: tuple[str, ...] = ("element",)
@@ -65,15 +64,15 @@ class RunRules:
 
     @property
     def skips_unreadable(self) -> bool:
-        """Whether a run without the layout's fields is silently none of ours.
+        """Whether a run without the layout's fields gets no result.
 
-        Not where a rule has said that it is XAS: then the fields are wrong, and
+        A run that a rule of `xas` fits gets a refusal: its fields are wrong, and
         somebody has to know.
         """
         return self.others == "skip" and not self.xas
 
     def unwanted(self, start: Document, trained_for: Collection[str] = ()) -> str:
-        """Why a run is not XAS that can be answered, or an empty text when it is.
+        """Return why a run is not XAS that can be answered, or an empty text when it is.
 
         `trained_for` are the kinds of spectra that the card of its edge's model names.
         """
@@ -81,11 +80,11 @@ class RunRules:
             if _fits(exclusion.rule, start):
                 if exclusion.unless_model in trained_for:
                     break
-                said = _say(exclusion.rule, start)
-                return f"{exclusion.reason} ({said})" if exclusion.reason else said
+                found = _values(exclusion.rule, start)
+                return f"{exclusion.reason} ({found})" if exclusion.reason else found
         if self.xas and not any(_fits(rule, start) for rule in self.xas):
             keys = dict.fromkeys(key for rule in self.xas for key in rule)
-            return f"the profile takes no run with {_say(keys, start)} for XAS"
+            return f"the profile takes no run with {_values(keys, start)} for XAS"
         return ""
 
     def stated_edge(self, start: Document) -> Stated:
@@ -93,7 +92,7 @@ class RunRules:
         return read_stated(lookup(start, self.element), lookup(start, self.edge))
 
     def primary_of(self, start: Document) -> Channel:
-        """The channel that a run was measured for."""
+        """Return the channel for which a run was measured."""
         named = (lookup(start, self.channel) or "").lower()[:4]
         # Four letters are enough: fluo, fluorescence, trans, transmission.
         for channel in _CHANNELS:
@@ -103,7 +102,7 @@ class RunRules:
 
 
 def lookup(doc: Document, keys: tuple[str, ...]) -> str | None:
-    """First of several dotted keys that a document has, as text.
+    """Return the first of several dotted keys that a document has, as text.
 
     Values that are lists or tuples of one element (as XDI metadata are at BMM)
     count as that element.
@@ -134,13 +133,14 @@ def _fits(rule: Rule, start: Document) -> bool:
     )
 
 
-def _say(keys: Mapping[str, Any], start: Document) -> str:
-    said = {key: "/".join(_texts(value_at(start, key))) for key in keys}
-    return ", ".join(f"{key} {text!r}" if text else f"no {key}" for key, text in said.items())
+def _values(keys: Iterable[str], start: Document) -> str:
+    """List keys of a start document with their values, for a message."""
+    texts = {key: "/".join(_texts(value_at(start, key))) for key in keys}
+    return ", ".join(f"{key} {text!r}" if text else f"no {key}" for key, text in texts.items())
 
 
 def _texts(value: Any) -> list[str]:
-    """What a value says, each part a text; a missing one says an empty text."""
+    """Return the parts of a value as texts; a single empty one where it is missing."""
     return list(_parts(value)) or [""]
 
 

@@ -15,7 +15,7 @@ from rankaae_stream.layouts.rebin import FRAGMENT, turning_points
 from rankaae_stream.report import Flag
 from rankaae_stream.spectrum import Channel, Edge, Floats, Limits, Origin, Spectrum
 
-__all__ = ["Sweep", "Sweeps", "check_order", "to_spectrum"]
+__all__ = ["Sweep", "Sweeps", "check_order", "out_of_order", "to_spectrum"]
 
 
 @dataclass(slots=True, eq=False)
@@ -92,22 +92,31 @@ class Sweeps:
             self.items[-1].flags = reading.flags
 
 
-def check_order(sweeps: list[Sweep]) -> None:
-    """Refuse a finished run whose energies jump to and fro.
+def check_order(points: Sequence[int]) -> None:
+    """Refuse a finished scan whose energies jump to and fro.
+
+    Parameters
+    ----------
+    points : sequence of int
+        How many each of its sweeps has.
 
     Raises
     ------
     Refused
         ``energy_order`` when most of several sweeps are fragments.
     """
-    fragments = sum(len(sweep.energy) < FRAGMENT for sweep in sweeps)
-    if len(sweeps) >= 4 and 2 * fragments > len(sweeps):
-        points = sum(len(sweep.energy) for sweep in sweeps)
-        raise Refused(
-            "energy_order",
-            f"the energy reverses {len(sweeps) - 1} times in {points} points; "
-            "a scan must move one way at a time",
-        )
+    fragments = sum(count < FRAGMENT for count in points)
+    if len(points) >= 4 and 2 * fragments > len(points):
+        raise out_of_order(points)
+
+
+def out_of_order(points: Sequence[int]) -> Refused:
+    """Return the refusal of a scan whose sweeps have so many points, ``energy_order``."""
+    return Refused(
+        "energy_order",
+        f"the energy reverses {len(points) - 1} times in {sum(points)} points; "
+        "a scan must move one way at a time",
+    )
 
 
 def to_spectrum(
@@ -116,7 +125,7 @@ def to_spectrum(
     edge: Edge,
     origin: Origin,
 ) -> tuple[Spectrum, int]:
-    """Sort, average duplicates, leave out points without a finite mu.
+    """Sort points by energy, average duplicates, and leave out those without a finite mu.
 
     Parameters
     ----------
