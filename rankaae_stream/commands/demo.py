@@ -6,8 +6,6 @@ grow, fly scans are silent until their motion has ended. The table at the end is
 from Tiled, not from memory.
 """
 
-# pyright: basic
-# bluesky's RunEngine has few types
 
 import tempfile
 import time

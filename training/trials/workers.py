@@ -1,8 +1,5 @@
 """Run jobs here, in processes or on a Dask cluster: the same function everywhere."""
 
-# pyright: basic
-# distributed has no types
-
 import multiprocessing
 import os
 import pickle
@@ -11,7 +8,7 @@ import signal
 import threading
 import traceback
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
@@ -163,7 +160,7 @@ def _side_by_side(
 
 
 @contextmanager
-def _processes(work: Work, shared: Any, count: int) -> Iterator[_Pool]:
+def _processes(work: Work, shared: Any, count: int) -> Generator[_Pool]:
     """Spawn processes, each a pool of its own: where one dies, its job is known.
 
     Spawned, not forked: torch's threads do not survive a fork.
@@ -203,7 +200,7 @@ def _processes(work: Work, shared: Any, count: int) -> Iterator[_Pool]:
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
+def _deaf_to_interrupts() -> Generator[None]:
     """Start processes that ignore Ctrl-C, which reaches every process of a terminal.
 
     The one that started them ends them. They inherit that it is ignored, and print no
@@ -242,7 +239,7 @@ def _in_process(work: Work, content: bytes | None, number: int, job: Any) -> Any
 
 
 @contextmanager
-def _cluster(work: Work, shared: Any, address: str, count: int | None) -> Iterator[_Pool]:
+def _cluster(work: Work, shared: Any, address: str, count: int | None) -> Generator[_Pool]:
     try:
         from distributed import Client
     except ModuleNotFoundError as error:
@@ -265,7 +262,11 @@ def _cluster(work: Work, shared: Any, address: str, count: int | None) -> Iterat
                 f"the Dask scheduler at {address} has no worker; start some with "
                 f"`dask worker {address} --nthreads 1` in this checkout"
             ) from error
-        client.subscribe_topic(topic, lambda event: messages.put(event[1]))
+
+        def receive(event: tuple[float, tuple[int, Any]]) -> None:
+            messages.put(event[1])
+
+        client.subscribe_topic(topic, receive)
         [sent] = client.scatter([shared], broadcast=True, hash=False)
         pool = client.get_executor(pure=False)
         try:
