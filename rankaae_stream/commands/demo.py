@@ -6,7 +6,6 @@ grow, fly scans are silent until their motion has ended. The table at the end is
 from Tiled, not from memory.
 """
 
-
 import tempfile
 import time
 from collections.abc import Mapping, Sequence

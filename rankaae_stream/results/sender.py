@@ -273,7 +273,9 @@ class Sender:
 
     def _end_abandoned(self, uid: str) -> Verdict:
         stop = self._left[uid]
-        verdict = _attempt(lambda: self.sink.abandon(uid, stop))
+        # A sink of another package may have no such method: it knows what to do by itself.
+        abandon = getattr(self.sink, "abandon", None)
+        verdict = _attempt(abandon, uid, stop) if abandon else Verdict("taken")
         if verdict.kind != "failed":
             with self._changed:
                 del self._left[uid]
