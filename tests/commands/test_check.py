@@ -58,6 +58,7 @@ def failed(findings):
     return [one for one in findings if one.verdict == "failed"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_sink")
 @pytest.mark.parametrize("name", PROFILES)
 def test_a_shipped_profile_passes_where_there_is_no_beamline(name, capsys):

@@ -150,6 +150,7 @@ def test_a_file_that_the_library_never_gets_done_with_is_refused(path, monkeypat
         read_file(path)
 
 
+@pytest.mark.slow
 def test_damaged_files_are_read_or_refused(path, tmp_path):
     with h5py.File(path, "w") as file:
         bliss(file)

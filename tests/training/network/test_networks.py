@@ -54,6 +54,7 @@ def test_settled_latents_of_spectra_have_mean_0_and_variance_1_whatever_training
     assert not any(module.training for module in model.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["fc", "cnn"])
 def test_an_encoder_learns_the_order_of_an_edge_position(encoder):
     torch.manual_seed(0)

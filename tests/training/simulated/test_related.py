@@ -14,6 +14,8 @@ from training.network import train
 from training.simulated import dataset
 from training.trials import trials
 
+pytestmark = pytest.mark.slow
+
 TINY = config.load(Path(config.__file__).resolve().parent / "configs" / "tiny.toml")
 IRON = Data(simulated="fe-feff10-*.parquet", core_hole_width=1.25, related="[fm][en]-feff10-*")
 

@@ -428,6 +428,7 @@ def test_unphysical_sites_are_dropped_by_one_rule(site, reason):
 SHIPPED = {"Ti": 10, "V": 25, "Cr": 10, "Mn": 15, "Fe": 5, "Co": 0, "Ni": 0, "Cu": 168}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("element", "mislabelled"), SHIPPED.items())
 def test_of_the_shipped_sites_none_is_bad_and_only_the_mislabelled_are_dropped(
     element, mislabelled
