@@ -6,7 +6,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -166,13 +165,13 @@ def infer_file(
     name, _, group = text.partition("::")
     analysis = analysis or default_analysis()
     try:
-        spectra = _spectra(name, columns, group)
+        scans = _scans(name, columns, group)
     except Refused as refused:
         nothing = Measured(np.empty(0), np.empty(0), element=element, shell=shell)
         edge = _find_edge([nothing])
         return [Answer(_refuse(analysis, refused.refusal, nothing, Origin(text), edge), (), None)]
     answers: list[Answer] = []
-    for _, scan in groupby(spectra, key=lambda found: found.label):
+    for scan in scans:
         channels = [
             replace(found, element=element or found.element, shell=shell or found.shell)
             for found in scan
@@ -276,7 +275,7 @@ def read_foil(path: Path | str, element: str | None = None) -> Measured:
     """
     name, _, group = str(path).partition("::")
     try:
-        foil = _spectra(name, None, group)[0]
+        foil = _scans(name, None, group)[0][0]
         stated = read_stated(element or foil.element, foil.shell)
         edge, _ = find_edge(stated, [(foil.energy, foil.mu)], foil.e0)
         spectrum, _ = to_spectrum(foil.energy, foil.mu, edge, Origin(str(path), "reference"))
@@ -316,20 +315,36 @@ def find_files(names: Sequence[str], left_out: list[str] | None = None) -> Itera
             yield name
 
 
-def _spectra(name: str, columns: Mapping[str, str] | None, group: str) -> list[Measured]:
-    """Read the spectra of a file, split at the turning points of the motion.
+def _scans(name: str, columns: Mapping[str, str] | None, group: str) -> list[list[Measured]]:
+    """Read the scans of a file, each as its channels, split at the turning points of the motion.
 
     `group` selects those of one label; without it references of other groups are left out.
     """
-    found = [sweep for spectrum in read_file(Path(name), columns) for sweep in _sweeps(spectrum)]
+    together: list[list[Measured]] = []
+    for found in read_file(Path(name), columns):
+        before = together[-1] if together else []
+        channels = {channel.channel for channel in before}
+        if before and before[0].label == found.label and found.channel not in channels:
+            before.append(found)
+        else:
+            together.append([found])
+    scans: list[list[Measured]] = []
+    refused: list[Refused] = []
+    for scan in together:
+        try:
+            scans += map(list, zip(*map(_sweeps, scan), strict=True))
+        except Refused as reason:
+            refused.append(reason)
+    if not scans:
+        raise refused[0]
+    if refused:
+        note = f"{len(refused)} of {len(together)} scans were left out ({refused[0].message})"
+        scans[0] = [replace(found, notes=(*found.notes, note)) for found in scans[0]]
     if not group:
-        return [spectrum for spectrum in found if spectrum.channel != "reference"] or found
-    chosen = [spectrum for spectrum in found if spectrum.label.strip() == group.strip()]
+        return [scan for scan in scans if scan[0].channel != "reference"] or scans
+    chosen = [scan for scan in scans if scan[0].label.strip() == group.strip()]
     if not chosen:
-        known = (
-            ", ".join(dict.fromkeys(spectrum.label for spectrum in found if spectrum.label))
-            or "none"
-        )
+        known = ", ".join(dict.fromkeys(scan[0].label for scan in scans if scan[0].label)) or "none"
         raise Refused("file", f"no group {group!r}; groups: {known}")
     return chosen
 
@@ -342,7 +357,7 @@ def _sweeps(measured: Measured) -> list[Measured]:
     """
     finite = np.flatnonzero(np.isfinite(measured.energy))
     energy = measured.energy[finite]
-    if measured.kind != "xas" or energy.size < 2:
+    if measured.kind in ("chi", "difference") or energy.size < 2:
         return [measured]
     pieces = turning_points(energy)
     whole = [piece for piece in pieces if piece.stop - piece.start >= FRAGMENT]

@@ -300,6 +300,31 @@ def test_the_repeats_of_a_fly_scan_in_one_file_are_answered_apart(tmp_path):
     assert second.estimates == found[1].report.estimates
 
 
+def test_the_idle_chamber_is_left_out_of_every_repeat(tmp_path):
+    measured = read_file(HEMATITE)[0]
+    i0 = np.full_like(measured.mu, 1e5)
+    up = np.column_stack([measured.energy, i0, 0.7 * i0, i0 * measured.mu])
+    path = tmp_path / "repeats.dat"
+    np.savetxt(path, np.concatenate([up, up[::-1]]), header="energy i0 it iff")
+    found = infer_file(path, "Fe")
+    assert [(r.source, r.channel) for r, *_ in found] == [
+        (f"{path}::1", "fluorescence"),
+        (f"{path}::2", "fluorescence"),
+    ]
+
+
+def test_groups_of_one_label_are_all_answered(tmp_path):
+    measured = read_file(HEMATITE)[0]
+    flat = np.zeros_like(measured.mu)
+    path, groups = tmp_path / "project.prj", ""
+    for number, mu in enumerate((measured.mu, flat)):
+        x, y = ("('" + "','".join(map(str, values)) + "')" for values in (measured.energy, mu))
+        groups += f"$old_group = 'g{number}';\n@args = ('label','oxide','bkg_z','Fe');\n"
+        groups += f"@x = {x};\n@y = {y};\n[record]\n"
+    path.write_text(f"# Athena project file\n{groups}")
+    assert [r.refusal and r.refusal.name for r, *_ in infer_file(path)] == [None, "no_edge"]
+
+
 def test_rows_in_no_order_are_one_spectrum_and_said(tmp_path):
     measured = read_file(HEMATITE)[0]
     order = np.random.default_rng(0).permutation(measured.energy.size)

@@ -51,6 +51,7 @@ RIGHT = {
     "pf9809.dat": Right(ONE, note="converted to eV with the d-spacing of 3.13551 Å"),
     "reference_iref.dat": Right((2.97, 2.97), FOIL),
     "reference_mu_ref.dat": Right(ONE, FOIL),
+    "reference_thick_foil.dat": Right(ONE, FOIL),
     "reference_xdi_it_ir.xdi": Right(ONE, FOIL),
     "reference_xdi_standard.xdi": Right(ONE, FOIL),
     "short_last_line.dat": Right(ONE, note="line 281 has 2 of 3 columns and was left out"),
