@@ -17,7 +17,8 @@ from rankaae_stream.documents.sweeps import out_of_order, to_spectrum
 from rankaae_stream.edges import find_edge, read_stated
 from rankaae_stream.errors import ConfigurationError, Refusal, Refused
 from rankaae_stream.files.base import Measured
-from rankaae_stream.files.read import MOST, looks_like_data, read_file
+from rankaae_stream.files.columns import MOST
+from rankaae_stream.files.read import looks_like_data, read_file
 from rankaae_stream.layouts.rebin import FRAGMENT, turning_points
 from rankaae_stream.loading import default_analysis
 from rankaae_stream.report import Flag, Report

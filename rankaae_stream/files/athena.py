@@ -24,6 +24,8 @@ __all__ = ["is_athena", "read_athena"]
 
 MAX_JSON = 32 * 1024 * 1024
 """Largest JSON project, in characters: read, they take about twenty times the memory."""
+MOST = 5000
+"""Most groups of a project."""
 LONGEST = 1_000_000
 """Characters of a group's settings that are read."""
 _GZIP = b"\x1f\x8b"
@@ -76,6 +78,8 @@ def read_athena(content: bytes) -> tuple[Measured, ...]:
     groups: dict[str, _Group] = {}
     for group in records:
         groups[group.name if group.name not in groups else f"{group.name} {len(groups)}"] = group
+        if len(groups) > MOST:
+            raise Refused("file", f"the project holds more than {MOST} groups")
     if not groups:
         raise Refused("file", "the Athena project holds no group")
     spectra = {name: _measured(group) for name, group in groups.items()}

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 
 from rankaae_stream.files.base import Table
-from rankaae_stream.files.columns import make_table, read_columns
 from rankaae_stream.files.roles import role_of
+from rankaae_stream.files.tables import make_table, read_plain
 from rankaae_stream.files.text import Block
 
 __all__ = ["is_cls", "read_cls"]
@@ -25,6 +25,6 @@ def read_cls(block: Block) -> Table:
         if len(names) == width:
             found.append([re.sub(r"\$\((.*)\)", r"\1", name) for name in names])
     if not found:
-        return read_columns(block)
+        return read_plain(block)
     best = max(found, key=lambda names: sum(role_of(name) is not None for name in names))
     return make_table(block, best)

@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from rankaae_stream.files.base import Table
-from rankaae_stream.files.columns import make_table
 from rankaae_stream.files.header import facts
+from rankaae_stream.files.tables import make_table
 from rankaae_stream.files.text import Block
 from rankaae_stream.spectrum import Floats
 

@@ -1,37 +1,15 @@
 """Read the spectra of a file after recognising its format by the content."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
 
 from rankaae_stream.errors import Refused
 from rankaae_stream.files.athena import is_athena, read_athena
-from rankaae_stream.files.base import HDF5, Measured, Table, read_bounded
-from rankaae_stream.files.channels import energy_column, measure
-from rankaae_stream.files.cls import is_cls, read_cls
-from rankaae_stream.files.columns import read_columns
-from rankaae_stream.files.kek9809 import is_9809, read_9809
-from rankaae_stream.files.spec import is_spec, read_spec
-from rankaae_stream.files.ssrl import is_ssrl, read_ssrl
+from rankaae_stream.files.base import HDF5, Measured, read_bounded
+from rankaae_stream.files.columns import measure_tables, read_columns
 from rankaae_stream.files.text import FEWEST, decode, find_blocks
-from rankaae_stream.files.xdi import is_xdi, read_xdi
 
-__all__ = ["looks_like_data", "read_file", "read_spectrum", "read_text", "text_tables"]
-
-MOST = 1000
-"""Spectra that one file may hold."""
-GAP = 50.0
-"""A table that begins at most this far after the last one, eV, continues the same scan."""
-
-_DIALECTS = (
-    (is_xdi, read_xdi),
-    (is_9809, read_9809),
-    (is_ssrl, read_ssrl),
-    (is_cls, read_cls),
-    (is_spec, read_spec),
-)
+__all__ = ["looks_like_data", "read_file", "read_spectrum"]
 
 
 def read_file(path: Path, columns: Mapping[str, str] | None = None) -> tuple[Measured, ...]:
@@ -60,32 +38,10 @@ def read_file(path: Path, columns: Mapping[str, str] | None = None) -> tuple[Mea
     if content == HDF5:
         from rankaae_stream.files.nexus import read_nexus
 
-        return _measure_all(read_nexus(path), columns)
+        return measure_tables(read_nexus(path), columns)
     if is_athena(content):
         return read_athena(content)
-    return read_text(content, columns)
-
-
-def read_text(content: bytes, columns: Mapping[str, str] | None = None) -> tuple[Measured, ...]:
-    """Read the spectra of a text of any format; see `read_file`."""
-    return _measure_all(text_tables(content), columns)
-
-
-def text_tables(content: bytes) -> list[Table]:
-    """Read the tables of a text of any format, one for each scan in it.
-
-    Raises
-    ------
-    Refused
-        ``file`` when there is none.
-    """
-    blocks = find_blocks(decode(content))
-    first = blocks[0].head
-    read = next((read for recognise, read in _DIALECTS if recognise(first)), read_columns)
-    tables = [read(block) for block in blocks]
-    # The first header's element and edge are valid for the later scans, too.
-    common = {key: tables[0].facts[key] for key in ("element", "edge") if key in tables[0].facts}
-    return _joined([replace(table, facts={**common, **table.facts}) for table in tables])
+    return read_columns(content, columns)
 
 
 def read_spectrum(path: Path) -> Measured:
@@ -102,49 +58,3 @@ def looks_like_data(path: Path) -> bool:
         return find_blocks(decode(content))[0].rows.shape[0] >= FEWEST
     except Refused:
         return False
-
-
-def _measure_all(
-    tables: Sequence[Table], columns: Mapping[str, str] | None
-) -> tuple[Measured, ...]:
-    """Return the spectra of all tables; skip a table without one, unless there is no other."""
-    if len(tables) > MOST:
-        raise Refused("file", f"{len(tables)} scans in one file; up to {MOST} are read")
-    found: list[Measured] = []
-    refused: list[Refused] = []
-    labels: dict[str, int] = {}
-    for number, table in enumerate(tables, 1):
-        label = table.label or (str(number) if len(tables) > 1 else "")
-        labels[label] = labels.get(label, 0) + 1
-        label += f"-{labels[label]}" if labels[label] > 1 else ""
-        try:
-            found += measure(replace(table, label=label), columns)
-        except Refused as reason:
-            refused.append(reason)
-    if not found:
-        raise refused[0]
-    if refused:
-        note = f"{len(refused)} of {len(tables)} scans hold no spectrum ({refused[0].message})"
-        found[0] = replace(found[0], notes=(*found[0].notes, note))
-    return tuple(found)
-
-
-def _joined(tables: Sequence[Table]) -> list[Table]:
-    """Join the regions of one scan: the same columns, and energies that continue."""
-    joined = [tables[0]]
-    for table in tables[1:]:
-        before = joined[-1]
-        if not table.label and table.names == before.names and _goes_on(before, table):
-            rows = np.concatenate([before.rows, table.rows])
-            joined[-1] = replace(before, rows=rows, notes=(*before.notes, *table.notes))
-        else:
-            joined.append(table)
-    return joined
-
-
-def _goes_on(before: Table, table: Table) -> bool:
-    axis = energy_column(before)
-    if axis is None or table.rows.shape[1] != before.rows.shape[1]:
-        return False
-    first, last, begin = before.rows[0, axis], before.rows[-1, axis], table.rows[0, axis]
-    return bool(0.0 <= (begin - last) * np.sign(last - first) <= GAP)

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 
 from rankaae_stream.files.base import Table
-from rankaae_stream.files.columns import make_table, read_columns
 from rankaae_stream.files.header import split_names
+from rankaae_stream.files.tables import make_table, read_plain
 from rankaae_stream.files.text import Block
 
 __all__ = ["is_spec", "read_spec"]
@@ -26,5 +26,5 @@ def read_spec(block: Block) -> Table:
     names = [line[2:] for line in block.head[begin:] if line.startswith("#L")]
     found = split_names(names[-1], block.rows.shape[1]) if names else []
     if not found:
-        return read_columns(block)
+        return read_plain(block)
     return make_table(block, found, label=number[1] if number else "")

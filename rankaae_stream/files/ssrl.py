@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from rankaae_stream.files.base import Table
-from rankaae_stream.files.columns import make_table
+from rankaae_stream.files.tables import make_table
 from rankaae_stream.files.text import Block
 
 __all__ = ["is_ssrl", "read_ssrl"]

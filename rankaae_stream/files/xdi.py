@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rankaae_stream.files.base import Table
-from rankaae_stream.files.columns import make_table
 from rankaae_stream.files.header import names
+from rankaae_stream.files.tables import make_table
 from rankaae_stream.files.text import Block, listed_lines
 
 __all__ = ["is_xdi", "read_xdi"]

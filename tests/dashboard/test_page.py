@@ -14,7 +14,7 @@ from page import Page, Session
 from tiled.queries import Key
 
 from rankaae_stream.callback import DescriptorStream
-from rankaae_stream.files.read import text_tables
+from rankaae_stream.files.columns import text_tables
 from rankaae_stream.results.what_if import what_if_uid
 from rankaae_stream.server.tiled_server import EmbeddedServer
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from rankaae_stream.errors import Refused
 from rankaae_stream.files.athena import is_athena, read_athena
-from rankaae_stream.files.read import read_file, read_text
+from rankaae_stream.files.columns import read_columns
+from rankaae_stream.files.read import read_file
 
 HERE = Path(__file__).parents[1]
 GOLDEN = json.loads((HERE / "goldens" / "larch_athena.json").read_text())
@@ -106,7 +107,7 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_refused(monkeypatch):
     ids=["bare", "comment", "csv", "comma", "currents", "fluorescence", "keV", "falling"],
 )
 def test_columns_are_read_and_what_was_guessed_is_said(text, energy, mu, note):
-    (found,) = read_text(text.encode())
+    (found,) = read_columns(text.encode())
     np.testing.assert_allclose(found.energy, energy)
     np.testing.assert_allclose(found.mu, mu)
     assert any(note in said for said in found.notes), found.notes
@@ -114,16 +115,16 @@ def test_columns_are_read_and_what_was_guessed_is_said(text, energy, mu, note):
 
 def test_a_choice_of_columns_stands_above_every_guess():
     text = b"# energy mu other\n7112 1 2\n7113 3 4\n"
-    (found,) = read_text(text, {"energy": "1", "mu": "other"})
+    (found,) = read_columns(text, {"energy": "1", "mu": "other"})
     assert found.mu.tolist() == [2, 4]
     assert found.notes == ()
-    (found,) = read_text(text, {"energy": "1", "i0": "3", "iff": "2"})
+    (found,) = read_columns(text, {"energy": "1", "i0": "3", "iff": "2"})
     assert found.channel == "fluorescence"
     np.testing.assert_allclose(found.mu, [0.5, 0.75])
 
 
 def test_the_foil_channel_is_read_with_the_currents():
-    (found,) = read_text(b"# energy i0 it ir\n7112 4 2 1\n")
+    (found,) = read_columns(b"# energy i0 it ir\n7112 4 2 1\n")
     np.testing.assert_allclose(found.reference, np.log([2.0]))
 
 
@@ -143,7 +144,7 @@ def test_the_foil_channel_is_read_with_the_currents():
 )
 def test_what_is_not_a_table_is_refused_with_the_reason(content, says):
     with pytest.raises(Refused, match=says.replace("(.*", r"\(.*")):
-        read_text(content)
+        read_columns(content)
 
 
 @pytest.mark.parametrize(
@@ -152,19 +153,19 @@ def test_what_is_not_a_table_is_refused_with_the_reason(content, says):
 )
 def test_a_wrong_choice_is_told(choice, says):
     with pytest.raises(Refused, match=says):
-        read_text(b"# energy mu\n7112 1\n", choice)
+        read_columns(b"# energy mu\n7112 1\n", choice)
 
 
 @pytest.mark.slow
 def test_a_million_rows_are_read():
     rows = np.column_stack([np.linspace(7000, 7200, 1_000_000), np.ones(1_000_000)])
     content = "\n".join(f"{e:.4f} {m}" for e, m in rows).encode()
-    assert read_text(content)[0].energy.size == 1_000_000
+    assert read_columns(content)[0].energy.size == 1_000_000
 
 
 @given(st.binary(max_size=400))
 def test_any_bytes_are_read_or_refused(content):
-    for reader in (read_text, read_athena):
+    for reader in (read_columns, read_athena):
         with contextlib.suppress(Refused):
             assert reader(content)
 
@@ -179,7 +180,7 @@ def test_any_bytes_are_read_or_refused(content):
 def test_any_columns_are_read_or_refused(rows, delimiter):
     text = "\n".join(delimiter.join(map(str, row)) for row in rows)
     with contextlib.suppress(Refused):
-        found = read_text(text.encode())[0].energy.size
+        found = read_columns(text.encode())[0].energy.size
         assert found == len(rows) or len({len(row) for row in rows}) > 1
 
 

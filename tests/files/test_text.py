@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rankaae_stream.errors import Refused
 from rankaae_stream.files.athena import read_athena
-from rankaae_stream.files.read import read_text, text_tables
+from rankaae_stream.files.columns import read_columns, text_tables
 from rankaae_stream.files.text import MAX_LINES, decode
 
 CASES = Path(__file__).parents[1] / "data" / "cases" / "files"
@@ -109,7 +109,7 @@ SCAN = "".join(f"{7000 + i} {i}\n" for i in range(20))
 def test_a_header_between_the_rows_begins_another_scan():
     text = HEAD.format(1) + SCAN + HEAD.format(2) + SCAN
     assert [t.rows.shape for t in text_tables(text.encode())] == [(20, 2), (20, 2)]
-    assert [m.label for m in read_text(text.encode())] == ["1", "2"]
+    assert [m.label for m in read_columns(text.encode())] == ["1", "2"]
 
 
 def test_regions_under_headers_of_their_own_are_one_scan():
@@ -121,7 +121,7 @@ def test_regions_under_headers_of_their_own_are_one_scan():
 def test_a_scan_without_a_spectrum_is_left_out_beside_others():
     other = "#S 2 ascan samx\n#L samx  det\n" + "".join(f"{i} {i}\n" for i in range(12))
     third = "#S 3 escan\n#L Energy  I0  It\n" + BLOCK
-    found = read_text(("#F x\n#S 1 escan\n#L Energy  I0  It\n" + BLOCK + other + third).encode())
+    found = read_columns(("#F x\n#S 1 escan\n#L Energy  I0  It\n" + BLOCK + other + third).encode())
     assert [m.label for m in found if m.columns == ("I0", "It")] == ["1", "3"]
 
 
@@ -174,14 +174,14 @@ NASTY = {
 def test_no_text_of_300_kb_takes_more_than_two_seconds_of_the_processor(name):
     began = time.process_time()
     with contextlib.suppress(Refused):
-        reader = read_athena if "project" in name else read_text
+        reader = read_athena if "project" in name else read_columns
         assert reader(NASTY[name])
     assert time.process_time() - began < 2.0
 
 
 def test_more_lines_than_a_spectrum_has_are_refused_before_they_are_split():
     with pytest.raises(Refused, match="more than 2,000,000 lines"):
-        read_text(b"1\n" * MAX_LINES)
+        read_columns(b"1\n" * MAX_LINES)
 
 
 def test_numbers_too_large_for_a_float_are_refused():
@@ -189,7 +189,7 @@ def test_numbers_too_large_for_a_float_are_refused():
     with pytest.raises(Refused, match="values that are not numbers"):
         read_athena(project)
     with pytest.raises(Refused, match="no column '²' for energy"):
-        read_text(b"7000 1\n7100 2\n", {"energy": "²", "mu": "2"})
+        read_columns(b"7000 1\n7100 2\n", {"energy": "²", "mu": "2"})
 
 
 HEADS = sorted(path for path in CASES.iterdir() if path.is_file() and path.suffix != ".prj")
@@ -203,7 +203,7 @@ def test_a_case_that_was_damaged_is_read_or_refused(data):
         new = data.draw(st.one_of(st.binary(max_size=4), st.sampled_from(LINES)))
         content[at : at + data.draw(st.integers(0, 40))] = new
     with contextlib.suppress(Refused):
-        for found in read_text(bytes(content)):
+        for found in read_columns(bytes(content)):
             assert found.energy.shape == found.mu.shape
 
 
@@ -225,4 +225,4 @@ LINES = [
 )
 def test_any_text_is_read_or_refused(text, head):
     with contextlib.suppress(Refused):
-        assert read_text(f"{head}{text}\n7000 1 2\n7001 2 3\n".encode())
+        assert read_columns(f"{head}{text}\n7000 1 2\n7001 2 3\n".encode())

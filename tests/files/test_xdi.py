@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from rankaae_stream import resources
 from rankaae_stream.errors import Refused
-from rankaae_stream.files.read import read_spectrum, text_tables
+from rankaae_stream.files.columns import text_tables
+from rankaae_stream.files.read import read_spectrum
 from rankaae_stream.spectrum import K_EDGES
 
 SHIPPED = sorted(resources.folder("profiles/spectra").rglob("*.xdi"))
