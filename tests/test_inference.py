@@ -247,6 +247,14 @@ def test_a_sentence_that_a_narrow_table_cuts_is_printed_below_it(command, monkey
     assert "give --columns energy=...,mu=..." in " ".join(result.output.split())
 
 
+def test_of_many_notes_the_first_are_printed(command):
+    folder = HERE / "data" / "cases" / "files"
+    few, all_of_them = command(folder).output, command(folder, "--verbose").output
+    assert "more notes with --verbose" in few
+    assert "more notes" not in all_of_them
+    assert len(few.splitlines()) < len(all_of_them.splitlines())
+
+
 def test_the_files_of_a_folder_without_numbers_are_counted(command, tmp_path):
     for name in ("scan.001", "more.xyz"):
         (tmp_path / name).write_bytes(HEMATITE.read_bytes())

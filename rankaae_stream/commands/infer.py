@@ -24,6 +24,8 @@ PIPED = 400
 """Width of the table where no terminal has one."""
 TABLE = 45
 """Width of the table's columns of numbers."""
+NOTES = 20
+"""Notes that are printed below the table."""
 SENTENCES = 5
 """Refusals that are printed in full below the table."""
 
@@ -138,11 +140,13 @@ def _show(
     if not verbose:
         _show_cut(console, rows, room - TABLE - max(map(len, names)))
         _show_counted(console, [report for report in reports if report not in rows], others)
-    for note, sources in notes.items():
+    for note, sources in list(notes.items())[: None if verbose else NOTES]:
         shown = len(sources) if verbose else 1
         more = f" and {_count(len(sources) - shown, 'other')}" if len(sources) > shown else ""
         said = f"{', '.join(sources[:shown])}{more}: {note}"
         console.print(escape(said), style="dim", soft_wrap=True)
+    if len(notes) > NOTES and not verbose:
+        console.print(f"{len(notes) - NOTES} more notes with --verbose", style="dim")
 
 
 def _show_cut(console: Console, rows: list[Report], room: int) -> None:
