@@ -22,7 +22,7 @@ from rankaae_stream.layouts.base import Document, Layout
 from rankaae_stream.report import Flag, Report, Result, RunFoil, result_uid
 from rankaae_stream.spectra.foils import FoilHistory, Foils
 from rankaae_stream.spectra.quality import signal_flags
-from rankaae_stream.spectrum import Channel, Edge, Origin
+from rankaae_stream.spectrum import Edge, Origin
 
 __all__ = ["Pipeline"]
 
@@ -112,14 +112,7 @@ class Pipeline:
             if name != "stop":
                 self._answer_provisionally(run, now)
         if name == "stop":
-            run.time = float(doc.get("time", run.time))
-            run.end_flags = _end_flags(doc)
-            if dropped:
-                run.refusal = Refusal(
-                    "overrun",
-                    f"{dropped} documents of this run came faster than they could be taken and "
-                    "were dropped; raise inbox_megabytes or run the analysis as a service",
-                )
+            run.stop(doc, dropped)
             if run.collect(last=False):
                 self._end(run)
             else:
@@ -144,14 +137,14 @@ class Pipeline:
             elif silent_at > now:
                 heapq.heappush(self._deadlines, (silent_at, uid))
             else:
-                run.end_flags = [_no_stop(f"no document came for {self._stop_deadline:.0f} s")]
+                run.stop_without_document(f"no document came for {self._stop_deadline:.0f} s")
                 self._end(run)
 
     def finish(self, reason: str = "the session ended before the run did") -> None:
         """End every open run as one without a stop document."""
         for run in tuple(self._runs.values()):
             if run.state == "growing":
-                run.end_flags = [_no_stop(reason)]
+                run.stop_without_document(reason)
             self._end(run)
 
     def _begin(self, doc: Document, now: float) -> None:
@@ -302,17 +295,20 @@ class Pipeline:
         edge: Edge | None,
         flags: Sequence[Flag],
     ) -> Report:
-        energy = np.asarray(sweep.energy if sweep else [], dtype=float)
-        element = run.stated_edge.symbol
         return self._analysis.refuse(
-            refusal, energy, origin, edge=edge, element=element, flags=flags
+            refusal,
+            np.asarray(sweep.energy if sweep else [], dtype=float),
+            origin,
+            edge=edge,
+            element=run.stated_edge.symbol,
+            flags=flags,
         )
 
     def _send(self, run: OpenRun, report: Report) -> None:
         model = self._analysis.models.get(str(report.edge))
         outputs = model.card.described if model else ()
         grid = model.card.edge.e0 + model.card.grid.relative() if model else None
-        primary = report.channel == self._primary(run, report.sweep)
+        primary = report.channel == run.primary(report.sweep, self._rules.primary_of(run.start))
         uid = self._result_uid(report.origin, report.edge)
         result = Result(report, uid, run.start, run.time, outputs, grid, primary)
         if report.complete:
@@ -323,24 +319,3 @@ class Pipeline:
         model = self._analysis.models.get(str(edge))
         model_id = model.card.title.id if model else ""
         return result_uid(origin, model_id, self._analysis_hash)
-
-    def _primary(self, run: OpenRun, sweep: int) -> Channel:
-        """Return the channel that a run was measured for, or else the first that it has."""
-        wanted = self._rules.primary_of(run.start)
-        # A channel with bins of its own is a sweep item beside the others of its sweep.
-        items = [item for item in run.sweeps.items if item.index == sweep]
-        measured: list[Channel] = [channel for item in items for channel in item.channels]
-        return wanted if wanted in measured or not measured else measured[0]
-
-
-def _end_flags(stop: Document) -> list[Flag]:
-    status = stop.get("exit_status", "success")
-    if status == "success":
-        return []
-    reason = f": {stop['reason']}" if stop.get("reason") else ""
-    message = f"the run ended with exit status {status}{reason}; what it covers was judged"
-    return [Flag("scan_aborted", "warning", None, "", message)]
-
-
-def _no_stop(reason: str) -> Flag:
-    return Flag("no_stop", "warning", None, "", f"{reason}: the run has no stop document")

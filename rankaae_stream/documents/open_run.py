@@ -125,6 +125,13 @@ class OpenRun:
             self.shown = [(sweep, channel) for sweep, channel in self.shown if sweep is not done]
             self.first_unanswered_sweep += 1
 
+    def primary(self, sweep: int, wanted: Channel) -> Channel:
+        """Return the channel that was wanted, or else the first that the sweep has."""
+        # A channel with bins of its own is a sweep item beside the others of its sweep.
+        items = [item for item in self.sweeps.items if item.index == sweep]
+        measured: list[Channel] = [channel for item in items for channel in item.channels]
+        return wanted if wanted in measured or not measured else measured[0]
+
     def unanswered_sweeps(self) -> list[Sweep]:
         """Return the sweeps that are left to answer when the run ends."""
         return self.sweeps.items[self.first_unanswered_sweep :]
@@ -152,6 +159,26 @@ class OpenRun:
                 self.time = max(self.time, reading.time)
         self._collected = True
         return True
+
+    def stop(self, doc: Document, dropped: int = 0) -> None:
+        """Take note of the stop document, and of how many of the run's documents were lost."""
+        self.time = float(doc.get("time", self.time))
+        status = doc.get("exit_status", "success")
+        if status != "success":
+            reason = f": {doc['reason']}" if doc.get("reason") else ""
+            message = f"the run ended with exit status {status}{reason}; what it covers was judged"
+            self.end_flags = [Flag("scan_aborted", "warning", None, "", message)]
+        if dropped:
+            self.refusal = Refusal(
+                "overrun",
+                f"{dropped} documents of this run came faster than they could be taken and were "
+                "dropped; raise inbox_megabytes or run the analysis as a service",
+            )
+
+    def stop_without_document(self, reason: str) -> None:
+        """Take note that the run is over and no stop document will come."""
+        message = f"{reason}: the run has no stop document"
+        self.end_flags = [Flag("no_stop", "warning", None, "", message)]
 
     def wait_for_files(self, give_up_at: float) -> None:
         """Keep the run, whose stop document has come, until its files are there."""
