@@ -190,7 +190,7 @@ app.command()(learn)
 
 
 def _below(glob: str, data: Path) -> str:
-    """A path that was typed from elsewhere, as it is named below the data folder."""
+    """Return a path that was typed from elsewhere as it is named below the data folder."""
     path = Path(glob).resolve()
     return (
         path.relative_to(data.resolve()).as_posix() if path.is_relative_to(data.resolve()) else glob
@@ -234,7 +234,7 @@ def _show(built: Built) -> None:
 
 
 def _show_search(found: Found, most: int = 4) -> None:
-    """The best samples side by side: their figures, then the settings that were searched."""
+    """Print the best samples side by side: their figures, then the settings searched."""
     best = found.samples[:most]
     table = Table("", *(f"sample {sample.number}" for sample in best), "given")
     table.add_row("score", *(f"{sample.score:.4f}" for sample in best), "")

@@ -1,4 +1,4 @@
-"""From a configuration to a model folder: the way through, on one page."""
+"""Build a model folder from a configuration, on one page."""
 
 import platform
 import tomllib
@@ -73,7 +73,7 @@ def build(
     workers : Workers
         Where the trials are trained; one after the other in this process by default.
     watch : Watch, optional
-        Is told how training goes.
+        Receives the progress of training.
     skip_bad : bool
         Go on after simulated sites that cannot be read; `Built.bad` lists them.
 
@@ -148,7 +148,7 @@ def _outputs(
     errors: Sequence[intervals.ErrorModel],
     together: Sequence[pool.Shown],
 ) -> list[dict[str, Any]]:
-    """Simulated half-widths, made wider or narrower by what measured compounds call for."""
+    """Return the card's outputs; measured compounds widen or narrow the simulated half-widths."""
     level = config.calibration.level
     entries: list[dict[str, Any]] = []
     for k, name in enumerate(config.network.descriptors):
@@ -162,7 +162,7 @@ def _outputs(
 
 
 def _by_compound(config: Config, judged: judge_standards.Theory) -> dict[str, dict[str, Any]]:
-    """What each compound among the standards showed; None where that is unknown."""
+    """Return each standard compound's figures for evaluation.json; None where one is unknown."""
     k = config.network.descriptors.index("oxidation_state")
     return {
         one.name: {

@@ -47,7 +47,7 @@ class Grid(_Section):
     points: int = 256
 
     def energy_grid(self) -> EnergyGrid:
-        """The noun of the runtime."""
+        """Return the same grid as the runtime's type."""
         return EnergyGrid(self.start, self.stop, self.points)
 
 

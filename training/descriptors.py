@@ -1,4 +1,4 @@
-"""What a structure says about its absorber: pure functions of one cluster.
+"""Compute descriptors of an absorber from its structure: pure functions of one cluster.
 
 A cluster is what the simulated files hold: symbols with the absorber first,
 and coordinates in Å relative to it. A descriptor that a cluster cannot define
@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core.molecule_structure_comparator import CovalentRadius
 
+from rankaae_stream.spectrum import Floats
+
 __all__ = [
     "DESCRIPTORS",
     "FIRST_SHELL",
@@ -23,8 +25,6 @@ __all__ = [
     "mean_bond_length",
     "min_ligand_distance",
 ]
-
-Floats = NDArray[np.float64]
 
 FIRST_SHELL = 2.6
 """Radius of the first shell, Å: beyond the longest Jahn-Teller bond, below the second shell."""
@@ -52,7 +52,7 @@ length earned it: on validation compounds of Fe, V, Co and Cr its rank correlati
 
 
 def describe(symbols: Sequence[str], xyz: Floats, oxidation_state: float) -> Floats:
-    """All descriptors of one cluster, in the order of `DESCRIPTORS`.
+    """Return all descriptors of one cluster, in the order of `DESCRIPTORS`.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def describe(symbols: Sequence[str], xyz: Floats, oxidation_state: float) -> Flo
     xyz : (n, 3) array
         Å, absorber at the origin.
     oxidation_state : float
-        Formal valence, which a geometry alone does not tell.
+        Formal valence, which does not follow from a geometry alone.
 
     Returns
     -------
@@ -83,19 +83,19 @@ def describe(symbols: Sequence[str], xyz: Floats, oxidation_state: float) -> Flo
 def coordination_number(
     symbols: Sequence[str], xyz: Floats, first_shell: float = FIRST_SHELL
 ) -> float:
-    """Number of oxygens within `first_shell` (Å) of the absorber."""
+    """Count the oxygens within `first_shell` (Å) of the absorber."""
     return float(_shell(symbols, xyz, first_shell).size)
 
 
 def ligand_coordination(
     symbols: Sequence[str], xyz: Floats, first_shell: float = FIRST_SHELL, wider: float = 0.0
 ) -> float:
-    """Mean number of cations, of any kind, bound to a first-shell oxygen.
+    """Return the mean number of cations, of any kind, bound to a first-shell oxygen.
 
     A cation is bound when it lies within `BOND_TOLERANCE` times the sum of the
     covalent radii of B. Cordero et al., Dalton Trans. 2832 (2008); the absorber
     itself counts once. NaN without first-shell oxygens. `wider` (Å) is added to every
-    such reach: what a descriptor owes to its cutoff can be asked.
+    such reach, to see how much a label depends on its cutoff.
     """
     shell = _shell(symbols, xyz, first_shell)
     if not shell.size:
@@ -112,7 +112,7 @@ def ligand_coordination(
 
 
 def bond_length_spread(symbols: Sequence[str], xyz: Floats) -> float:
-    """Population standard deviation of absorber-oxygen distances, Å; NaN below two bonds."""
+    """Return the standard deviation (of the population) of the bonds' lengths, Å; NaN below two."""
     shell = _shell(symbols, xyz)
     if shell.size < 2:
         return float("nan")
@@ -120,7 +120,7 @@ def bond_length_spread(symbols: Sequence[str], xyz: Floats) -> float:
 
 
 def min_ligand_distance(symbols: Sequence[str], xyz: Floats) -> float:
-    """Shortest distance between two first-shell oxygens, Å; NaN below two."""
+    """Return the shortest distance between two first-shell oxygens, Å; NaN below two."""
     shell = xyz[_shell(symbols, xyz)]
     if len(shell) < 2:
         return float("nan")
@@ -129,7 +129,7 @@ def min_ligand_distance(symbols: Sequence[str], xyz: Floats) -> float:
 
 
 def mean_bond_length(symbols: Sequence[str], xyz: Floats) -> float:
-    """Mean of the absorber-oxygen distances, Å; NaN without a bond."""
+    """Return the mean absorber-oxygen distance, Å; NaN without a bond."""
     shell = _shell(symbols, xyz)
     if not shell.size:
         return float("nan")
@@ -138,7 +138,7 @@ def mean_bond_length(symbols: Sequence[str], xyz: Floats) -> float:
 
 
 def angle_spread(symbols: Sequence[str], xyz: Floats) -> float:
-    """Population standard deviation of all O-M-O angles of the first shell, °; NaN below three.
+    """Return the standard deviation (of the population) of all O-M-O angles, °; NaN below three O.
 
     A regular tetrahedron has 0. A regular octahedron has 12 angles of 90° and 3 of
     180°, which gives 36°: like bond_length_spread it measures how unlike the

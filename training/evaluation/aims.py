@@ -1,4 +1,4 @@
-"""What was aimed at, and what was found of it."""
+"""Compare the figures of all models with the targets set for them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ LARGEST_DEVIATION = 0.15
 
 @dataclass(frozen=True)
 class Target:
-    """One aim, what was found, and whether that is met; None where it cannot be told."""
+    """One aim, what was found, and whether it is met; None where that is unknown."""
 
     aim: str
     found: str
@@ -35,7 +35,7 @@ class Target:
 
 
 def targets(found: Sequence[Evaluation]) -> list[Target]:
-    """Every aim of these models, pooled or by element, and what was found."""
+    """Return every aim for these models, pooled or by element, with what was found."""
     scores = [one.stated[1] for one in found]
     aims = [
         _median("oxidation state, ρ", 0.90, [_rho(one, "oxidation_state") for one in scores]),
@@ -121,7 +121,7 @@ def _measured_targets(found: Sequence[Evaluation]) -> list[Target]:
 
 
 def _detected(found: Sequence[Evaluation], kind: str) -> Target:
-    """Pooled over elements, distances in units of each card's threshold."""
+    """Judge detection pooled over elements, distances in units of each card's threshold."""
     inside = [d / one.card.domain.threshold for one in found for d in one.inside]
     outside = np.array(
         [d / one.card.domain.threshold for one in found for d in one.detections[kind].distances]

@@ -1,4 +1,4 @@
-"""Everything that is asked of one model, on one page."""
+"""Evaluate one model in every respect, on one page."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rankaae_stream.model.card import ModelCard
 from rankaae_stream.model.estimates import describe_many
 from rankaae_stream.model.networks import Model
+from rankaae_stream.spectrum import Floats
 from training.config import Config
 from training.evaluation import on_measured, on_simulated, sweeps
 from training.evaluation.detection import Detection, distances_of_others, score_detection
@@ -25,8 +26,6 @@ from training.trials.select import clean_spectra
 
 __all__ = ["ENOUGH", "KINDS", "Evaluation", "evaluate_model"]
 
-Floats = NDArray[np.float64]
-
 ENOUGH = 30
 """Native sites from which on figures are stated for these; below it for all spectra."""
 
@@ -36,12 +35,12 @@ KINDS = {
     "wrong": "oxides of another element",
     "suspect": "doubtful samples",
 }
-"""Spectra that are no good oxides of the element; the last two are no part of any target."""
+"""Spectra that are no good oxides of the element; no target counts the last two."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What is known of one model.
+    """All figures of one model.
 
     Attributes
     ----------
@@ -89,7 +88,7 @@ class Evaluation:
 
     @property
     def left_out(self) -> tuple[on_measured.Compound, ...]:
-        """Compounds judged by what was fitted without them."""
+        """Compounds judged by a fit without them."""
         return tuple(one for one in self.compounds if one.left_out)
 
     @property
@@ -118,7 +117,7 @@ def evaluate_model(
     left_out: Mapping[str, Mapping[str, Any]],
     learning: Path,
 ) -> Evaluation:
-    """Ask a model everything.
+    """Evaluate a model on simulated and measured compounds, mixtures and sweeps.
 
     Parameters
     ----------

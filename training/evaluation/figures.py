@@ -1,4 +1,4 @@
-"""The pictures beside a report: how good a model is, and what it draws."""
+"""Draw the pictures beside a report: how good a model is, and the spectra that it decodes."""
 
 import io
 from collections.abc import Callable
@@ -33,7 +33,7 @@ PANEL = (4.6, 3.9)
 
 
 def draw_report(found: Evaluation) -> bytes:
-    """Valences, distances, coordination, mixtures and the learning curve, as a PNG.
+    """Draw valences, distances, coordination, mixtures and the learning curve as a PNG.
 
     A panel without data is left out.
     """
@@ -54,7 +54,7 @@ def draw_report(found: Evaluation) -> bytes:
 
 
 def draw_sweeps(found: Evaluation) -> bytes:
-    """Decoded spectra along every descriptor, as a PNG."""
+    """Draw decoded spectra along every descriptor as a PNG."""
     axes, figure = _panels(len(found.sweeps))
     for one, swept in zip(axes, found.sweeps, strict=True):
         _sweep(one, swept)
@@ -121,12 +121,12 @@ def _valences(axes: Any, found: Evaluation) -> None:
 
 
 def _short(name: str, most: int = 17) -> str:
-    """A compound's name cut at a word, where it is long."""
+    """Cut a long compound's name at a word."""
     return name if len(name) <= most else f"{name[:most].rpartition(' ')[0] or name[:most]} ..."
 
 
 def _name_points(axes: Any, named: list[tuple[float, float, str]]) -> None:
-    """Names in a column at the right, each led to its point."""
+    """Write names in a column at the right, each with a line to its point."""
     low, high = axes.get_ylim()
     right = axes.get_xlim()[1]
     ordered = sorted(named, key=lambda one: one[1])
@@ -147,7 +147,7 @@ def _name_points(axes: Any, named: list[tuple[float, float, str]]) -> None:
 
 
 def _apart(wanted: list[float], low: float, high: float, least: float = 0.05) -> list[float]:
-    """Ascending positions moved apart by a share of the axis, none beyond its ends."""
+    """Move ascending positions apart by a share of the axis, none beyond its ends."""
     gap = (high - low) * least
     found: list[float] = []
     for y in wanted:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.model.maps import apply_map
+from rankaae_stream.spectrum import Floats
 from training.config import Config
 from training.evaluation.on_simulated import (
     classes,
@@ -34,8 +35,6 @@ from training.trials.select import clean_spectra, rank_correlation
 from training.trials.workers import HERE, Workers
 
 __all__ = ["learn", "score_trial", "subset", "write"]
-
-Floats = NDArray[np.float64]
 
 """One file a configuration, by its stem: ``fe-k.json``."""
 
@@ -114,7 +113,7 @@ def learn(
 def subset(
     simulated: Simulated, rows: NDArray[np.intp], fraction: float, seed: int
 ) -> NDArray[np.intp]:
-    """Rows of a seeded part of the compounds, ascending, with its share of every valence.
+    """Return rows of a seeded part of the compounds, ascending, with its share of every valence.
 
     Compounds are shuffled within the valence that most of their rows have, and the
     valences are interleaved: a smaller part lies within any larger one of the same
@@ -146,7 +145,7 @@ def score_trial(
     unseen: NDArray[np.intp],
     trial: Trial,
 ) -> dict[str, Any]:
-    """Figures of one network; maps and thresholds come from what it learned from.
+    """Score one network; maps and thresholds are fitted to the spectra that it learned from.
 
     Parameters
     ----------
@@ -189,7 +188,7 @@ def score_trial(
 
 
 def write(found: dict[str, Any], path: Path) -> None:
-    """Write what `learn` found, aside and then renamed."""
+    """Write what `learn` found, complete or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".part")
     aside.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")

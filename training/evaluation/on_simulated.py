@@ -1,4 +1,4 @@
-"""How well a model does on simulated compounds, as plain data.
+"""Score a model on simulated compounds, as plain data.
 
 The model is the one that the runtime loads, or one that `training.build` has not written
 yet. Figures come for all spectra of a part of the split and for
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rankaae_stream.model.estimates import describe_many
 from rankaae_stream.model.networks import Model
+from rankaae_stream.spectrum import Floats
 from training.config import Config
 from training.network.train import labels_of
 from training.simulated.augment import augment
@@ -36,8 +37,6 @@ __all__ = [
     "thresholds_on",
     "weighted_f1",
 ]
-
-Floats = NDArray[np.float64]
 
 CLASSES = ("4 or fewer", "5", "6 or more")
 """Of the coordination number: 4, 5 and 6 dominate, others join their neighbour."""
@@ -117,7 +116,7 @@ class SimulatedScores:
 
     @property
     def tightest(self) -> StylePair | None:
-        """The pair of tied latents that hang together most."""
+        """The pair of tied latents with the largest correlation."""
         return max(self.pairs, key=lambda pair: pair.latents, default=None)
 
 
@@ -189,7 +188,7 @@ def score_simulated(
 def thresholds_on(
     model: Model, config: Config, simulated: Simulated, rows: NDArray[np.intp]
 ) -> tuple[float, float] | None:
-    """Thresholds of the coordination classes from (validation) rows; None where it is no output."""
+    """Fit thresholds of the coordination classes to (validation) rows; None without that output."""
     names = [one.name for one in model.card.outputs]
     if "coordination_number" not in names:
         return None
@@ -201,7 +200,7 @@ def thresholds_on(
 
 
 def r2_score(values: Floats, truth: Floats) -> float:
-    """Share of the truth's variance that the estimates explain; NaN where it has none.
+    """Return the share of the truth's variance that the estimates explain; NaN where it has none.
 
     Below 0 where the truth's own mean would do better. No curve is fitted here: the
     calibrated estimate is judged as it is.
@@ -216,7 +215,7 @@ def r2_score(values: Floats, truth: Floats) -> float:
 def covered(
     values: Floats, halves: Floats, truth: Floats, reach: tuple[float, float]
 ) -> tuple[float, float]:
-    """Share of intervals that hold the truth, and their median full width.
+    """Return the share of intervals that hold the truth, and their median full width.
 
     Parameters
     ----------
@@ -236,12 +235,12 @@ def covered(
 
 
 def classes(coordination: Floats, thresholds: tuple[float, float] = (4.5, 5.5)) -> NDArray[np.intp]:
-    """Position in `CLASSES` of each coordination number, true or estimated."""
+    """Return the position in `CLASSES` of each coordination number, true or estimated."""
     return np.digitize(coordination, thresholds)
 
 
 def fit_thresholds(estimate: Floats, truth: Floats) -> tuple[float, float]:
-    """Two thresholds that give the highest weighted F1; of equals those nearest to 4.5 and 5.5.
+    """Find two thresholds of highest weighted F1; of equal ones those nearest to 4.5 and 5.5.
 
     Parameters
     ----------
@@ -260,13 +259,13 @@ def fit_thresholds(estimate: Floats, truth: Floats) -> tuple[float, float]:
 
 
 def confusion(truth: NDArray[np.intp], estimate: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Counts (true class, estimated class)."""
+    """Count spectra by (true class, estimated class)."""
     size = len(CLASSES)
     return np.bincount(truth * size + estimate, minlength=size * size).reshape(size, size)
 
 
 def weighted_f1(matrix: NDArray[np.intp]) -> float:
-    """Mean F1 of the classes, weighted by how many truly belong to each.
+    """Return the mean F1 of the classes, weighted by how many truly belong to each.
 
     Examples
     --------
@@ -279,12 +278,12 @@ def weighted_f1(matrix: NDArray[np.intp]) -> float:
 
 
 def reconstruction_error(output: Floats, flat: Floats, judged: NDArray[np.bool_]) -> Floats:
-    """Mean absolute error of each spectrum (n, g) over its judged points, (n,)."""
+    """Return the mean absolute error of each spectrum (n, g) over its judged points, (n,)."""
     return (np.abs(output - flat) * judged).sum(axis=1) / judged.sum(axis=1)
 
 
 def style_pairs(latents: Floats, labels: Floats, names: list[str]) -> tuple[StylePair, ...]:
-    """|rho| of every pair of tied dimensions, over the spectra that have both labels.
+    """Return |rho| of every pair of tied dimensions, over the spectra that have both labels.
 
     Parameters
     ----------
@@ -305,7 +304,7 @@ def style_pairs(latents: Floats, labels: Floats, names: list[str]) -> tuple[Styl
 def _copies(
     model: Model, config: Config, simulated: Simulated, rows: NDArray[np.intp]
 ) -> tuple[Floats, Floats, Floats]:
-    """Labels, estimates and half-widths of augmented copies, neither shifted nor mixed."""
+    """Return labels, estimates and half-widths of augmented copies, neither shifted nor mixed."""
     rows = np.repeat(rows, config.calibration.copies)
     labels = labels_of(config, simulated, rows)
     seen = augment(

@@ -1,4 +1,4 @@
-"""What a model draws when one descriptor changes, and whether physics knows it so.
+"""Decode spectra along each descriptor, and compare their trend with the literature.
 
 One tied dimension sweeps from its 5th to its 95th percentile, the others stand where
 random training spectra have them, and the decoder's curves are averaged over these.
@@ -12,15 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from rankaae_stream.model.maps import apply_map
 from rankaae_stream.model.networks import Model
+from rankaae_stream.spectrum import Floats
 
 __all__ = ["FEATURES", "KNOWN", "Rule", "Sweep", "Trend", "features", "judge_trend", "sweep_all"]
-
-Floats = NDArray[np.float64]
 
 STEPS = 9
 """Curves a sweep."""
@@ -242,14 +240,14 @@ def _crossing(energy: Floats, curve: Floats, i: int, height: float) -> float:
 
 
 def _vertex(energy: Floats, curve: Floats, i: int) -> float:
-    """Position of a broad maximum, by the parabola through 4 eV on both sides of it."""
+    """Return the position of a broad maximum, by the parabola through 4 eV on both sides."""
     near = np.abs(energy - energy[i]) <= 4.0
     bent, slope, _ = np.polyfit(energy[near] - energy[i], curve[near], 2)
     return float(energy[i] + (np.clip(-slope / (2.0 * bent), -4.0, 4.0) if bent < 0 else 0.0))
 
 
 def judge_trend(swept: Sweep, stretch: float = 0.0) -> Trend:
-    """Measure a sweep, and say whether its trend is the one the literature knows.
+    """Measure a sweep, and compare its trend with the literature.
 
     Parameters
     ----------

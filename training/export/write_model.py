@@ -1,4 +1,4 @@
-"""A trained ensemble as a model folder: graphs, golden pair, evaluation, card, index."""
+"""Write a trained ensemble as a model folder: graphs, golden pair, evaluation, card, index."""
 
 import hashlib
 import io
@@ -235,7 +235,7 @@ def output_entry(
     error: ErrorModel,
     evidence: str,
 ) -> dict[str, Any]:
-    """One entry of the card's outputs."""
+    """Return one entry of the card's outputs."""
     return {
         "name": name,
         "unit": DESCRIPTORS[name],

@@ -1,4 +1,4 @@
-"""Shifts of standards whose spectra may not be shipped, as committed constants.
+"""Read shifts of standards whose spectra may not be shipped: committed constants.
 
 Of an element that has no spectrum to ship, or none of a second structure, somebody
 who has one measures where the model's residual is lowest; the number enters
@@ -44,7 +44,7 @@ class Constant:
 
 
 def load(element: str, path: Path = CONSTANTS) -> tuple[Constant, ...]:
-    """Constants of an element; empty where there are none."""
+    """Read the constants of an element; empty where there are none."""
     if not path.is_file():
         return ()
     rows = tomllib.loads(path.read_text(encoding="utf-8")).get("constant", [])

@@ -15,17 +15,15 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pymatgen.core import IStructure, Lattice
 
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.spectrum import Floats
 from training.descriptors import DESCRIPTORS, describe
 from training.folders import STANDARDS
 from training.simulated.sources.feff import RADIUS
 
 __all__ = ["TABLE", "Cluster", "clusters", "compounds", "descriptors_of", "structure"]
-
-Floats = NDArray[np.float64]
 
 TABLE = STANDARDS / "crystals.toml"
 
@@ -54,7 +52,7 @@ class Cluster:
 
 
 def descriptors_of(compound: str) -> Floats:
-    """Descriptors of a compound, each the mean over the absorber's sites in the crystal.
+    """Return descriptors of a compound, each the mean over the absorber's sites in the crystal.
 
     Parameters
     ----------
@@ -78,7 +76,7 @@ def descriptors_of(compound: str) -> Floats:
 
 @cache
 def clusters(compound: str) -> tuple[Cluster, ...]:
-    """One cluster for every kind of absorber site, in the order of the table.
+    """Return one cluster for every kind of absorber site, in the order of the table.
 
     Hydrogens that were not located stand behind their oxygen as the absorber sees it:
     there they are bound to it alone, which is all that a descriptor asks.
@@ -102,7 +100,7 @@ def clusters(compound: str) -> tuple[Cluster, ...]:
 
 @cache
 def structure(compound: str) -> IStructure:
-    """The unit cell without its unlocated hydrogens.
+    """Return the unit cell without hydrogens whose positions are unknown.
 
     The site properties are `kind`, the row of the table a site comes from, and `hydrogens`,
     how many unlocated ones it binds.
@@ -131,7 +129,7 @@ def structure(compound: str) -> IStructure:
 
 
 def compounds() -> tuple[str, ...]:
-    """Every compound of the table, those without a structure included."""
+    """List every compound of the table, those without a structure included."""
     return tuple(_table())
 
 

@@ -1,4 +1,4 @@
-"""From latents to numbers: monotone maps and intervals, learned from simulated compounds."""
+"""Fit the half-widths of intervals to the errors on simulated compounds."""
 
 # pyright: basic
 # scipy and crepes have no types
@@ -10,6 +10,7 @@ from crepes import ConformalRegressor
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from rankaae_stream.spectrum import Floats
 from training.config import Config
 from training.measured.maps import Maps, member_estimates
 from training.network.ensemble import Ensemble
@@ -17,8 +18,6 @@ from training.simulated.dataset import Simulated
 from training.trials.select import augmented
 
 __all__ = ["ErrorModel", "Widening", "conformal_error", "domain_start", "simulated_errors"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +28,15 @@ class ErrorModel:
     per_spread: float
 
     def half(self, spread: Floats) -> Floats:
-        """Half-width at each spread, of the same shape."""
+        """Return the half-width at each spread, of the same shape."""
         return self.constant + self.per_spread * spread
 
     def widened(self, by: "Widening") -> "ErrorModel":
-        """With every half-width widened alike."""
+        """Return the model with every half-width widened alike."""
         return ErrorModel(by.half(self.constant), by.factor * self.per_spread)
 
     def at_least(self, other: "ErrorModel") -> "ErrorModel":
-        """Nowhere narrower than the other."""
+        """Return the model made nowhere narrower than the other."""
         return ErrorModel(
             max(self.constant, other.constant), max(self.per_spread, other.per_spread)
         )
@@ -51,14 +50,14 @@ class Widening:
     allowance: float
 
     def half(self, simulated: float) -> float:
-        """The half-width that is published."""
+        """Return the published half-width."""
         return self.factor * (simulated + self.allowance)
 
 
 def simulated_errors(
     config: Config, simulated: Simulated, rows: NDArray[np.intp], ensemble: Ensemble, maps: Maps
 ) -> tuple[ErrorModel, ...]:
-    """Conformal half-widths on compounds that no map has seen, one a descriptor.
+    """Fit conformal half-widths on compounds that no map has seen, one a descriptor.
 
     Augmented as in training but for the energy shift, mixtures included: a sample
     that changes is a mixture.
@@ -74,7 +73,7 @@ def simulated_errors(
 
 
 def conformal_error(residual: Floats, spread: Floats, level: float) -> ErrorModel:
-    """Half-width that holds new residuals with probability `level`, wider where members differ.
+    """Fit half-widths that hold new residuals with probability `level`, wider where members differ.
 
     The difficulty of a spectrum is ``a + b spread`` with a, b >= 0 fitted to the
     absolute residuals; normalised conformal regression (H. Papadopoulos et al., J.
@@ -100,9 +99,9 @@ def conformal_error(residual: Floats, spread: Floats, level: float) -> ErrorMode
 
 
 def domain_start(simulated: Simulated, rows: NDArray[np.intp]) -> float:
-    """Energy from which on most rows were simulated, on the next half eV.
+    """Return the energy from which on most rows were simulated, on the next half eV.
 
-    The foot of the edge tells a metal from an oxide; waiting for the last
-    spectrum to begin would leave it out.
+    The foot of the edge distinguishes a metal from an oxide; starting where the last
+    spectrum begins would leave it out.
     """
     return float(np.ceil(2.0 * np.median(simulated.first[rows])) / 2.0) + 0.0  # no minus zero

@@ -1,4 +1,4 @@
-"""What measured standards say: the theory shift, the errors, and the edge of the domain."""
+"""Fit the theory shift on measured standards, and judge every standard with it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.model.domain import fit_nuisances, latent_length, region_misfits
 from rankaae_stream.spectra.axis import LIBRARY_UNCERTAINTY
-from rankaae_stream.spectrum import AXIS_UNCERTAINTY
+from rankaae_stream.spectrum import AXIS_UNCERTAINTY, Floats
 from training.config import Config
 from training.descriptors import DESCRIPTORS
 from training.measured.constants import Constant
@@ -37,8 +37,6 @@ __all__ = [
     "judge_standards",
     "scan_shifts",
 ]
-
-Floats = NDArray[np.float64]
 
 FEWEST_SHOWN = 3
 """Compounds below which nothing was shown."""
@@ -86,7 +84,7 @@ class Compound:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Theory:
-    """Theory shift, the maps with the valence's line behind them, and every compound."""
+    """Theory shift, the maps with the valence's linear correction, and every compound."""
 
     fit: ShiftFit
     line: Line | None
@@ -123,7 +121,26 @@ def judge_standards(
         for k, members in enumerate(maps)
     )
     values[:, :, valence] = apply_line(line, values[:, :, valence])
+    compounds = _judge_compounds(
+        config, used, ensemble, maps, errors, domain_start, fit, scan, values, left_out
+    )
+    return Theory(fit, line, maps, compounds, tuple(constants))
 
+
+def _judge_compounds(
+    config: Config,
+    used: Sequence[Standard],
+    ensemble: Ensemble,
+    maps: Maps,
+    errors: Sequence[ErrorModel],
+    domain_start: float,
+    fit: ShiftFit,
+    scan: ShiftScan,
+    values: Floats,
+    left_out: Floats,
+) -> tuple[Compound, ...]:
+    """Average every compound's estimates, errors and misfits at the fitted shift over its files."""
+    valence = config.network.descriptors.index("oxidation_state")
     flat = _flat(config, used, fit.value)
     latent = ensemble.encode(flat)
     each = member_estimates(maps, latent)
@@ -159,11 +176,11 @@ def judge_standards(
                 length=float(length[same].mean()),
             )
         )
-    return Theory(fit, line, maps, tuple(compounds), tuple(constants))
+    return tuple(compounds)
 
 
 def is_shown(compounds: Sequence[Compound], k: int, widening: Widening) -> bool:
-    """Whether measured compounds speak for descriptor `k`, by the card's evidence rule."""
+    """Tell whether measured compounds support descriptor `k`, by the card's evidence rule."""
     known = [one for one in compounds if np.isfinite(one.truth[k])]
     truth = np.array([one.truth[k] for one in known])
     if truth.size < FEWEST_SHOWN or np.ptp(truth) == 0.0:
@@ -178,7 +195,7 @@ def is_shown(compounds: Sequence[Compound], k: int, widening: Widening) -> bool:
 def scan_shifts(
     config: Config, used: Sequence[Standard], ensemble: Ensemble, maps: Maps
 ) -> tuple[ShiftScan, Floats]:
-    """What the ensemble says of compounds (c) at every trial shift (s), and estimates (s, c, k)."""
+    """Scan compounds (c) over trial shifts (s); return the scan and estimates (s, c, k)."""
     names = _compounds(used)
     same = [np.array([standard.compound == name for standard in used]) for name in names]
     low, high = config.calibration.shift_range
@@ -198,9 +215,9 @@ def scan_shifts(
 
 
 def best_shifts(scan: ShiftScan) -> Floats:
-    """Where each compound's own residual is lowest, (c,) eV.
+    """Return the shift at which each compound's own residual is lowest, (c,) eV.
 
-    Their dependence on the valence tells how much the simulation compresses chemical shifts.
+    Their dependence on the valence shows how much the simulation compresses chemical shifts.
     """
     return scan.shift[np.argmin(scan.residual, axis=0)]
 
@@ -215,13 +232,13 @@ def _truth(config: Config, standard: Standard) -> Floats:
 
 
 def _interpolated(shift: Floats, values: Floats, wanted: Floats) -> Floats:
-    """Values (s, k) at wanted shifts, (w, k)."""
+    """Interpolate values (s, k) at wanted shifts, (w, k)."""
     columns: list[Floats] = [np.interp(wanted, shift, column) for column in values.T]
     return np.stack(columns, axis=1)
 
 
 def _axis_uncertainty(used: Sequence[Standard]) -> float:
-    """Standard deviation of the standards' axes taken together, eV.
+    """Return the standard deviation of the standards' axes taken together, eV.
 
     Files without a foil err with their session, by `AXIS_UNCERTAINTY`; every compound
     weighs the same.
@@ -236,7 +253,7 @@ def _axis_uncertainty(used: Sequence[Standard]) -> float:
 
 
 def _foil_uncertainty(used: Sequence[Standard], same: NDArray[np.bool_]) -> float:
-    """What a compound's axis is uncertain by, eV: less where its files had a foil."""
+    """Return the uncertainty of a compound's axis, eV: less where its files had a foil."""
     each = [
         LIBRARY_UNCERTAINTY if one.shift else AXIS_UNCERTAINTY
         for one, chosen in zip(used, same, strict=True)
@@ -246,7 +263,7 @@ def _foil_uncertainty(used: Sequence[Standard], same: NDArray[np.bool_]) -> floa
 
 
 def _with_constants(fit: ShiftFit, scan: ShiftScan, constants: Sequence[Constant]) -> ShiftFit:
-    """Each constant is one more compound of the residual's optimum.
+    """Add each constant to the residual's optimum as one more compound.
 
     How far they move it enters the uncertainty: compounds that disagree know less.
     """
@@ -282,7 +299,7 @@ def _misfit(
     maps: Maps,
     flat: Floats,
 ) -> Floats:
-    """Residual (n,) of the reconstruction with the valence held at its known value.
+    """Return the residual (n,) of the reconstruction, the valence held at its known value.
 
     Left to itself an encoder answers a wrong shift with another valence, whose
     curve fits nearly as well: the minimum is flat and wanders over several eV.

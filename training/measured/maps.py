@@ -30,7 +30,7 @@ __all__ = [
 
 LINE_PRIOR = (0.1, 0.03)
 """Standard deviations that offset (e) and slope of the valence may have of 0 and 1: small,
-because what a freer line gained on most standards of Fe, Mn and Cr it lost on the one left
+because a freer line improved most standards of Fe, Mn and Cr and lost as much on the one left
 out (Mn 0.20 without a line, 0.26 with three times these)."""
 
 
@@ -39,7 +39,7 @@ COMPOUND_ERROR = 0.25
 
 
 def fit_monotone(latent: Floats, value: Floats, weights: Floats | None = None) -> MonotoneMap:
-    """Least-squares non-decreasing map from a latent to its descriptor.
+    """Fit a non-decreasing map from a latent to its descriptor by least squares.
 
     Pool-adjacent-violators (R. E. Barlow et al., Statistical Inference under
     Order Restrictions, 1972). Each pooled block gives one knot, at the block's
@@ -87,7 +87,7 @@ def fit_monotone(latent: Floats, value: Floats, weights: Floats | None = None) -
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What standards add to an estimated valence: ``offset + (slope - 1) (value - centre)``."""
+    """A linear correction of the valence, added: ``offset + (slope - 1) (value - centre)``."""
 
     offset: float
     slope: float
@@ -95,7 +95,7 @@ class Line:
 
 
 def fit_line(estimate: Floats, truth: Floats) -> Line:
-    """Offset and slope of the valence on standards, shrunk towards 0 and 1.
+    """Fit offset and slope of the valence on standards, shrunk towards 0 and 1.
 
     Ridge regression of the error: `LINE_PRIOR` against `COMPOUND_ERROR`, so that one
     or two compounds move little and a dozen decide.
@@ -119,12 +119,15 @@ def fit_line(estimate: Floats, truth: Floats) -> Line:
 
 
 def apply_line(line: Line, value: Floats) -> Floats:
-    """Valences after the line."""
+    """Apply the linear correction to valences."""
     return value + line.offset + (line.slope - 1.0) * (value - line.centre)
 
 
 def straighten(fitted: MonotoneMap, line: Line) -> MonotoneMap:
-    """The map with the line behind it; the mean over members commutes with a line."""
+    """Compose the monotone map with the linear correction.
+
+    The mean over members commutes with a line.
+    """
     # Levels that differ in their last digit may change places by rounding.
     return MonotoneMap(fitted.latent, np.maximum.accumulate(apply_line(line, fitted.value)))
 
@@ -138,7 +141,7 @@ UNSEEN = 0.5
 
 
 def fit_maps(config: Config, simulated: Simulated, split: Split, ensemble: Ensemble) -> Maps:
-    """Monotone maps from the training part, augmented as in training, mixtures included.
+    """Fit monotone maps to the training part, augmented as in training, mixtures included.
 
     The energy shift is left out: its effect on an estimate is added where a
     spectrum's own shift is known. The valence's map weighs rows by `valence_weights`,
@@ -158,12 +161,12 @@ def fit_maps(config: Config, simulated: Simulated, split: Split, ensemble: Ensem
 
 
 def valence_weights(simulated: Simulated, rows: NDArray[np.intp], valence: Floats) -> Floats:
-    """Weights that give a valence the say it has among real compounds.
+    """Down-weight valences that no native site has.
 
     Sites were substituted until every valence had about as many rows: where two
     valences share a latent, Mn(VII), of which no native site exists, would pull
     Mn(IV) up. Rows of such a valence weigh `UNSEEN`, all others 1; between two
-    valences, where mixtures lie, the weight goes from one to the other in a line.
+    valences, where mixtures lie, the weight is interpolated linearly.
 
     Parameters
     ----------
@@ -186,7 +189,7 @@ def valence_weights(simulated: Simulated, rows: NDArray[np.intp], valence: Float
 
 
 def member_estimates(maps: Maps, latent: Floats) -> Floats:
-    """Latents (m, n, l) to what each member says, (k, m, n)."""
+    """Map latents (m, n, l) to each member's estimates, (k, m, n)."""
     return np.stack(
         [
             np.stack([apply_map(one, latent[m, :, k]) for m, one in enumerate(members)])
@@ -196,5 +199,5 @@ def member_estimates(maps: Maps, latent: Floats) -> Floats:
 
 
 def estimate(maps: Maps, latent: Floats) -> Floats:
-    """Latents (m, n, l) to estimates (n, k), averaged over the members."""
+    """Map latents (m, n, l) to estimates (n, k), averaged over the members."""
     return member_estimates(maps, latent).mean(axis=1).T

@@ -1,4 +1,4 @@
-"""What the measured compounds of all elements say together, where one element has few.
+"""Pool the measured compounds of all elements, where one element has few.
 
 Every model's evaluation.json holds what its own compounds showed. A model that is built
 takes those of the others beside its own, so eight elements are built twice: the second
@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.model.card import DomainRule, Region
+from rankaae_stream.spectrum import Floats
 from training.config import Config
 from training.measured.intervals import Widening
 from training.measured.judge_standards import Compound
 
 __all__ = ["Shown", "domain_rule", "others", "shown", "widening"]
-
-Floats = NDArray[np.float64]
 
 FALSE_ALARMS = 0.05
 """Share of good measured oxides that the domain's threshold may flag."""
@@ -34,7 +32,7 @@ other laboratories, kept apart while a prototype was made, had 1 to 2 times the 
 LEAST = 0.2
 """A network's own error is never nothing."""
 
-FEWEST = 9
+FEWEST_FOR_QUANTILE = 9
 """Compounds below which a 90 % quantile is the largest value, and more than that unknown."""
 
 
@@ -54,7 +52,7 @@ class Shown:
 
 
 def shown(config: Config, compounds: Sequence[Compound]) -> list[Shown]:
-    """The compounds of the element at hand."""
+    """Return what the compounds of this element showed."""
     found: list[Shown] = []
     for one in compounds:
         known = [k for k, error in enumerate(one.error) if np.isfinite(error)]
@@ -67,7 +65,7 @@ def shown(config: Config, compounds: Sequence[Compound]) -> list[Shown]:
 
 
 def others(config: Config, models: Path) -> list[Shown]:
-    """Compounds of the other elements, from the evaluation of the models that the index names.
+    """Read what compounds of other elements showed, from the models that the index names.
 
     Those whose domain was judged in other regions, and those without errors, which an
     earlier version of this page wrote, say nothing here.
@@ -92,17 +90,17 @@ def others(config: Config, models: Path) -> list[Shown]:
 
 
 def widening(name: str, pool: Sequence[Shown], level: float) -> Widening:
-    """What measured compounds call for beyond the simulated half-width, conformal.
+    """Fit, conformally, how much wider than simulated the intervals of measured compounds are.
 
     Between theory and measurement lies an error of its own. It may be much the same for
     spectra that are easy in simulation and for hard ones; then their median error is
     allowed for before the factor is taken, and no compound that simulation finds easy
     makes the intervals of all others too wide. Or it grows with the simulated one, and
-    the factor says all. Of the two the one with the narrower intervals is taken.
+    the factor holds all of it. Of the two the one with the narrower intervals is taken.
 
     Simulated test spectra carry FEFF's own scatter, measured ones do not, so that the factor
     may be below one, but not below `LEAST`, for the axis alone may explain what few compounds
-    err by; with fewer than `FEWEST` compounds it is one at least. The standards chose
+    err by; with fewer than `FEWEST_FOR_QUANTILE` compounds it is one at least. The standards chose
     shift and compression, which flatters the valence: its factor is raised by
     `OTHER_LABORATORIES`.
     """
@@ -114,7 +112,9 @@ def widening(name: str, pool: Sequence[Shown], level: float) -> Widening:
     both = [_conformal(errors, halves, to, level) for to in (0.0, float(np.median(errors)))]
     found = min(both, key=lambda one: one.half(float(halves.mean())))
     factor = found.factor * (OTHER_LABORATORIES if name == "oxidation_state" else 1.0)
-    return Widening(max(factor, LEAST if len(known) >= FEWEST else 1.0), found.allowance)
+    return Widening(
+        max(factor, LEAST if len(known) >= FEWEST_FOR_QUANTILE else 1.0), found.allowance
+    )
 
 
 def _conformal(errors: Floats, halves: Floats, allowance: float, level: float) -> Widening:
@@ -124,7 +124,7 @@ def _conformal(errors: Floats, halves: Floats, allowance: float, level: float) -
 
 
 def domain_rule(config: Config, pool: Sequence[Shown], start: float) -> DomainRule:
-    """Scales and threshold of the domain by good measured oxides.
+    """Fit scales and threshold of the domain to good measured oxides.
 
     Every scale is the median over compounds, so that one that theory draws badly does not
     make room for metals; the threshold lies where `FALSE_ALARMS` of them would be flagged.

@@ -1,4 +1,4 @@
-"""Fit the theory shift: what carries measured energies to the simulation's axis."""
+"""Fit the theory shift, which moves measured energies onto the simulation's axis."""
 
 from dataclasses import dataclass
 
@@ -18,18 +18,18 @@ AGREEMENT = 0.5
 """Two optima of the theory shift closer than this agree, eV."""
 
 
-FEWEST = 5
-"""Compounds below which their own scatter says nothing."""
+FEWEST_RESAMPLED = 5
+"""Compounds below which their own scatter cannot be estimated by resampling them."""
 
 
 SCATTER = 1.1
 """Standard deviation of single compounds' own theory shifts about their element's, eV:
-what FEFF misplaces, pooled over the standards of Cr, Fe, Mn and V."""
+how far FEFF misplaces a compound, pooled over the standards of Cr, Fe, Mn and V."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShiftScan:
-    """What a model says of measured standards at every trial shift, one column a compound.
+    """Residuals and estimates of measured standards at every trial shift, a column a compound.
 
     Replicates of a compound are averaged before they come here.
 
@@ -53,13 +53,13 @@ class ShiftScan:
     truth: Floats
 
     def of(self, keep: NDArray[np.intp]) -> "ShiftScan":
-        """The same for the compounds at these positions."""
+        """Return the scan of the compounds at these positions."""
         return ShiftScan(
             self.shift, self.residual[:, keep], self.estimate[:, keep], self.truth[keep]
         )
 
     def estimates_at(self, shift: float) -> Floats:
-        """Estimated valence of every compound, (c,), between trial shifts by interpolation."""
+        """Interpolate the estimated valence of every compound, (c,), between trial shifts."""
         columns = range(self.truth.size)
         return np.array([float(np.interp(shift, self.shift, self.estimate[:, i])) for i in columns])
 
@@ -80,7 +80,7 @@ class ShiftFit:
 def fit_theory_shift(
     scan: ShiftScan, residual_weight: float = 0.5, axis_uncertainty: float = 0.0
 ) -> ShiftFit:
-    """One constant that carries measured energies to the simulation's axis.
+    """Fit one shift that moves measured energies onto the simulation's axis.
 
     `by_residual` minimises the residual (its geometric mean over compounds, so
     that none outweighs the others by being badly simulated), `by_valence` the
@@ -91,7 +91,7 @@ def fit_theory_shift(
 
     The uncertainty adds in quadrature: the spread of the value over resampled
     compounds (seeded bootstrap, those of one valence left out), or `SCATTER` over
-    the root of their number where there are fewer than `FEWEST`; the
+    the root of their number where there are fewer than `FEWEST_RESAMPLED`; the
     `axis_uncertainty`; and half the optima's difference where it exceeds `AGREEMENT`.
 
     Parameters
@@ -107,7 +107,7 @@ def fit_theory_shift(
     value = _weighted(by_residual, by_valence, residual_weight)
     compounds = scan.truth.size
     variance = axis_uncertainty**2
-    if compounds < FEWEST or by_valence is None:
+    if compounds < FEWEST_RESAMPLED or by_valence is None:
         variance += SCATTER**2 / compounds
     else:
         rng = np.random.default_rng(0)
@@ -120,7 +120,7 @@ def fit_theory_shift(
 
 
 def leave_one_compound_out(scan: ShiftScan, residual_weight: float = 0.5) -> tuple[Floats, Floats]:
-    """Valence of each compound by the shift and the line that the others give.
+    """Estimate the valence of each compound by the shift and the line that the others give.
 
     Returns
     -------
@@ -154,7 +154,7 @@ def _weighted(by_residual: float, by_valence: float | None, residual_weight: flo
 
 
 def _lowest(shift: Floats, score: Floats) -> float:
-    """Position of the minimum, by a parabola through the lowest point and its neighbours."""
+    """Return the position of the minimum, by a parabola through the lowest point and neighbours."""
     i = int(np.argmin(score))
     if i in (0, shift.size - 1):
         return float(shift[i])

@@ -93,7 +93,7 @@ class StackedCNN(Stacked):
 
 
 def _prelu(x: Tensor, slope: Tensor) -> Tensor:
-    """PReLU with a slope a member and unit, which torch's own PReLU does not broadcast.
+    """Apply PReLU with a slope a member and unit, which torch's own does not broadcast.
 
     ONNX has it as one operator; written out it would be three, and a third of
     the time of one spectrum.
@@ -109,7 +109,7 @@ def stack(networks: Sequence[nn.Sequential]) -> Stacked:
     """Fold and stack encoders, or decoders, of equal shape.
 
     A BatchNorm is ``(x - mean) / sd``, times and plus something where it is affine.
-    Behind an activation it goes into the Linear layer that follows, behind a
+    After an activation it is folded into the next Linear layer, after a
     Linear or a convolution into that one. Folded in double precision.
     """
     folded = [_fold(network) for network in networks]
@@ -131,7 +131,7 @@ def stack(networks: Sequence[nn.Sequential]) -> Stacked:
 
 
 def _fold(network: nn.Sequential) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
-    """(weight, bias) of every layer and the slopes of every PReLU, without BatchNorm."""
+    """Return (weight, bias) of every layer and the slopes of every PReLU, without BatchNorm."""
     layers: list[tuple[Tensor, Tensor]] = []
     slopes: list[Tensor] = []
     scale, offset = None, None  # what the last BatchNorm does to the next Linear's input
@@ -175,7 +175,7 @@ def _scale_and_offset(layer: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
 
 
 class Ensemble:
-    """The members that were kept, with numpy in and out, as the runtime sees them."""
+    """The members that were kept, with numpy arrays in and out."""
 
     def __init__(self, trials: Sequence[Trial]) -> None:
         self.seeds = tuple(trial.seed for trial in trials)
@@ -183,11 +183,11 @@ class Ensemble:
         self.decoder = stack([trial.model.decoder for trial in trials]).eval()
 
     def encode(self, flat: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Spectra (n, g) to latents (m, n, l)."""
+        """Encode spectra (n, g) to latents (m, n, l)."""
         with torch.no_grad():
             return self.encoder(torch.from_numpy(flat.astype(np.float32))).double().numpy()
 
     def decode(self, latent: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Latents (m, n, l) to spectra (m, n, g)."""
+        """Decode latents (m, n, l) to spectra (m, n, g)."""
         with torch.no_grad():
             return self.decoder(torch.from_numpy(latent.astype(np.float32))).double().numpy()

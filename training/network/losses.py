@@ -1,4 +1,4 @@
-"""Losses of a RankAAE, each a pure function of tensors; all go down as things get better.
+"""Compute the losses of a RankAAE, each a pure function of tensors; lower is better.
 
 Definitions: H. Liang et al., Phys. Rev. Materials 7, 053802 (2023).
 """
@@ -20,7 +20,7 @@ __all__ = [
 
 
 def rank_loss(latent: Tensor, labels: Tensor, balanced: bool = True) -> Tensor:
-    """How badly each tied latent orders a batch as its descriptor does.
+    """Return how badly the tied latents order a batch as their descriptors do.
 
     ``-1 / (K P_k) sum_ij w_ijk sgn(d_ik - d_jk) (z_ik - z_jk)`` over the P_k
     ordered pairs whose labels are both known. Balanced: concordant pairs weigh
@@ -41,6 +41,18 @@ def rank_loss(latent: Tensor, labels: Tensor, balanced: bool = True) -> Tensor:
     Returns
     -------
     () tensor
+
+    Examples
+    --------
+    In the right order the loss is lower than in the wrong one; unbalanced it is minus the
+    mean of ``|z_i - z_j|`` over the three pairs, 4 / 3:
+
+    >>> labels = torch.tensor([[2.0], [3.0], [4.0]])
+    >>> latent = torch.tensor([[-1.0], [0.0], [1.0]])
+    >>> round(float(rank_loss(latent, labels, balanced=False)), 4)
+    -1.3333
+    >>> round(float(rank_loss(-latent, labels)), 4)
+    1.3333
     """
     with torch.no_grad():
         pull, pairs = _pull(latent.T, labels.T, balanced)
@@ -49,11 +61,11 @@ def rank_loss(latent: Tensor, labels: Tensor, balanced: bool = True) -> Tensor:
 
 
 def reconstruction_loss(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Squared error where `weight` is 1, each spectrum counting the same.
+    """Return the squared error where `weight` is 1, each spectrum counting the same.
 
     The original leaves the height free between 0.7 and 1.3, at a small price.
-    There the network gains by shrinking what it cannot explain: its curves came
-    out 15 % low. Here height is augmented in the input and the target keeps its
+    There the network gains by shrinking what it cannot explain: its curves were
+    15 % too low. Here height is augmented in the input and the target keeps its
     own, so nothing has to be forgiven.
 
     Parameters
@@ -67,7 +79,7 @@ def reconstruction_loss(output: Tensor, target: Tensor, weight: Tensor) -> Tenso
 
 
 def adversarial_loss(discriminator: nn.Module, latent: Tensor, normal: Tensor) -> Tensor:
-    """Cross entropy of telling normal draws (label 1) from latents (label 0), both (n, l).
+    """Return the cross entropy of normal draws (label 1) against latents (label 0), both (n, l).
 
     The encoder is trained against it through a reversed gradient of `latent`.
     """
@@ -79,17 +91,17 @@ def adversarial_loss(discriminator: nn.Module, latent: Tensor, normal: Tensor) -
 
 
 def adversarial_strength(progress: float) -> float:
-    """Strength of the reversed gradient after a fraction `progress` of the epochs."""
+    """Return the strength of the reversed gradient after a fraction `progress` of the epochs."""
     return 0.7172 * (2.0 / (1.0 + math.exp(-1e4 / 739.0 * progress)) - 1.0)
 
 
 def mutual_information_loss(encoder: nn.Module, decoder: nn.Module, normal: Tensor) -> Tensor:
-    """Squared error of normal draws (n, l) that went through decoder and encoder."""
+    """Return the squared error of normal draws (n, l) after decoder and encoder."""
     return mse_loss(encoder(decoder(normal)), normal)
 
 
 def smoothness_loss(output: Tensor, sigma: float = 3.0, taps: int = 17) -> Tensor:
-    """Squared difference between spectra (n, g) and the same after a Gaussian filter.
+    """Return the squared difference between spectra (n, g) and the same after a Gaussian filter.
 
     `sigma` and `taps` are in grid points; the ends are left out. Filter and
     difference are one band matrix: a product with it takes a fraction of
@@ -107,7 +119,7 @@ def smoothness_loss(output: Tensor, sigma: float = 3.0, taps: int = 17) -> Tenso
 
 
 def _pull(latent: Tensor, labels: Tensor, balanced: bool) -> tuple[Tensor, Tensor]:
-    """Sum of weighted signs over each row's pairs, and the number of ordered pairs.
+    """Return the sum of weighted signs over each row's pairs, and the number of ordered pairs.
 
     Among pairs without ties a concordant one has ``sgn(d) = sgn(z)``, and a row's
     sum of its signs is ``p + q - (m - 1)``, with p and q the row's ranks in label
@@ -202,7 +214,7 @@ def _pairs(count: Tensor) -> Tensor:
 
 
 def _count(values: Tensor, size: int) -> Tensor:
-    """How often each of 0 ... size - 1 occurs in each row of integers (k, n)."""
+    """Count how often each of 0 ... size - 1 occurs in each row of integers (k, n)."""
     counts = torch.zeros(len(values), size, dtype=torch.float64, device=values.device)
     return counts.scatter_add_(1, values, torch.ones_like(values, dtype=torch.float64))
 

@@ -1,4 +1,4 @@
-"""The three networks of a RankAAE; the encoder fully connected or convolutional.
+"""Define the three networks of a RankAAE; the encoder is fully connected or convolutional.
 
 H. Liang et al., Phys. Rev. Materials 7, 053802 (2023).
 """
@@ -31,7 +31,7 @@ class RankAAE(nn.Module):
 
 
 def encoder(points: int, network: Network) -> nn.Sequential:
-    """Spectra (n, points) to latents (n, latent), each latent of mean 0 and variance 1."""
+    """Build the encoder: spectra (n, points) to latents (n, latent) of mean 0 and variance 1."""
     if network.encoder == "cnn":
         hidden, inputs = _convolutions(points, network)
     else:
@@ -44,7 +44,7 @@ def encoder(points: int, network: Network) -> nn.Sequential:
 
 
 def decoder(points: int, network: Network) -> nn.Sequential:
-    """Latents (n, latent) to spectra (n, points), never negative."""
+    """Build the decoder: latents (n, latent) to spectra (n, points), never negative."""
     return nn.Sequential(
         *_hidden(network.latent, network),
         nn.Linear(network.width, points),
@@ -65,9 +65,9 @@ def _hidden(inputs: int, network: Network) -> list[nn.Module]:
 
 
 def _convolutions(points: int, network: Network) -> tuple[list[nn.Module], int]:
-    """Strided convolutions and the number of features they end in.
+    """Build strided convolutions; return them and the number of features they end in.
 
-    Nothing is padded: zeros beyond the grid would draw an edge that no spectrum has.
+    Nothing is padded: zeros beyond the grid would make an edge that no spectrum has.
     """
     layers: list[nn.Module] = [nn.Unflatten(1, (1, points))]
     length, inputs = points, 1
@@ -113,7 +113,11 @@ class Discriminator(nn.Module):
 
 
 class PReLU(nn.PReLU):
-    """torch's, whose gradient is cheaper on a CPU in products; units stand on axis 1."""
+    """torch's, with a gradient that is cheaper on a CPU; axis 1 holds the units.
+
+    With torch's own an epoch takes 5 to 11 % longer and is 14.1 to 14.9 times as fast as the
+    original, where the benchmark promises 15 (with this 15.1 to 16.4).
+    """
 
     def forward(self, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Multiply what is negative by its unit's slope."""
@@ -154,5 +158,5 @@ class _Reverse(torch.autograd.Function):
 
 
 def reverse_gradient(x: Tensor, strength: float) -> Tensor:
-    """Identity whose gradient is multiplied by ``-strength``."""
+    """Return `x`; its gradient is multiplied by ``-strength``."""
     return cast("Any", _Reverse).apply(x, strength)

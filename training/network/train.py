@@ -70,6 +70,7 @@ def fit_trial(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.fit.rate, total_steps=steps * config.fit.epochs
     )
+    weights = config.losses.model_dump()  # by the names of `_losses`
     model.train()
 
     def batches(company: float) -> Iterator[Batch]:
@@ -95,9 +96,7 @@ def fit_trial(
                 tensor(seen.labels),
                 strength,
             )
-            total = torch.stack(
-                [getattr(config.losses, name) * value for name, value in terms.items()]
-            ).sum()
+            total = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
             optimizer.zero_grad()
             total.backward()
             optimizer.step()
@@ -111,7 +110,7 @@ def fit_trial(
 
 
 def _allowed(simulated: Simulated, split: Split) -> NDArray[np.intp]:
-    """Rows of the related sites whose compound is in neither validation nor test."""
+    """Return rows of the related sites whose compound is in neither validation nor test."""
     if simulated.related is None:
         return np.empty(0, dtype=np.intp)
     unseen = simulated.group[np.concatenate([split.validation, split.test])]
@@ -121,7 +120,7 @@ def _allowed(simulated: Simulated, split: Split) -> NDArray[np.intp]:
 def _copies(
     config: Config, simulated: Simulated, rows: NDArray[np.intp], rng: np.random.Generator
 ) -> Batch:
-    """One augmented copy of each row."""
+    """Return one augmented copy of each row."""
     return augment(
         simulated.energy,
         simulated.mu[rows],
@@ -135,7 +134,7 @@ def _copies(
 
 
 def _together(one: Batch, other: Batch) -> Batch:
-    """Both batches as one; they were augmented apart, so that no mixture crosses elements."""
+    """Join two batches; they were augmented apart, so that no mixture crosses elements."""
     pairs = [(getattr(one, each.name), getattr(other, each.name)) for each in fields(Batch)]
     return Batch(*(np.concatenate(pair) for pair in pairs))
 
@@ -154,8 +153,8 @@ def _losses(
     return {
         "rank": losses.rank_loss(latent[:, : labels.shape[1]], labels),
         "reconstruction": losses.reconstruction_loss(output, target, weight),
-        # No part of any score: without it the decoder drew anything below the
-        # simulation, and the mutual information was taken on such curves.
+        # No part of any score: without it the decoder's curves were arbitrary below
+        # the simulation, and the mutual information was taken on such curves.
         "tail": losses.reconstruction_loss(output, target, 1.0 - weight),
         "adversarial": losses.adversarial_loss(
             model.discriminator, reverse_gradient(latent, strength), normal
@@ -185,7 +184,7 @@ def _settle(model: RankAAE, batches: Iterable[Tensor]) -> None:
 def labels_of(
     config: Config, simulated: Simulated, rows: NDArray[np.intp] | None = None
 ) -> NDArray[np.float64]:
-    """Labels (n, k) of the configured descriptors, in the order of their latents.
+    """Return labels (n, k) of the configured descriptors, in the order of their latents.
 
     Of all sites, or of the given rows.
     """
@@ -213,5 +212,5 @@ def fingerprint(config: Config, simulated: Simulated) -> str:
 
 
 def tensor(values: NDArray[np.floating]) -> Tensor:
-    """Single precision, as the exported graphs compute."""
+    """Return a tensor in single precision, as the exported graphs compute."""
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))

@@ -1,4 +1,4 @@
-"""What a beamline and a sample do to a spectrum that a simulation does not know.
+"""Disturb simulated spectra as a beamline and a sample do.
 
 Every function takes a batch and one generator, and changes nothing in place.
 Spectra live on a uniform axis; `onto_grid` moves them onto the model's grid, and what
@@ -19,6 +19,7 @@ from rankaae_stream.spectrum import NormalizationRanges
 from training.config import Augment
 
 __all__ = [
+    "AnyFloats",
     "Batch",
     "augment",
     "broaden",
@@ -34,7 +35,8 @@ __all__ = [
     "starts_late",
 ]
 
-Floats = NDArray[np.floating]
+AnyFloats = NDArray[np.floating]
+"""Single precision while training, double elsewhere."""
 
 RANGES = NormalizationRanges()
 
@@ -58,23 +60,23 @@ class Batch:
         NaN where masked.
     """
 
-    flat: Floats
-    target: Floats
-    weight: Floats
-    labels: Floats
+    flat: AnyFloats
+    target: AnyFloats
+    weight: AnyFloats
+    labels: AnyFloats
 
 
 def augment(
-    axis: Floats,
-    mu: Floats,
-    first: Floats,
-    labels: Floats,
-    grid: Floats,
+    axis: AnyFloats,
+    mu: AnyFloats,
+    first: AnyFloats,
+    labels: AnyFloats,
+    grid: AnyFloats,
     settings: Augment,
     rng: np.random.Generator,
     averaged: tuple[int, ...] = (0, 1),
 ) -> Batch:
-    """One augmented copy of every spectrum.
+    """Return one augmented copy of every spectrum.
 
     Parameters
     ----------
@@ -91,34 +93,36 @@ def augment(
     averaged : tuple of int
         See `mix`.
     """
-    n, one = len(mu), settings
+    n = len(mu)
     # Half the bytes are half the time, and a network sees no more than single precision.
     mixed, first, labels = mix(
-        mu.astype(np.float32), first, labels, one.mixture_share, rng, averaged
+        mu.astype(np.float32), first, labels, settings.mixture_share, rng, averaged
     )
-    sigma, width = rng.uniform(*one.broadening, n), rng.uniform(*one.core_hole, n)
+    sigma, width = rng.uniform(*settings.broadening, n), rng.uniform(*settings.core_hole, n)
     clean = broaden(mixed, sigma, axis[1] - axis[0], width)
     target = onto_grid(axis, clean, grid, np.zeros(n))
-    damped = over_absorb(clean, one.over_absorption, one.over_absorption_share, rng)
-    moved = onto_grid(axis, damped, grid, rng.normal(0.0, one.shift, n))
-    late = starts_late(moved, grid, one.pre_edge, one.short_share, rng)
-    short = ends_early(late, grid, one.post_edge, one.short_share, rng)
-    tilted = height_and_slope(short, grid, one.height, one.slope, rng)
-    bent = curvature(tilted, grid, one.curvature, rng)
-    noisy = noise(bent, grid, one.noise, one.drift, one.drift_length, rng)
-    glitched = glitch(noisy, grid, one.glitch, one.glitch_width, one.glitch_share, rng)
-    flat = gap(glitched, grid, one.gap, one.gap_share, rng)
+    damped = over_absorb(clean, settings.over_absorption, settings.over_absorption_share, rng)
+    moved = onto_grid(axis, damped, grid, rng.normal(0.0, settings.shift, n))
+    late = starts_late(moved, grid, settings.pre_edge, settings.short_share, rng)
+    short = ends_early(late, grid, settings.post_edge, settings.short_share, rng)
+    tilted = height_and_slope(short, grid, settings.height, settings.slope, rng)
+    bent = curvature(tilted, grid, settings.curvature, rng)
+    noisy = noise(bent, grid, settings.noise, settings.drift, settings.drift_length, rng)
+    glitched = glitch(
+        noisy, grid, settings.glitch, settings.glitch_width, settings.glitch_share, rng
+    )
+    flat = gap(glitched, grid, settings.gap, settings.gap_share, rng)
     return Batch(flat, target, (grid >= first[:, None]).astype(np.float32), labels)
 
 
 def mix(
-    mu: Floats,
-    first: Floats,
-    labels: Floats,
+    mu: AnyFloats,
+    first: AnyFloats,
+    labels: AnyFloats,
     share: float,
     rng: np.random.Generator,
     averaged: tuple[int, ...] = (0, 1),
-) -> tuple[Floats, Floats, Floats]:
+) -> tuple[AnyFloats, AnyFloats, AnyFloats]:
     """Replace a share of the spectra by sums with one or two others, as often the one as the other.
 
     The weights are uniform on their simplex. An operando sample is such a sum, and what
@@ -154,7 +158,9 @@ def mix(
     return mixed, begin, blended
 
 
-def broaden(mu: Floats, sigma: Floats, step: float, width: Floats | None = None) -> Floats:
+def broaden(
+    mu: AnyFloats, sigma: AnyFloats, step: float, width: AnyFloats | None = None
+) -> AnyFloats:
     """Convolve each spectrum with a Gaussian and a Lorentzian of its own widths.
 
     The Gaussian is the monochromator's, the Lorentzian what core hole and final state
@@ -179,7 +185,9 @@ def broaden(mu: Floats, sigma: Floats, step: float, width: Floats | None = None)
     return np.asarray(fft.idct(damped, axis=1, overwrite_x=True))
 
 
-def over_absorb(mu: Floats, strength: float, share: float, rng: np.random.Generator) -> Floats:
+def over_absorb(
+    mu: AnyFloats, strength: float, share: float, rng: np.random.Generator
+) -> AnyFloats:
     """Damp a share of the spectra as self-absorption in fluorescence does.
 
     ``mu (1 + a) / (1 + a mu)``: what stands above 1 is lowered, the step stays.
@@ -189,7 +197,7 @@ def over_absorb(mu: Floats, strength: float, share: float, rng: np.random.Genera
     return mu * (1.0 + a) / (1.0 + a * mu)
 
 
-def onto_grid(axis: Floats, mu: Floats, grid: Floats, shift: Floats) -> Floats:
+def onto_grid(axis: AnyFloats, mu: AnyFloats, grid: AnyFloats, shift: AnyFloats) -> AnyFloats:
     """Interpolate linearly after moving each spectrum by its own shift.
 
     Parameters
@@ -220,8 +228,8 @@ def onto_grid(axis: Floats, mu: Floats, grid: Floats, shift: Floats) -> Floats:
 
 
 def starts_late(
-    mu: Floats, grid: Floats, slope: float, share: float, rng: np.random.Generator
-) -> Floats:
+    mu: AnyFloats, grid: AnyFloats, slope: float, share: float, rng: np.random.Generator
+) -> AnyFloats:
     """Leave a pre-edge slope in a share of the spectra: their scans start after -30 eV.
 
     The grid itself is always covered, the runtime refuses a scan that does not reach
@@ -252,8 +260,8 @@ def starts_late(
 
 
 def ends_early(
-    mu: Floats, grid: Floats, slope: float, share: float, rng: np.random.Generator
-) -> Floats:
+    mu: AnyFloats, grid: AnyFloats, slope: float, share: float, rng: np.random.Generator
+) -> AnyFloats:
     """Leave a post-edge slope in a share of the spectra: their scans end before +100 eV.
 
     The grid itself is always covered, the runtime refuses a scan that does not reach
@@ -283,8 +291,8 @@ def ends_early(
 
 
 def height_and_slope(
-    mu: Floats, grid: Floats, height: float, slope: float, rng: np.random.Generator
-) -> Floats:
+    mu: AnyFloats, grid: AnyFloats, height: float, slope: float, rng: np.random.Generator
+) -> AnyFloats:
     """Multiply by a random height and by a line that turns about the edge.
 
     `height` is the standard deviation of its logarithm, `slope` that of the
@@ -297,7 +305,9 @@ def height_and_slope(
     return mu * _column(np.exp(rng.normal(0.0, height, n)), mu) * line
 
 
-def curvature(mu: Floats, grid: Floats, largest: float, rng: np.random.Generator) -> Floats:
+def curvature(
+    mu: AnyFloats, grid: AnyFloats, largest: float, rng: np.random.Generator
+) -> AnyFloats:
     """Multiply by a parabola that begins at the edge with height 1 and no slope.
 
     `largest` is the standard deviation of what it adds at +50 eV: what a line through
@@ -308,13 +318,13 @@ def curvature(mu: Floats, grid: Floats, largest: float, rng: np.random.Generator
 
 
 def noise(
-    mu: Floats,
-    grid: Floats,
+    mu: AnyFloats,
+    grid: AnyFloats,
     largest: float,
     drift: float,
     length: tuple[float, float],
     rng: np.random.Generator,
-) -> Floats:
+) -> AnyFloats:
     """Add the noise of counting, and drifts of beam, monochromator and sample.
 
     Counting noise is white. A drift is alike over some eV: its correlation falls as
@@ -348,13 +358,13 @@ def noise(
 
 
 def glitch(
-    mu: Floats,
-    grid: Floats,
+    mu: AnyFloats,
+    grid: AnyFloats,
     height: float,
     width: tuple[float, float],
     share: float,
     rng: np.random.Generator,
-) -> Floats:
+) -> AnyFloats:
     """Add one narrow peak or dip to a share of the spectra: a second reflection of the crystal.
 
     Parameters
@@ -378,12 +388,12 @@ def glitch(
 
 
 def gap(
-    mu: Floats,
-    grid: Floats,
+    mu: AnyFloats,
+    grid: AnyFloats,
     width: tuple[float, float],
     share: float,
     rng: np.random.Generator,
-) -> Floats:
+) -> AnyFloats:
     """Bridge a range without points by a line in a share of the spectra.
 
     That is what the runtime feeds: points without a signal are left out, up to
@@ -413,10 +423,10 @@ def gap(
     return result
 
 
-def _chosen(mu: Floats, share: float, rng: np.random.Generator) -> NDArray[np.intp]:
+def _chosen(mu: AnyFloats, share: float, rng: np.random.Generator) -> NDArray[np.intp]:
     return np.flatnonzero(rng.random(len(mu)) < share)
 
 
-def _column(values: Floats, like: Floats) -> Floats:
-    """One value a spectrum, in the precision of the spectra."""
+def _column(values: AnyFloats, like: AnyFloats) -> AnyFloats:
+    """Return one value a spectrum as a column, in the precision of the spectra."""
     return values[:, None].astype(like.dtype)

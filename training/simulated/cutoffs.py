@@ -1,4 +1,4 @@
-"""How much a label owes to its cutoff: sites that change when it moves."""
+"""Count the sites whose labels change when the cutoff of their definition moves."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Sensitivity:
 
 
 def sensitivity(sites: Iterable[Site]) -> Sensitivity:
-    """Count over sites with a structure."""
+    """Count changed labels over the sites that have a structure."""
     n = 0
     shell, ligand, bond = [0, 0], [0, 0], [0, 0]
     for site in sites:
@@ -45,6 +45,6 @@ def sensitivity(sites: Iterable[Site]) -> Sensitivity:
 
 
 def _differ(one: float, two: float) -> bool:
-    """Whether two labels differ; one that became undefined does."""
+    """Tell whether two labels differ; one that became undefined does."""
     both_undefined = one != one and two != two  # noqa: PLR0124 (NaN)
     return not both_undefined and one != two

@@ -1,4 +1,4 @@
-"""Simulated spectra of one element: read, labelled, continued below, split by compound."""
+"""Read simulated spectra of one element, label them, extend them to lower energy, and split."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankaae_stream.errors import ConfigurationError
-from rankaae_stream.spectrum import K_EDGES
+from rankaae_stream.spectrum import K_EDGES, Floats
 from training.config import Data, Grid
 from training.descriptors import DESCRIPTORS, describe
 from training.folders import DATA
@@ -25,8 +25,6 @@ __all__ = [
     "split",
     "with_related",
 ]
-
-Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 
@@ -144,7 +142,7 @@ def read(
 def material(
     element: str, data: Data, grid: Grid, folder: Path = DATA, *, skip_bad: bool = False
 ) -> tuple[Simulated, Split]:
-    """What trials are made of: sites with their related ones, and the split.
+    """Read sites with their related ones, and split them: what trials are made of.
 
     Parameters and errors are those of `read`, whose result alone is enough to judge.
     """
@@ -153,7 +151,7 @@ def material(
 
 
 def with_related(simulated: Simulated, element: str, data: Data, grid: Grid) -> Simulated:
-    """The same with the sites of other elements that `data.related` names, if any.
+    """Add the sites of other elements that `data.related` names, if any.
 
     The same neighbours scatter alike around another metal, and its edge moves with the
     valence as this one's does: its spectra teach both. Each element's are moved so that
@@ -196,9 +194,9 @@ def with_related(simulated: Simulated, element: str, data: Data, grid: Grid) -> 
 
 
 def _aligned(simulated: Simulated, own: Simulated) -> Simulated:
-    """Another element's sites, moved so that edges of equal valence lie together.
+    """Move another element's sites so that edges of equal valence lie together.
 
-    Valences that the element itself has not are unknown: nothing tells their place.
+    Labels of a valence that the element itself has not become NaN: its edge is unknown.
     """
     edges, wanted = _edges(simulated), _edges(own)
     both = sorted(edges.keys() & wanted.keys())
@@ -216,7 +214,7 @@ def _aligned(simulated: Simulated, own: Simulated) -> Simulated:
 
 
 def _edges(simulated: Simulated) -> dict[float, float]:
-    """By valence, the median energy at which spectra first reach half a step, eV."""
+    """Return, by valence, the median energy at which spectra first reach half a step, eV."""
     half = simulated.energy[np.argmax(simulated.mu > 0.5, axis=1)]
     valence = simulated.labels[:, 0]
     return {
@@ -226,7 +224,7 @@ def _edges(simulated: Simulated) -> dict[float, float]:
 
 
 def lorentzian_tail(energy: Floats, joint: float, height: float, width: float) -> Floats:
-    """Absorption below the first simulated point: the core hole's Lorentzian tail.
+    """Return absorption below the first simulated point: the core hole's Lorentzian tail.
 
     A step of height 1 convolved with a Lorentzian is an arctangent; it is laid
     so that it passes through the first simulated point.

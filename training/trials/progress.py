@@ -1,4 +1,4 @@
-"""How training goes, for people: live bars on a terminal, a few lines anywhere else."""
+"""Show the progress of training: live bars on a terminal, a few lines anywhere else."""
 
 import os
 import time
@@ -58,12 +58,12 @@ class Display:
         self._total = self._bars.add_task("all", total=jobs, text="finished")
 
     def found(self, job: Job) -> None:
-        """One line for what had finished before."""
+        """Print one line for a job that had finished before."""
         self._print(f"{job.name}: found, trained before")
         self._advance()
 
     def begin(self, job: Job):
-        """A bar, or the first line."""
+        """Add a bar, and return what moves it after each epoch."""
         epochs = job.config.fit.epochs
         bar = self._bars.add_task(job.name, total=epochs, text="epochs")
         started = time.monotonic()
@@ -89,5 +89,5 @@ class Display:
             self._bars.advance(self._total)
 
     def _print(self, line: str) -> None:
-        """Whole, so that a path or a command can be copied."""
+        """Print a line unbroken, so that a path or a command can be copied."""
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -201,7 +201,7 @@ def search(
 
 
 def validation_score(figures: TrialScore) -> float:
-    """One absolute figure of a trial; the z-score of `select` is relative to the others.
+    """Return one absolute figure of a trial; the z-score of `select` is relative to the others.
 
     The mean rho of the tied latents, less `FREE_WEIGHT` times the free
     correlation, `TIED_WEIGHT` times the tied excess and `RECONSTRUCTION_WEIGHT`
@@ -260,7 +260,7 @@ def _suggest(trial: "optuna.Trial", config: Config) -> dict[str, float]:
 
 
 def _with(config: Config, settings: Mapping[str, float]) -> Config:
-    """The given configuration with other settings, as it would be written: short numbers."""
+    """Return the configuration with other settings, rounded as they would be written."""
     content = config.model_dump(mode="json", exclude_unset=True)
     for key, value in settings.items():
         section, name = key.split(".")
@@ -270,7 +270,7 @@ def _with(config: Config, settings: Mapping[str, float]) -> Config:
 
 
 def _mark(config: Config, simulated: Simulated) -> str:
-    """What the scores of a study depend on, 16 hexadecimal digits."""
+    """Return a hash of what the scores of a study depend on, 16 hexadecimal digits."""
     parts = [
         f"score {SCORE}",
         fingerprint(config, simulated),
@@ -281,7 +281,7 @@ def _mark(config: Config, simulated: Simulated) -> str:
 
 
 def _take_up(study: "optuna.Study") -> None:
-    """What an interrupted search was trying comes first; nobody else works on it."""
+    """Queue again what an interrupted search was trying; nobody else works on it."""
     from optuna.trial import TrialState
 
     for one in study.get_trials(states=[TrialState.RUNNING]):

@@ -1,4 +1,4 @@
-"""Which trials to keep: one seed is not a result."""
+"""Score trials and select which to keep: one seed is not a result."""
 
 # pyright: basic
 # scipy has no types
@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from rankaae_stream.errors import ConfigurationError
 from training.config import Config
 from training.network.train import Trial, labels_of, tensor
-from training.simulated.augment import Batch, augment, broaden, onto_grid
+from training.simulated.augment import AnyFloats, Batch, augment, broaden, onto_grid
 from training.simulated.dataset import STEP, Simulated
 
 __all__ = [
@@ -29,8 +29,6 @@ __all__ = [
     "select",
     "tied_excess",
 ]
-
-Floats = NDArray[np.floating]
 
 RESOLUTION = 0.8
 """Gaussian sigma that stands for an ordinary monochromator in scores, eV."""
@@ -69,15 +67,15 @@ class TrialScore:
 def clean_spectra(
     config: Config, simulated: Simulated, rows: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """Simulated spectra (n, g) at ordinary resolution, otherwise as they are."""
+    """Return simulated spectra (n, g) at ordinary resolution, otherwise as they are."""
     smooth = broaden(simulated.mu[rows], np.full(rows.size, RESOLUTION), STEP)
     grid = config.grid.energy_grid().relative()
     flat = onto_grid(simulated.energy, smooth, grid, np.zeros(rows.size))
     return flat.astype(np.float64, copy=False)
 
 
-def rank_correlation(a: Floats, b: Floats) -> float:
-    """Spearman's rho over pairs that are both known; 0 where one side is constant."""
+def rank_correlation(a: AnyFloats, b: AnyFloats) -> float:
+    """Return Spearman's rho over pairs that are both known; 0 where one side is constant."""
     known = np.isfinite(a) & np.isfinite(b)
     if known.sum() < 3 or np.ptp(a[known]) == 0 or np.ptp(b[known]) == 0:
         return 0.0
@@ -96,10 +94,10 @@ def score_trials(
 
 def score_trial(
     trial: Trial,
-    flat: Floats,
-    target: Floats,
+    flat: AnyFloats,
+    target: AnyFloats,
     judged: NDArray[np.bool_],
-    labels: Floats,
+    labels: AnyFloats,
 ) -> TrialScore:
     """Score one trial.
 
@@ -131,8 +129,8 @@ def score_trial(
     )
 
 
-def free_correlation(latent: Floats, tied: int) -> float:
-    """Largest |rho| of two latents (n, l) of which one comes after the first `tied`."""
+def free_correlation(latent: AnyFloats, tied: int) -> float:
+    """Return the largest |rho| of two latents (n, l) of which one comes after the first `tied`."""
     return max(
         (
             abs(rank_correlation(latent[:, k], latent[:, j]))
@@ -143,8 +141,8 @@ def free_correlation(latent: Floats, tied: int) -> float:
     )
 
 
-def tied_excess(latent: Floats, labels: Floats) -> float:
-    """Largest excess of a tied pair's |rho| over that of its descriptors, at least 0.
+def tied_excess(latent: AnyFloats, labels: AnyFloats) -> float:
+    """Return the largest excess of a tied pair's |rho| over its descriptors', at least 0.
 
     Both are taken over the spectra that have both labels; a pair that fewer than
     three have is not judged.
@@ -165,13 +163,13 @@ def tied_excess(latent: Floats, labels: Floats) -> float:
 
 
 def select(scores: Sequence[TrialScore], keep: int) -> list[int]:
-    """Positions of the best `keep` trials, best first.
+    """Return the positions of the best `keep` trials, best first.
 
     The z-scores across trials of each rank correlation are added; those of the
     free correlation, of the tied excess and of the reconstruction loss are
     subtracted. The two entanglements count apart because the free one is mostly
-    the larger, and one maximum over both would never see the other. On the
-    curves hang the theory shift and the verdict on the domain. A trial that
+    the larger, and one maximum over both would never see the other. Theory shift
+    and domain depend on the curves. A trial that
     diverged is left out, and one that draws `WORSE` times worse than the median comes
     after all others: its z-scores would hide what the rest differ by.
 
@@ -214,7 +212,7 @@ def augmented(
     mixtures: bool,
     shift: bool = False,
 ) -> Batch:
-    """Several augmented copies of rows, by one seed; mixtures and energy shifts as asked."""
+    """Return several augmented copies of rows, by one seed; mixtures and energy shifts if asked."""
     repeated = np.repeat(rows, config.calibration.copies)
     settings = config.augment.model_copy(
         update={

@@ -1,4 +1,4 @@
-"""The seeded trials of one configuration: trained side by side, kept, found again."""
+"""Train the seeded trials of one configuration side by side, keep them, and find them again."""
 
 import io
 import shutil
@@ -47,27 +47,27 @@ class Job:
         return f"{self.name} (seed {self.seed})"
 
     def folder(self, runs: Path) -> Path:
-        """Where trials of these settings, data and code are kept."""
+        """Return where trials of these settings, data and recipe are kept."""
         return runs / self.config.element.lower() / self.mark
 
     def path(self, runs: Path) -> Path:
-        """The finished network's file."""
+        """Return the finished network's file."""
         return self.folder(runs) / f"trial-{self.seed}.pt"
 
 
 class Watch(Protocol):
-    """What is told how training goes, in the process that was started."""
+    """Receives the progress of training, in the process that was started."""
 
     def starts(self, jobs: int, logs: Path) -> None:
-        """So many jobs; their losses go to a folder that TensorBoard reads."""
+        """Take the number of jobs, and the folder of their losses that TensorBoard reads."""
         ...
 
     def found(self, job: Job) -> None:
-        """A job had finished before."""
+        """Take a job that had finished before."""
         ...
 
     def begin(self, job: Job) -> Progress:
-        """A job starts; what is returned is called after each of its epochs."""
+        """Take a job that starts; return what is called after each of its epochs."""
         ...
 
 
@@ -178,7 +178,7 @@ def train_jobs(
 
 
 def stored(job: Job, runs: Path) -> RankAAE | None:
-    """The network of a finished job, in evaluation mode."""
+    """Return the network of a finished job, in evaluation mode; None where there is none."""
     path = job.path(runs)
     if not path.is_file():
         return None
@@ -188,7 +188,7 @@ def stored(job: Job, runs: Path) -> RankAAE | None:
 
 
 def _keep(state: bytes, path: Path) -> None:
-    """Written aside and renamed: a file of this name is whole."""
+    """Write a network aside and rename it: a file of this name is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
     unfinished.write_bytes(state)
@@ -228,15 +228,15 @@ def _work(material: _Material, job: Job, report: Progress) -> bytes:
 
 
 def check_labels(config: Config, simulated: Simulated) -> None:
-    """A descriptor that no site is labelled with cannot order a latent.
+    """Check that every tied descriptor labels some site: else it cannot order a latent.
 
     Raises
     ------
     ConfigurationError
         With the descriptors that no site is labelled with.
     ValueError
-        When the configuration names related sites and nobody has read them: other
-        networks would be trained, and nothing would say so.
+        When the configuration names related sites and they were not read: other
+        networks would be trained without any notice.
     """
     if config.data.related and simulated.related is None:
         raise ValueError("data.related is set: read the sites by dataset.with_related first")

@@ -109,7 +109,7 @@ def read_sites(element: str, data: Data, folder: Path, *, skip_bad: bool = False
 
 
 def elements(data: Data, folder: Path) -> tuple[str, ...]:
-    """Absorbers with a known edge that the files hold, in alphabetic order.
+    """List absorbers with a known edge that the files hold, in alphabetic order.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def _paths(data: Data, folder: Path) -> list[Path]:
 def _read(
     paths: Iterable[Path], source: str, element: str, given: Given
 ) -> Iterator[Site | Dropped | SourceError]:
-    """Whatever the files hold; a file that cannot be read is one error."""
+    """Read all sites of the files; a file that cannot be read is one error."""
     for path in paths:
         try:
             if source == "parquet":
@@ -154,7 +154,7 @@ def _read(
 
 
 def _completed(found: Site | SourceError, given: Given) -> Site | SourceError:
-    """A CSV site with what the table says of its material."""
+    """Complete a CSV site by what the table says of its material."""
     if isinstance(found, SourceError) or found.group not in given:
         return found
     row = given[found.group]
@@ -167,7 +167,7 @@ def _completed(found: Site | SourceError, given: Given) -> Site | SourceError:
 
 
 def _table(path: Path) -> Given:
-    """Rows by id.
+    """Read the table's rows by id.
 
     Raises
     ------

@@ -16,14 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rankaae_stream.spectrum import Floats
 from training.descriptors import DESCRIPTORS
 from training.simulated.sources.site import Site, SourceError, unlabelled
 
 __all__ = ["AUX", "Table", "read", "read_table", "write_table"]
-
-Floats = NDArray[np.float64]
 
 AUX = {
     "OS": "oxidation_state",
@@ -66,7 +64,7 @@ class Table:
 
 
 def read(path: Path, element: str) -> Iterator[Site | SourceError]:
-    """Sites in the order of the rows; an error in place of a row that is none.
+    """Read sites in the order of the rows; an error in place of a row that is none.
 
     The format does not say its element, so the configuration does. Materials
     are their own groups.
@@ -161,7 +159,7 @@ def _text(value: float) -> str:
 
 
 def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], tuple[str, ...]]:
-    """Heading, numbered rows and comments."""
+    """Return heading, numbered rows and comments."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
         lines = [line.removesuffix("\r") for line in text.split("\n")]
@@ -184,7 +182,7 @@ def _is_row(line: str) -> bool:
 
 
 def _heading(path: Path, head: list[str]) -> tuple[Floats, tuple[str, ...]]:
-    """Energies of the ``ENE_`` columns and names of the ``AUX_`` columns."""
+    """Return energies of the ``ENE_`` columns and names of the ``AUX_`` columns."""
     aux = [name for name in head[2:] if name.startswith("AUX_")]
     energies = head[2 + len(aux) :]
     if head[2:] != [*aux, *energies] or any(not name.startswith("ENE_") for name in energies):
@@ -228,7 +226,7 @@ def _bad_heading(path: Path, problem: str) -> SourceError:
 def _numbers(
     path: Path, line: int, cells: list[str], head: list[str], aux: tuple[str, ...]
 ) -> tuple[Floats, Floats]:
-    """Labels and spectrum of one row; NaN where a cell is empty."""
+    """Return labels and spectrum of one row; NaN where a cell is empty."""
     if len(cells) != len(head):
         raise SourceError(
             path.name, f"line {line}", f"{len(cells)} columns", f"{len(head)} as in the heading"
@@ -248,5 +246,5 @@ def _numbers(
 
 
 def _ours(name: str) -> str | None:
-    """Our descriptor of a heading without ``AUX_``, if it is one."""
+    """Return our descriptor for a heading without ``AUX_``, if it is one."""
     return AUX.get(name.upper()) or (name if name in DESCRIPTORS else None)

@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pymatgen.core import Element, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
+from rankaae_stream.spectrum import Floats
 from training.simulated.sources.site import Site, SourceError
 
 __all__ = ["RADIUS", "FeffInput", "Xmu", "files", "parse_input", "parse_xmu", "read"]
-
-Floats = NDArray[np.float64]
 
 RADIUS = 6.0
 """Clusters are cut here, as our own files are, Å."""
@@ -62,14 +60,14 @@ class FeffInput:
 
 
 def files(folder: Path) -> list[Path]:
-    """The files of a run that `read` looks at."""
+    """List the files of a run that `read` looks at."""
     structure = _structure_file(folder)
     named = [folder / "feff.inp", folder / "xmu.dat", *([structure] if structure else [])]
     return [path for path in named if path.is_file()]
 
 
 def read(folder: Path, table: Mapping[str, Mapping[str, str]] | None = None) -> Site:
-    """The site of one run.
+    """Read the site of one run.
 
     Parameters
     ----------
@@ -238,14 +236,14 @@ def _cluster(
 
 
 def _nearest(symbols: list[str], xyz: Floats) -> tuple[tuple[str, ...], Floats]:
-    """What lies within `RADIUS` of the origin, nearest first."""
+    """Return the atoms within `RADIUS` of the origin, nearest first."""
     distance = np.linalg.norm(xyz, axis=1)
     order = [int(i) for i in np.argsort(distance, kind="stable") if distance[i] <= RADIUS]
     return tuple(symbols[i] for i in order), xyz[order]
 
 
 def _absorber(folder: Path, spectrum: Xmu, inputs: FeffInput | None) -> tuple[str, str]:
-    """Element and shell, on which feff.inp and xmu.dat agree."""
+    """Return element and shell, on which feff.inp and xmu.dat must agree."""
     found: list[str] = []
     for what, told in (
         ("element", (spectrum.element, inputs.element if inputs else "")),
@@ -284,7 +282,7 @@ def _structure(folder: Path) -> Structure | None:
 
 
 def _cut(folder: Path, structure: Structure, element: str) -> tuple[tuple[str, ...], Floats]:
-    """Cluster about the absorber of a structure in which all its sites are alike."""
+    """Cut the cluster about the absorber of a structure in which all its sites are equivalent."""
     if not structure.is_ordered:
         raise SourceError(folder.name, "", "sites are partly occupied", "an ordered structure")
     with warnings.catch_warnings():

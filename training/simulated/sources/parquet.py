@@ -20,7 +20,7 @@ REQUIRED = ("element", "oxidation_state", "host_formula", "energy", "mu", "symbo
 
 
 def read(path: Path) -> Iterator[Site | Dropped | SourceError]:
-    """Sites of every element in the order of the rows; an error in place of a row that is none.
+    """Read sites of every element in the order of the rows; an error for a row that is none.
 
     Rattled rows of a site whose relaxed geometry contradicts its valence are given as dropped:
     only the relaxed one can tell, and they bear its label.
@@ -57,7 +57,7 @@ def read(path: Path) -> Iterator[Site | Dropped | SourceError]:
 
 
 def _calculation(row: dict[str, Any]) -> tuple[Any, ...] | None:
-    """What the geometries of one site share; None where the file does not say."""
+    """Return what the geometries of one site share; None where the file does not state it."""
     named = tuple(row.get(name) for name in ("element", "material", "site"))
     return None if None in named else named
 

@@ -92,7 +92,7 @@ class Dropped:
 
 
 def unphysical(site: Site) -> str:
-    """Why a site is dropped, in a few words; empty where it is kept."""
+    """Say why a site is dropped, in a few words; empty where it is kept."""
     energy, mu = site.energy, site.mu
     if mu.min() < LOWEST or mu.max() > HIGHEST:
         return f"mu leaves [{LOWEST}, {HIGHEST}]"
@@ -117,7 +117,7 @@ def unphysical(site: Site) -> str:
 
 
 def mislabelled(site: Site) -> bool:
-    """Whether a native geometry contradicts its valence; False where that cannot be said.
+    """Tell whether a native geometry contradicts its valence; False where that is unknown.
 
     The others cannot tell: rattling by 0.1 Å scatters the sum by 0.3, and a substituted
     site was scaled until its sum was the valence.

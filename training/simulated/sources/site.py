@@ -3,15 +3,12 @@
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rankaae_stream.errors import ConfigurationError
-from rankaae_stream.spectrum import K_EDGES
+from rankaae_stream.spectrum import K_EDGES, Floats
 from training.descriptors import DESCRIPTORS
 
 __all__ = ["BEGINS", "REACHES", "Site", "SourceError", "checked", "unlabelled"]
-
-Floats = NDArray[np.float64]
 
 BEGINS = 15.0
 """A spectrum has to begin before this, eV from the tabulated edge."""
@@ -69,12 +66,12 @@ class Site:
 
 
 def unlabelled() -> Floats:
-    """Labels of a site of which nothing is known, (k,)."""
+    """Return labels of a site of which nothing is known, (k,)."""
     return np.full(len(DESCRIPTORS), np.nan)
 
 
 def checked(site: Site) -> Site:
-    """The site, with spectra at one energy averaged.
+    """Check a site and average points at one energy.
 
     Raises
     ------
