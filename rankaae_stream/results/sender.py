@@ -370,12 +370,7 @@ class Sender:
 
     def _note(self, verdict: Verdict) -> None:
         """Keep `failing` and the log up to date."""
-        if verdict.kind != "failed":
-            late = any(waiting.failures for waiting in tuple(self._line))
-            if self._blocked or (self._postponing and not late):
-                logger.warning("%s takes results again", self.sink.name)
-            self._blocked, self._postponing = "", self._postponing and late
-        else:
+        if verdict.kind == "failed":
             if not self._blocked:
                 logger.warning(
                     "%s takes no results (%s); the scan is not affected, results are kept in %s "
@@ -385,6 +380,13 @@ class Sender:
                     self.spool.folder,
                 )
             self._blocked = verdict.reason
+        elif verdict.kind == "postponed":
+            self._blocked = ""  # it answers again, though not what was hoped for
+        else:
+            late = any(waiting.failures for waiting in tuple(self._line))
+            if self._blocked or (self._postponing and not late):
+                logger.warning("%s takes results again", self.sink.name)
+            self._blocked, self._postponing = "", self._postponing and late
         if verdict.kind in ("failed", "postponed"):
             self._to_disk()
 
