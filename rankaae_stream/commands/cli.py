@@ -223,16 +223,23 @@ def tiled(
         list[Path] | None,
         typer.Option(help="Folder with files of raw fly scans, to be served too; may be repeated."),
     ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A further name of the server in browsers and clients, NAME or NAME:PORT, such "
+            "as that of a server in front; may be repeated."
+        ),
+    ] = None,
 ) -> None:
     """Start a Tiled server for scans and results on this machine, for a single instrument.
 
     The key to write comes from RANKAAE_STREAM_TILED_API_KEY; reading needs no key from
-    this machine. The data are kept in SQLite; for a facility see
-    profiles/tiled/facility.yml. Ctrl-C ends the server.
+    this machine. Web pages of other sites are refused. The data are kept in SQLite; for a
+    facility see profiles/tiled/facility.yml. Ctrl-C ends the server.
     """
     from rankaae_stream.commands.tiled import run_tiled
 
-    run_tiled(console, directory, host=host, port=port, files=files or ())
+    run_tiled(console, directory, host=host, port=port, files=files or (), names=allow_host or ())
 
 
 @app.command()

@@ -27,6 +27,7 @@ def run_tiled(
     host: str = "127.0.0.1",
     port: int = 8000,
     files: Sequence[Path] = (),
+    names: Sequence[str] = (),
 ) -> None:
     """Serve a directory until Ctrl-C or SIGTERM.
 
@@ -39,6 +40,8 @@ def run_tiled(
         Port 0 takes a free one.
     files : sequence of Path
         Folders of raw fly scans' own files, served with their runs.
+    names : sequence of str
+        Further names of the server, see `EmbeddedServer`.
 
     Raises
     ------
@@ -51,7 +54,12 @@ def run_tiled(
         if not folder.is_dir():
             raise ConfigurationError(f"there is no folder {folder} with files of scans to serve")
     server = EmbeddedServer(
-        directory or DIRECTORY, host=host, port=port, api_key=_key(), readable=readable
+        directory or DIRECTORY,
+        host=host,
+        port=port,
+        api_key=_key(),
+        readable=readable,
+        names=names,
     )
     with _terminated_as_interrupted():
         try:

@@ -21,12 +21,13 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from rankaae_stream.dashboard import PATH
+from rankaae_stream.dashboard.guard import OwnAddresses, PromptProtocol
 from rankaae_stream.dashboard.router import router
 from rankaae_stream.errors import ConfigurationError
 
@@ -41,6 +42,9 @@ _without_headers.setLevel(logging.INFO)
 HOST = "127.0.0.1"
 READ = re.compile(r"(search|metadata|array/full|table/full)/[^\\]*")
 """Paths below ``/api/v1/`` that the page reads."""
+
+NUMBER = re.compile(r"[0-9]{1,18}")
+"""A place in a stream; it fits into the 64 bits in which Tiled counts."""
 
 PASSED = ("date", "etag", "content-type")
 MARK = {
@@ -117,9 +121,9 @@ class Target:
 
 def serve(target: Target, bound: socket.socket) -> None:
     """Serve the page on a listening socket until Ctrl-C."""
-    port = int(bound.getsockname()[1])
     config = uvicorn.Config(
-        make_app(target, port),
+        make_app(target),
+        http=PromptProtocol,
         access_log=False,
         log_level="warning",
         date_header=False,
@@ -151,8 +155,8 @@ def listen(port: int) -> socket.socket:
     return bound
 
 
-def make_app(target: Target, port: int) -> ASGIApp:
-    """Return the proxy as an ASGI application for one port of the loopback address."""
+def make_app(target: Target) -> ASGIApp:
+    """Return the proxy as an ASGI application, for the page of its own address only."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -183,7 +187,11 @@ def make_app(target: Target, port: int) -> ASGIApp:
         await _follow(target, websocket, path)
 
     app.include_router(router, prefix="/custom")
-    return _OnlyThisPage(app, port)
+    return OwnAddresses(
+        app,
+        sentence="the dashboard's proxy answers its own page on this machine only",
+        headers=MARK,
+    )
 
 
 async def _read(client: httpx.AsyncClient, target: Target, request: Request, path: str) -> Response:
@@ -216,7 +224,7 @@ async def _read(client: httpx.AsyncClient, target: Target, request: Request, pat
 async def _follow(target: Target, websocket: WebSocket, path: str) -> None:
     """Forward a stream to the page, in this direction only."""
     start = websocket.query_params.get("start") or ""
-    query = f"&start={int(start)}" if start.isascii() and start.isdigit() else ""
+    query = f"&start={start}" if NUMBER.fullmatch(start) else ""
     address = (
         f"ws{target.uri.removeprefix('http')}/api/v1/stream/single/{quote(path)}"
         f"?envelope_format=json{query}"
@@ -273,37 +281,3 @@ async def _forward(upstream: Any, websocket: WebSocket) -> None:
 
 def _message(status: int, sentence: str) -> JSONResponse:
     return JSONResponse({"detail": sentence}, status, headers=MARK)
-
-
-class _OnlyThisPage:
-    """Answer requests of the page at this address only.
-
-    A foreign name that resolves to this machine (DNS rebinding) sends another Host; a
-    foreign page that calls this address sends another Origin.
-    """
-
-    def __init__(self, app: ASGIApp, port: int) -> None:
-        self.app = app
-        self.hosts = {f"{name}:{port}" for name in (HOST, "localhost", "[::1]")}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or self._is_ours(dict(scope["headers"])):
-            await self.app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await WebSocket(scope, receive, send).close(1008)
-        else:
-            refusal = _message(
-                403, "the dashboard's proxy answers its own page on this machine only"
-            )
-            await refusal(scope, receive, send)
-
-    def _is_ours(self, headers: dict[bytes, bytes]) -> bool:
-        if headers.get(b"host", b"").decode("latin-1") not in self.hosts:
-            return False
-        origin = headers.get(b"origin")
-        if origin is not None:
-            return origin.decode("latin-1") in {f"http://{host}" for host in self.hosts}
-        # Browsers send this header also with reading requests, which have no Origin. A link
-        # on another site may open the page: that site cannot read the answer.
-        site = headers.get(b"sec-fetch-site", b"none")
-        return site in (b"none", b"same-origin") or headers.get(b"sec-fetch-mode") == b"navigate"

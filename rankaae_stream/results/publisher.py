@@ -14,6 +14,7 @@ import numpy as np
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.model.networks import Model
+from rankaae_stream.private import private_folder
 from rankaae_stream.profile import API_KEY_VARIABLE, Profile
 from rankaae_stream.report import Result
 from rankaae_stream.results.compose import ResultRun, compose
@@ -175,6 +176,8 @@ def _folders(sinks: Sequence[Sink]) -> list[str]:
 def _spool(profile: Profile, name: str) -> Spool:
     folder = profile.spool.expanduser() / name
     try:
+        # Who may write into the folder above may put another folder in this place.
+        private_folder(folder.parent)
         return Spool(folder)
     except OSError as error:
         raise ConfigurationError(

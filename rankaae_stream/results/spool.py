@@ -6,11 +6,9 @@ owner can end those of a session that was killed.
 """
 
 import contextlib
-import errno
 import json
 import os
 import shutil
-import stat
 import tempfile
 import time
 from collections.abc import Mapping
@@ -18,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
+from rankaae_stream.private import open_private, private_folder
 from rankaae_stream.results.compose import ResultRun
 
 try:
@@ -128,8 +127,7 @@ class Spool:
         self.folder = folder
         self._keep = keep
         for sub in (*SUBFOLDERS.values(), GROWING):
-            (folder / sub).mkdir(parents=True, exist_ok=True, mode=0o700)
-            _refuse_foreign(folder / sub)
+            private_folder(folder / sub)
         # Listed once: a folder of a thousand files is not read again for each result.
         self._sent = dict.fromkeys(path.stem for _, path in _files(folder, "sent"))
         self._lock_file = _open(folder / "lock")
@@ -149,7 +147,7 @@ class Spool:
         path = self._path(run.uid, "waiting")
         temporary = path.with_suffix(".part")
         try:
-            with open(temporary, "w", encoding="utf-8", opener=_private) as file:
+            with open(temporary, "w", encoding="utf-8", opener=open_private) as file:
                 for item in run.documents():
                     file.write(json.dumps(item) + "\n")
                 file.flush()
@@ -202,8 +200,9 @@ class Spool:
         """Put aside a result that the sink will not take, for a person to look at."""
         self._move(uid, "waiting", "rejected")
         aside = self._path(uid, "rejected").with_suffix(REASON)
-        with open(aside, "w", encoding="utf-8", errors="backslashreplace", opener=_private) as file:
-            file.write(reason)
+        plain = reason.encode("utf-8", "backslashreplace").decode("utf-8")
+        with open(aside, "w", encoding="utf-8", opener=open_private) as file:
+            file.write(plain)
 
     def restore(self, uid: str) -> None:
         """Let a rejected result wait again."""
@@ -212,7 +211,8 @@ class Spool:
 
     def growing(self, uid: str, stop: Mapping[str, Any]) -> None:
         """Remember a run that grows in the sink, with the stop document to end it by."""
-        with open(self._session / f"{uid}.json", "w", encoding="utf-8", opener=_private) as file:
+        path = self._session / f"{uid}.json"
+        with open(path, "w", encoding="utf-8", opener=open_private) as file:
             json.dump(stop, file)
 
     def grown(self, uid: str) -> None:
@@ -274,20 +274,4 @@ def _lock(file: IO[str]) -> bool:
 
 def _open(path: Path) -> IO[str]:
     """Open a file to be locked; it stays open as long as the lock is held."""
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "a")
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """Raise OSError where others than the owner may write, or somebody else is the owner."""
-    if fcntl is None:
-        return
-    found = folder.stat()
-    if found.st_uid != os.geteuid():
-        raise PermissionError(errno.EPERM, f"it belongs to user {found.st_uid}", str(folder))
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        reason = f"others may write into it; fix: chmod go-w {folder}"
-        raise PermissionError(errno.EPERM, reason, str(folder))
+    return os.fdopen(open_private(str(path), os.O_RDWR | os.O_CREAT), "a")

@@ -1,7 +1,7 @@
 """Run the embedded Tiled server: the program of `tiled_server.EmbeddedServer`'s child process.
 
-It is run as a file, ``python -P child.py CONFIGURATION [OPTIONS OF tiled serve config]``, so
-that nothing of the package is imported before Tiled is.
+It is run as a file, ``python -P child.py CONFIGURATION HOST PORT [NAME ...]``, so that nothing
+of the package is imported before Tiled is.
 """
 
 import gc
@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,13 @@ NO_TILED, BAD_CATALOG = 81, 82
 """Exit codes: a package that the server needs is missing; a catalog cannot be made or used."""
 
 
-def main(path: str, *options: str) -> None:
+SENTENCE = (
+    "this server answers programs, and pages of its own, under its own addresses only; another "
+    "name of it is allowed by: rankaae-stream tiled --allow-host NAME"
+)
+
+
+def main(path: str, host: str, port: str, *names: str) -> None:
     """Make the catalogs that do not exist yet, and serve until the parent is gone.
 
     End with `NO_TILED` or `BAD_CATALOG`, and the traceback in the log, where that is why it
@@ -34,19 +41,23 @@ def main(path: str, *options: str) -> None:
     ----------
     path : str
         Tiled's configuration, as `configuration` makes it.
-    *options : str
-        Of ``tiled serve config``.
+    host, port : str
+        Where to listen.
+    *names : str
+        Further names under which requests come, see `dashboard.guard.OwnAddresses`.
     """
+    # Databases, their journals, folders and arrays are for this user only.
+    os.umask(0o077)
     try:
-        _serve(path, *options)
+        _serve(path, host, int(port), names)
     except ImportError:
         traceback.print_exc()
         sys.exit(NO_TILED)
 
 
-def _serve(path: str, *options: str) -> None:
+def _serve(path: str, host: str, port: int, names: Sequence[str]) -> None:
     threading.Thread(target=_follow_the_parent, daemon=True).start()
-    # For the page's router; last, so that no file beside the package replaces a module.
+    # For the package's own modules; last, so that no file beside it replaces a module.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
     from tiled.commandline.main import main as tiled
 
@@ -62,9 +73,30 @@ def _serve(path: str, *options: str) -> None:
                 traceback.print_exc()
                 sys.exit(BAD_CATALOG)
             _repair(tree)
-    # As an argument inside the process the key is in no process list, and Tiled,
-    # which prints a key that it was not given this way, leaves it out of the log.
-    tiled(["serve", "config", path, *options, "--api-key", os.environ[KEY_VARIABLE]])
+    app, options = _app(path, names)
+    import uvicorn
+
+    options |= {"host": host, "port": port}
+    uvicorn.run(app, **options)
+
+
+def _app(path: str, names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    """Return Tiled's application behind our guards, with the options of uvicorn."""
+    from tiled.config import parse_configs
+    from tiled.server.app import build_app_from_config
+    from tiled.server.logging_config import LOGGING_CONFIG
+
+    from rankaae_stream.dashboard.guard import OwnAddresses, PromptProtocol
+    from rankaae_stream.server.inside import keep_inside
+
+    config = parse_configs(path)
+    config.authentication.single_user_api_key = os.environ[KEY_VARIABLE]
+    for tree in config.trees or ():
+        keep_inside(tree.tree)
+    app = OwnAddresses(
+        build_app_from_config(config), names, origins=config.allow_origins or (), sentence=SENTENCE
+    )
+    return app, {"log_config": LOGGING_CONFIG, "http": PromptProtocol, **config.uvicorn}
 
 
 def _repair(tree: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ def configuration(
 ) -> dict[str, Any]:
     """Return Tiled's configuration for two trees in one directory; it holds no key.
 
-    The files that raw runs name are served from the folders `readable` only.
+    The files that raw runs name are served from the folders `readable` only, see `inside`.
     """
     files: dict[str, Any] = {}
     if readable:
@@ -55,6 +55,9 @@ def configuration(
             }
         },
         "streaming_cache": {"uri": "memory"},
+        # A file as it is on the disk: Tiled 0.2 does not look where it lies, and sends any file
+        # for a relative_path of "../..". What is in it is served as arrays.
+        "expose_raw_assets": False,
         # the page at /custom/dashboard/
         "routers": ["rankaae_stream.dashboard.router:router"],
         "uvicorn": {

@@ -25,7 +25,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from rankaae_stream.dashboard.guard import read_authority
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.private import make_private, open_private, private_folder
 from rankaae_stream.server import child
 from rankaae_stream.server.configuration import TREES, configuration
 
@@ -58,6 +60,9 @@ class EmbeddedServer:
         Seconds that a start may take.
     readable : sequence of Path
         Folders from which raw runs' own files are served, HDF5 and those of pizza boxes.
+    names : sequence of str
+        Names under which the server is asked, beside its addresses: ``NAME`` or ``NAME:PORT``.
+        Requests under other names, and those of other sites' pages, are refused.
     extra : dict, optional
         Further keys of Tiled's configuration, e.g. ``routers``.
 
@@ -77,6 +82,7 @@ class EmbeddedServer:
         allow_anonymous_access: bool | None = None,
         timeout: float = 60.0,
         readable: Sequence[Path | str] = (),
+        names: Sequence[str] = (),
         extra: dict[str, Any] | None = None,
     ) -> None:
         self.host = host
@@ -92,6 +98,12 @@ class EmbeddedServer:
         self.allow_anonymous_access = allow_anonymous_access
         self.timeout = timeout
         self._readable = tuple(readable)
+        self._names = (*names, *_names_of(host))
+        for name in names:
+            if read_authority(name) is None:
+                raise ConfigurationError(
+                    f"{name!r} is no name of a server; write NAME or NAME:PORT, without http://"
+                )
         self._extra = dict(extra or {})
         self._given = Path(directory).expanduser().resolve() if directory is not None else None
         self._directory: Path | None = self._given
@@ -227,9 +239,12 @@ class EmbeddedServer:
             readable=self._readable,
         )
         try:
+            private_folder(self._directory)
             for tree in TREES:
-                (self._directory / tree).mkdir(parents=True, exist_ok=True)
-            with open(self._directory / CONFIG, "w", opener=_private) as file:
+                private_folder(self._directory / tree)
+                for path in (self._directory / tree).iterdir():
+                    make_private(path)  # databases and files of an earlier version
+            with open(self._directory / CONFIG, "w", opener=open_private) as file:
                 json.dump(content | self._extra, file, indent=1)
         except OSError as error:
             raise ConfigurationError(
@@ -241,8 +256,8 @@ class EmbeddedServer:
         log = self.directory / LOG
         # -P: nothing in the working directory may be imported in place of a module
         command = [sys.executable, "-P", child.__file__, str(self.directory / CONFIG)]
-        command += ["--host", self.host, "--port", str(self.port)]
-        with open(log, "ab", opener=_private) as output:
+        command += [self.host, str(self.port), *self._names]
+        with open(log, "ab", opener=open_private) as output:
             self._process = subprocess.Popen(
                 command,
                 # a plain traceback: its last lines are what the error shows
@@ -311,6 +326,17 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _names_of(host: str) -> tuple[str, ...]:
+    """Return the names that a server has by where it listens, beside the address itself."""
+    if _is_loopback(host):
+        return ()
+    try:
+        ip_address(host)
+    except ValueError:
+        return (host,)
+    return tuple({socket.gethostname(), socket.getfqdn()})
+
+
 def _is_taken(host: str, port: int) -> bool:
     try:
         return _free_port(host, port) != port
@@ -338,7 +364,3 @@ def _free_port(host: str, port: int) -> int:
                 "stop what listens there, or choose port 0 for a free one"
             ) from error
         return int(probe.getsockname()[1])
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
