@@ -61,6 +61,7 @@ class Analysis:
         reference: tuple[Floats, Floats] | None = None,
         *,
         reference_source: str | None = None,
+        problem: str = "",
         flags: Sequence[Flag] = (),
         earlier: Earlier | None = None,
     ) -> Report:
@@ -76,6 +77,8 @@ class Analysis:
             Energy, eV, and absorption of a foil.
         reference_source : str, optional
             Where the foil comes from; ``origin.source`` by default.
+        problem : str, optional
+            Why the first bad point could not be read.
         flags, earlier
             See `process`.
 
@@ -85,8 +88,8 @@ class Analysis:
         """
         flags = list(flags)
         try:
-            spectrum, bad = to_spectrum(energy, mu, edge, origin)
-            missing = quality.unusable_points(energy, bad)
+            spectrum, bad = to_spectrum(energy, mu, edge, origin, problem)
+            missing = quality.unusable_points(energy, bad, problem)
         except Refused as refused:
             return self.refuse(refused.refusal, energy, origin, edge=edge, flags=flags)
         foil: Spectrum | Refusal | None = None

@@ -22,7 +22,15 @@ from rankaae_stream.errors import Refused
 from rankaae_stream.report import Flag
 from rankaae_stream.spectrum import K_EDGES, Edge, Floats
 
-__all__ = ["Stated", "edge_of", "element_within", "find_edge", "read_stated", "tabulated_edges"]
+__all__ = [
+    "Stated",
+    "edge_of",
+    "element_within",
+    "find_edge",
+    "kev_of",
+    "read_stated",
+    "tabulated_edges",
+]
 
 LEAD = (15.0, 400.0)
 """How far below its edge a scan begins, eV: less shows no pre-edge, and further up
@@ -52,6 +60,10 @@ FALL = 0.3
 """A rise that is less than this share of the largest fall is no edge: mu is turned over."""
 HEADER = 25.0
 """How far an E0 that a file states may lie from the tabulated edge it means, eV."""
+KEV = (3.0, 30.0)
+"""Energies of scans, keV; in eV no edge lies there."""
+NEAR = 1500.0
+"""How far from the stated edge a scan may begin for its energies to be taken for keV, eV."""
 ASK = "state the element: infer --element, or the start key that [run] element of the profile names"
 
 _EDGE = re.compile(
@@ -224,6 +236,25 @@ def element_within(energy: Floats) -> str | None:
         if edge.shell == "K" and LEAD[0] <= edge.e0 - low <= LEAD[1] and high - edge.e0 >= TAIL:
             return edge.element
     return None
+
+
+def kev_of(low: float, high: float, stated: Stated) -> bool:
+    """Return whether energies measured from `low` to `high` must be keV, though nothing says so.
+
+    They are where they lie at the stated edge if they are keV, and in no way if they are eV; or,
+    with none stated, where they then lead up to a K edge that is answered here, and pass it.
+
+    Examples
+    --------
+    >>> kev_of(6.96, 7.4, Stated("Fe")), kev_of(6.96, 7.4, Stated()), kev_of(12.0, 14.0, Stated())
+    (True, True, False)
+    """
+    if not KEV[0] <= low <= high <= KEV[1]:
+        return False
+    if stated.element is None:
+        return element_within(1000.0 * np.array([low, high])) in K_EDGES
+    e0 = K_EDGES.get(stated.element)
+    return e0 is not None and 1000.0 * low - NEAR <= e0 <= 1000.0 * high + NEAR
 
 
 def tabulated_edges() -> tuple[Edge, ...]:

@@ -10,6 +10,7 @@ that it went through, with every array in them, for as long as somebody holds it
 """
 
 from dataclasses import dataclass
+from threading import current_thread, main_thread
 
 __all__ = ["ConfigurationError", "ModelError", "Refusal", "Refused"]
 
@@ -30,8 +31,14 @@ class Refusal:
     message: str
 
     @classmethod
-    def of(cls, error: Exception) -> "Refusal":
-        """Return the refusal after an error of this program."""
+    def of(cls, error: BaseException) -> "Refusal":
+        """Return the refusal after an error of this program.
+
+        What ends a program, such as Ctrl-C, is raised again in its main thread. In another
+        it would end nothing but that thread.
+        """
+        if not isinstance(error, Exception) and current_thread() is main_thread():
+            raise error
         return cls("internal_error", f"{type(error).__name__}: {error}")
 
     def error(self) -> "Refused":

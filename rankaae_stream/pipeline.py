@@ -13,16 +13,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from rankaae_stream.analysis import Analysis
-from rankaae_stream.documents.open_run import OpenRun
+from rankaae_stream.documents.open_run import OpenRun, time_of
+from rankaae_stream.documents.orphans import Orphans
 from rankaae_stream.documents.rules import RunRules
 from rankaae_stream.documents.sweeps import Sweep
-from rankaae_stream.edges import edge_of, element_within, find_edge
+from rankaae_stream.edges import Stated, edge_of, element_within, find_edge
 from rankaae_stream.errors import Refusal, Refused
-from rankaae_stream.layouts.base import Document, Layout
+from rankaae_stream.layouts.base import Document, Layout, NoReader
 from rankaae_stream.report import Flag, Report, Result, RunFoil, result_uid
 from rankaae_stream.spectra.foils import FoilHistory, Foils
 from rankaae_stream.spectra.quality import signal_flags
-from rankaae_stream.spectrum import Edge, Origin
+from rankaae_stream.spectrum import Channel, Edge, Origin
 
 __all__ = ["Pipeline"]
 
@@ -30,6 +31,10 @@ logger = logging.getLogger(__name__)
 
 LOOK = 0.1
 """Seconds between looks for a file that is late."""
+REMEMBERED = 1000
+"""Runs that are answered or left alone, and stay so when they are delivered again."""
+_PARENTS = frozenset({"descriptor", "resource", "stream_resource"})
+"""Documents that others belong to."""
 
 
 class Pipeline:
@@ -79,6 +84,8 @@ class Pipeline:
         self._foils = foils or FoilHistory(analysis_hash, max_age=0.0)
         self._runs: dict[str, OpenRun] = {}
         self._owner: dict[str, str] = {}
+        self._orphans = Orphans()
+        self._over: dict[str, None] = {}
         self._deadlines: list[tuple[float, str]] = []
 
     @property
@@ -88,7 +95,7 @@ class Pipeline:
 
     @property
     def waiting_for_files(self) -> int:
-        """Number of runs that have ended and are not answered, because a file is late."""
+        """Number of runs that have ended and are not answered: a file or an event is late."""
         return sum(run.state == "waiting_for_files" for run in tuple(self._runs.values()))
 
     def unwanted(self, start: Document) -> str:
@@ -101,23 +108,43 @@ class Pipeline:
         """Take one document; `dropped` is how many of its run were lost before it."""
         if name == "start":
             self._begin(doc, now)
+            for orphan in sorted(self._orphans.of(doc["uid"]), key=lambda item: item[0] == "stop"):
+                self.feed(*orphan, now)
+            return
+        if name == "bulk_events":
+            for event in (event for events in doc.values() for event in events):
+                self.feed("event", event, now)
             return
         run = self._run_of(name, doc)
-        if run is None or run.state != "growing":
+        if run is None:
             return
+        if name == "stop" and run.state == "growing":
+            run.last_document_at = now
+            run.stop(doc, dropped)
+            run.wait_for_files(now + self._file_deadline)
+            self._end_if_there(run, now)
+        elif name != "stop":
+            self._take(run, name, doc, now)
+
+    def _take(self, run: OpenRun, name: str, doc: Document, now: float) -> None:
+        """Let a run read one of its documents, and answer what it finishes."""
         run.last_document_at = now
         if run.feed(name, doc):
             for sweep in run.finished_sweeps():
                 self._answer(run, sweep)
-            if name != "stop":
-                self._answer_provisionally(run, now)
-        if name == "stop":
-            run.stop(doc, dropped)
-            if run.collect(last=False):
-                self._end(run)
-            else:
-                run.wait_for_files(now + self._file_deadline)
-                heapq.heappush(self._deadlines, (now + LOOK, run.uid))
+            self._answer_provisionally(run, now)
+            run.give_up_at = max(run.give_up_at, now + self._file_deadline)
+        for orphan in self._orphans.of(doc["uid"]) if name in _PARENTS else ():
+            self.feed(*orphan, now)
+        if run.state == "waiting_for_files" and run.is_there(last=False):
+            self._end(run)
+
+    def _end_if_there(self, run: OpenRun, now: float) -> None:
+        """End a run that has its stop document, or look again a little later."""
+        if run.is_there(last=now >= run.give_up_at):
+            self._end(run)
+        else:
+            heapq.heappush(self._deadlines, (min(now + LOOK, run.give_up_at), run.uid))
 
     def tick(self, now: float) -> None:
         """Answer what has waited, and end runs that have gone silent."""
@@ -130,10 +157,7 @@ class Pipeline:
                 continue
             silent_at = run.last_document_at + self._stop_deadline
             if run.state == "waiting_for_files":
-                if run.collect(last=now >= run.give_up_at):
-                    self._end(run)
-                else:
-                    heapq.heappush(self._deadlines, (min(now + LOOK, run.give_up_at), uid))
+                self._end_if_there(run, now)
             elif silent_at > now:
                 heapq.heappush(self._deadlines, (silent_at, uid))
             else:
@@ -148,18 +172,35 @@ class Pipeline:
             self._end(run)
 
     def _begin(self, doc: Document, now: float) -> None:
+        uid = doc["uid"]
+        if uid in self._runs or uid in self._over:
+            return
         # A run derived from another is an analysis, ours or somebody's.
-        if "original_run_uid" in doc or doc["uid"] in self._runs:
+        if "original_run_uid" in doc:
+            self._leave(uid)
             return
-        unwanted = self.unwanted(doc)
-        if unwanted and self._rules.others == "skip":
-            logger.debug("run %s is left alone: %s", doc["uid"], unwanted)
-            return
-        refusal = Refusal("not_xas", unwanted) if unwanted else None
-        time = float(doc.get("time", 0.0))
-        edge = self._rules.stated_edge(doc)
-        self._runs[doc["uid"]] = OpenRun(doc, edge, self._layout.open(doc), now, time, refusal)
-        heapq.heappush(self._deadlines, (now + self._stop_deadline, doc["uid"]))
+        edge, reader = Stated(), NoReader()
+        try:
+            edge = self._rules.stated_edge(doc)
+            unwanted = self.unwanted(doc)
+            if unwanted and self._rules.others == "skip":
+                logger.debug("run %s is left alone: %s", uid, unwanted)
+                self._leave(uid)
+                return
+            refusal = Refusal("not_xas", unwanted) if unwanted else None
+            reader = self._layout.open(doc)
+        except BaseException as error:
+            logger.exception("the start document of run %s cannot be read", uid)
+            why = Refusal.of(error).message
+            refusal = Refusal("missing_fields", f"the start document cannot be read: {why}")
+        self._runs[uid] = OpenRun(doc, edge, reader, now, time_of(doc), refusal)
+        heapq.heappush(self._deadlines, (now + self._stop_deadline, uid))
+
+    def _leave(self, uid: str) -> None:
+        """Remember a run that is answered or left alone."""
+        self._over[uid] = None
+        if len(self._over) > REMEMBERED:
+            del self._over[next(iter(self._over))]
 
     def _trained_for(self, start: Document) -> frozenset[str]:
         """Return what the card of the stated edge's model names beside plain absorption."""
@@ -170,19 +211,28 @@ class Pipeline:
         return model.card.trained_for if model is not None else frozenset()
 
     def _run_of(self, name: str, doc: Document) -> OpenRun | None:
+        """Return the open run of a document; keep the document where its parent is unknown."""
         if "run_start" in doc:
-            uid = doc["run_start"]
-            if name != "stop" and uid in self._runs:
+            uid = parent = doc["run_start"]
+            if name != "stop":
                 self._owner[doc["uid"]] = uid
-            return self._runs.get(uid)
-        parent = doc.get("descriptor") or doc.get("resource") or doc.get("stream_resource", "")
-        uid = self._owner.get(parent, "")
-        if name == "resource":
-            # One from a device that does not know its run belongs to the only growing one.
-            growing = [key for key, run in self._runs.items() if run.state == "growing"]
-            if len(growing) == 1:
-                uid = self._owner[doc["uid"]] = growing[0]
-        return self._runs.get(uid)
+            elif uid in self._over:
+                self._forget(uid)
+        else:
+            parent = doc.get("descriptor") or doc.get("resource") or doc.get("stream_resource", "")
+            uid = self._owner.get(parent, "")
+            if name == "resource":
+                # One from a device that does not know its run belongs to the only growing one.
+                growing = [key for key, run in self._runs.items() if run.state == "growing"]
+                if len(growing) == 1:
+                    uid = self._owner[doc["uid"]] = growing[0]
+        run = self._runs.get(uid)
+        if run is None and uid not in self._over and parent:
+            self._orphans.keep(parent, name, doc)
+        return run
+
+    def _forget(self, uid: str) -> None:
+        self._owner = {key: owner for key, owner in self._owner.items() if owner != uid}
 
     # ---- when to answer ------------------------------------------------------------
 
@@ -196,20 +246,35 @@ class Pipeline:
             self._answer(run, sweep, complete=False)
 
     def _end(self, run: OpenRun) -> None:
-        run.collect(last=True)
-        remaining = run.unanswered_sweeps()
         try:
+            run.is_there(last=True)
             refusal = run.refusal_at_end()
             if refusal is None:
+                remaining = run.unanswered_sweeps()
                 for sweep in remaining:
                     last = sweep.index == remaining[-1].index
                     self._answer(run, sweep, run.end_flags if last else ())
-            elif refusal.name != "missing_fields" or not self._rules.skips_unreadable:
+                vanished = Refusal("energy_order", "its points turned out to be of other sweeps")
+                for sweep, channel in run.vanished():
+                    self._refuse_one(run, vanished, sweep, channel)
+            elif refusal.name != "missing_fields" or not self._may_skip(run):
                 self._refuse(run, refusal)
+        except BaseException as error:
+            logger.exception("a run could not be answered")
+            self._refuse(run, Refusal.of(error))
         finally:
             # Open until it is answered: who waits for that looks at `open_runs`.
             del self._runs[run.uid]
-            self._owner = {key: owner for key, owner in self._owner.items() if owner != run.uid}
+            self._leave(run.uid)
+            self._forget(run.uid)
+
+    def _may_skip(self, run: OpenRun) -> bool:
+        """Return whether a run without the layout's fields gets no result."""
+        try:
+            edge_of(run.stated_edge)
+        except Refused:  # it names no element that is answered here
+            return self._rules.skips_unreadable
+        return False
 
     # ---- answering -----------------------------------------------------------------
 
@@ -225,14 +290,9 @@ class Pipeline:
         ):
             return
         for channel in sweep.channels:
-            known = [
-                *flags,
-                *sweep.flags.get(channel, ()),
-                *signal_flags(channel, sweep.levels, sweep.limits),
-                *deduced,
-            ]
             origin = Origin(run.uid, channel, sweep.index, complete)
-            self._send(run, self._report(run, sweep, origin, edge, known))
+            known = [*flags, *run.flags, *sweep.flags.get(channel, ())]
+            self._send(run, self._report(run, sweep, origin, edge, known, deduced))
 
     def _find_edge(self, run: OpenRun, sweep: Sweep | None) -> tuple[Edge | Refusal, list[Flag]]:
         """Return the edge of all channels of a sweep, or why it is not known."""
@@ -241,7 +301,7 @@ class Pipeline:
             edge, flag = find_edge(run.stated_edge, curves)
         except Refused as refused:
             return refused.refusal, []
-        except Exception as error:
+        except BaseException as error:
             logger.exception("the edge of a scan could not be found")
             return Refusal.of(error), []
         return edge, [flag] if flag is not None else []
@@ -253,21 +313,25 @@ class Pipeline:
         origin: Origin,
         edge: Edge | Refusal,
         flags: Sequence[Flag],
+        deduced: Sequence[Flag],
     ) -> Report:
-        if isinstance(edge, Refusal):
-            return self._refusal(run, edge, sweep, origin, None, flags)
         try:
+            flags = [*flags, *signal_flags(origin.channel, sweep.levels, sweep.limits), *deduced]
+            if isinstance(edge, Refusal):
+                return self._refusal(run, edge, sweep, origin, None, flags)
             return self._analysis.process_columns(
                 *sweep.channel(origin.channel),
                 edge,
                 origin,
                 sweep.channel("reference") if "reference" in sweep.mu else None,
+                problem=sweep.problem,
                 flags=flags,
                 earlier=lambda edge: self._earlier_foil(run, origin, edge),
             )
-        except Exception as error:
+        except BaseException as error:
             logger.exception("a spectrum could not be analysed")
-            return self._refusal(run, Refusal.of(error), sweep, origin, edge, flags)
+            known = edge if isinstance(edge, Edge) else None
+            return self._refusal(run, Refusal.of(error), sweep, origin, known, flags)
 
     def _earlier_foil(self, run: OpenRun, origin: Origin, edge: Edge) -> RunFoil | None:
         foil = self._foils.earlier(self._result_uid(origin, edge), str(edge), run.began)
@@ -280,11 +344,16 @@ class Pipeline:
         sweeps = run.sweeps.items
         primary = self._rules.primary_of(run.start)
         for sweep, channel in run.shown or [(sweeps[-1] if sweeps else None, primary)]:
-            edge, deduced = self._find_edge(run, sweep)
-            known = edge if isinstance(edge, Edge) else None
-            origin = Origin(run.uid, channel, sweep.index if sweep else 0)
-            flags = [*run.end_flags, *deduced]
-            self._send(run, self._refusal(run, refusal, sweep, origin, known, flags))
+            self._refuse_one(run, refusal, sweep, channel)
+
+    def _refuse_one(
+        self, run: OpenRun, refusal: Refusal, sweep: Sweep | None, channel: Channel
+    ) -> None:
+        edge, deduced = self._find_edge(run, sweep)
+        known = edge if isinstance(edge, Edge) else None
+        origin = Origin(run.uid, channel, sweep.index if sweep else 0)
+        flags = [*run.flags, *run.end_flags, *deduced]
+        self._send(run, self._refusal(run, refusal, sweep, origin, known, flags))
 
     def _refusal(
         self,
@@ -312,7 +381,10 @@ class Pipeline:
         uid = self._result_uid(report.origin, report.edge)
         result = Result(report, uid, run.start, run.time, outputs, grid, primary)
         if report.complete:
-            self._foils.remember(result)  # before anybody sees the result
+            try:
+                self._foils.remember(result)  # before anybody sees the result
+            except Exception:
+                logger.exception("the foil of a run could not be remembered")
         self._emit(result)
 
     def _result_uid(self, origin: Origin, edge: Edge | None) -> str:

@@ -162,7 +162,9 @@ class _Contract:
         for item in documents[1:]:
             mixed.append(item)
             if item[0] == "event":
-                mixed.append(("event", {**item[1], "uid": "x", "descriptor": "a stranger"}))
+                other = {key: _other(value) for key, value in item[1]["data"].items()}
+                stranger = {"uid": "x", "descriptor": "a stranger", "data": other}
+                mixed.append(("event", {**item[1], **stranger}))
         found = self._read(mixed)
         check_equal(found, scan)
         return "another stream, its events and files, and a document of the future"
@@ -228,3 +230,8 @@ class _Contract:
 
     def _read(self, documents: Documents) -> Understood:
         return read_run(self._layout, documents)
+
+
+def _other(value: Any) -> Any:
+    """Return another value than that of the scan, where it is a number."""
+    return 1.01 * value if isinstance(value, (int, float)) else value

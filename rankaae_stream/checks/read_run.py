@@ -56,6 +56,7 @@ class RunReader:
             if isinstance(self._reader, CollectingReader):
                 for reading in self._reader.collect(last=True) or ():
                     self._sweeps.add(reading)
+            self._sweeps.settle()
             if not self._sweeps.items:
                 raise Refused("missing_fields", self._reader.missing())
         except Refused as refused:

@@ -1,23 +1,28 @@
 """Hold one raw run from its start document to its answers.
 
 A run is `growing` while its documents arrive. After its stop document it may be
-`waiting_for_files`, until they are there or the wait is given up.
+`waiting_for_files`, or for events that come later, until they are there or given up.
 """
 
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
+
+from rankaae_stream.documents.known import KnownDocuments
 from rankaae_stream.documents.sweeps import Sweep, Sweeps, check_order
-from rankaae_stream.edges import Stated
+from rankaae_stream.edges import Stated, kev_of
 from rankaae_stream.errors import Refusal, Refused
 from rankaae_stream.layouts.base import CollectingReader, Document, Reader, Reading
 from rankaae_stream.layouts.rebin import FRAGMENT
+from rankaae_stream.layouts.signals import event_count
 from rankaae_stream.report import Flag
+from rankaae_stream.spectra.quality import unread_events
 from rankaae_stream.spectrum import Channel
 
-__all__ = ["OpenRun"]
+__all__ = ["OpenRun", "time_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,16 +45,19 @@ class OpenRun:
     refusal : Refusal or None
         Why the run as a whole gets no number.
     state : {"growing", "waiting_for_files"}
+    known : KnownDocuments
     sweeps : Sweeps
     first_unanswered_sweep : int
     shown : list of (Sweep or None, Channel)
         Provisional answers whose final ones are still to come.
     last_shown_at : float
         When a provisional answer was last given, s.
+    flags : list of Flag
+        Of every sweep that is answered from now on.
     end_flags : list of Flag
         What the stop document says, or its absence.
     give_up_at : float
-        Until when files are waited for, s.
+        Until when files and events are waited for, s.
     """
 
     start: Document
@@ -59,16 +67,22 @@ class OpenRun:
     time: float
     refusal: Refusal | None = None
     state: Literal["growing", "waiting_for_files"] = "growing"
+    known: KnownDocuments = field(default_factory=KnownDocuments)
     sweeps: Sweeps = field(default_factory=Sweeps)
     first_unanswered_sweep: int = 0
     shown: list[tuple[Sweep | None, Channel]] = field(
         default_factory=list[tuple[Sweep | None, Channel]]
     )
     last_shown_at: float = float("-inf")
+    flags: list[Flag] = field(default_factory=list[Flag])
     end_flags: list[Flag] = field(default_factory=list[Flag])
     give_up_at: float = float("inf")
     _points_to_show: bool = False
     _collected: bool = False
+    _stop: Document = field(default_factory=dict[str, Any])
+    _unread: int = 0
+    _unread_because: str = ""
+    _unread_document: str = ""
 
     @property
     def uid(self) -> str:
@@ -78,16 +92,21 @@ class OpenRun:
     @property
     def began(self) -> float:
         """Time of the start document, seconds since the epoch."""
-        return float(self.start.get("time", 0.0))
+        return time_of(self.start)
 
     def feed(self, name: str, doc: Document) -> bool:
         """Read a document; return whether it brought points or flags."""
         if self.refusal is not None:
             return False
         try:
-            reading = self.reader.feed(name, doc)
+            new = self.known.new(name, doc)
+            reading = self.reader.feed(name, new) if new is not None else None
         except Refused as refused:
             self.refusal = refused.refusal
+            return False
+        except BaseException as error:
+            logger.debug("a document could not be read", exc_info=True)
+            self._note_unread(name, doc, error)
             return False
         if reading is None:
             return False
@@ -96,14 +115,34 @@ class OpenRun:
 
     def add(self, reading: Reading) -> None:
         """Append a reading to its sweep."""
+        if not self.sweeps.items:
+            self._choose_unit(reading)
         self.sweeps.add(reading)
-        self.time = reading.time
+        self.time = max(self.time, reading.time)
         self._points_to_show = True
+
+    def _choose_unit(self, reading: Reading) -> None:
+        """Take energies without a unit for keV if only these lie near the stated edge."""
+        known = reading.energy[np.isfinite(reading.energy)]
+        if known.size and kev_of(float(known[0]), float(known[0]), self.stated_edge):
+            self.sweeps.read_as_kev()
+
+    def _note_unread(self, name: str, doc: Document, error: BaseException) -> None:
+        """Count an event that cannot be read; of other documents remember the first."""
+        refusal = Refusal.of(error)
+        if not isinstance(error, Exception):
+            self.refusal = refusal
+        if name not in ("event", "event_page"):
+            self._unread_document = self._unread_document or f"a {name}: {refusal.message}"
+            return
+        self._unread += event_count(name, doc) or 1
+        self._unread_because = self._unread_because or refusal.message
 
     def growing_sweep(self, now: float, interval: float) -> Sweep | None:
         """Return the sweep to answer provisionally, at most one every `interval` seconds."""
         if not self._points_to_show or now - self.last_shown_at < interval:
             return None
+        self.sweeps.settle()
         # The first points of a sweep tell nothing yet, not even what is wrong.
         if not self.sweeps.items or len(self.sweeps.items[-1].energy) < FRAGMENT:
             return None
@@ -117,7 +156,7 @@ class OpenRun:
     def finished_sweeps(self) -> Iterator[Sweep]:
         """Yield sweeps that the next one has followed for `FRAGMENT` points, each once."""
         sweeps = self.sweeps.items
-        while self.first_unanswered_sweep + 1 < len(sweeps):
+        while self.sweeps.whole and self.first_unanswered_sweep + 1 < len(sweeps):
             done, following = sweeps[self.first_unanswered_sweep :][:2]
             if min(len(done.energy), len(following.energy)) < FRAGMENT:
                 return
@@ -134,7 +173,13 @@ class OpenRun:
 
     def unanswered_sweeps(self) -> list[Sweep]:
         """Return the sweeps that are left to answer when the run ends."""
+        self.sweeps.settle()
         return self.sweeps.items[self.first_unanswered_sweep :]
+
+    def vanished(self) -> list[tuple[Sweep | None, Channel]]:
+        """Return what was shown of sweeps that there are no longer."""
+        items = self.sweeps.items
+        return [shown for shown in self.shown if all(shown[0] is not item for item in items)]
 
     def collect(self, *, last: bool) -> bool:
         """Read what the run has in files; return False while that is to be waited for."""
@@ -148,21 +193,21 @@ class OpenRun:
             readings = self.reader.collect(last=last)
         except Refused as refused:
             self.refusal = refused.refusal
-        except Exception as error:
-            logger.exception("the files of a run could not be read")
+        except BaseException as error:
             self.refusal = Refusal.of(error)
+            logger.exception("the files of a run could not be read")
         else:
             if readings is None:
                 return False
             for reading in readings:
-                self.sweeps.add(reading)
-                self.time = max(self.time, reading.time)
+                self.add(reading)
         self._collected = True
         return True
 
     def stop(self, doc: Document, dropped: int = 0) -> None:
         """Take note of the stop document, and of how many of the run's documents were lost."""
-        self.time = float(doc.get("time", self.time))
+        self._stop = doc
+        self.time = time_of(doc, self.time)
         status = doc.get("exit_status", "success")
         if status != "success":
             reason = f": {doc['reason']}" if doc.get("reason") else ""
@@ -181,17 +226,66 @@ class OpenRun:
         self.end_flags = [Flag("no_stop", "warning", None, "", message)]
 
     def wait_for_files(self, give_up_at: float) -> None:
-        """Keep the run, whose stop document has come, until its files are there."""
+        """Keep the run, whose stop document has come, until its files and events are there."""
         self.state, self.give_up_at = "waiting_for_files", give_up_at
+
+    def is_there(self, *, last: bool) -> bool:
+        """Return whether all is there of a run that has ended: its files, read, and its events."""
+        if not last and self.refusal is None and self.known.still_to_come(self._stop):
+            return False
+        return self.collect(last=last)
 
     def refusal_at_end(self) -> Refusal | None:
         """Return why a run that has ended is refused as a whole, or None."""
         if self.refusal is not None:
             return self.refusal
         try:
-            if not self.sweeps.items:
-                return Refusal("missing_fields", self.reader.missing())
-            check_order([len(sweep.energy) for sweep in self.unanswered_sweeps()])
+            sweeps = self._sweeps_at_end()
+            self.flags = [*self.flags, *self._flags_at_end()]
+            check_order([len(sweep.energy) for sweep in sweeps])
         except Refused as refused:
             return refused.refusal
         return None
+
+    def _sweeps_at_end(self) -> list[Sweep]:
+        """Return the sweeps that are left, their energies in eV."""
+        sweeps, reach = self.sweeps, self.sweeps.range
+        if sweeps.items and reach and sweeps.unit == 1.0 and kev_of(*reach, self.stated_edge):
+            sweeps.read_as_kev()
+        if sweeps.items:
+            return self.unanswered_sweeps()
+        if self._unread:
+            unread_events(self._unread, 0, self._unread_because)
+        if self._unread_document:
+            raise Refused("missing_fields", f"cannot be read: {self._unread_document}")
+        raise Refused("missing_fields", self.reader.missing())
+
+    def _flags_at_end(self) -> list[Flag]:
+        """Return flags of all sweeps that are left.
+
+        Raises
+        ------
+        Refused
+            ``bad_signal`` where too many events could not be read.
+        """
+        flags: list[Flag] = []
+        reach = self.sweeps.range
+        if self.sweeps.unit != 1.0 and reach:
+            low, high = (energy / self.sweeps.unit for energy in reach)
+            message = f"energies of {low:g}-{high:g} were read as keV; state the unit of the field"
+            flags.append(Flag("unit_deduced", "info", None, "", message))
+        points = sum(len(sweep.energy) for sweep in self.sweeps.items)
+        if self._unread:
+            flags.append(unread_events(self._unread, points, self._unread_because))
+        announced = self.known.announced(self._stop, self.sweeps.stream)
+        lacking = self.sweeps.lost(announced) - self._unread
+        if lacking > 0:
+            message = f"{lacking} events of the run did not come; what came was judged"
+            flags.append(Flag("events_missing", "warning", float(lacking), "1", message))
+        return flags
+
+
+def time_of(doc: Document, default: float = 0.0) -> float:
+    """Return the time of a document, seconds since the epoch, where it is a number."""
+    time: Any = doc.get("time")
+    return float(time) if isinstance(time, (int, float)) and abs(time) < 1e12 else default

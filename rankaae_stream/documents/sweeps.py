@@ -1,17 +1,21 @@
 """Split a run's readings into sweeps, possibly still growing, and sweeps into spectra.
 
 Repeats can share a run and fly scans come down in energy, so a run is split at
-the turning points of the motion, never sorted as a whole.
+the turning points of the motion, never sorted as a whole. Events have their place by
+their number: a point that was measured again, or came late or twice, stands where it belongs.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rankaae_stream.errors import Refused
-from rankaae_stream.layouts.base import Reading
-from rankaae_stream.layouts.rebin import FRAGMENT, turning_points
+from rankaae_stream.layouts.base import EventNumbers, Reading
+from rankaae_stream.layouts.rebin import FRAGMENT, TURN, turning_points
 from rankaae_stream.report import Flag
 from rankaae_stream.spectrum import Channel, Edge, Floats, Limits, Origin, Spectrum
 
@@ -22,7 +26,8 @@ __all__ = ["Sweep", "Sweeps", "check_order", "out_of_order", "to_spectrum"]
 class Sweep:
     """One motion over the edge, in time order, growing.
 
-    `levels` are what detectors with `limits` read at each point, by role.
+    `levels` are what detectors with `limits` read at each point, by role. An energy or mu
+    that could not be read is NaN, and `problem` says why the first could not.
     """
 
     index: int
@@ -31,6 +36,7 @@ class Sweep:
     flags: Mapping[Channel, Sequence[Flag]] = field(default_factory=dict[Channel, Sequence[Flag]])
     levels: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     limits: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
+    problem: str = ""
 
     @property
     def channels(self) -> list[Channel]:
@@ -42,18 +48,32 @@ class Sweep:
         return np.asarray(self.energy), np.asarray(self.mu[channel])
 
     def extend(self, reading: Reading) -> None:
-        """Append a reading's points, those with a finite energy."""
-        known = np.isfinite(reading.energy)
-        self.energy += reading.energy[known].tolist()
-        for channel, mu in reading.mu.items():
-            self.mu.setdefault(channel, []).extend(mu[known].tolist())
-        for role, level in reading.levels.items():
-            self.levels.setdefault(role, []).extend(level[known].tolist())
-        self.limits = reading.limits
+        """Append a reading's points; what it lacks of them is NaN."""
+        before = len(self.energy)
+        self.energy += reading.energy.tolist()
+        _extend(self.mu, reading.mu, before, len(self.energy))
+        _extend(self.levels, reading.levels, before, len(self.energy))
+        self.limits = reading.limits or self.limits
+        self.problem = self.problem or reading.problem
+
+    def of(self, rows: NDArray[np.intp]) -> "Sweep":
+        """Return a sweep of these points, in this order."""
+
+        def pick(values: list[float]) -> list[float]:
+            return np.asarray(values)[rows].tolist()
+
+        return replace(
+            self,
+            energy=pick(self.energy),
+            mu={channel: pick(mu) for channel, mu in self.mu.items()},
+            levels={role: pick(level) for role, level in self.levels.items()},
+        )
 
     def cut(self, at: int) -> "Sweep":
         """Keep the points before `at`; return a next sweep with those from there on."""
-        following = Sweep(self.index + 1, self.energy[at:], limits=self.limits)
+        following = Sweep(
+            self.index + 1, self.energy[at:], limits=self.limits, problem=self.problem
+        )
         del self.energy[at:]
         for channel, mu in self.mu.items():
             following.mu[channel] = mu[at:]
@@ -64,32 +84,202 @@ class Sweep:
         return following
 
 
+def _extend(
+    columns: dict[Any, list[float]], more: Mapping[Any, Floats], before: int, after: int
+) -> None:
+    """Append to columns of `before` points what makes them `after`, NaN where there is nothing."""
+    for key, values in more.items():
+        if key not in columns:
+            columns[key] = [np.nan] * before
+        columns[key] += values.tolist()
+    if len(more) < len(columns):
+        for values in columns.values():
+            values.extend([np.nan] * (after - len(values)))
+
+
 class Sweeps:
-    """Split a run's points at the turning points of the motion."""
+    """Split a run's points at the turning points of the motion.
+
+    What comes in the order of its events is appended. All else waits until `settle`, so that
+    a point costs the same however many there are.
+    """
 
     def __init__(self) -> None:
         self.items: list[Sweep] = []
+        self.unit = 1.0
+        """One unit of the energies that come, eV."""
+        self.stream = ""
+        """The stream of whose events these are points."""
+        self._way = _Way()
+        # Of the events whose points are in `items`, in their order; empty where none has a number.
+        self._seq: list[int] = []
+        self._time: list[float] = []
+        self._points: list[int] = []
+        self._late: list[Reading] = []
 
     def add(self, reading: Reading) -> None:
-        """Append points in time order, or a sweep that the layout has split.
+        """Take points in time order, of numbered events, or of a sweep that the layout has split.
 
         Flags are of the sweep that the points end in, or without points of the last one.
         """
+        known = np.isfinite(reading.energy)
+        if self.unit != 1.0 or not known.all():
+            energy = np.where(known, reading.energy * self.unit, np.nan)
+            reading = replace(reading, energy=energy)
+        reading = self._numbered(reading)
+        events = reading.events
+        if events is None or self._follows(events.seq):
+            self._append(reading)
+        else:
+            self._late.append(reading)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every event up to the last is known and stands where it belongs."""
+        return not self._late and not self.lost()
+
+    def lost(self, announced: int = 0) -> int:
+        """Return how many events lack, of those announced and those up to the last; settled."""
+        return max(self._seq[-1], announced) - len(self._seq) if self._seq else 0
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """Lowest and highest energy, eV."""
+        known = [energy for item in self.items for energy in item.energy if np.isfinite(energy)]
+        return (min(known), max(known)) if known else None
+
+    def read_as_kev(self) -> None:
+        """Take all energies, those that came and those to come, for keV."""
+        self.unit *= 1000.0
+        self._late = [replace(late, energy=late.energy * 1000.0) for late in self._late]
+        for item in self.items:
+            item.energy = [1000.0 * energy for energy in item.energy]
+        self._rebuild()
+
+    def settle(self) -> None:
+        """Put what came late, twice or again where it belongs, and split anew."""
+        if self._late:
+            self._rebuild()
+
+    def _numbered(self, reading: Reading) -> Reading:
+        """Return the reading with numbers if the run's points have them, else without."""
+        count = reading.energy.size
+        if reading.events is None and self._seq and count:
+            seq = range(self._seq[-1] + 1, self._seq[-1] + 1 + count)
+            return replace(reading, events=EventNumbers("", seq, [reading.time] * count))
+        if reading.events is not None and self.items and not self._seq:
+            return replace(reading, events=None)
+        return reading
+
+    def _follows(self, seq: Sequence[int]) -> bool:
+        """Return whether these numbers rise, from beyond the last known one on."""
+        last = self._seq[-1] if self._seq else -1
+        for number in seq:
+            if number <= last:
+                return False
+            last = number
+        return True
+
+    def _append(self, reading: Reading) -> None:
         if reading.sweep is not None:
             self.items.append(Sweep(reading.sweep))
-        if not self.items and np.isfinite(reading.energy).any():
+        if not self.items and reading.energy.size:
             self.items.append(Sweep(0))
         if not self.items:
             return
         if reading.energy.size:
             self.items[-1].extend(reading)
-        if reading.sweep is None:
-            begin = 0
-            for rows in turning_points(np.asarray(self.items[-1].energy))[:-1]:
-                self.items.append(self.items[-1].cut(rows.stop - begin))
-                begin = rows.stop
+            self._note(reading.events)
+        if reading.sweep is None and self._way.turns(reading.energy.tolist()):
+            self._split()
         if reading.flags:
             self.items[-1].flags = reading.flags
+
+    def _note(self, events: EventNumbers | None) -> None:
+        if events is not None:
+            self.stream = self.stream or events.stream
+            self._seq += events.seq
+            self._time += events.time
+            self._points += events.points or [1] * len(events.seq)
+
+    def _split(self) -> None:
+        """Cut the last sweep where the motion turned."""
+        begin = 0
+        for rows in turning_points(_motion(self.items[-1].energy))[:-1]:
+            self.items.append(self.items[-1].cut(rows.stop - begin))
+            begin = rows.stop
+        self._way = _Way()
+        self._way.turns(self.items[-1].energy)
+
+    def _rebuild(self) -> None:
+        whole, known = Sweep(0), self.items
+        for item in known:
+            whole.extend(_reading(item))
+        for late in self._late:
+            whole.extend(late)
+            self._note(late.events)
+        self._late = []
+        if self._seq:
+            kept = _latest(np.array(self._seq), np.array(self._time))
+            end = list(itertools.accumulate(self._points))
+            rows = [np.arange(end[i] - self._points[i], end[i]) for i in kept]
+            whole = whole.of(np.concatenate(rows))
+            self._seq = [self._seq[i] for i in kept]
+            self._time = [self._time[i] for i in kept]
+            self._points = [self._points[i] for i in kept]
+        self.items = [whole] if whole.energy else []
+        if self.items:
+            self._split()
+        # Who holds a sweep has the same one still, as far as there are as many.
+        for was, now in zip(known, self.items, strict=False):
+            was.energy, was.mu, was.levels = now.energy, now.mu, now.levels
+            was.limits, was.problem = now.limits, now.problem
+        self.items = [*known[: len(self.items)], *self.items[len(known) :]]
+
+
+class _Way:
+    """Notices, point by point, that a motion has turned: that is when it went both ways."""
+
+    def __init__(self) -> None:
+        self._top, self._bottom = -np.inf, np.inf
+        self._fell = self._rose = False
+
+    def turns(self, energy: Sequence[float]) -> bool:
+        """Take further energies, eV; return whether the motion has turned up to here."""
+        for value in energy:
+            if value > self._top:
+                self._top = value
+            elif self._top - value > TURN:
+                self._fell = True
+            if value < self._bottom:
+                self._bottom = value
+            elif value - self._bottom > TURN:
+                self._rose = True
+        return self._fell and self._rose
+
+
+def _latest(seq: NDArray[np.int_], time: Floats) -> list[int]:
+    """Return which events to keep, by rising number: of two with one number the later."""
+    order = np.lexsort((np.arange(seq.size), time, seq))
+    last = np.append(seq[order][1:] != seq[order][:-1], True)
+    return order[last].tolist()
+
+
+def _reading(sweep: Sweep) -> Reading:
+    mu: dict[Channel, Floats] = {channel: np.asarray(mu) for channel, mu in sweep.mu.items()}
+    levels = {role: np.asarray(values) for role, values in sweep.levels.items()}
+    energy, limits = np.asarray(sweep.energy), sweep.limits
+    return Reading(energy, mu, 0.0, levels=levels, limits=limits, problem=sweep.problem)
+
+
+def _motion(energy: Sequence[float]) -> Floats:
+    """Return energies (n,), the motion resting where one is not known."""
+    values = np.asarray(energy)
+    known = np.isfinite(values)
+    if known.all() or not known.any():
+        return np.nan_to_num(values)
+    at = np.maximum.accumulate(np.where(known, np.arange(values.size), np.argmax(known)))
+    return values[at]
 
 
 def check_order(points: Sequence[int]) -> None:
@@ -124,6 +314,7 @@ def to_spectrum(
     mu: Floats,
     edge: Edge,
     origin: Origin,
+    problem: str = "",
 ) -> tuple[Spectrum, int]:
     """Sort points by energy, average duplicates, and leave out those without a finite mu.
 
@@ -131,6 +322,10 @@ def to_spectrum(
     ----------
     energy, mu : (n,) arrays
         In time order.
+    edge : Edge
+    origin : Origin
+    problem : str, optional
+        Why the first bad point could not be read.
 
     Returns
     -------
@@ -147,10 +342,11 @@ def to_spectrum(
     bad = int(good.size - np.count_nonzero(good))
     levels, where = np.unique(energy[good], return_inverse=True)
     if levels.size < 2:
+        why = f" ({problem})" if problem else ""
         raise Refused(
             "bad_signal",
             f"{origin.channel} has {levels.size} usable energies out of {energy.size} points; "
-            "its signals are zero, negative or missing",
+            f"its signals are zero, negative or missing{why}",
         )
     averaged = np.bincount(where, weights=mu[good]) / np.bincount(where)
     return Spectrum(levels, averaged, edge, origin), bad

@@ -16,10 +16,12 @@ from rankaae_stream.spectrum import Channel, Floats, Limits
 __all__ = [
     "CollectingReader",
     "Document",
+    "EventNumbers",
     "Field",
     "Layout",
     "NamingLayout",
     "NamingReader",
+    "NoReader",
     "Reader",
     "Reading",
     "Rehearsing",
@@ -46,13 +48,35 @@ def value_at(doc: Document, key: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class EventNumbers:
+    """Where a reading's points belong in their stream, whatever the order of their arrival.
+
+    Attributes
+    ----------
+    stream : str
+        Its name; a stream that was configured anew goes on counting under another descriptor.
+    seq : sequence of int, (m,)
+        ``seq_num`` of each event; one that is known replaces the points of the known one.
+    time : sequence of float, (m,)
+        Of each event, seconds since the epoch: of two with one number the later counts.
+    points : sequence of int, (m,), or None
+        How many points each event has; None for one each.
+    """
+
+    stream: str
+    seq: Sequence[int]
+    time: Sequence[float]
+    points: Sequence[int] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Reading:
     """Points as they were measured, in time order.
 
     Attributes
     ----------
     energy : (n,) array
-        eV.
+        eV; not finite where it is not known.
     mu : mapping of (n,) arrays
         By channel; not finite where a signal was zero, negative or missing.
     time : float
@@ -66,6 +90,10 @@ class Reading:
         By role (i0, it, fluorescence ...): detector readings that the profile limits.
     limits : mapping of Limits
         By role.
+    events : EventNumbers or None
+        None where the points come once and in time order.
+    problem : str
+        Why some of the points could not be read; empty where all were.
     """
 
     energy: Floats
@@ -75,6 +103,8 @@ class Reading:
     flags: Mapping[Channel, Sequence[Flag]] = field(default_factory=dict[Channel, Sequence[Flag]])
     levels: Mapping[str, Floats] = field(default_factory=dict[str, Floats])
     limits: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
+    events: EventNumbers | None = None
+    problem: str = ""
 
 
 class Reader(Protocol):
@@ -99,6 +129,18 @@ class Reader(Protocol):
             Where that reason is another than ``missing_fields``.
         """
         ...
+
+
+class NoReader:
+    """Reads nothing: for a run whose start document no layout can read."""
+
+    def feed(self, name: str, doc: Document) -> Reading | None:
+        """Return None."""
+        del name, doc
+
+    def missing(self) -> str:
+        """Return why there is no reading."""
+        return "the start document cannot be read"
 
 
 @runtime_checkable

@@ -27,16 +27,22 @@ class _SeveralReader:
         self._absent: list[str] = []
 
     def feed(self, name: str, doc: Document) -> Reading | None:
+        problem: Exception | None = None
         for reader in tuple(self._readers):
             try:
                 reading = reader.feed(name, doc)
             except Refused as refused:
-                self._refusal = self._refusal or refused.refusal
+                self._note(refused)
                 self._drop(reader)
+                continue
+            except Exception as error:  # noqa: BLE001 - another layout may read it all the same
+                problem = error
                 continue
             if reading is not None:
                 self._readers = [reader]
                 return reading
+        if problem is not None:
+            raise problem
         if self._refusal is not None and not self._readers:
             raise self._refusal.error()
         return None
@@ -62,11 +68,20 @@ class _SeveralReader:
         return ()
 
     def missing(self) -> str:
-        # A layout that refused had found its stream; the others had not.
-        if self._refusal is not None:
-            raise self._refusal.error()
+        # Who found the scan and could not read it raises that, and comes first.
         reasons = [*(reader.missing() for reader in self._readers), *self._absent]
+        if self._refusal is not None:
+            # A layout that refused had found its stream; the others may have found less.
+            if self._refusal.name != "missing_fields" or not reasons:
+                raise self._refusal.error()
+            reasons.insert(0, self._refusal.message)
         return "; ".join(dict.fromkeys(reasons))
+
+    def _note(self, refused: Refused) -> None:
+        """Keep the first refusal, but rather one of what is there and cannot be read."""
+        if self._refusal is None or self._refusal.name == "missing_fields":
+            first = self._refusal if refused.name == "missing_fields" else None
+            self._refusal = first or refused.refusal
 
     def _drop(self, reader: Reader) -> None:
         self._readers = [other for other in self._readers if other is not reader]

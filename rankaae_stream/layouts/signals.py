@@ -1,28 +1,37 @@
 """Find named fields in a run and read their numbers: the same for every layout."""
 
+import operator
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from rankaae_stream.errors import Refused
-from rankaae_stream.layouts.base import Field
+from rankaae_stream.layouts.base import Document, EventNumbers, Field
 from rankaae_stream.spectrum import Floats, Limits
 
 __all__ = [
     "ANSWERS",
     "check_roles",
+    "column",
+    "energy_unit",
+    "event_count",
+    "event_numbers",
     "find_roles",
     "first",
     "flat",
+    "in_events",
+    "is_energy",
     "levels_of",
     "limits_of",
     "match_all",
     "names_of",
     "no_stream",
     "numbers",
+    "times_of",
 ]
 
 ANSWERS = ("it", "fluorescence", "pips")
@@ -63,6 +72,15 @@ def check_roles(
             f"stream {stream!r} has no {', no '.join(absent)}; its fields are "
             f"{', '.join(sorted(keys))}",
         )
+
+
+def in_events(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data keys whose values are in events, not in files that are announced."""
+    return {
+        key: described
+        for key, described in keys.items()
+        if not str(described.get("external") or "").startswith("STREAM")
+    }
 
 
 def no_stream(stream: str, streams: Iterable[str]) -> str:
@@ -128,9 +146,95 @@ def numbers(data: Mapping[str, Any], key: str) -> Floats:
         return np.asarray(data[key], dtype=float)
     except KeyError:
         message = f"an event has no {key}, which its descriptor announces"
-    except (TypeError, ValueError):
-        message = f"{key} holds {str(data[key])[:60]!r}, which is no number"
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        message = f"{key} holds {reprlib.repr(data[key])}, which is no number"
     raise Refused("missing_fields", message)
+
+
+def column(data: Mapping[str, Any], key: str, count: int | None = None) -> tuple[Floats, str]:
+    """Return one number of each event, NaN where there is none, and why the first has none.
+
+    Parameters
+    ----------
+    data : mapping
+        Of an event, or of a page.
+    key : str
+    count : int, optional
+        How many events the page has; not given for an event.
+
+    Returns
+    -------
+    (n,) array
+    problem : str
+        Empty where every value is a number.
+    """
+    problem = ""
+    try:
+        values = numbers(data, key).ravel()
+        if values.size == (count or 1):
+            return values, ""
+        problem = f"{key} holds {values.size} numbers for {count or 1} events"
+    except Refused as refused:
+        problem = refused.message
+    found = np.full(count or 1, np.nan)
+    values = data.get(key)
+    if count is not None and isinstance(values, Sequence) and len(cast("Any", values)) == count:
+        rows = cast("Sequence[Any]", values)
+        each = [column({key: value}, key) for value in rows]
+        found = np.concatenate([value for value, _ in each])
+        problem = next((why for _, why in each if why), problem)
+    return found, problem
+
+
+def event_count(name: str, doc: Document) -> int | None:
+    """Return how many events a page has, None for an event."""
+    if name == "event":
+        return None
+    columns = [doc[key] for key in ("time", "seq_num", "uid") if isinstance(doc.get(key), Sequence)]
+    return max((len(values) for values in columns), default=0)
+
+
+def event_numbers(stream: str, doc: Document, count: int | None) -> EventNumbers | None:
+    """Return the numbers of an event, or of a page of `count`; None where it has none."""
+    seq: Any = doc.get("seq_num")
+    try:
+        numbered = [operator.index(n) for n in ([seq] if count is None else seq)]
+    except TypeError:
+        return None
+    times = times_of(doc, count)
+    return EventNumbers(stream, numbered, times) if len(numbered) == len(times) else None
+
+
+def times_of(doc: Document, count: int | None) -> list[float]:
+    """Return the time of each event of a document, seconds since the epoch; 0 where unknown."""
+    times, _ = column(doc, "time", count)
+    return np.nan_to_num(times, nan=0.0, posinf=0.0, neginf=0.0).tolist()
+
+
+_UNITS = {"": 1.0, "ev": 1.0, "electron_volt": 1.0, "kev": 1000.0, "kiloelectron_volt": 1000.0}
+
+
+def is_energy(keys: Mapping[str, Any], field: str) -> bool:
+    """Return whether a field can be an energy by its unit; one without a unit can."""
+    return _unit_of(keys, field).lower() in _UNITS
+
+
+def energy_unit(keys: Mapping[str, Any], field: str) -> float:
+    """Return one unit of an energy field in eV.
+
+    Raises
+    ------
+    Refused
+        ``missing_fields`` when its unit is no energy.
+    """
+    unit = _unit_of(keys, field)
+    if unit.lower() not in _UNITS:
+        raise Refused("missing_fields", f"energy {field} is in {unit}, not in eV or keV")
+    return _UNITS[unit.lower()]
+
+
+def _unit_of(keys: Mapping[str, Any], field: str) -> str:
+    return str(keys[field].get("units") or "").strip()
 
 
 def names_of(stream: str, fields: Mapping[Any, Sequence[str]]) -> dict[str, str]:

@@ -13,14 +13,20 @@ from rankaae_stream.layouts.base import Document, Field, Reading, Scan, value_at
 from rankaae_stream.layouts.rehearsal import examples, names_played, passes, put, within
 from rankaae_stream.layouts.signals import (
     check_roles,
+    column,
+    energy_unit,
+    event_count,
+    event_numbers,
     find_roles,
     first,
+    in_events,
+    is_energy,
     levels_of,
     limits_of,
     match_all,
     names_of,
     no_stream,
-    numbers,
+    times_of,
 )
 from rankaae_stream.spectrum import Floats, Limits, absorption
 
@@ -165,7 +171,7 @@ class _StepReader:
         elif name in ("event", "event_page"):
             fields = self._fields.get(doc["descriptor"])
             if fields is not None:
-                return self._reading(fields, doc)
+                return self._reading(fields, name, doc)
         return None
 
     def used(self) -> dict[str, str]:
@@ -184,20 +190,19 @@ class _StepReader:
         return no_stream(self._layout.stream, self._streams)
 
     def _resolve(self, descriptor: Document) -> _Fields:
-        layout, keys = self._layout, descriptor["data_keys"]
+        layout, keys = self._layout, in_events(descriptor["data_keys"])
         signals = self._find(keys)
         fields = [*layout.fields(), Field("fluorescence", self._sums)]
-        check_roles(layout.stream, fields, signals, keys)
+        try:
+            check_roles(layout.stream, fields, signals, keys)
+        except Refused as refused:
+            files = [key for key in descriptor["data_keys"] if key not in keys]
+            where = f"; a layout of kind fly reads files: {', '.join(files)}" if files else ""
+            raise Refused(refused.name, refused.message + where) from refused
         (energy,) = signals.pop("energy")
-        unit = _unit(keys, energy)
-        if unit is None:
-            raise Refused(
-                "missing_fields",
-                f"energy {energy} is in {keys[energy]['units']}, not in eV or keV",
-            )
         return _Fields(
             energy,
-            unit,
+            energy_unit(keys, energy),
             signals,
             first(layout.dwell, keys),
             _offsets(layout, signals, descriptor),
@@ -208,33 +213,46 @@ class _StepReader:
         """Return the fields by role; the scan's first dimension if no energy is named."""
         found = find_roles(self._layout.fields(), keys, ("energy", "i0", "it", "ir", "pips"))
         axis = first((self._dimension,), keys)
-        if "energy" not in found and axis is not None and _unit(keys, axis) is not None:
+        if "energy" not in found and axis is not None and is_energy(keys, axis):
             found["energy"] = (axis,)
         sums = next(filter(None, (match_all(names, keys) for names in self._sums)), ())
         return {**found, "fluorescence": sums} if sums else found
 
-    def _reading(self, fields: _Fields, doc: Document) -> Reading:
-        data = doc["data"]
+    def _reading(self, fields: _Fields, name: str, doc: Document) -> Reading:
+        count = event_count(name, doc)
+        found = doc.get("data")
+        data = cast("Document", found if isinstance(found, Mapping) else {})
+        problem = ""
+
+        def values(key: str) -> Floats:
+            nonlocal problem
+            read, why = column(data, key, count)
+            problem = problem or why
+            return read
+
         signals: dict[str, Floats] = {}
         read: dict[str, list[Floats]] = {}
         for role, names in fields.signals.items():
-            columns = [_column(data, key) for key in names]
+            columns = [values(key) for key in names]
             signal = np.sum(
                 [c - fields.offsets.get(key, 0.0) for c, key in zip(columns, names, strict=True)],
                 axis=0,
             )
             if fields.dwell is not None and role in self._layout.integrated:
+                dwell = values(fields.dwell)
                 with np.errstate(divide="ignore", invalid="ignore"):
-                    signal = signal / _column(data, fields.dwell)
-                    columns = [column / _column(data, fields.dwell) for column in columns]
+                    signal = signal / dwell
+                    columns = [column / dwell for column in columns]
             signals[role], read[role] = signal, columns
-        energy = _column(data, fields.energy) * fields.unit
+        events = event_numbers(self._layout.stream, doc, count)
         return Reading(
-            energy,
+            values(fields.energy) * fields.unit,
             absorption(**signals),
-            float(np.ravel(doc["time"])[-1]),
+            max(events.time if events else times_of(doc, count), default=0.0),
             levels=levels_of(fields.limits, read),
             limits=fields.limits,
+            events=events,
+            problem=problem,
         )
 
 
@@ -289,18 +307,16 @@ def _offsets(
     return offsets
 
 
-def _unit(keys: Mapping[str, Any], field: str) -> float | None:
-    """Return one unit of a field in eV, None where it is no energy; the default is eV."""
-    unit = str(keys[field].get("units") or "eV").strip().lower()
-    return {"ev": 1.0, "kev": 1000.0}.get(unit)
-
-
-def _column(data: Mapping[str, Any], key: str) -> Floats:
-    """Return one value of an event or a page's list of them, as floats (n,)."""
-    return np.atleast_1d(numbers(data, key)).ravel()
-
-
 def _first_dimension(start: Document, stream: str) -> str | None:
     """Return the first axis that the scan moves in a stream."""
-    dimensions = start.get("hints", {}).get("dimensions", [])
-    return next((keys[0] for keys, name in dimensions if name == stream and keys), None)
+    dimensions = value_at(start, "hints.dimensions")
+    if not isinstance(dimensions, (list, tuple)):
+        return None
+    for dimension in cast("Sequence[Any]", dimensions):
+        # What a plan writes there is its own affair: it may be anything.
+        match dimension:
+            case [[str(axis), *_], str(name)] if name == stream:
+                return axis
+            case _:
+                continue
+    return None

@@ -11,16 +11,20 @@ from typing import Any
 
 import numpy as np
 
+from rankaae_stream.errors import Refused
 from rankaae_stream.files.run_writer import Documents, RunWriter, array
-from rankaae_stream.layouts.base import Document, Field, Reading, Scan
+from rankaae_stream.layouts.base import Document, EventNumbers, Field, Reading, Scan
 from rankaae_stream.layouts.rehearsal import names_played, within
 from rankaae_stream.layouts.signals import (
     check_roles,
+    energy_unit,
+    event_numbers,
     find_roles,
     limits_of,
     names_of,
     no_stream,
     numbers,
+    times_of,
 )
 from rankaae_stream.spectrum import Floats, Limits, absorption
 
@@ -88,7 +92,7 @@ class _TesReader:
     def __init__(self, layout: TesLayout) -> None:
         self._layout = layout
         self._axis: Floats | None = None
-        self._axes: dict[str, str] = {}
+        self._axes: dict[str, tuple[str, float]] = {}
         self._signals: dict[str, dict[str, str]] = {}
         self._waiting: list[Reading] = []
         self._streams: list[str] = []
@@ -98,20 +102,20 @@ class _TesReader:
             self._describe(doc)
         elif name in ("event", "event_page"):
             if doc["descriptor"] in self._axes:
-                data, _ = next(_rows(name, doc))
-                self._axis = np.ravel(numbers(data, self._axes[doc["descriptor"]]))
+                axis, unit = self._axes[doc["descriptor"]]
+                self._axis = np.ravel(numbers(next(_events(name, doc))["data"], axis)) * unit
                 return self._take(())
             signals = self._signals.get(doc["descriptor"])
             if signals is not None:
                 limits = limits_of(self._layout.limits, {r: (k,) for r, k in signals.items()})
-                rows = _rows(name, doc)
-                return self._take(_scan(signals, data, time, limits) for data, time in rows)
+                stream, events = self._layout.stream, _events(name, doc)
+                return self._take(_scan(signals, stream, event, limits) for event in events)
         return None
 
     def used(self) -> dict[str, str]:
         """Return where each role was found; see `layouts.base.NamingReader`."""
         layout, found = self._layout, dict[str, str]()
-        for energy in self._axes.values():
+        for energy, _ in self._axes.values():
             found.update(names_of(layout.energy_stream, {"energy": (energy,)}))
         for signals in self._signals.values():
             found.update(names_of(layout.stream, {role: (key,) for role, key in signals.items()}))
@@ -133,7 +137,8 @@ class _TesReader:
         if stream == layout.energy_stream:
             found = find_roles(layout.fields(), keys, ("energy",))
             check_roles(stream, layout.fields(), found, keys, ("energy",), ())
-            (self._axes[uid],) = found["energy"]
+            (axis,) = found["energy"]
+            self._axes[uid] = axis, energy_unit(keys, axis)
         elif stream == layout.stream:
             found = find_roles(layout.fields(), keys, ("i0", "it", "ir", "fluorescence", "pips"))
             check_roles(stream, layout.fields(), found, keys, ("i0",))
@@ -152,24 +157,50 @@ class _TesReader:
             return {name: np.concatenate([part[name][:n] for part, n in cut]) for name in parts[0]}
 
         mu, levels = join([scan.mu for scan in ready]), join([scan.levels for scan in ready])
-        return replace(ready[-1], energy=np.concatenate(axes), mu=mu, levels=levels)
+        problem = next((scan.problem for scan in ready if scan.problem), "")
+        events = _numbers(ready, [axis.size for axis in axes])
+        energy = np.concatenate(axes)
+        return replace(
+            ready[-1], energy=energy, mu=mu, levels=levels, events=events, problem=problem
+        )
 
 
 def _scan(
-    signals: Mapping[str, str], data: Mapping[str, Any], time: float, limits: Mapping[str, Limits]
+    signals: Mapping[str, str], stream: str, event: Document, limits: Mapping[str, Limits]
 ) -> Reading:
     """Return one scan's mu, its energies still unknown.
 
     A scan that was ended early has fewer pixels in some column than in another;
-    they all belong to its beginning.
+    they all belong to its beginning. One without a signal has no mu.
     """
-    columns = {role: _pixels(numbers(data, key)).sum(axis=1) for role, key in signals.items()}
-    pixels = min(column.size for column in columns.values())
-    columns = {role: column[:pixels] for role, column in columns.items()}
-    levels = {
-        role: np.abs(_pixels(numbers(data, signals[role]))).max(axis=1)[:pixels] for role in limits
-    }
-    return Reading(np.empty(0), absorption(**columns), time, levels=levels, limits=limits)
+    found: dict[str, Floats] = {}
+    problem = ""
+    for role, key in signals.items():
+        try:
+            found[role] = _pixels(numbers(event["data"], key))
+        except Refused as refused:
+            problem = problem or refused.message
+    pixels = min((values.shape[0] for values in found.values()), default=1)
+    nothing = np.full((pixels, 1), np.nan)
+    columns = {role: found.get(role, nothing)[:pixels] for role in signals}
+    return Reading(
+        np.empty(0),
+        absorption(**{role: values.sum(axis=1) for role, values in columns.items()}),
+        times_of(event, None)[0],
+        levels={role: np.abs(columns[role]).max(axis=1) for role in limits},
+        limits=limits,
+        events=event_numbers(stream, event, None),
+        problem=problem,
+    )
+
+
+def _numbers(scans: Sequence[Reading], points: Sequence[int]) -> EventNumbers | None:
+    """Return the numbers of several scans with so many points; None where one has none."""
+    numbered = [scan.events for scan in scans if scan.events is not None]
+    if len(numbered) < len(scans):
+        return None
+    seq = [number for events in numbered for number in events.seq]
+    return EventNumbers(numbered[0].stream, seq, [scan.time for scan in scans], points)
 
 
 def _pixels(values: Floats) -> Floats:
@@ -178,10 +209,12 @@ def _pixels(values: Floats) -> Floats:
     return array.reshape(array.shape[0], -1)
 
 
-def _rows(name: str, doc: Document) -> Iterator[tuple[Mapping[str, Any], float]]:
-    """Yield data and time of each event in a document."""
+def _events(name: str, doc: Document) -> Iterator[Document]:
+    """Yield the events in a document."""
     if name == "event":
-        yield doc["data"], float(doc["time"])
+        yield doc
         return
     for i, time in enumerate(doc["time"]):
-        yield {key: values[i] for key, values in doc["data"].items()}, float(time)
+        data = {key: values[i] for key, values in doc["data"].items()}
+        number = doc["seq_num"][i] if "seq_num" in doc else None
+        yield {"data": data, "time": time, "seq_num": number}

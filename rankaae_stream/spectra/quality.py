@@ -23,6 +23,7 @@ __all__ = [
     "foil_flag",
     "shift_flag",
     "signal_flags",
+    "unread_events",
     "unusable_points",
 ]
 
@@ -153,7 +154,7 @@ def _refuse_holes(energy: Floats, e0: float, wanted: tuple[float, float]) -> Non
         )
 
 
-def unusable_points(energy: Floats, bad: int) -> Flag | None:
+def unusable_points(energy: Floats, bad: int, problem: str = "") -> Flag | None:
     """Flag points without a finite absorption, or refuse a spectrum with many of them.
 
     Parameters
@@ -161,8 +162,10 @@ def unusable_points(energy: Floats, bad: int) -> Flag | None:
     energy : (n,) array
         All measured energies of the sweep, eV.
     bad : int
-        How many of them have a mu that is not finite: i0, it or the fluorescence was zero,
-        negative or NaN.
+        How many of them have an energy or a mu that is not finite: it was missing, or i0, it
+        or the fluorescence was zero, negative or NaN.
+    problem : str, optional
+        Why the first of them could not be read, where it could not.
 
     Returns
     -------
@@ -176,8 +179,25 @@ def unusable_points(energy: Floats, bad: int) -> Flag | None:
     """
     if not bad:
         return None
-    sentence = f"{bad} of {energy.size} points have a zero, negative or missing signal"
-    if bad > UNUSABLE * energy.size:
+    why = f" ({problem})" if problem else ""
+    sentence = f"{bad} of {energy.size} points have a zero, negative or missing signal{why}"
+    return _left_out(bad, energy.size, sentence)
+
+
+def unread_events(unread: int, points: int, why: str) -> Flag:
+    """Flag events that could not be read at all, beside `points` that could, by the same rule.
+
+    Raises
+    ------
+    Refused
+        ``bad_signal``.
+    """
+    total = points + unread
+    return _left_out(unread, total, f"{unread} of {total} events could not be read ({why})")
+
+
+def _left_out(bad: int, total: int, sentence: str) -> Flag:
+    if bad > UNUSABLE * total:
         raise Refused("bad_signal", f"{sentence}; at most {UNUSABLE:.0%} may be left out")
     return Flag("bad_signal", "warning", float(bad), "1", f"{sentence} and were left out")
 
