@@ -26,7 +26,8 @@ class Status:
     """State of the stream, to be printed.
 
     `waiting` documents are taken and not handled, `dropped` were lost to the
-    inbox's bound, `unsent` final results are in the spool, `failing` says why.
+    inbox's bound, `unsent` final results are in the spool, `failing` says why. `worker` says
+    what is wrong with the thread that analyses, and is empty where nothing is.
     """
 
     enabled: bool
@@ -39,6 +40,7 @@ class Status:
     failing: str
     last_error: str
     spool: str
+    worker: str = ""
 
     def __str__(self) -> str:
         lines = [f"rankaae-stream is {'on' if self.enabled else 'off'}"]
@@ -130,6 +132,7 @@ class DescriptorStream:
             failing=self._publisher.failing,
             last_error=self._inbox.last_error,
             spool=str(self.profile.spool.expanduser()),
+            worker=self._inbox.worker,
         )
 
     def wait_idle(self, timeout: float = 30.0) -> bool:

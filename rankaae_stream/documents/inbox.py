@@ -1,26 +1,35 @@
 """Take documents off the caller's thread without ever making it wait.
 
 The caller's side appends and returns. One worker thread hands documents on in
-order. The waiting documents are bounded in bytes; beyond the bound events of
-the run that overflows are dropped and counted, never a start, a descriptor or
-a stop, so that the run still ends and can be refused by name.
+order. The waiting documents are bounded in bytes. Beyond the bound events of
+the run that overflows are dropped and counted; of a start and a stop document what is
+needed is kept, so that the run still ends and can be refused by name.
 """
 
 import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NewType, cast
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, NewType
+
+from rankaae_stream.documents.size import size_of
 
 __all__ = ["Inbox"]
 
 logger = logging.getLogger(__name__)
 
-_EVENTS = frozenset({"event", "event_page", "datum", "datum_page", "stream_datum"})
-_SCALARS = frozenset({float, int, bool, type(None)})
+_EVENTS = frozenset({"event", "event_page", "bulk_events", "datum", "datum_page", "stream_datum"})
 _PARENTS = frozenset({"descriptor", "resource", "stream_resource"})
 _CLOSE = object()
+_SMALL = 2048
+"""Bytes of a value that is kept of a start or stop document for which there is no room."""
+_RESERVE = 1 / 16
+"""Share of the bound that is kept free of events, for documents that begin a run and end it."""
+_LEAST = 64 * 1024
+"""Bytes that there are for those documents at least."""
+_NEEDED = ("uid", "run_start", "time", "element", "edge", "exit_status", "num_events")
 
 RunUid = NewType("RunUid", str)
 ParentUid = NewType("ParentUid", str)
@@ -40,8 +49,7 @@ class Inbox:
         Called in the worker when nothing arrived for `period` seconds, and at
         least that often under load.
     max_bytes : int
-        Bound on the documents waiting, as estimated by `_size`; all events of a
-        stream count as much as its first.
+        Bound on the documents waiting, by what they hold; see `size.size_of`.
     period : float
         Seconds between ticks.
     clock : callable
@@ -67,39 +75,47 @@ class Inbox:
     ) -> None:
         self._handle = handle
         self._tick = tick
-        self._max_bytes = max_bytes
+        self._max_bytes = max(max_bytes, _LEAST)
+        self._for_events = max_bytes - int(_RESERVE * max_bytes)
         self._period = period
         self._clock = clock
+        self._name = name
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting = 0
         self._bytes = 0
         self._run_of: dict[ParentUid, RunUid] = {}
-        self._event_size: dict[ParentUid, int] = {}
         self._dropped: dict[RunUid, int] = {}
         self._idle = threading.Condition(self._lock)
         self._closed = False
+        # The document in hand, and whether it was handed on: what a thread leaves that ends.
+        self._item: Any = None
+        self._handed = False
+        self.late = 0
         self.dropped = 0
         self.errors = 0
+        self.restarts = 0
         self.last_error = ""
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
+        self._thread = self._start()
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take a document; returns at once and never raises."""
         try:
-            # This happens at every point of every scan: of a stream that is known, an
-            # event costs one look-up, one lock and one put, and no call of ours.
-            known = self._event_size.get(doc["descriptor"]) if name == "event" else None
-            size = _size(name, doc) if known is None else known
+            # This happens at every point of every scan: a size, a lock and a put.
+            if not hasattr(doc, "keys"):
+                raise TypeError(f"a document is {type(doc).__name__}, not a mapping")
+            size, dropped = size_of(doc), 0
             with self._lock:
-                if self._closed:
-                    return
-                dropped: int | None = 0
-                if known is None or self._dropped or self._bytes + size > self._max_bytes:
-                    dropped = self._admit(name, doc, size)
-                    if dropped is None:
+                if (
+                    name != "event"
+                    or self._dropped
+                    or self._closed
+                    or self._bytes + size > self._for_events
+                ):
+                    admitted = self._admit(name, doc, size)
+                    if admitted is None:
                         return
+                    doc, size, dropped = admitted
                 self._waiting += 1
                 self._bytes += size
                 # Under the lock, so that nothing is taken after the end was announced.
@@ -112,72 +128,157 @@ class Inbox:
         """Number of documents taken and not yet handled."""
         return self._waiting
 
+    @property
+    def worker(self) -> str:
+        """What is wrong with the worker thread, which is started again if it has ended."""
+        if not self._closed and not self._revive():
+            return f"dead, so nothing is analysed: {self.last_error}"
+        return f"was started again {self.restarts} times, see last_error" if self.restarts else ""
+
     def wait_idle(self, timeout: float) -> bool:
         """Wait until every document taken so far is handled; False on time-out."""
-        with self._idle:
-            return self._idle.wait_for(lambda: self._waiting == 0, timeout)
+        deadline = time.monotonic() + timeout
+        while True:
+            left = deadline - time.monotonic()
+            with self._idle:
+                if self._idle.wait_for(lambda: self._waiting == 0, max(min(left, 0.5), 0.0)):
+                    return True
+            if left <= 0 or not self._revive():
+                return False
 
     def close(self, timeout: float) -> bool:
-        """Handle what is waiting, then end the worker; True when it ended in time."""
+        """Handle what is waiting, then end the worker; True when all was handled in time."""
+        deadline = time.monotonic() + timeout
         with self._lock:
             if not self._closed:
                 self._closed = True
                 self._queue.put(_CLOSE)
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        while True:
+            self._thread.join(max(deadline - time.monotonic(), 0.0))
+            if self._thread.is_alive():
+                return False
+            if not self._waiting:
+                return True
+            if not self._revive():
+                return False
 
-    def _admit(self, name: str, doc: Mapping[str, Any], size: int) -> int | None:
-        """Keep account of a document, under the lock.
+    # ---- the caller's side, under the lock -----------------------------------------------
+
+    def _admit(
+        self, name: str, doc: Mapping[str, Any], size: int
+    ) -> tuple[Mapping[str, Any], int, int] | None:
+        """Keep account of a document.
 
         Returns
         -------
-        int or None
-            How many documents its run has lost, for a stop document; else 0. None when
-            it is dropped.
+        tuple or None
+            The document, its size, and how many documents its run has lost, for a stop document;
+            else 0. None when it is dropped.
         """
+        if self._closed:
+            if not self.late:
+                logger.warning("documents that come after the end of the stream are not analysed")
+            self.late += 1
+            return None
         if name in _EVENTS:
-            parent = ParentUid(doc.get("descriptor") or doc.get("resource", ""))
-            run = self._run_of.get(parent)
-            if run is not None and name == "event":
-                self._event_size[parent] = size
-            if run in self._dropped or self._bytes + size > self._max_bytes:
-                self.dropped += 1
-                # Once an event is lost the run's answer is: the rest of its events would
-                # only take room from other runs. An event of an unknown run has no answer.
-                if run is not None:
-                    self._dropped[run] = self._dropped.get(run, 0) + 1
-                return None
-        elif name in _PARENTS and "run_start" in doc:
-            self._run_of[ParentUid(doc["uid"])] = RunUid(doc["run_start"])
+            run = self._run_of.get(_parent_of(name, doc))
+            # Once an event is lost the run's answer is: the rest of its events would
+            # only take room from other runs.
+            if run in self._dropped or self._bytes + size > self._for_events:
+                return self._drop(run)
+            return doc, size, 0
+        run = RunUid(doc.get("run_start") or doc.get("uid", ""))
+        full = self._bytes + size > self._max_bytes
+        if full and name in ("start", "stop"):
+            slim = _needed_of(doc)
+            if name == "start" and len(slim) < len(doc):
+                self._dropped[run] = self._dropped.get(run, 0) + 1
+            doc, size = slim, size_of(slim)
+            full = self._bytes + size > self._max_bytes
+        if full:
+            return self._drop(run)
+        if name in _PARENTS and "run_start" in doc:
+            self._run_of[ParentUid(doc["uid"])] = run
+        elif name == "start":
+            self._revive()
         elif name == "stop":
-            run = RunUid(doc["run_start"])
             for uid in [uid for uid, owner in self._run_of.items() if owner == run]:
                 del self._run_of[uid]
-                self._event_size.pop(uid, None)
-            return self._dropped.pop(run, 0)
-        return 0
+            return doc, size, self._dropped.pop(run, 0)
+        return doc, size, 0
 
-    def _work(self) -> None:
-        next_tick = self._clock() + self._period
+    def _drop(self, run: RunUid | None) -> None:
+        self.dropped += 1
+        if run is not None:  # a document of an unknown run has no answer
+            self._dropped[run] = self._dropped.get(run, 0) + 1
+
+    # ---- the worker ----------------------------------------------------------------------
+
+    def _start(self) -> threading.Thread:
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        thread.start()
+        return thread
+
+    def _revive(self) -> bool:
+        """Start another worker where the last one has ended; return whether there is one."""
+        if self._thread.is_alive():
+            return True
+        try:
+            self.restarts += 1
+            self._thread = self._start()
+        except RuntimeError as error:  # no thread can be started
+            self.last_error = f"{type(error).__name__}: {error}"
+            return False
+        return True
+
+    def _run(self) -> None:
         while True:
             try:
-                item = self._queue.get(timeout=self._period)
-            except queue.Empty:
-                item = None
+                self._work()
+                return
+            except BaseException as error:
+                # Raised between two documents, for example for want of memory.
+                self._count(error)
+                self.restarts += 1
+                logger.exception("the worker is started again; the scan is not affected")
+
+    def _work(self) -> None:
+        self._recount()
+        next_tick = self._clock() + self._period
+        while True:
+            if self._item is None:
+                with suppress(queue.Empty):
+                    self._item = self._queue.get(timeout=self._period)
+            item = self._item
             if item is _CLOSE:
                 return
             if item is not None:
                 name, doc, dropped, size = item
-                self._guarded(self._handle, name, doc, dropped)
+                if not self._handed:
+                    self._guarded(self._handle, name, doc, dropped)
+                    self._handed = True
                 with self._idle:
                     self._waiting -= 1
                     self._bytes -= size
+                    self._item, self._handed = None, False
                     if self._waiting == 0:
                         self._idle.notify_all()
             now = self._clock()
             if self._tick is not None and (item is None or now >= next_tick):
                 self._guarded(self._tick, now)
                 next_tick = now + self._period
+
+    def _recount(self) -> None:
+        """Count as dropped what a worker that ended had taken and did not keep."""
+        with self._idle:
+            in_hand = self._item is not None and self._item is not _CLOSE
+            end = self._closed and self._item is not _CLOSE
+            there = self._queue.qsize() - end + in_hand
+            self.dropped += max(self._waiting - there, 0)
+            self._waiting = there
+            if not there:
+                self._bytes = 0
+                self._idle.notify_all()
 
     def _guarded(self, function: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -192,18 +293,18 @@ class Inbox:
             self.last_error = f"{type(error).__name__}: {error}"
 
 
-def _size(name: str, doc: Mapping[str, Any]) -> int:
-    """Estimate the bytes of a document; exact sizes would cost more than the bound is worth."""
-    size = 512
-    if name in ("event", "event_page"):
-        for value in doc.get("data", {}).values():
-            size += 64
-            # Asked by type first: looking for an attribute that a float does not
-            # have costs as much as all the rest of taking an event.
-            if type(value) in _SCALARS:
-                continue
-            if hasattr(value, "nbytes"):
-                size += value.nbytes
-            elif isinstance(value, (list, tuple, str)):
-                size += 16 * len(cast("Sequence[Any]", value))
-    return size
+def _parent_of(name: str, doc: Mapping[str, Any]) -> ParentUid:
+    """Return the uid of the descriptor or resource that an event or datum belongs to."""
+    if name == "bulk_events":
+        doc = next((event for events in doc.values() for event in events), doc)
+    return ParentUid(doc.get("descriptor") or doc.get("resource", ""))
+
+
+def _needed_of(doc: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the small values of a start or stop document, those that a refusal needs first."""
+    slim, size = dict[str, Any](), 0
+    for key in dict.fromkeys((*_NEEDED, *doc)):
+        more = size_of(doc[key]) if key in doc else _SMALL + 1
+        if more <= _SMALL and size + more <= 4 * _SMALL:
+            slim[key], size = doc[key], size + more
+    return slim

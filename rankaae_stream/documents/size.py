@@ -1,40 +1,58 @@
 """Tell how much memory a document holds."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from sys import getsizeof
 from typing import Any, cast
 
 __all__ = ["size_of"]
 
-_FLAT = frozenset({float, int, bool, str, bytes, type(None)})
-_HOLDING = (Mapping, list, tuple, set, frozenset)
+_FIXED = frozenset({float, bool, type(None)})
+_FLAT = frozenset({*_FIXED, int, str, bytes})
+_HOLDING = (list, tuple, set, frozenset)
 
 
 def size_of(doc: Any) -> int:
     """Return the bytes of a document with all that it holds.
 
-    This runs on the scan's thread at every point. The types of a container's values are
-    asked first, in one call for all of them; only what holds further values is looked into.
+    This runs on the scan's thread at every point: the types of a container's values are asked
+    for all of them in one call, and only what holds further values is looked into.
     """
     size, seen = 0, set[int]()
     left: list[Any] = [doc]
-    while left:
-        item = left.pop()
+    for item in left:  # which grows meanwhile
+        number = id(item)
         size += getsizeof(item)
-        if isinstance(item, _HOLDING):
-            held = cast("Collection[Any]", item)
-            if id(held) in seen:  # a value may hold itself
+        values: Collection[Any]
+        if type(item) is dict or isinstance(item, Mapping):
+            held = cast("Mapping[Any, Any]", item)
+            size += _letters(held)
+            values = held.values()
+        elif isinstance(item, _HOLDING):
+            values = cast("Collection[Any]", item)
+        else:
+            # A view keeps all of the array that it looks at.
+            whole = getattr(item, "base", None)
+            there = max(int(getattr(array, "nbytes", 0)) for array in (item, whole))
+            size += max(there - getsizeof(item), 0)
+            if not getattr(getattr(item, "dtype", None), "hasobject", False):
                 continue
-            seen.add(id(held))
-            if isinstance(item, Mapping):
-                size += sum(map(getsizeof, held))
-                held = cast("Mapping[Any, Any]", item).values()
-            if _FLAT.issuperset(map(type, held)):
-                size += sum(map(getsizeof, held))
+            values = cast("Collection[Any]", list(item.flat))
+        if number in seen:  # a value may hold itself
+            continue
+        seen.add(number)
+        if _FIXED.issuperset(map(type, values)):
+            size += 24 * len(values)
+            continue
+        for value in values:
+            if type(value) in _FLAT or getattr(value, "shape", None) == ():
+                size += getsizeof(value)
             else:
-                left.extend(held)
-        elif type(item) not in _FLAT:
-            size += int(getattr(item, "nbytes", 0))
-            if getattr(getattr(item, "dtype", None), "hasobject", False):
-                left.extend(cast("Iterable[Any]", item.flat))
+                left.append(value)
     return size
+
+
+def _letters(names: Mapping[Any, Any]) -> int:
+    try:
+        return sum(map(len, names))
+    except TypeError:  # names that are no texts
+        return sum(map(getsizeof, names))

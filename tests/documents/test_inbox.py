@@ -1,8 +1,10 @@
 """The Inbox: what the scan's thread hands over, and what can go wrong with it."""
 
+import ctypes
 import logging
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from waiting import PATIENCE
+from waiting import PATIENCE, wait_until
 
 from rankaae_stream.documents.inbox import Inbox
 
@@ -336,3 +338,185 @@ def test_waiting_for_idle_gives_up_in_time(make, recorder):
     assert not inbox.wait_idle(0.01)
     recorder.go.set()
     assert inbox.wait_idle(PATIENCE)
+
+
+# ---- the bound -----------------------------------------------------------------------
+
+MEGABYTE = 1024 * 1024
+
+
+def grown(documents, max_bytes=MEGABYTE):
+    """By how much the process's memory grows while the worker hangs, bytes, and the inbox."""
+    go = threading.Event()
+    inbox = Inbox(lambda *_: go.wait(PATIENCE), period=PATIENCE, max_bytes=max_bytes)
+    inbox("start", {"uid": "first"})
+    tracemalloc.start()
+    try:
+        feed(inbox, documents)
+        return tracemalloc.get_traced_memory()[0], inbox
+    finally:
+        tracemalloc.stop()
+        go.set()
+        assert inbox.close(PATIENCE)
+
+
+def begun(uid="a"):
+    yield "start", {"uid": uid}
+    yield "descriptor", {"uid": f"{uid}-d", "run_start": uid, "name": "primary"}
+    yield "event", {"uid": "small", "descriptor": f"{uid}-d", "data": {"x": 1.0}}
+
+
+def values():
+    """Values of 100 kB or more each, in whatever form."""
+    yield "an array", lambda: np.ones(100_000)
+    yield "a view of an array", lambda: np.ones((2, 100_000))[0]
+    yield "an array of objects", lambda: np.array(["x" * 100_000, None], dtype=object)
+    yield "a nested list", lambda: [[float(i) for i in range(100)] for _ in range(25)]
+    yield "a long text", lambda: "".join(["x"] * 200_000)
+    yield "bytes", lambda: bytes(bytearray(200_000))
+    yield "a large integer", lambda: 1 << 1_000_000
+
+
+def later_events(make_value):
+    yield from begun()
+    for number in range(40):
+        data = {"x": make_value()}
+        yield "event", {"uid": str(number), "descriptor": "a-d", "data": data}
+
+
+def events_with_other_keys(make_value):
+    yield from begun()
+    for number in range(40):
+        doc = {"uid": str(number), "descriptor": "a-d", "data": {"x": 1.0}}
+        yield "event", {**doc, "timestamps": {"x": make_value()}}
+
+
+def starts(make_value):
+    for number in range(40):
+        yield "start", {"uid": str(number), "note": make_value()}
+
+
+def descriptors(make_value):
+    yield "start", {"uid": "a"}
+    for number in range(40):
+        doc = {"uid": str(number), "run_start": "a", "name": "primary"}
+        yield "descriptor", {**doc, "configuration": {"x": {"data": make_value()}}}
+
+
+def stops(make_value):
+    for number in range(40):
+        yield "stop", {"uid": str(number), "run_start": str(number), "reason": make_value()}
+
+
+@pytest.mark.parametrize(
+    "documents", [later_events, events_with_other_keys, starts, descriptors, stops]
+)
+@pytest.mark.parametrize(("what", "value"), list(values()))
+def test_behind_a_hung_worker_memory_stays_within_the_bound(documents, what, value):
+    memory, inbox = grown(documents(value))
+    assert memory < 1.2 * MEGABYTE, what
+    lost = inbox.dropped or documents in (starts, stops)
+    assert lost, "what does not fit is counted, or shortened"
+
+
+def test_no_number_of_small_documents_breaks_the_bound():
+    memory, inbox = grown(((name, {**doc}) for i in range(500) for name, doc in run(str(i), 1)), 1)
+    assert memory < 0.2 * MEGABYTE
+    assert inbox.dropped > 0
+
+
+def test_a_start_document_for_which_there_is_no_room_still_names_its_run(make, recorder):
+    inbox = make(max_bytes=100_000)
+    recorder.go.clear()
+    inbox("start", {"uid": "hung"})
+    assert recorder.busy.wait(PATIENCE)
+    feed(inbox, run("full", 200, stop=False))
+    long = {"note": "".join(["x"] * 100_000), "element": "Fe"}
+    inbox("start", {"uid": "a", "time": 1.0, **long})
+    feed(inbox, list(run("a", 3))[1:])
+    recorder.go.set()
+    assert inbox.wait_idle(PATIENCE)
+    starts = {doc["uid"]: doc for name, doc, _ in recorder.got if name == "start"}
+    assert starts["a"] == {"uid": "a", "time": 1.0, "element": "Fe"}
+    (dropped,) = [lost for name, doc, lost in recorder.got if doc.get("run_start") == "a" and lost]
+    assert dropped == 1 + 3
+
+
+def test_a_value_that_holds_itself_is_counted_once(make, recorder):
+    inbox = make()
+    endless = [1.0]
+    endless.append(endless)
+    inbox("event", {"descriptor": "d", "data": {"x": endless}})
+    assert inbox.wait_idle(PATIENCE)
+    assert inbox.errors == 0
+
+
+# ---- a worker that ends --------------------------------------------------------------
+
+
+def end_worker(inbox, error=MemoryError):
+    """Raise in the worker's thread, wherever that is; wait until it has been raised."""
+    (thread,) = [one for one in threading.enumerate() if one is inbox._thread]
+    before = inbox.errors
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread.ident), ctypes.py_object(error)
+    )
+    wait_until(lambda: inbox.errors > before or not thread.is_alive(), "it was raised")
+
+
+@pytest.mark.parametrize("error", [MemoryError, SystemExit])
+def test_what_ends_the_worker_between_two_documents_starts_it_again(make, recorder, caplog, error):
+    inbox = make()
+    feed(inbox, run("a", 3))
+    assert inbox.wait_idle(PATIENCE)
+    assert inbox.worker == ""
+    end_worker(inbox, error)
+    feed(inbox, run("b", 3))
+    assert inbox.wait_idle(PATIENCE)
+    assert recorder.names() == ["start", "descriptor", *["event"] * 3, "stop"] * 2
+    assert "started again" in inbox.worker
+    assert error.__name__ in inbox.last_error
+    assert "started again" in caplog.text
+
+
+def test_the_document_in_hand_of_a_worker_that_ended_is_handled(make, recorder, monkeypatch):
+    inbox = make()
+    real, broken = inbox._guarded, [True]
+
+    def fails_once(function, *arguments):
+        if broken and function is recorder:
+            broken.clear()
+            raise MemoryError
+        real(function, *arguments)
+
+    monkeypatch.setattr(inbox, "_guarded", fails_once)
+    feed(inbox, run("a", 2))
+    assert inbox.wait_idle(PATIENCE)
+    assert recorder.names() == ["start", "descriptor", "event", "event", "stop"]
+    assert inbox.dropped == 0
+
+
+def test_a_worker_that_cannot_be_started_again_is_said_to_be_dead(make, recorder, monkeypatch):
+    inbox = make()
+
+    def gone():
+        raise RuntimeError("can't start new thread")
+
+    worker = inbox._thread
+    monkeypatch.setattr(inbox, "_run", lambda: None)
+    monkeypatch.setattr(inbox, "_start", gone)
+    monkeypatch.setattr(worker, "is_alive", lambda: False)
+    assert inbox.worker.startswith("dead")
+    recorder.go.clear()
+    feed(inbox, run("a", 2))
+    assert not inbox.wait_idle(0.01)
+    assert not inbox.close(0.01), "what waits is not said to be handled"
+    monkeypatch.undo()
+
+
+def test_what_comes_after_the_end_is_counted_and_said(make, recorder, caplog):
+    inbox = make()
+    assert inbox.close(PATIENCE)
+    feed(inbox, run("a", 2))
+    assert inbox.late == 5
+    assert caplog.text.count("after the end") == 1
