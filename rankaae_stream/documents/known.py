@@ -38,7 +38,7 @@ class KnownDocuments:
         elif name == "stream_resource":
             self._keys[doc["uid"]] = str(doc.get("data_key", ""))
         elif name == "stream_datum" and doc.get("descriptor") in self._streams:
-            where = self._streams[doc["descriptor"]], self._keys.get(doc["stream_resource"], "")
+            where = self._streams[doc["descriptor"]], doc["stream_resource"]
             indices = doc["indices"]
             self._rows[where] = self._rows.get(where, 0) + indices["stop"] - indices["start"]
         return doc
@@ -54,7 +54,12 @@ class KnownDocuments:
 
     def _known(self, stream: str) -> int:
         """Return how many events, or rows that every file of a stream has, have come."""
-        known = [n for (name, _), n in self._rows.items() if name == stream]
+        keys: dict[str, int] = {}
+        for (name, resource), rows in self._rows.items():
+            if name == stream:
+                key = self._keys.get(resource, resource)
+                keys[key] = keys.get(key, 0) + rows
+        known = list(keys.values())
         if stream in self._events:
             known.append(len(self._events[stream]))
         return min(known, default=0)

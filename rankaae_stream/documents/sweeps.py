@@ -6,6 +6,7 @@ their number: a point that was measured again, or came late or twice, stands whe
 """
 
 import itertools
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -112,9 +113,9 @@ class Sweeps:
         """The stream of whose events these are points."""
         self._way = _Way()
         # Of the events whose points are in `items`, in their order; empty where none has a number.
-        self._seq: list[int] = []
-        self._time: list[float] = []
-        self._points: list[int] = []
+        self._seq = array("q")
+        self._time = array("d")
+        self._points = array("q")
         self._late: list[Reading] = []
 
     def add(self, reading: Reading) -> None:
@@ -198,9 +199,9 @@ class Sweeps:
     def _note(self, events: EventNumbers | None) -> None:
         if events is not None:
             self.stream = self.stream or events.stream
-            self._seq += events.seq
-            self._time += events.time
-            self._points += events.points or [1] * len(events.seq)
+            self._seq.extend(events.seq)
+            self._time.extend(events.time)
+            self._points.extend(events.points or itertools.repeat(1, len(events.seq)))
 
     def _split(self) -> None:
         """Cut the last sweep where the motion turned."""
@@ -224,9 +225,9 @@ class Sweeps:
             end = list(itertools.accumulate(self._points))
             rows = [np.arange(end[i] - self._points[i], end[i]) for i in kept]
             whole = whole.of(np.concatenate(rows))
-            self._seq = [self._seq[i] for i in kept]
-            self._time = [self._time[i] for i in kept]
-            self._points = [self._points[i] for i in kept]
+            self._seq = array("q", [self._seq[i] for i in kept])
+            self._time = array("d", [self._time[i] for i in kept])
+            self._points = array("q", [self._points[i] for i in kept])
         self.items = [whole] if whole.energy else []
         if self.items:
             self._split()

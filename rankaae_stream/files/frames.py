@@ -72,7 +72,7 @@ def read_frames(path: Path, dataset: str) -> Floats:
 
 
 def read_rows(path: Path, dataset: str, begin: int, end: int) -> Floats:
-    """Read some rows of a dataset with one axis, from a file that may still grow.
+    """Read some rows of a dataset with one value each, from a file that may still grow.
 
     Parameters
     ----------
@@ -97,11 +97,11 @@ def read_rows(path: Path, dataset: str, begin: int, end: int) -> Floats:
         # Another process may be writing the file: read without a lock what it has flushed.
         with h5py.File(path, "r", libver="latest", swmr=True, locking=False) as file:
             found = _own_dataset(file, dataset)
-            if found.ndim != 1:
+            if found.ndim < 1 or any(size != 1 for size in found.shape[1:]):
                 raise Refused("file", f"{dataset} has {found.ndim} axes, not one")
             upto = _written(found, begin, min(end, found.shape[0]), path.stat().st_size)
             check_size(found, dataset, upto - begin)
-            return np.asarray(found[begin:upto], dtype=np.float64)
+            return np.asarray(found[begin:upto], dtype=np.float64).ravel()
     except FileNotFoundError as error:
         raise Refused("missing_file", "is not there") from error
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -119,7 +119,7 @@ def _written(dataset: h5py.Dataset, begin: int, end: int, size: int) -> int:
         return end if whole else begin
     rows = dataset.chunks[0]
     for first in range(begin - begin % rows, end, rows):
-        chunk = dataset.id.get_chunk_info_by_coord((first,))
+        chunk = dataset.id.get_chunk_info_by_coord((first, *[0] * (dataset.ndim - 1)))
         if chunk.byte_offset is None or chunk.byte_offset + chunk.size > size:
             return max(begin, first)
     return end

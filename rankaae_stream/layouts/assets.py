@@ -13,7 +13,7 @@ from rankaae_stream.files.pizzabox import KINDS, MIMETYPES
 from rankaae_stream.files.resolve import path_of_uri
 from rankaae_stream.layouts.base import Document
 
-__all__ = ["Asset", "Assets"]
+__all__ = ["Asset", "Assets", "streamed_asset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Assets:
         self.streams: dict[str, tuple[str, ...]] = {}
         self._files: dict[str, Asset] = {}
         self._datums: dict[str, tuple[str, Mapping[str, Any]]] = {}
-        self._named: dict[str, list[str]] = {}
+        self._named: dict[str, dict[tuple[str, Any], str]] = {}
         self._streamed: dict[str, list[Asset]] = {}
         self._keys: dict[str, tuple[str, ...]] = {}
 
@@ -65,14 +65,22 @@ class Assets:
             for identifier, options in _datums(name, doc):
                 self._datums[identifier] = (doc["resource"], options)
         elif name in ("event", "event_page"):
+            numbers = doc.get("seq_num")
             for key, value in doc["data"].items():
-                values = cast(
-                    "Sequence[Any]", value if isinstance(value, (list, tuple)) else [value]
+                paged = isinstance(value, (list, tuple))
+                values = cast("Sequence[Any]", value if paged else [value])
+                seq = cast(
+                    "Sequence[Any]", numbers if isinstance(numbers, (list, tuple)) else [numbers]
                 )
-                names = [item for item in values if isinstance(item, str)]
-                self._named.setdefault(key, []).extend(names)
+                named = self._named.setdefault(key, {})
+                for place, item in enumerate(values):
+                    if isinstance(item, str):
+                        # An event of a known number is the same point, measured again.
+                        number = seq[place] if len(seq) == len(values) else None
+                        where = number if number is not None else ("no number", len(named))
+                        named[str(doc.get("descriptor")), where] = item
         elif name == "stream_resource":
-            asset = _streamed(doc)
+            asset = streamed_asset(doc)
             self._files[doc["uid"]] = asset
             if doc.get("data_key"):
                 self._streamed.setdefault(doc["data_key"], []).append(asset)
@@ -87,7 +95,7 @@ class Assets:
             than one file.
         """
         found = list(self._streamed.get(key, []))
-        for identifier in self._named.get(key, []):
+        for identifier in self._named.get(key, {}).values():
             resource, options = self._datums.get(identifier, ("", {}))
             if resource not in self._files:
                 raise Refused(
@@ -114,7 +122,8 @@ def _datums(name: str, doc: Document) -> Iterator[tuple[str, Mapping[str, Any]]]
         yield identifier, {key: values[row] for key, values in columns.items()}
 
 
-def _streamed(doc: Document) -> Asset:
+def streamed_asset(doc: Document) -> Asset:
+    """Return the file of a ``stream_resource``, of either schema that there has been."""
     options: Mapping[str, Any] = doc.get("parameters") or doc.get("resource_kwargs") or {}
     spec = str(doc.get("spec") or options.get("spec") or "")
     kind = KINDS.get(spec, "") or next(

@@ -201,8 +201,14 @@ def event_numbers(stream: str, doc: Document, count: int | None) -> EventNumbers
         numbered = [operator.index(n) for n in ([seq] if count is None else seq)]
     except TypeError:
         return None
+    if any(abs(n) >= _MOST for n in numbered):
+        return None
     times = times_of(doc, count)
     return EventNumbers(stream, numbered, times) if len(numbered) == len(times) else None
+
+
+_MOST = 2**62
+"""No event has such a number; it would not fit an array."""
 
 
 def times_of(doc: Document, count: int | None) -> list[float]:
