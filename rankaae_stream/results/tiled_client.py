@@ -8,10 +8,13 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
+
 from rankaae_stream.results.sinks import Postponed, Rejected, Unavailable, Unreachable
 
 __all__ = [
     "begin_run",
+    "free_folder",
     "get_child",
     "open_context",
     "query_parameters",
@@ -129,6 +132,25 @@ def begin_run(writer: Any, start: Mapping[str, Any]) -> Any:
     (run_writer,), _ = writer._factory("start", start)
     run_writer("start", dict(start))
     return run_writer
+
+
+def free_folder(writer: Any, stream: str) -> None:
+    """Delete the folder of a stream of a run that was begun anew, with whatever lies in it.
+
+    A Tiled that was killed while it made an array, or that deleted it under another writer's
+    hands, leaves a folder without an entry, and each later attempt to write that array ends in
+    HTTP 500. An array in the stream's place has that folder as its own: it takes it along.
+
+    Parameters
+    ----------
+    writer
+        As `begin_run` returns it, with nothing but its start document written.
+    stream : str
+    """
+    run = writer.root_node
+    with contextlib.suppress(Postponed):  # then all is as it was
+        run.write_array(np.zeros(1), key=stream)
+        run.delete_contents([stream], recursive=True, external_only=False)
 
 
 def get_child(container: Any, key: str) -> Any:

@@ -14,12 +14,13 @@ from rankaae_stream.results.compose import ResultRun, is_partial
 from rankaae_stream.results.sinks import Postponed, Rejected, Unavailable
 from rankaae_stream.results.tiled_client import (
     begin_run,
+    free_folder,
     get_child,
     open_context,
     translate_tiled_errors,
 )
 
-__all__ = ["TiledSink"]
+__all__ = ["ABANDONED", "TiledSink"]
 
 logger = logging.getLogger(__name__)
 
@@ -146,11 +147,17 @@ class TiledSink:
         return writer, number
 
     def _write_whole(self, run: ResultRun) -> None:
+        from httpx import HTTPStatusError
+
         try:
             writer = self._begin(run)
             if writer is not None:
                 writer("event", dict(run.event))
                 writer("stop", dict(run.stop))
+        except HTTPStatusError as error:
+            if error.response.status_code == 404:
+                self._ours.discard(run.uid)  # deleted by another session, which writes it now
+            raise
         except json.JSONDecodeError:
             raise  # of an answer, say a proxy's page
         except (ValueError, TypeError) as error:
@@ -171,7 +178,7 @@ class TiledSink:
                 run = get_child(self._container(), uid)
             except KeyError:
                 return set()
-            return {f"{stream}/{key}" for stream in run for key in get_child(run, stream).base}
+            return {f"{stream}/{key}" for stream in run for key, _ in _parts(run, stream)}
 
     def newest(self) -> dict[str, Any] | None:
         """Return the metadata of the result written last, or None where there is none."""
@@ -206,6 +213,7 @@ class TiledSink:
             if self._is_there(run):
                 return None
             writer = self._begin_new(run)
+            free_folder(writer, run.descriptor["name"])
         writer("descriptor", dict(run.descriptor))
         return writer
 
@@ -302,6 +310,13 @@ def _state(node: Any) -> object:
     """Return what changes while a run is written: its streams, their parts and their lengths."""
     found: list[Any] = [sorted(node.metadata)]
     for stream in node:
-        for key, part in get_child(node, stream).base.items():
+        found.append(stream)
+        for key, part in _parts(node, stream):
             found.append((stream, key, getattr(part, "shape", None)))
     return found
+
+
+def _parts(run: Any, stream: str) -> list[tuple[str, Any]]:
+    """List a stream's tables and arrays; none of what `free_folder` has left in its place."""
+    streams = getattr(get_child(run, stream), "base", None)
+    return list(streams.items()) if streams is not None else []

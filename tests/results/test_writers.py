@@ -8,9 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
+import numpy as np
 import pytest
 from answers import answer as make_answer
+from counted import count
 from waiting import PATIENCE, wait_until
 
 from rankaae_stream.errors import ConfigurationError
@@ -279,25 +282,62 @@ def test_two_writers_of_one_result_are_both_done_and_it_is_there_once(server, an
 
 
 @pytest.mark.services
-def test_an_array_that_a_killed_server_left_holds_one_result_until_it_is_repaired(
-    server, answer, tmp_path
+@pytest.mark.parametrize("begun", [False, True, "while it freed the folder"])
+def test_an_array_that_a_killed_server_left_without_an_entry_is_made_anew(
+    server, answer, tmp_path, begun
 ):
-    sender = Sender(sinks(server, 1)[0], Spool(tmp_path / "spool"), RETRY)
+    """By this session, or by another one where the killed one had begun the run."""
+    now = [0.0]
+    sink = TiledSink(server.uri, "processed", server.api_key, clock=lambda: now[0])
+    sender = Sender(sink, Spool(tmp_path / "spool"), RETRY)
     files = tmp_path / "tiled" / "processed" / "files"
     first, victim, *behind = [answer(f"scan {number}") for number in range(5)]
     sender.final(first)
     assert sender.wait_idle(PATIENCE)
     shutil.copytree(files / first.uid / "primary", files / victim.uid / "primary")
+    if begun:
+        container = server.client("processed")
+        made = container.create_container(
+            key=victim.uid, metadata={"start": victim.start}, specs=container[first.uid].specs
+        )
+        if begun is not True:
+            made.write_array(np.zeros(1), key="primary")
     for run in (victim, *behind):
         sender.final(run)
-    wait_until(lambda: sender.waiting == 1, "the others are sent")
-    assert "HTTP 500" in sender.failing
-    server.stop()
-    server.start()  # which repairs what it was killed with
+    if begun:
+        wait_until(lambda: sender.waiting == 1, "the others are sent")
+        assert "another session is writing" in sender.failing
+        now[0] = 61.0
     assert sender.wait_idle(PATIENCE)
-    assert len(server.client("processed")) == 5
-    assert server.client("processed")[victim.uid]["primary"]["curves"].shape[0] == 1
+    expected = {run.uid: run for run in (first, victim, *behind)}
+    assert count(server.client("processed"), expected) == Counter(whole=5)
+    assert sender.rejected == 0
     sender.close(PATIENCE)
+
+
+@pytest.mark.services
+def test_of_two_that_wait_for_a_run_of_a_killed_session_both_are_done(server, answer, tmp_path):
+    """Both find at the same moment that nobody writes it any more, and delete it."""
+    now = [0.0]
+    killed, *waiting = [
+        TiledSink(server.uri, "processed", server.api_key, clock=lambda: now[0]) for _ in range(3)
+    ]
+    senders = [
+        Sender(sink, Spool(tmp_path / str(number)), RETRY) for number, sink in enumerate(waiting)
+    ]
+    runs = [answer(f"left {number}") for number in range(8)]
+    for run in runs:
+        now[0] = 0.0
+        killed.provisional(run)
+        for sender in senders:
+            sender.final(run)
+        wait_until(lambda: all(sender.failing for sender in senders), "both wait for it")
+        now[0] = 61.0
+        for sender in senders:
+            assert sender.wait_idle(PATIENCE)
+    assert count(server.client("processed"), {run.uid: run for run in runs}) == Counter(whole=8)
+    assert [(sender.rejected, sender.close(PATIENCE)) for sender in senders] == [(0, 0), (0, 0)]
+    killed.close()
 
 
 @pytest.mark.services
