@@ -293,13 +293,15 @@ class Sender:
                 verdict = Verdict("rejected", verdict.reason)
             else:
                 self._postpone(waiting, verdict.reason, now)
+        over = verdict.kind == "missing"
         if verdict.kind == "taken":
             self._taken = now
             self.sent += 1
-            self._mark(self.spool.sent, waiting.uid)
+            over = self._mark(self.spool.sent, waiting.uid)
         elif verdict.kind == "rejected":
-            self._put_aside(waiting, verdict.reason)
-        if verdict.kind in ("taken", "rejected", "missing"):
+            over = self._put_aside(waiting, verdict.reason)
+        # A better answer that came meanwhile, say of a replay, waits in its place.
+        if over:
             self._shown.discard(waiting.uid)
             self._mark(self.spool.grown, waiting.uid)
             with self._changed:
@@ -336,7 +338,7 @@ class Sender:
             )
         self._postponing = True
 
-    def _put_aside(self, waiting: Waiting, reason: str) -> None:
+    def _put_aside(self, waiting: Waiting, reason: str) -> bool:
         logger.error(
             "%s does not take result %s (%s); it is in %s",
             self.sink.name,
@@ -347,14 +349,18 @@ class Sender:
         self.rejected += 1
         if waiting.run is not None:
             self._mark(self.spool.add, waiting.run)
-        self._mark(self.spool.rejected, waiting.uid, reason)
+        return self._mark(self.spool.rejected, waiting.uid, reason)
 
-    def _mark(self, mark: Callable[..., None], *what: Any) -> None:
-        """Move a result's file; one that stays is sent once more by the next session."""
+    def _mark(self, mark: Callable[..., object], *what: Any) -> bool:
+        """Move a result's file; one that stays is sent once more by the next session.
+
+        Return False where another answer has taken the result's place.
+        """
         try:
-            mark(*what)
+            return mark(*what) is not False
         except (OSError, ValueError) as error:
             logger.warning("the spool %s cannot be written: %s", self.spool.folder, error)
+            return True
 
     def _to_disk(self) -> None:
         """Spool what a full disk has kept in memory, as soon as there is room."""

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Mapping
@@ -76,7 +77,10 @@ def _files(folder: Path, state: State) -> list[tuple[int, Path]]:
     found: list[tuple[int, Path]] = []
     for path in (folder / SUBFOLDERS[state]).glob("*.jsonl"):
         with contextlib.suppress(FileNotFoundError):  # sent meanwhile
-            found.append((path.stat().st_mtime_ns, path))
+            about = path.stat()
+            # A pipe or a device would hold up who opens it.
+            if stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode):
+                found.append((about.st_mtime_ns, path))
     return sorted(found)
 
 
@@ -130,6 +134,7 @@ class Spool:
             private_folder(folder / sub)
         # Listed once: a folder of a thousand files is not read again for each result.
         self._sent = dict.fromkeys(path.stem for _, path in _files(folder, "sent"))
+        self._read: dict[str, int] = {}  # which file it was, by its number on the disk
         self._lock_file = _open(folder / "lock")
         self.owner = False
         self.claim()
@@ -144,15 +149,16 @@ class Spool:
 
     def add(self, run: ResultRun) -> None:
         """Write a result complete; it is on the disk when this returns."""
-        path = self._path(run.uid, "waiting")
-        temporary = path.with_suffix(".part")
+        # A name that no other session has: two may bring the same result at once.
+        descriptor, name = tempfile.mkstemp(".part", f"{run.uid}.", self.folder)
+        temporary = Path(name)
         try:
-            with open(temporary, "w", encoding="utf-8", opener=open_private) as file:
+            with open(descriptor, "w", encoding="utf-8") as file:
                 for item in run.documents():
                     file.write(json.dumps(item) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
+            temporary.replace(self._path(run.uid, "waiting"))
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)  # half of it helps nobody, least a full disk
@@ -161,8 +167,13 @@ class Spool:
 
     def waiting(self, older_than: float = 0.0) -> list[str]:
         """List the uids of results not yet sent, oldest first; those of a minimum age, s."""
-        latest = (time.time() - older_than) * 1e9
-        return [path.stem for written, path in _files(self.folder, "waiting") if written <= latest]
+        now = time.time_ns()
+        # Of a file from the future nobody knows the age: the clock was set back since.
+        return [
+            path.stem
+            for written, path in _files(self.folder, "waiting")
+            if not 0 <= now - written < older_than * 1e9
+        ]
 
     def is_sent(self, uid: str) -> bool:
         """Return whether a result lies among those that were sent."""
@@ -178,7 +189,9 @@ class Spool:
             When the file holds something else than this result's documents.
         """
         try:
-            text = self._path(uid, "waiting").read_text(encoding="utf-8")
+            with self._path(uid, "waiting").open(encoding="utf-8") as file:
+                self._read[uid] = os.fstat(file.fileno()).st_ino
+                text = file.read()
             run = ResultRun(**dict(json.loads(line) for line in text.splitlines()))
             if run.uid != uid or any(doc.get("time") is None for _, doc in run.documents()):
                 raise ValueError(f"its start document has the uid {run.uid!r}")
@@ -186,23 +199,33 @@ class Spool:
             raise ValueError(f"{type(error).__name__}: {error}") from error
         return run
 
-    def sent(self, uid: str) -> None:
-        """Mark a result as sent."""
-        self._move(uid, "waiting", "sent")
+    def sent(self, uid: str) -> bool:
+        """Mark a result as sent, unless another answer has taken its place since it was read.
+
+        Returns
+        -------
+        bool
+            Whether nothing of that uid waits any more.
+        """
+        if not self._move(uid, "waiting", "sent"):
+            return False
         self._sent.pop(uid, None)
         self._sent[uid] = None
         while len(self._sent) > self._keep:
             oldest = next(iter(self._sent))
             del self._sent[oldest]
             self._path(oldest, "sent").unlink(missing_ok=True)
+        return True
 
-    def rejected(self, uid: str, reason: str = "") -> None:
-        """Put aside a result that the sink will not take, for a person to look at."""
-        self._move(uid, "waiting", "rejected")
+    def rejected(self, uid: str, reason: str = "") -> bool:
+        """Put aside a result that the sink will not take, for a person to look at; see `sent`."""
+        if not self._move(uid, "waiting", "rejected"):
+            return False
         aside = self._path(uid, "rejected").with_suffix(REASON)
         plain = reason.encode("utf-8", "backslashreplace").decode("utf-8")
         with open(aside, "w", encoding="utf-8", opener=open_private) as file:
             file.write(plain)
+        return True
 
     def restore(self, uid: str) -> None:
         """Let a rejected result wait again."""
@@ -247,9 +270,16 @@ class Spool:
     def _path(self, uid: str, state: State) -> Path:
         return self.folder / SUBFOLDERS[state] / f"{uid}.jsonl"
 
-    def _move(self, uid: str, old: State, new: State) -> None:
+    def _move(self, uid: str, old: State, new: State) -> bool:
+        """Move a result's file; put back one that is not the file that was read."""
+        read = self._read.pop(uid, None)
+        source, target = self._path(uid, old), self._path(uid, new)
         with contextlib.suppress(FileNotFoundError):
-            self._path(uid, old).replace(self._path(uid, new))
+            source.replace(target)
+            if read is not None and target.stat().st_ino != read:
+                target.replace(source)
+                return False
+        return True
 
     def _sync_folder(self) -> None:
         """Bring the new name to the disk too; Windows has no such call."""

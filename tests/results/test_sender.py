@@ -172,6 +172,24 @@ def test_a_result_that_comes_again_while_it_waits_is_sent_once(sender, sink, cap
     assert "disappeared" not in caplog.text
 
 
+def test_a_better_answer_that_comes_while_the_first_is_sent_is_sent_too(sender, sink, tmp_path):
+    """In the same session, or by a replay that shares its spool."""
+    taken: list[float] = []
+    sink.final = lambda run: (sink._enter(), taken.append(run.event["data"]["oxidation_state"]))
+    replay = Spool(tmp_path)
+    for number, bring in enumerate((sender.final, replay.add)):
+        sink.go.clear()
+        sink.busy.clear()
+        sender.final(composed(number, state=1.0))
+        assert sink.busy.wait(PATIENCE)
+        bring(composed(number, state=2.0))
+        sink.go.set()
+        assert sender.wait_idle(PATIENCE)
+        assert taken == [1.0, 2.0] * (number + 1)
+    assert sender.spool.waiting() == []
+    replay.close()
+
+
 def test_a_dead_sink_delays_no_other(sender, sink, tmp_path):
     sink.go.clear()
     other = KeepingSink()

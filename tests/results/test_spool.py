@@ -32,7 +32,7 @@ def test_a_half_written_result_is_never_listed(tmp_path, monkeypatch):
     spool = Spool(tmp_path)
 
     def full(_: int) -> None:
-        assert [path.suffix for path in tmp_path.glob("*-1111-*")] == [".part"]
+        assert len(list(tmp_path.rglob("*-1111-*.part"))) == 1
         assert spool.waiting() == []
         raise OSError(28, "No space left on device")
 
@@ -40,11 +40,66 @@ def test_a_half_written_result_is_never_listed(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         spool.add(composed())
     assert spool.waiting() == []
-    assert list(tmp_path.glob("*.part")) == [], "half of it does not fill the disk"
+    assert list(tmp_path.rglob("*.part")) == [], "half of it does not fill the disk"
     monkeypatch.undo()
     spool.add(composed())
     assert spool.waiting() == [composed().uid]
-    assert list(tmp_path.glob("*.part")) == []
+    assert list(tmp_path.rglob("*.part")) == []
+    spool.close()
+
+
+def test_two_sessions_that_write_one_result_at_once_do_not_spoil_it(tmp_path, monkeypatch):
+    spools = [Spool(tmp_path), Spool(tmp_path)]
+    real = os.fsync
+
+    def other_writes_too(descriptor: int) -> None:
+        real(descriptor)
+        monkeypatch.setattr(os, "fsync", real)
+        spools[1].add(composed())
+        assert same(spools[0].read(composed().uid), composed())
+
+    monkeypatch.setattr(os, "fsync", other_writes_too)
+    spools[0].add(composed())
+    assert same(spools[1].read(composed().uid), composed())
+    for spool in spools:
+        spool.close()
+
+
+def test_what_replaced_a_result_while_it_was_sent_still_waits(tmp_path):
+    """A replay has the whole answer where a session that was ended had a partial one."""
+    session, replay = Spool(tmp_path), Spool(tmp_path)
+    for mark in (session.sent, session.rejected):
+        session.add(composed(state=1.0))
+        session.read(composed().uid)
+        replay.add(composed(state=2.0))
+        assert not mark(composed().uid)
+        assert session.waiting() == [composed().uid]
+        assert same(session.read(composed().uid), composed(state=2.0))
+        assert mark(composed().uid)
+        assert session.waiting() == []
+    session.close()
+    replay.close()
+
+
+def test_a_pipe_among_the_results_holds_nothing_up(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    spool, sink = Spool(tmp_path), KeepingSink()
+    spool.add(composed())
+    assert [entry.uid for entry in entries(tmp_path)] == [composed().uid]
+    sender = Sender(sink, spool, RETRY)
+    assert sender.wait_idle(PATIENCE)
+    assert sink.finals == [composed().uid]
+    sender.close(PATIENCE)
+
+
+def test_a_clock_that_is_set_back_hides_no_result(tmp_path):
+    import time
+
+    spool = Spool(tmp_path)
+    spool.add(composed())
+    tomorrow = time.time() + 86_400
+    os.utime(tmp_path / f"{composed().uid}.jsonl", (tomorrow, tomorrow))
+    assert spool.waiting() == spool.waiting(older_than=30.0) == [composed().uid]
     spool.close()
 
 
@@ -53,7 +108,7 @@ def test_a_result_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     real = os.fsync
 
     def fsync(descriptor: int) -> None:
-        synced.append([path.suffix for path in tmp_path.glob("*-1111-*")])
+        synced.append([path.suffix for path in tmp_path.rglob("*-1111-*")])
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
