@@ -21,7 +21,7 @@ from rankaae_stream.results.compose import ResultRun, compose
 from rankaae_stream.results.sender import Sender
 from rankaae_stream.results.sinks import CallableSink, Sink
 from rankaae_stream.results.spool import Spool
-from rankaae_stream.results.tiled_sink import TiledSink
+from rankaae_stream.results.tiled_sink import ABANDONED, TiledSink
 from rankaae_stream.results.what_if import compose_what_if
 
 __all__ = ["PATIENCE", "ResultPublisher", "tiled_folder"]
@@ -30,6 +30,10 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 20.0
 """Seconds without one result leaving after which the rest stays in the spool."""
+
+ANOTHER_WRITER = ABANDONED + 30.0
+"""Seconds added to that while only single results are postponed: one that another session has
+left half written can be written again after `ABANDONED`, found at the next attempt."""
 
 
 class ResultPublisher:
@@ -96,6 +100,10 @@ class ResultPublisher:
         return "; ".join(sender.failing for sender in self._senders if sender.failing)
 
     @property
+    def _blocked(self) -> bool:
+        return any(sender.blocked for sender in self._senders)
+
+    @property
     def rejected(self) -> int:
         """Final results that a sink understood and did not take."""
         return sum(sender.rejected for sender in self._senders)
@@ -110,13 +118,14 @@ class ResultPublisher:
     def drain(self, patience: float, progress: Callable[[int], object] | None = None) -> bool:
         """Wait as long as results leave; return False when none has for `patience` seconds.
 
+        Where single results are postponed and the sinks take others, `ANOTHER_WRITER` longer.
         `progress` receives how many wait, a few times a second.
         """
         left, since = self.waiting, time.monotonic()
         while not self.wait_idle(0.25):
             if self.waiting < left:
                 left, since = self.waiting, time.monotonic()
-            elif time.monotonic() - since > patience:
+            elif time.monotonic() - since > patience + (0 if self._blocked else ANOTHER_WRITER):
                 return False
             if progress is not None:
                 progress(left)

@@ -121,6 +121,11 @@ class Sender:
         return len(self._line)
 
     @property
+    def blocked(self) -> bool:
+        """Whether the sink took nothing at the last attempt."""
+        return bool(self._blocked)
+
+    @property
     def failing(self) -> str:
         """Why results wait: the sink takes nothing, or not these; empty where none does."""
         if self._blocked:
