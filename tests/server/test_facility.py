@@ -1,6 +1,5 @@
 """The facility's configuration, against real PostgreSQL and Redis on this machine."""
 
-import glob
 import os
 import shutil
 import socket
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from postgres import free_port, postgresql, programs
 from tiled.client import from_uri
 from tiled.queries import Key
 from waiting import PATIENCE, wait_until
@@ -41,49 +41,13 @@ def listens(port: int) -> bool:
     return True
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A PostgreSQL of its own with the four databases; its address without one of them."""
-    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
-    if not found:
+    if programs() is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    programs, folder = Path(found[-1]).parent, tmp_path_factory.mktemp("postgres")
-    user: dict[str, Any] = {}
-    if os.geteuid() == 0:  # PostgreSQL refuses root
-        user = {"user": "postgres", "group": "postgres", "extra_groups": []}
-        for path in (folder, *folder.parents):
-            if "pytest-" in path.name or path == folder:
-                path.chmod(0o755)
-        shutil.chown(folder, "postgres", "postgres")
-    data, port = folder / "data", free_port()
-    subprocess.run(
-        [programs / "initdb", "-D", data, "-U", "tiled", "--auth=trust", "--no-sync"],
-        check=True,
-        capture_output=True,
-        **user,
-    )
-    settings = [f"-c{one}" for one in ("fsync=off", f"unix_socket_directories={folder}")]
-    with (folder / "log").open("wb") as log:
-        running = subprocess.Popen(
-            [programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), *settings],
-            stdout=log,
-            stderr=log,
-            **user,
-        )
-    ready = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
-    wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, "PostgreSQL answers")
-    for name in ("tiled_raw", "tiled_processed", "tiled_tables", "tiled_users"):
-        where = ["-h", "127.0.0.1", "-p", str(port), "-U", "tiled"]
-        subprocess.run([programs / "createdb", *where, name], check=True)
-    yield f"postgresql://tiled:trusted@127.0.0.1:{port}"
-    running.terminate()
-    running.wait(PATIENCE)
+    with postgresql(tmp_path_factory.mktemp("postgres")) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,28 @@
+"""What `benchmarks/races.py` counts, in a short form."""
+
+import pytest
+from benchmarks import races
+from postgres import programs
+
+pytestmark = [pytest.mark.services, pytest.mark.slow]
+
+needs_postgresql = pytest.mark.skipif(
+    programs() is None, reason="PostgreSQL is not installed: apt-get install postgresql"
+)
+databases = pytest.mark.parametrize(
+    "database", ["sqlite", pytest.param("postgresql", marks=needs_postgresql)]
+)
+
+
+@databases
+def test_writers_of_the_same_results_that_meet_are_all_done_and_each_is_there_once(database):
+    rows = races.race(1, database=database)
+    assert len(rows) == 6
+    for row in rows:
+        assert row.right, row
+
+
+@databases
+def test_a_tiled_that_is_killed_while_it_makes_a_node_has_all_results_at_the_end(database):
+    for row in races.kill(4, database=database):
+        assert row.right, row
