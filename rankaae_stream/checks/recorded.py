@@ -1,9 +1,10 @@
 """Explain what a profile makes of a beamline's own recorded run, step by step."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -59,6 +60,7 @@ def recorded_findings(
             f"check that run: --run {start['original_run_uid']}",
         )
         return
+    yield from _names(profile, start)
     results: list[Result] = []
     pipeline = build_pipeline(profile, results.append, load() if load else None)
     unwanted = pipeline.unwanted(start)
@@ -115,6 +117,31 @@ def _described(run: Recorded) -> str:
     stop = next((doc for name, doc in run.documents if name == "stop"), None)
     parts.append(f"exit status {stop.get('exit_status')}" if stop else "no stop document")
     return ", ".join(parts) + (f" ({run.left_out})" if run.left_out else "")
+
+
+def _names(profile: Profile, start: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield the start keys that look like a sample, a group or a proposal and are not copied."""
+    copied = profile.copied_keys()
+    found = [
+        key
+        for key, value in start.items()
+        if key not in copied and value and (_LIKE_A_NAME.search(key) or _holds_a_name(value))
+    ]
+    if found:
+        sentence = (
+            f"{', '.join(found)}: not copied into results, though the name looks like a sample, "
+            "a group or a proposal"
+        )
+        fix = f"if people look for it, add it to copy of [run]: copy = {_listed(found)}"
+        yield Finding("run", "names", "ok", sentence, fix, data={"not_copied": found})
+
+
+_LIKE_A_NAME = re.compile(r"sample|specimen|group|proposal|title|comment", re.IGNORECASE)
+
+
+def _holds_a_name(value: Any) -> bool:
+    keys = cast("Mapping[Any, Any]", value if isinstance(value, Mapping) else {})
+    return any(_LIKE_A_NAME.search(str(key)) for key in keys)
 
 
 def _unread(

@@ -35,7 +35,12 @@ STANDARD_COPY = (
     "cycle",
     "scan_id",
     "sample_name",
+    "sample",
+    "Sample",
+    "sample_id",
     "sample_uid",
+    "title",
+    "comment",
     "scan_group_uid",
     "scan_name",
 )

@@ -11,6 +11,8 @@ from typing import Any, cast
 
 import numpy as np
 
+from rankaae_stream.documents.open_run import time_of
+from rankaae_stream.documents.rules import lookup
 from rankaae_stream.report import Result, flatten, summarize
 
 __all__ = ["CURVES", "PURPOSE", "ResultRun", "compose", "data_key", "is_partial", "one_event_run"]
@@ -18,6 +20,11 @@ __all__ = ["CURVES", "PURPOSE", "ResultRun", "compose", "data_key", "is_partial"
 STREAM = "primary"
 PURPOSE = "descriptors from XANES by rankaae-stream"
 """The purpose in the start document of every result, and of nothing else."""
+
+SAMPLE = ("sample", "sample.name", "Sample.name", "XDI.Sample.name", "sample_id")
+"""Start keys that name the sample of a run without ``sample_name``; the first is taken."""
+DEEPEST = 64
+"""Brackets within brackets that are copied from a start document."""
 
 CURVES = ("flat", "reconstruction", "residual")
 """Rows of the event's array `curves`, each on the model's grid."""
@@ -72,8 +79,11 @@ def compose(result: Result, profile: Mapping[str, Any], copied_keys: tuple[str, 
         the same documents.
     """
     report = result.report
-    started = float(result.start.get("time", result.time))
+    started = time_of(result.start, result.time)
     copied = {key: _plain(result.start[key]) for key in copied_keys if key in result.start}
+    named = None if "sample_name" in copied else lookup(result.start, SAMPLE)
+    if named is not None:
+        copied["sample_name"] = named
     summary = summarize(report)
     start = {
         **copied,
@@ -231,14 +241,19 @@ def data_key(value: Any, unit: str) -> dict[str, Any]:
     return {**key, "dtype": "number", "dtype_numpy": "<f8"}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = 0) -> Any:
     """Copy a value as JSON has it: arrays to lists, numbers that are not finite to None."""
+    if depth > DEEPEST:
+        return "..."
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in cast("Mapping[Any, Any]", value).items()}
+        items = cast("Mapping[Any, Any]", value).items()
+        return {str(key): _plain(item, depth + 1) for key, item in items}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in cast("Iterable[Any]", value)]
+        return [_plain(item, depth + 1) for item in cast("Iterable[Any]", value)]
     if isinstance(value, (np.ndarray, np.generic)):
-        return _plain(value.tolist())
+        return _plain(value.tolist(), depth)
     if isinstance(value, float):
         return value if np.isfinite(value) else None
+    if isinstance(value, int) and abs(value) >= 2**63:  # no format on the way holds more
+        return hex(value)
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)

@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,12 @@ class ResultPublisher:
 
     def __call__(self, result: Result) -> None:
         """Take a result; a final one is on the disk when this returns."""
-        run = compose(result, self._settings, self._copied_keys)
+        try:
+            run = compose(result, self._settings, self._copied_keys)
+        except Exception:
+            logger.exception("a start document cannot be copied from; its result is published")
+            known = {"uid": result.start["uid"], "time": result.time}
+            run = compose(replace(result, start=known), self._settings, ())
         for sender in self._senders:
             if result.report.complete:
                 sender.final(run)
