@@ -355,3 +355,12 @@ def test_a_curve_without_numbers_says_so(mu):
 def test_a_flat_curve_and_gaps_are_drawn():
     lines = text_plot(np.arange(5.0), np.array([1.0, 1.0, np.nan, 1.0, 1.0]), width=8, height=2)
     assert all("\u2800" not in row or set(row) == {"\u2800"} for row in dots(lines))
+
+
+def test_keys_that_look_like_a_name_and_are_not_copied_are_listed(understood, write):
+    keys = {"SampleLabel": "Fe2O3", "beam_group": "x", "holder": {"specimen": 5}, "sample": "y"}
+    (kind, start), *rest = bmm.xafs(Beam(HEMATITE))
+    found = understood("bmm", write([(kind, {**start, **keys, "group_empty": ""}), *rest]))
+    said = found["names"]
+    assert said.data["not_copied"] == ["SampleLabel", "beam_group", "holder"]
+    assert "copy = ['SampleLabel', 'beam_group', 'holder']" in said.fix
