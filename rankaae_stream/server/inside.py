@@ -83,7 +83,10 @@ class _Adapters(Mapping[str, Any]):
             @classmethod
             def from_catalog(cls, data_source: Any, node: Any, /, **parameters: Any) -> Any:
                 uris = [asset.data_uri for asset in data_source.assets or ()]
-                uris += [uri for uri in parameters.get("data_uris") or () if uri]
+                # Adapters take addresses among their parameters, too.
+                for name in ("data_uri", "data_uris"):
+                    named = parameters.get(name) or ()
+                    uris += [named] if isinstance(named, str) else filter(None, named)
                 try:
                     for path in filter(None, map(outer.inside, uris)):
                         if mimetype == NETCDF and h5py.is_hdf5(path):

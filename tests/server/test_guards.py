@@ -207,7 +207,7 @@ def test_a_file_of_another_format_is_looked_at_too(server, folders, name, parame
         "array",
         structure=structure,
         parameter=parameter,
-        num=0 if parameter else None,
+        num=None,
     )
     answer = read(server, f"array/full/raw/{node}")
     assert (answer.status_code == 200) is ("good" in name), answer.text
