@@ -1,7 +1,6 @@
 """Answer the scans of a session while they run: ``RE.subscribe(DescriptorStream("sim"))``."""
 
 import atexit
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -12,13 +11,14 @@ from rankaae_stream.documents.inbox import Inbox
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.base import Document
 from rankaae_stream.loading import build_pipeline, load_analysis, open_foils
+from rankaae_stream.printable import get_logger
 from rankaae_stream.profile import Profile, load_profile
 from rankaae_stream.report import Report, Result
 from rankaae_stream.results.publisher import ResultPublisher
 
 __all__ = ["DescriptorStream", "Status"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

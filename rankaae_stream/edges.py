@@ -66,6 +66,9 @@ NEAR = 1500.0
 """How far from the stated edge a scan may begin for its energies to be taken for keV, eV."""
 ASK = "state the element: infer --element, or the start key that [run] element of the profile names"
 
+LONGEST = 100
+"""Characters of a stated element or edge that are read."""
+
 _EDGE = re.compile(
     r"(?:([a-z]+)[\s_-]+|([a-z]{1,2}))?(k|l[123]|li{1,3}|1s|2s|2p[13]/2)(?:[\s_-]*edge)?", re.I
 )
@@ -92,8 +95,11 @@ class Stated(NamedTuple):
         return self.element if self.element and len(self.element) <= 2 else ""
 
 
-def read_stated(element: str | None, edge: str | None = None) -> Stated:
+def read_stated(element: object, edge: object = None) -> Stated:
     """Read a stated element and edge in any usual spelling; either may name both.
+
+    What is no text is read as it is written: whoever states an element by a number is told
+    that there is none of that name.
 
     Examples
     --------
@@ -102,18 +108,22 @@ def read_stated(element: str | None, edge: str | None = None) -> Stated:
     >>> read_stated(None, "Fe K edge") == read_stated("Fe", "1s") == read_stated("fe k")
     True
     """
-    symbol, edge = (element or "").strip(), (edge or "").strip()
+    symbol, stated = _stated(element), _stated(edge)
     both = _EDGE.fullmatch(symbol) if len(symbol) > 2 else None
-    named = _EDGE.fullmatch(edge)
-    shell = edge or "K"
+    named = _EDGE.fullmatch(stated)
+    shell = stated or "K"
     if named is not None:
         shell = named[3]
         symbol = symbol or named[1] or named[2] or ""
     if both is not None and (both[1] or both[2]):
         symbol = both[1] or both[2]
-        shell = shell if edge else both[3]
+        shell = shell if stated else both[3]
     shell = _SHELLS.get(shell.upper(), shell.upper() if len(shell) <= 2 else shell)
     return Stated(symbol.capitalize() or None, shell)
+
+
+def _stated(value: object) -> str:
+    return "" if value is None else str(value)[:LONGEST].strip()
 
 
 def edge_of(stated: Stated) -> Edge:

@@ -298,7 +298,12 @@ def find_files(names: Sequence[str], left_out: list[str] | None = None) -> Itera
     """
     for name in names:
         path = Path(name)
-        if path.is_dir():
+        try:
+            is_folder, is_there = path.is_dir(), path.exists()
+        except (OSError, ValueError):  # too long for a name, a NUL: refused when it is read
+            yield name
+            continue
+        if is_folder:
             for found in sorted(path.rglob("*")):
                 hidden = any(part.startswith(".") for part in found.relative_to(path).parts)
                 if hidden or not found.is_file():
@@ -307,10 +312,13 @@ def find_files(names: Sequence[str], left_out: list[str] | None = None) -> Itera
                     yield str(found)
                 elif left_out is not None:
                     left_out.append(str(found))
-        elif any(mark in name for mark in "*?[") and not path.exists():
+        elif any(mark in name for mark in "*?[") and not is_there:
             parent = Path(path.anchor) if path.is_absolute() else Path()
             pattern = str(path.relative_to(path.anchor)) if path.is_absolute() else name
-            found = sorted(p for p in parent.glob(pattern) if p.is_file())
+            try:
+                found = sorted(p for p in parent.glob(pattern) if p.is_file())
+            except (OSError, ValueError, IndexError):  # ``a**``, or a pattern of dots only
+                found = []
             yield from (str(p) for p in found) if found else (name,)
         else:
             yield name

@@ -5,7 +5,6 @@ reads what is wrong, and never while a scan runs.
 """
 
 import functools
-import logging
 import math
 from collections.abc import Callable
 from dataclasses import asdict
@@ -20,6 +19,8 @@ from rankaae_stream.model.folder import load_model, newest_models
 from rankaae_stream.model.networks import Model
 from rankaae_stream.model.runtime import duplicate_runtime
 from rankaae_stream.pipeline import Pipeline
+from rankaae_stream.printable import get_logger
+from rankaae_stream.private import make_private
 from rankaae_stream.profile import Profile
 from rankaae_stream.report import Result
 from rankaae_stream.spectra.axis import FoilLibrary
@@ -29,7 +30,7 @@ from rankaae_stream.spectrum import K_EDGES
 
 __all__ = ["build_pipeline", "default_analysis", "load_analysis", "open_foils"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def build_pipeline(
@@ -69,11 +70,26 @@ def build_pipeline(
 def open_foils(
     profile: Profile, published: Published | None = None, *, writes: bool = True
 ) -> FoilHistory:
-    """Return the foils of earlier runs under a profile's settings, kept beside its spool."""
+    """Return the foils of earlier runs under a profile's settings, kept beside its spool.
+
+    Raises
+    ------
+    ConfigurationError
+        When they belong to somebody else, who could shift every axis by them.
+    """
+    path = profile.spool.expanduser() / "foils.jsonl"
+    try:
+        if writes and path.exists():
+            make_private(path)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot use the foils of earlier runs in {path} ({error.strerror}); remove the file, "
+            f"or set spool in profile {profile.name!r} to a folder of your own"
+        ) from error
     return FoilHistory(
         profile.analysis_hash(),
         profile.energy.foil_max_age,
-        profile.spool.expanduser() / "foils.jsonl",
+        path,
         published,
         writes=writes,
     )

@@ -6,7 +6,6 @@ spectrum see `analysis.Analysis.process`.
 """
 
 import heapq
-import logging
 import math
 from collections.abc import Callable, Sequence
 
@@ -20,6 +19,7 @@ from rankaae_stream.documents.sweeps import Sweep
 from rankaae_stream.edges import Stated, edge_of, element_within, find_edge
 from rankaae_stream.errors import Refusal, Refused
 from rankaae_stream.layouts.base import Document, Layout, NoReader
+from rankaae_stream.printable import get_logger
 from rankaae_stream.report import Flag, Report, Result, RunFoil, result_uid
 from rankaae_stream.spectra.foils import FoilHistory, Foils
 from rankaae_stream.spectra.quality import signal_flags
@@ -27,7 +27,7 @@ from rankaae_stream.spectrum import Channel, Edge, Origin
 
 __all__ = ["Pipeline"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 LOOK = 0.1
 """Seconds between looks for a file that is late."""

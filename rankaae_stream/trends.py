@@ -37,10 +37,10 @@ def read_trend(
     Returns
     -------
     dict of (n,) arrays
-        ``uid`` of the result, ``raw_uid``, ``time`` (s since the epoch), ``scan_id``,
-        ``sample_name``, ``element``, ``value``, ``low`` and ``high`` in the descriptor's unit (NaN
-        where the scan was refused or the model has no such output), ``refusal`` (its name, or
-        empty), ``out_of_domain`` (bool), and each of `against`.
+        ``uid`` of the result, ``raw_uid``, ``time`` (s since the epoch), ``scan_id`` (text where
+        one of them is no number), ``sample_name``, ``element``, ``value``, ``low`` and ``high``
+        in the descriptor's unit (NaN where the scan was refused or the model has no such
+        output), ``refusal`` (its name, or empty), ``out_of_domain`` (bool), and each of `against`.
 
     Examples
     --------
@@ -66,7 +66,8 @@ def read_trend(
     return {
         "uid": np.array(plain["uid"], dtype=str),
         **{name: _text(plain[name]) for name in ("raw_uid", "sample_name", "element", "refusal")},
-        **{name: _numbers(plain[name]) for name in ("time", "scan_id", "value", "low", "high")},
+        "scan_id": _either(plain["scan_id"]),
+        **{name: _numbers(plain[name]) for name in ("time", "value", "low", "high")},
         "out_of_domain": np.array([it is not None for it in plain["out_of_domain"]], dtype=bool),
         **{key: _either(plain[key]) for key in against},
     }
@@ -93,10 +94,11 @@ def _rows(results: Any, wanted: dict[str, str]) -> list[dict[str, Any]]:
         page = response.json()
         for item in page["data"]:
             selected = item["attributes"]["metadata"]["selected"]
-            if selected["ended"] is not None:
-                found.append({"uid": item["id"], **selected})
+            # Whoever writes a run without a time has not written a result.
+            if selected["ended"] is not None and np.isfinite(_number(selected["time"])):
+                found.append({**selected, "uid": str(item["id"])})
         link = page["links"]["next"]
-    return sorted(found, key=lambda row: row["time"])
+    return sorted(found, key=lambda row: _number(row["time"]))
 
 
 def _quoted(key: str) -> str:
@@ -105,7 +107,15 @@ def _quoted(key: str) -> str:
 
 
 def _numbers(values: list[Any]) -> NDArray[np.float64]:
-    return np.array([np.nan if value is None else float(value) for value in values], dtype=float)
+    return np.array([_number(value) for value in values], dtype=float)
+
+
+def _number(value: Any) -> float:
+    """Return a number, and NaN for anything else: other programs write runs, too."""
+    try:
+        return np.nan if value is None else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return np.nan
 
 
 def _text(values: list[Any]) -> NDArray[np.str_]:
@@ -114,7 +124,6 @@ def _text(values: list[Any]) -> NDArray[np.str_]:
 
 def _either(values: list[Any]) -> NDArray[Any]:
     """Return numbers where all that are there can be numbers, else text."""
-    try:
-        return _numbers(values)
-    except (TypeError, ValueError):
-        return _text(values)
+    numbers = _numbers(values)
+    missing = [value is None or isinstance(value, float) for value in values]
+    return _text(values) if np.isnan(numbers[~np.array(missing, dtype=bool)]).any() else numbers

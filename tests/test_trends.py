@@ -97,3 +97,37 @@ def test_nothing_found_is_an_empty_trend(server):
     trend = read_trend(server.client("processed").search(Key("start.element") == "Xx"))
     assert {len(one) for one in trend.values()} == {0}
     assert trend["value"].dtype == float
+
+
+def test_results_of_other_programs_of_any_type_leave_the_others(server):
+    results = server.client("processed")
+    huge = 10**401
+    odd = [True, "x", "5", [1], {"a": 1}, -1.5]
+    summary = {"estimates": {"oxidation_state": {"value": 2.5, "low": 2.0, "high": 3.0}}}
+    stop = {"time": 5.0, "summary": summary}
+    for number, value in enumerate(odd):
+        rows = {
+            "scan_id": {"time": 1.0 + number, "scan_id": value},
+            "time": {"time": value},
+            "sample_name": {"time": 1.0, "sample_name": value, "element": value},
+            "raw": {"time": 1.0, "original_run_uid": value},
+        }
+        for name, start in rows.items():
+            metadata = {"start": {"original_run_uid": "foreign", **start}, "stop": stop}
+            results.create_container(f"foreign-{name}-{number}", metadata=metadata)
+        estimate = {"value": value, "low": value, "high": str(huge)}
+        foreign = {"estimates": {"oxidation_state": estimate}, "refusal": value, "flags": value}
+        for name, end in (("summary", {"time": value, "summary": foreign}), ("stop", value)):
+            metadata = {"start": {"original_run_uid": "foreign", "time": 1.0}, "stop": end}
+            results.create_container(f"foreign-{name}-{number}", metadata=metadata)
+    try:
+        trend = read_trend(results, against=("start.scan_id", "stop.summary"))
+        told = trend["uid"].tolist()
+        assert {f"foreign-scan_id-{number}" for number in range(len(odd))} <= set(told)
+        assert trend["scan_id"][told.index("foreign-scan_id-1")] == "x"
+        assert trend["value"][told.index("foreign-scan_id-1")] == 2.5
+        assert "foreign-time-1" not in told, "without a time it has no place among the scans"
+        assert np.all(np.diff(trend["time"]) >= 0)
+    finally:
+        for key in [key for key in results if key.startswith("foreign-")]:
+            results.delete_contents([key], recursive=True, external_only=False)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from rankaae_stream import resources
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.show.terminal import Terminal
 
 __all__ = ["app"]
 
@@ -19,8 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console()
-errors = Console(stderr=True)
+console = Terminal()
+errors = Terminal(stderr=True)
 
 ProfileOption = Annotated[str, typer.Option(help="Name of a shipped profile, or a TOML file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]

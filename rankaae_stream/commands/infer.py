@@ -16,6 +16,7 @@ from rankaae_stream.inference import find_files, infer_file, read_foil
 from rankaae_stream.loading import default_analysis
 from rankaae_stream.report import Report, to_dict
 from rankaae_stream.show.table import report_table
+from rankaae_stream.show.terminal import Terminal
 from rankaae_stream.spectrum import Floats
 
 __all__ = ["run_infer"]
@@ -82,7 +83,7 @@ def run_infer(
     raw: list[tuple[Floats, Floats] | None] = []
     notes: dict[str, list[str]] = {}
     for name in track(
-        files, "reading", console=Console(stderr=True), disable=quiet, transient=True
+        files, "reading", console=Terminal(stderr=True), disable=quiet, transient=True
     ):
         for report, remarks, measured in infer_file(
             name, element, shell=shell, columns=choice, foil=reference, analysis=analysis
@@ -133,7 +134,7 @@ def _show(
     rows = rows or reports[:1]
     if not console.is_terminal and "COLUMNS" not in os.environ:
         # Into a file or a pipe lines go as long as they are.
-        console = Console(file=console.file, width=PIPED)
+        console = Terminal(file=console.file, width=PIPED)
     room = console.width
     names = [_cut_middle(name, max(room - TABLE, 40) // 2) for name in _names(rows)]
     console.print(report_table(rows, names, one_line=not verbose))

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from rankaae_stream.past.archive import open_archive
 from rankaae_stream.past.selection import Selection
@@ -52,7 +51,7 @@ def run_replay(
     secret = settings.tiled_api_key
     own = settings.tiled.uri, secret.get_secret_value() if secret else None
     wanted = selection or Selection()
-    with console.status(f"opening {escape(source)}"):
+    with console.status("opening the archive"):
         archive = open_archive(source, wanted, own)
     with archive, progress_bar(console, "runs") as progress:
         task = progress.add_task("replaying", total=archive.total)

@@ -26,14 +26,16 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
+from rankaae_stream.addresses import read_server
 from rankaae_stream.dashboard import PATH
 from rankaae_stream.dashboard.guard import OwnAddresses, PromptProtocol
 from rankaae_stream.dashboard.router import router
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.printable import get_logger
 
 __all__ = ["Target", "listen", "make_app", "serve"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 # At DEBUG the websocket's own log would contain the header with the key.
 _without_headers = logging.getLogger(f"{__name__}.websocket")
@@ -84,17 +86,7 @@ class Target:
     key_variable: str = "RANKAAE_STREAM_TILED_API_KEY"
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.uri)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigurationError(
-                f"{parts.scheme or 'this'} is not the address of a Tiled server; "
-                "write it as http://HOST:8000 or https://HOST"
-            )
-        if parts.username or parts.password or "api_key" in parts.query:
-            raise ConfigurationError(
-                f"the address contains a key or a password, which would appear in logs and in "
-                f"the list of processes; put the key into {self.key_variable}"
-            )
+        parts = read_server(self.uri, self.key_variable)
         path = parts.path.partition("/api/v1")[0].rstrip("/")
         object.__setattr__(self, "uri", f"{parts.scheme}://{parts.netloc}{path}")
 

@@ -6,7 +6,6 @@ the run that overflows are dropped and counted; of a start and a stop document w
 needed is kept, so that the run still ends and can be refused by name.
 """
 
-import logging
 import queue
 import threading
 import time
@@ -15,10 +14,11 @@ from contextlib import suppress
 from typing import Any, NewType
 
 from rankaae_stream.documents.size import size_of
+from rankaae_stream.printable import get_logger
 
 __all__ = ["Inbox"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _EVENTS = frozenset({"event", "event_page", "bulk_events", "datum", "datum_page", "stream_datum"})
 _PARENTS = frozenset({"descriptor", "resource", "stream_resource"})

@@ -4,7 +4,6 @@ A run is `growing` while its documents arrive. After its stop document it may be
 `waiting_for_files`, or for events that come later, until they are there or given up.
 """
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,13 +17,14 @@ from rankaae_stream.errors import Refusal, Refused
 from rankaae_stream.layouts.base import CollectingReader, Document, Reader, Reading
 from rankaae_stream.layouts.rebin import FRAGMENT
 from rankaae_stream.layouts.signals import event_count
+from rankaae_stream.printable import get_logger
 from rankaae_stream.report import Flag
 from rankaae_stream.spectra.quality import unread_events
 from rankaae_stream.spectrum import Channel
 
 __all__ = ["OpenRun", "time_of"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass(slots=True, eq=False)

@@ -79,9 +79,15 @@ def path_of_uri(uri: str) -> str:
     Refused
         ``outside_roots`` for any other kind of address.
     """
-    parts = urlparse(uri)
+    try:
+        parts = urlparse(uri)
+    except ValueError as error:  # half an IPv6 address
+        raise Refused("outside_roots", f"an address cannot be read: {error}") from error
     if parts.scheme not in ("file", ""):
-        raise Refused("outside_roots", f"{uri} is not the address of a file; only file: is read")
+        # Without the rest, which may hold a key.
+        raise Refused(
+            "outside_roots", f"a {parts.scheme}: address is not that of a file; only file: is read"
+        )
     return unquote(parts.path)
 
 

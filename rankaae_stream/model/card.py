@@ -193,7 +193,10 @@ class ModelCard:
                     f"{CARD_SCHEMA}; update rankaae-stream or export the model again"
                 )
             return cls._checked(raw, hashlib.sha256(content).hexdigest(), where)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (
+            *(KeyError, TypeError, ValueError, AttributeError, IndexError),
+            *(OverflowError, RecursionError),
+        ) as error:
             raise ModelError(
                 f"{where} is not a valid model card ({type(error).__name__}: {error}); "
                 "export the model again with: python -m training fit CONFIG.toml"

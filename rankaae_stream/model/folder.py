@@ -17,7 +17,7 @@ def shipped_models() -> dict[str, str]:
     index = resources.folder("models") / "index.json"
     try:
         return dict(json.loads(_read(index)))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise ModelError(
             f"{index} is not an index of models ({error}); reinstall rankaae-stream"
         ) from error
@@ -77,13 +77,15 @@ def checked_files(path: Path, expected_id: str | None) -> tuple[ModelCard, dict[
     ModelError
         When a file is missing or its hash differs.
     """
-    card = ModelCard.from_bytes(_read(path / "card.json"), str(path / "card.json"))
-    if expected_id is not None and card.id != expected_id:
+    content = _read(path / "card.json")
+    digest = hashlib.sha256(content).hexdigest()
+    if expected_id is not None and digest != expected_id:  # before anything of it is believed
         raise ModelError(
-            f"{path / 'card.json'} has sha256 {card.id}, expected {expected_id}: the card was "
+            f"{path / 'card.json'} has sha256 {digest}, expected {expected_id}: the card was "
             "altered, or this version does not know it; reinstall rankaae-stream, or give this id "
             "in the profile's [models] table if the model is your own"
         )
+    card = ModelCard.from_bytes(content, str(path / "card.json"))
     contents: dict[str, bytes] = {}
     for name, expected in card.files.items():
         if Path(name).name != name:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from rankaae_stream.addresses import read_server, refuse_secret
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.base import Document
 from rankaae_stream.past.in_files import ENDINGS, Damaged, read_runs
@@ -69,16 +70,22 @@ def open_archive(source: str, selection: Selection, own: tuple[str, str | None])
     ConfigurationError
         When there is no such archive, or the key may not read it.
     """
-    if source.startswith(("http://", "https://")):
+    try:
+        path = Path(source).expanduser()
+        is_path = path.exists()
+    except (OSError, RuntimeError, ValueError):  # too long a name, no such user, a NUL
+        path, is_path = Path(), False
+    if not is_path:
+        refuse_secret(source, KEY_VARIABLE)
+    if source.lower().startswith(("http://", "https://")):
         return _open_tiled(source, selection, own)
-    path = Path(source).expanduser()
-    if path.is_dir():
+    if is_path and path.is_dir():
         paths = sorted(item for ending in ENDINGS for item in path.rglob(f"*{ending}"))
         if not paths:
             raise ConfigurationError(f"{path} holds no {' or '.join(ENDINGS)} files")
-    elif path.suffix in ENDINGS and path.is_file():
+    elif is_path and path.suffix in ENDINGS and path.is_file():
         paths = [path]
-    elif path.is_file():
+    elif is_path and path.is_file():
         raise ConfigurationError(
             f"{path} is no archive; its name must end in {' or '.join(ENDINGS)}"
         )
@@ -146,11 +153,10 @@ def sentence_of(error: Exception) -> str:
 def _open_tiled(source: str, selection: Selection, own: tuple[str, str | None]) -> Archive:
     from tiled.client import constructors
 
-    parts = urlsplit(source)
-    if parts.query or "@" in parts.netloc:
+    parts = read_server(source, KEY_VARIABLE)
+    if parts.query:
         raise ConfigurationError(
-            f"a Tiled address holds no key; take it out and set it in the environment: "
-            f"export {KEY_VARIABLE}=..."
+            "a Tiled address has no part after a question mark; name the container after a #"
         )
     path = parts.path.replace("/ui/browse", "/api/v1/metadata", 1)
     address = parts._replace(path=path, fragment="").geturl()

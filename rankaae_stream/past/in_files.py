@@ -145,7 +145,7 @@ def _msgpack(path: Path) -> Iterator[tuple[str, Any]]:
                 yield place, unpacker.unpack()
             except msgpack.OutOfData as error:
                 raise Damaged(f"{path}, {place}: it is cut short") from error
-            except (ValueError, TypeError, KeyError, RecursionError, msgpack.UnpackException) as e:
+            except Exception as e:  # whatever msgpack and numpy raise for foreign bytes
                 raise Damaged(f"{path}, {place}: it is not msgpack of documents ({e})") from e
 
 

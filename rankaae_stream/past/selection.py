@@ -69,7 +69,7 @@ class Selection:
 
     def takes(self, start: Mapping[str, Any]) -> bool:
         """Return whether a run with this start document is selected."""
-        uid, time = str(start.get("uid", "")), float(start.get("time", 0.0))
+        uid, time = str(start.get("uid", "")), _began(start)
         return (
             (not self.uids or any(uid.startswith(beginning) for beginning in self.uids))
             and (self.since is None or time >= self.since)
@@ -78,17 +78,25 @@ class Selection:
         )
 
 
+def _began(start: Mapping[str, Any]) -> float:
+    """Return when a run began; 0 where its start document does not say."""
+    try:
+        return float(start.get("time", 0.0))
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+
+
 def _seconds(option: str, text: str, *, last: bool = False) -> float:
     """Parse a time, local unless it names a zone; a date as the end includes its whole day."""
     try:
         when = datetime.fromisoformat(text)
-    except ValueError as error:
+        if last and len(text) <= len("2026-11-22"):
+            when += timedelta(days=1)
+        return when.timestamp()
+    except (ValueError, OverflowError, OSError) as error:  # also beyond the years of a clock
         raise ConfigurationError(
             f"{option} {text!r} is no ISO date or time; write 2026-11-22 or 2026-11-22T14:30"
         ) from error
-    if last and len(text) <= len("2026-11-22"):
-        when += timedelta(days=1)
-    return when.timestamp()
 
 
 def meanings(text: str) -> list[Any]:
@@ -101,7 +109,7 @@ def meanings(text: str) -> list[Any]:
     """
     try:
         number = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return [text]
     return [text, number] if isinstance(number, (int, float)) else [text]
 

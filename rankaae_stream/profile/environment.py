@@ -47,7 +47,7 @@ def _over(below: Any, above: Any, where: tuple[str, ...]) -> Any:
         return {**under, **{k: _over(under.get(k), v, (*where, k)) for k, v in over.items()}}
     merged = list(cast("list[Any]", below))
     for key, value in over.items():
-        if not key.isdecimal() or int(key) >= len(merged):
+        if not key.isdecimal() or len(key) > 9 or int(key) >= len(merged):
             name = "__".join(part.upper() for part in (*where, key))
             first = "__".join(part.upper() for part in (*where, "0", key))
             fix = f"name one of them: {PREFIX}{first} is the first"
@@ -67,5 +67,5 @@ def _decoded(value: Any) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value

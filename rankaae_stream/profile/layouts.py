@@ -213,7 +213,7 @@ KINDS: Mapping[str, type[Table]] = {
 class PluggedSettings(_LayoutTable):
     """A layout of another package, which alone knows its keys; see `layouts.plugged`."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 
     kind: str
 

@@ -2,17 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import Discriminator, Field, SecretStr, Tag
+from pydantic import BaseModel, Discriminator, Field, SecretStr, Tag, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
+from rankaae_stream.addresses import refuse_secret
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.base import Layout
 from rankaae_stream.layouts.several import SeveralLayouts
@@ -51,6 +52,21 @@ def _how_many(value: Any) -> str:
     return "several" if isinstance(value, (list, tuple)) else "single"
 
 
+def _texts(settings: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every text in the settings with its dotted key."""
+    if isinstance(settings, BaseModel):
+        settings = dict(settings)
+    if isinstance(settings, str | Path):
+        yield where, str(settings)
+    elif isinstance(settings, Mapping):
+        for key, value in cast("Mapping[Any, Any]", settings).items():
+            yield where, str(key)
+            yield from _texts(value, f"{where}.{key}" if where else str(key))
+    elif isinstance(settings, list | tuple):
+        for value in cast("Sequence[Any]", settings):
+            yield from _texts(value, where)
+
+
 class Profile(BaseSettings):
     """One beamline's settings, frozen.
 
@@ -86,6 +102,7 @@ class Profile(BaseSettings):
         frozen=True,
         extra="forbid",
         populate_by_name=True,
+        hide_input_in_errors=True,
     )
 
     FILE: ClassVar[Mapping[str, Any]] = {}
@@ -109,6 +126,15 @@ class Profile(BaseSettings):
     inbox_megabytes: Annotated[int, Field(gt=0)] = 256
     device: Literal["auto", "cpu", "cuda"] = "auto"
     tiled_api_key: SecretStr | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_secrets(cls, settings: Any) -> Any:
+        """Refuse addresses with a key or a password, wherever they stand: they are published."""
+        for where, text in _texts(settings):
+            if "://" in text or "%3a" in text.lower():
+                refuse_secret(text, API_KEY_VARIABLE, f"{where} of the profile")
+        return settings
 
     @classmethod
     def settings_customise_sources(

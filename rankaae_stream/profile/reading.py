@@ -1,5 +1,6 @@
 """Load a profile by its name or path, and explain what is wrong with it."""
 
+import contextlib
 import difflib
 import os
 import tomllib
@@ -37,7 +38,8 @@ def load_profile(name_or_path: str | Path, **overrides: Any) -> Profile:
     path = _find(name_or_path)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    # ValueError: no UTF-8, no TOML, an integer of thousands of digits.
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"cannot read profile {path}: {error}") from error
     if "tiled_api_key" in values:
         raise ConfigurationError(
@@ -53,7 +55,7 @@ def load_profile(name_or_path: str | Path, **overrides: Any) -> Profile:
     except ValidationError as error:
         problems = "; ".join(f"{_where(item['loc'])}: {_advice(item)}" for item in error.errors())
         raise ConfigurationError(f"profile {path}: {problems}") from error
-    except SettingsError as error:
+    except (SettingsError, RecursionError) as error:
         problem = str(error).split(" from source")[0]
         raise ConfigurationError(
             f"profile {path}: {problem}; in the environment lists and tables are JSON, such as "
@@ -79,8 +81,9 @@ def _find(name_or_path: str | Path) -> Path:
     if isinstance(name_or_path, str) and name_or_path in names:
         return shipped / f"{name_or_path}.toml"
     path = Path(os.path.expanduser(name_or_path))
-    if path.is_file():
-        return path
+    with contextlib.suppress(OSError, ValueError):  # too long for a name, a NUL
+        if path.is_file():
+            return path
     raise ConfigurationError(
         f"no profile {str(name_or_path)!r}: neither a file nor one of the shipped profiles "
         f"({', '.join(names)})"

@@ -5,8 +5,10 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, field_validator
 
+from rankaae_stream.addresses import read_server
 from rankaae_stream.documents.rules import Exclusion, RunRules
 from rankaae_stream.model.card import SPECTRA
+from rankaae_stream.profile.environment import API_KEY_VARIABLE
 from rankaae_stream.profile.table import Table
 from rankaae_stream.spectra.axis import AxisRules
 from rankaae_stream.spectrum import NormalizationRanges
@@ -99,6 +101,12 @@ class TiledSettings(Table):
 
     uri: str = "http://127.0.0.1:8000"
     node: str = "processed"
+
+    @field_validator("uri")
+    @classmethod
+    def _is_server(cls, uri: str) -> str:
+        read_server(uri, API_KEY_VARIABLE, "tiled.uri of the profile")
+        return uri
 
 
 class ModelSettings(Table):

@@ -10,7 +10,8 @@ __all__ = ["Table"]
 class Table(BaseModel):
     """A table of settings: it does not change, and a misspelt key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # An error must not show what was given: it may be a key.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     ALWAYS: ClassVar[tuple[str, ...]] = ()
     """Settings that `analysis` has at their default too. Uids of stored results depend on this

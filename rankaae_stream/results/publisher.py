@@ -3,7 +3,6 @@
 The live stream and a replay both end here, so that a result leaves in one way only.
 """
 
-import logging
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.model.networks import Model
+from rankaae_stream.printable import get_logger
 from rankaae_stream.private import private_folder
 from rankaae_stream.profile import API_KEY_VARIABLE, Profile
 from rankaae_stream.report import Result
@@ -27,7 +27,7 @@ from rankaae_stream.results.what_if import compose_what_if
 
 __all__ = ["PATIENCE", "ResultPublisher", "tiled_folder"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 PATIENCE = 20.0
 """Seconds without one result leaving after which the rest stays in the spool."""

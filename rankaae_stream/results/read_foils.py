@@ -3,18 +3,18 @@
 A replay on a machine that never saw the foils needs it.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
-from rankaae_stream.report import FoilShift, result_uid
+from rankaae_stream.printable import get_logger
+from rankaae_stream.report import result_uid
 from rankaae_stream.results.tiled_client import get_child, open_context
-from rankaae_stream.spectra.foils import AcceptedFoil, Use
+from rankaae_stream.spectra.foils import AcceptedFoil, Use, read_foil
 from rankaae_stream.spectrum import Origin
 
 __all__ = ["PublishedFoils"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -104,9 +104,17 @@ class PublishedFoils:
         return foil if foil is not None and foil.time > oldest else None
 
     def _newest(self, runs: Iterable[Any], began: float | None) -> AcceptedFoil | None:
-        found = [foil for run in runs if (foil := self._accepted(run.metadata)) is not None]
+        found = [foil for run in runs if (foil := self._read(run.metadata)) is not None]
         found = [foil for foil in found if began is None or foil.time <= began]
         return max(found, key=lambda foil: foil.order, default=None)
+
+    def _read(self, metadata: Mapping[str, Any]) -> AcceptedFoil | None:
+        """Return what `_accepted` does, and None where what is stored is not as we write it."""
+        try:
+            return self._accepted(metadata)
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+            logger.info("a published result is passed over: %s", error)
+            return None
 
     def _accepted(self, metadata: Mapping[str, Any]) -> AcceptedFoil | None:
         """Return the foil of a result's own run, if it was accepted under the same settings."""
@@ -117,13 +125,15 @@ class PublishedFoils:
         uid = result_uid(Origin(run, start["channel"], start["sweep"]), model, self._settings)
         if shift["calibration_run"] != run or uid != start["uid"]:
             return None
-        return AcceptedFoil(
-            f"{start['element']} {start['edge']}",
-            run,
-            float(metadata["stop"]["time"]),
-            start["sweep"],
-            start["channel"],
-            FoilShift(**shift["foil"]),
+        return read_foil(
+            {
+                "edge": f"{start['element']} {start['edge']}",
+                "run": run,
+                "time": float(metadata["stop"]["time"]),
+                "sweep": start["sweep"],
+                "channel": start["channel"],
+                "shift": shift["foil"],
+            }
         )
 
     def _asked(self, ask: Callable[[], T | None]) -> T | None:
@@ -154,7 +164,8 @@ def _shift_of(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _under(mapping: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
-    """Return the mapping below the keys; an empty one where a key is missing or None."""
+    """Return the mapping below the keys; an empty one where there is none."""
     for key in keys:
-        mapping = mapping.get(key) or {}
+        found = mapping.get(key)
+        mapping = cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
     return mapping

@@ -9,20 +9,20 @@ it is put aside with the sink's address and answer. Where the sink takes nothing
 wait.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from rankaae_stream.printable import get_logger
 from rankaae_stream.results.compose import ResultRun
 from rankaae_stream.results.sinks import Postponed, Rejected, Sink, Unavailable
 from rankaae_stream.results.spool import Spool
 
 __all__ = ["Sender"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 PUT_ASIDE = 3600.0
 """Seconds for which one result may fail while others are taken."""

@@ -4,6 +4,8 @@
 # tiled's client has few types
 
 import contextlib
+import logging
+import threading
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -80,7 +82,8 @@ def translate_tiled_errors(uri: str, key_variable: str = "") -> Generator[None]:
     from httpx import HTTPStatusError, TransportError
 
     try:
-        yield
+        with _without_plugin_tracebacks():
+            yield
     except HTTPStatusError as error:
         code = error.response.status_code
         if code in (400, 413, 422):
@@ -118,6 +121,36 @@ def _only_once(send: Callable[..., Any], uri: str) -> Callable[..., Any]:
 
 def _unreachable(uri: str, error: Exception) -> Unreachable:
     return Unreachable(f"Tiled at {uri} does not answer: {str(error) or type(error).__name__}")
+
+
+@contextlib.contextmanager
+def _without_plugin_tracebacks() -> Generator[None]:
+    """Keep what the writer of the plugins logs before it raises it out of the session's log.
+
+    Closing a run's streams when Tiled has died, it logs a traceback for each. The error comes
+    out here all the same, and becomes one sentence. Other threads, say those of the session's
+    own writers of raw runs, log as ever.
+    """
+    logger = logging.getLogger("bluesky_tiled_plugins.writing.tiled_writer")
+    if _quiet not in logger.filters:
+        logger.addFilter(_quiet)
+    before, _quiet.here.active = getattr(_quiet.here, "active", False), True
+    try:
+        yield
+    finally:
+        _quiet.here.active = before
+
+
+class _Quiet(logging.Filter):
+    def __init__(self) -> None:
+        super().__init__()
+        self.here = threading.local()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.exc_info is None or not getattr(self.here, "active", False)
+
+
+_quiet = _Quiet()
 
 
 # ---- private to Tiled and its plugins; tests/results/test_tiled_client.py pins each ----

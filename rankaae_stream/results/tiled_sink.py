@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import logging
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -10,6 +9,8 @@ from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import urlsplit
 
+from rankaae_stream.addresses import refuse_secret
+from rankaae_stream.printable import get_logger
 from rankaae_stream.results.compose import ResultRun, is_partial
 from rankaae_stream.results.sinks import Postponed, Rejected, Unavailable
 from rankaae_stream.results.tiled_client import (
@@ -22,8 +23,10 @@ from rankaae_stream.results.tiled_client import (
 
 __all__ = ["ABANDONED", "TiledSink"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
+API_KEY = "RANKAAE_STREAM_TILED_API_KEY"
+"""Where a key belongs, for messages."""
 ABANDONED = 60.0
 """Seconds without a change after which a run without a stop has no writer any more."""
 
@@ -70,6 +73,7 @@ class TiledSink:
         timeout: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        refuse_secret(uri, key_variable or API_KEY, "the address of Tiled")
         self.uri = uri
         self.node = node
         self.name = re.sub(r"\W+", "-", f"tiled {urlsplit(uri).netloc} {node}").strip("-")

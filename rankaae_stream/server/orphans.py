@@ -4,15 +4,16 @@ Tiled makes an array's folder and then commits its entry. Killed in between, it 
 folder that makes each later attempt to write that array end in HTTP 500, for ever.
 """
 
-import logging
 import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from rankaae_stream.printable import get_logger
+
 __all__ = ["remove_orphans"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def remove_orphans(catalog: Path, files: Path) -> list[Path]:

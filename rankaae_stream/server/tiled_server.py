@@ -358,7 +358,7 @@ def _free_port(host: str, port: int) -> int:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, ValueError) as error:
             raise ConfigurationError(
                 f"the embedded Tiled server cannot listen on {host} port {port}: {error}; "
                 "stop what listens there, or choose port 0 for a free one"

@@ -69,8 +69,9 @@ def save(
         for i, report in enumerate(reports):
             file = path if len(reports) == 1 else path.with_stem(f"{path.stem}-{i + 1}")
             draw(report, ranges, measured[i]).savefig(file, dpi=160)
-    except OSError as error:
-        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigurationError(f"cannot write {path}: {reason}") from error
 
 
 def draw(report: Report, ranges: dict[str, tuple[float, float]], raw: Raw = None) -> Figure:

@@ -7,20 +7,24 @@ and a replay uses the same foil as the live stream, even if it knows later ones 
 """
 
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
+from rankaae_stream.printable import get_logger
+from rankaae_stream.private import open_private, private_folder
 from rankaae_stream.report import FoilShift, Result
 
-__all__ = ["AcceptedFoil", "FoilHistory", "Foils", "Published", "Use"]
+__all__ = ["AcceptedFoil", "FoilHistory", "Foils", "Published", "Use", "read_foil"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 KEEP = 20_000
 """Results whose foils are kept in the file, about 7 MB; older ones are read from Tiled."""
+
+LARGEST = 1e15
+"""No time, s, and no energy, eV, is as large."""
 
 _PREFERRED = ("pips", "fluorescence", "transmission")
 """Channels whose foil is taken, of several of the same sweep: the last has preference."""
@@ -163,8 +167,8 @@ class FoilHistory:
             return
         line = {"settings": self._settings, "result": result, "foil": foil and asdict(foil)}
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with self._path.open("a", encoding="utf-8") as file:
+            private_folder(self._path.parent)
+            with open(self._path, "a", encoding="utf-8", opener=open_private) as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
             logger.warning("the foil of result %s is kept in memory only: %s", result, error)
@@ -190,7 +194,8 @@ def _read(path: Path, settings: str, *, shorten: bool) -> list[tuple[str, Use]]:
         lines = lines[-KEEP:]
         part = path.with_suffix(".part")
         try:
-            part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            with open(part, "w", encoding="utf-8", opener=open_private) as file:
+                file.write("\n".join(lines) + "\n")
             part.replace(path)
         except OSError as error:
             logger.warning("%s cannot be shortened: %s", path, error)
@@ -199,16 +204,31 @@ def _read(path: Path, settings: str, *, shorten: bool) -> list[tuple[str, Use]]:
         try:
             item = json.loads(line)
             if item["settings"] == settings:
-                uses.append((str(item["result"]), Use(_foil(item["foil"]))))
-        except (ValueError, TypeError, KeyError):
+                foil = item["foil"]
+                uses.append((str(item["result"]), Use(None if foil is None else read_foil(foil))))
+        except (ValueError, TypeError, KeyError, RecursionError):
             logger.warning("%s holds a damaged line, which is skipped", path)
     return uses
 
 
-def _foil(plain: Mapping[str, Any] | None) -> AcceptedFoil | None:
-    if plain is None:
-        return None
-    if plain["channel"] not in _PREFERRED:
-        raise ValueError(plain["channel"])
-    rest = {key: value for key, value in plain.items() if key != "shift"}
-    return AcceptedFoil(**rest, shift=FoilShift(**plain["shift"]))
+def read_foil(plain: Mapping[str, Any]) -> AcceptedFoil:
+    """Return a foil from plain data, which somebody else may have written.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError
+        When something is missing, of another type, or no number.
+    """
+    shift: dict[str, Any] = dict(plain["shift"])
+    texts: list[Any] = [plain["edge"], plain["run"], plain["channel"], shift["library"]]
+    numbers: list[Any] = [plain["time"], *(shift[key] for key in shift if key != "library")]
+    if not all(isinstance(text, str) for text in texts) or plain["channel"] not in _PREFERRED:
+        raise ValueError(f"a foil holds {texts}")
+    if type(plain["sweep"]) is not int or not all(map(_is_number, numbers)):
+        raise ValueError(f"a foil holds {[plain['sweep'], *numbers]}")
+    foil: dict[str, Any] = {**plain, "shift": FoilShift(**shift)}
+    return AcceptedFoil(**foil)
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and abs(cast("float", value)) < LARGEST
