@@ -1,13 +1,24 @@
 """What is private to Tiled and its plugins is as this project needs it."""
 
+import logging
+import threading
 import uuid
+from types import SimpleNamespace
 
+import httpx
 import pytest
 from bluesky_tiled_plugins import TiledWriter
+from bluesky_tiled_plugins.writing.tiled_writer import RunWriter
 from tiled.client.container import Container
 from tiled.queries import Key
 
-from rankaae_stream.results.tiled_client import begin_run, get_child, query_parameters
+from rankaae_stream.results.sinks import Unreachable
+from rankaae_stream.results.tiled_client import (
+    begin_run,
+    get_child,
+    query_parameters,
+    translate_tiled_errors,
+)
 
 
 @pytest.fixture
@@ -63,3 +74,41 @@ def test_the_parameters_of_a_search_find_what_the_search_finds(server, start):
         results.item["links"]["search"], params=query_parameters(found)
     )
     assert [item["id"] for item in answer.json()["data"]] == [start["uid"]] == list(found)
+
+
+class Gone:
+    """A node whose server has died."""
+
+    uri = "http://127.0.0.1:9/run"
+
+    def close_stream(self):
+        raise httpx.ConnectError("connection refused")
+
+
+def close_run() -> None:
+    """End a run as the plugins' own writer does."""
+    nodes = ("_internal_arrays", "_internal_tables", "_sres_nodes", "_desc_nodes")
+    run = SimpleNamespace(root_node=Gone(), **{name: {} for name in nodes})
+    RunWriter._close_stream_tree(run)
+
+
+def test_a_server_that_dies_while_a_run_is_closed_is_one_error_and_no_traceback(caplog):
+    def ours() -> None:
+        refused = pytest.raises(Unreachable, match="does not answer: connection refused")
+        with refused, translate_tiled_errors("http://127.0.0.1:9"):
+            close_run()
+
+    def anothers() -> None:
+        with pytest.raises(httpx.ConnectError):
+            close_run()
+
+    ours()
+    assert caplog.text == ""
+    with translate_tiled_errors("http://127.0.0.1:9"):
+        other = threading.Thread(target=anothers)
+        other.start()
+        other.join()
+    anothers()
+    told = [record for record in caplog.records if "Failed to close" in record.getMessage()]
+    assert len(told) == 2, "a session's own writers of raw runs log as ever"
+    assert {record.levelno for record in told} == {logging.ERROR}
