@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 from bluesky_tiled_plugins import TiledWriter
-from bluesky_tiled_plugins.writing.tiled_writer import RunWriter
+from bluesky_tiled_plugins.writing.tiled_writer import _RunWriter
 from tiled.client.container import Container
 from tiled.queries import Key
 
@@ -89,7 +89,7 @@ def close_run() -> None:
     """End a run as the plugins' own writer does."""
     nodes = ("_internal_arrays", "_internal_tables", "_sres_nodes", "_desc_nodes")
     run = SimpleNamespace(root_node=Gone(), **{name: {} for name in nodes})
-    RunWriter._close_stream_tree(run)
+    _RunWriter._close_stream_tree(run)
 
 
 def test_a_server_that_dies_while_a_run_is_closed_is_one_error_and_no_traceback(caplog):
