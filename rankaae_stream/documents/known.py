@@ -68,7 +68,7 @@ class KnownDocuments:
         descriptor = str(doc.get("descriptor", ""))
         if self._seen(descriptor, uid):
             return False
-        if isinstance(number, int):
+        if hasattr(number, "__index__"):
             stream = self._streams.get(descriptor, "")
             self._events.setdefault(stream, set()).add(number)
         return True
@@ -83,14 +83,19 @@ class KnownDocuments:
         return False
 
     def _new_rows(self, page: Document) -> Document | None:
-        uids = cast("Sequence[Any]", page.get("uid") or ())
-        numbers = cast("Sequence[Any]", page.get("seq_num") or ())
+        uids, numbers = _column(page, "uid"), _column(page, "seq_num")
         padded = [*numbers, *[None] * len(uids)][: len(uids)]
         pairs = zip(uids, padded, strict=True)
         rows = [i for i, (uid, n) in enumerate(pairs) if self._is_new_event(page, uid, n)]
         if len(rows) == len(uids):
             return page
         return _rows_of(page, len(uids), rows) if rows else None
+
+
+def _column(page: Document, key: str) -> list[Any]:
+    """Return the values of a page, which may be an array; none where it has none."""
+    values: Any = page.get(key)
+    return list(values) if values is not None else []
 
 
 def _counts(stop: Document) -> Mapping[str, Any]:

@@ -28,7 +28,10 @@ from rankaae_stream.layouts.signals import (
     event_count,
     event_numbers,
     find_roles,
+    first,
+    first_dimension,
     in_events,
+    is_energy,
     levels_of,
     limits_of,
     match_all,
@@ -54,7 +57,7 @@ class FlyLayout:
     stream : str
         Stream that holds the scan.
     energy, i0, it, ir, pips : sequence of str
-        As in `StepLayout`, one value a row or event.
+        As in `StepLayout`, one value a row or event; also of the scan's own first dimension.
     fluorescence : sequence of str
         Fields or patterns whose sum is the fluorescence signal.
     root_map, allowed_roots
@@ -76,8 +79,7 @@ class FlyLayout:
 
     def open(self, start: Document) -> "_FlyReader":
         """Begin a run."""
-        del start  # the descriptor states the fields
-        return _FlyReader(self)
+        return _FlyReader(self, first_dimension(start, self.stream))
 
     def fields(self) -> list[Field]:
         """Return the names of the fields; see `layouts.base.NamingLayout`."""
@@ -141,8 +143,9 @@ class _Stream:
 
 
 class _FlyReader:
-    def __init__(self, layout: FlyLayout) -> None:
+    def __init__(self, layout: FlyLayout, dimension: str | None) -> None:
         self._layout = layout
+        self._dimension = dimension
         self._stream: _Stream | None = None
         self._descriptors: set[str] = set()
         self._resources: dict[str, Document] = {}
@@ -209,6 +212,9 @@ class _FlyReader:
     def _describe(self, doc: Document) -> _Stream:
         layout, keys = self._layout, doc["data_keys"]
         roles = find_roles(layout.fields(), keys, ("energy", "i0", "it", "ir", "pips"))
+        axis = first((self._dimension,), keys)
+        if "energy" not in roles and axis is not None and is_energy(keys, axis):
+            roles["energy"] = (axis,)
         sums = match_all(layout.fluorescence, keys)
         if sums:
             roles["fluorescence"] = sums

@@ -5,12 +5,12 @@ import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 
 from rankaae_stream.errors import Refused
-from rankaae_stream.layouts.base import Document, EventNumbers, Field
+from rankaae_stream.layouts.base import Document, EventNumbers, Field, value_at
 from rankaae_stream.spectrum import Floats, Limits
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "event_numbers",
     "find_roles",
     "first",
+    "first_dimension",
     "flat",
     "in_events",
     "is_energy",
@@ -81,6 +82,21 @@ def in_events(keys: Mapping[str, Any]) -> dict[str, Any]:
         for key, described in keys.items()
         if not str(described.get("external") or "").startswith("STREAM")
     }
+
+
+def first_dimension(start: Document, stream: str) -> str | None:
+    """Return the first axis that the scan moves in a stream, by the start document's hints."""
+    dimensions = value_at(start, "hints.dimensions")
+    if not isinstance(dimensions, (list, tuple)):
+        return None
+    for dimension in cast("Sequence[Any]", dimensions):
+        # What a plan writes there is its own affair: it may be anything.
+        match dimension:
+            case [[str(axis), *_], str(name)] if name == stream:
+                return axis
+            case _:
+                continue
+    return None
 
 
 def no_stream(stream: str, streams: Iterable[str]) -> str:
@@ -177,10 +193,9 @@ def column(data: Mapping[str, Any], key: str, count: int | None = None) -> tuple
     except Refused as refused:
         problem = refused.message
     found = np.full(count or 1, np.nan)
-    values = data.get(key)
-    if count is not None and isinstance(values, Sequence) and len(cast("Any", values)) == count:
-        rows = cast("Sequence[Any]", values)
-        each = [column({key: value}, key) for value in rows]
+    values: Any = data.get(key)
+    if count is not None and _is_column(values) and len(values) == count:
+        each = [column({key: value}, key) for value in values]
         found = np.concatenate([value for value, _ in each])
         problem = next((why for _, why in each if why), problem)
     return found, problem
@@ -190,8 +205,13 @@ def event_count(name: str, doc: Document) -> int | None:
     """Return how many events a page has, None for an event."""
     if name == "event":
         return None
-    columns = [doc[key] for key in ("time", "seq_num", "uid") if isinstance(doc.get(key), Sequence)]
-    return max((len(values) for values in columns), default=0)
+    columns = [doc.get(key) for key in ("time", "seq_num", "uid")]
+    return max((len(values) for values in columns if _is_column(values)), default=0)
+
+
+def _is_column(values: Any) -> TypeGuard[Sequence[Any]]:
+    """Return whether these are the values of a page: a list, or an array as an archive has it."""
+    return hasattr(values, "__len__") and not isinstance(values, (str, bytes, Mapping))
 
 
 def event_numbers(stream: str, doc: Document, count: int | None) -> EventNumbers | None:

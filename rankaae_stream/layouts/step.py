@@ -19,6 +19,7 @@ from rankaae_stream.layouts.signals import (
     event_numbers,
     find_roles,
     first,
+    first_dimension,
     in_events,
     is_energy,
     levels_of,
@@ -158,7 +159,7 @@ class _Fields:
 class _StepReader:
     def __init__(self, layout: StepLayout, start: Document) -> None:
         self._layout = layout
-        self._dimension = _first_dimension(start, layout.stream)
+        self._dimension = first_dimension(start, layout.stream)
         self._sums = _alternatives(layout, start)
         self._fields: dict[str, _Fields] = {}
         self._streams: list[str] = []
@@ -305,18 +306,3 @@ def _offsets(
             )
         offsets[name] = float(np.ravel(configured[key])[0])
     return offsets
-
-
-def _first_dimension(start: Document, stream: str) -> str | None:
-    """Return the first axis that the scan moves in a stream."""
-    dimensions = value_at(start, "hints.dimensions")
-    if not isinstance(dimensions, (list, tuple)):
-        return None
-    for dimension in cast("Sequence[Any]", dimensions):
-        # What a plan writes there is its own affair: it may be anything.
-        match dimension:
-            case [[str(axis), *_], str(name)] if name == stream:
-                return axis
-            case _:
-                continue
-    return None

@@ -88,7 +88,8 @@ class Profile(BaseSettings):
     stop_deadline : float
         Seconds without a document after which a run ends without its stop document.
     file_deadline : float
-        Seconds after its end for which a run waits for its files.
+        Seconds after its end for which a run waits for its files, and for events that its stop
+        document counts.
     spool : Path
         Folder where every final result is written before it is published.
     inbox_megabytes : int

@@ -179,7 +179,7 @@ def is_partial(stop: Mapping[str, Any]) -> bool:
 
 
 _UNREAD = ("overrun", "missing_file", "file", "outside_roots")
-_UNREAD_FLAGS = frozenset({"no_stop", "truncated_file", "no_frames"})
+_UNREAD_FLAGS = frozenset({"no_stop", "truncated_file", "no_frames", "events_missing"})
 """Refusals and flags of data that may be there later, or for somebody else."""
 
 

@@ -217,3 +217,18 @@ def test_unequal_rows_of_an_event_are_refused(finals, tmp_path, columns):
     (report,) = finals(in_order(start, descriptor, *rest))
     assert report.refusal.name == "missing_fields"
     assert "unequal rows" in report.refusal.message
+
+
+def test_a_motor_of_any_name_is_the_energy_if_the_scan_moves_it(finals, tmp_path, columns):
+    (plain,) = finals(in_order(*run(tmp_path, columns)))
+    start, *rest = in_order(*run(tmp_path, columns, internal=("energy",)))
+
+    def renamed(doc):
+        fields = {key: doc[key] for key in ("data", "data_keys") if key in doc}
+        return {**doc, **{key: {"braggy" if name == "energy" else name: value
+                                for name, value in held.items()}
+                          for key, held in fields.items()}}  # fmt: skip
+
+    moved = (start[0], {**start[1], "hints": {"dimensions": [[["braggy"], "primary"]]}})
+    (found,) = finals([moved, *((name, renamed(doc)) for name, doc in rest)])
+    assert found.latent == pytest.approx(plain.latent, rel=1e-9)

@@ -165,3 +165,19 @@ def test_offsets_of_the_configuration_are_subtracted():
     assert reading.mu["transmission"] == pytest.approx(np.log(2))
     with pytest.raises(Refused, match="I0_offset"):
         read(layout, mono=7112, I0=96.0, It=50.0)
+
+
+def test_a_page_may_hold_arrays_and_lack_values():
+    reader = LAYOUT.open({})
+    reader.feed("descriptor", descriptor("mono", "I0", "It"))
+    page = {
+        "descriptor": "d",
+        "time": np.array([1.0, 2.0, 3.0]),
+        "seq_num": np.array([4, 5, 6]),
+        "data": {"mono": np.array([7000, 7001, 7002]), "I0": [1.0, None, "x"], "It": [1.0]},
+    }
+    reading = reader.feed("event_page", page)
+    assert reading.energy.tolist() == [7000.0, 7001.0, 7002.0]
+    assert not np.isfinite(reading.mu["transmission"]).any()
+    assert list(reading.events.seq) == [4, 5, 6]
+    assert "which is no number" in reading.problem
