@@ -521,7 +521,7 @@ def test_a_source_that_is_no_archive_is_told(server, tmp_path):
         "http://127.0.0.1:1#raw": "Tiled at http://127.0.0.1:1 does not answer",
         f"{server.uri}#nothing": "has no 'nothing' under /nothing that the key may see",
         server.uri: "is no catalog of bluesky runs; it holds processed, raw; name the catalog",
-        f"{server.uri}?api_key=s3cr3t#raw": "holds no key; take it out",
+        f"{server.uri}?api_key=s3cr3t#raw": "contains a key or a password",
     }.items():
         shown = CliRunner().invoke(app, ["replay", source, "--dry-run"])
         assert shown.exit_code == 1
