@@ -9,10 +9,19 @@ import numpy as np
 
 from rankaae_stream.documents.sweeps import to_spectrum
 from rankaae_stream.errors import Refusal, Refused
-from rankaae_stream.model.domain import domain_distance
-from rankaae_stream.model.estimates import describe
+from rankaae_stream.model.card import FEWEST_COMPOUNDS, ModelCard
+from rankaae_stream.model.domain import edge_aligned, fit_nuisances, judge_domain, poor_fit
+from rankaae_stream.model.estimates import describe, nearest_level
 from rankaae_stream.model.networks import Model
-from rankaae_stream.report import Curves, Domain, Flag, FoilShift, Report, RunFoil, Shifts
+from rankaae_stream.report import (
+    Curves,
+    Estimate,
+    Flag,
+    FoilShift,
+    Report,
+    RunFoil,
+    Shifts,
+)
 from rankaae_stream.spectra import quality
 from rankaae_stream.spectra.axis import AxisRules, FoilLibrary, calibrate
 from rankaae_stream.spectra.normalize import normalize
@@ -262,13 +271,18 @@ class Analysis:
         latents = model.encode(copies).astype(np.float64)
 
         decoded = model.decode(latents[:, :1]).mean(axis=0)[0].astype(np.float64)
-        reconstruction, distance = domain_distance(
-            flat, decoded, latents[:, 0], relative, card.domain
-        )
+        reconstruction = fit_nuisances(flat, decoded, relative, card.domain.start)
+        misfit, region = poor_fit(flat, reconstruction, relative, card.domain.start)
         # The simulations begin there; below, nothing has taught the decoder what to draw.
         reconstruction[relative < card.domain.start] = np.nan
-        domain = Domain(float(distance), card.domain.threshold)
-        outside = quality.domain_flag(domain, spectrum.edge, self._metal(spectrum))
+        aligned = edge_aligned(relative, flat[None], card.domain.aligned)
+        domain = judge_domain(model.judge(aligned)[0].astype(np.float64), card.domain)
+        estimates = describe(latents, card)
+        found = (
+            quality.domain_flag(domain, spectrum.edge, self._metal(spectrum)),
+            quality.poor_fit_flag(misfit, card.domain.poor_fit, region),
+            *_valence_flags(card, estimates),
+        )
         return Report(
             source=origin.source,
             element=spectrum.edge.element,
@@ -279,8 +293,8 @@ class Analysis:
             energy_range=spectrum.span,
             complete=origin.complete,
             edge_step=normalized.edge_step,
-            estimates=describe(latents, card),
-            flags=(*flags, outside) if outside is not None else tuple(flags),
+            estimates=estimates,
+            flags=(*flags, *(flag for flag in found if flag is not None)),
             domain=domain,
             latent=tuple(float(value) for value in latents[:, 0].mean(axis=0)),
             model=card.title,
@@ -289,3 +303,17 @@ class Analysis:
             code_version=self.code_version,
             curves=Curves(e0 + relative, flat, reconstruction),
         )
+
+
+def _valence_flags(card: ModelCard, estimates: Sequence[Estimate]) -> list[Flag | None]:
+    """Return what a reader should know of the valence, if the model estimates one."""
+    for output, estimate in zip(card.outputs, estimates, strict=True):
+        if output.name == "oxidation_state":
+            flags = [quality.mixed_flag(estimate)]
+            level = nearest_level(output, estimate.value)
+            if level is not None and level.compounds < FEWEST_COMPOUNDS:
+                flags.append(
+                    quality.few_standards_flag(card.edge.element, level.value, level.compounds)
+                )
+            return flags
+    return []

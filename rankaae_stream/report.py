@@ -62,13 +62,15 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """Distance of the spectrum from what the model knows; good measured oxides lie at 1.
+    """How unlike an oxide the spectrum is: the probability that it is none, from 0 to 1.
 
     Beyond `threshold` the flag `out_of_domain` is set; also where the sample is the metal.
+    `looks_like` is the kind that it resembles most among those that are no oxides.
     """
 
     distance: float
     threshold: float
+    looks_like: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,13 +254,18 @@ def to_dict(report: Report) -> dict[str, Any]:
         "estimates": [asdict(item) for item in report.estimates],
         "flags": [asdict(item) for item in report.flags],
         "refusal": asdict(report.refusal) if report.refusal else None,
-        "out_of_domain": asdict(report.domain) if report.domain else None,
+        "out_of_domain": _domain(report.domain) if report.domain else None,
         "latent": list(report.latent),
         "model": asdict(report.model) if report.model else None,
         "normalization": asdict(report.normalization) if report.normalization else None,
         "energy_shift": asdict(report.shifts),
         "code_version": report.code_version,
     }
+
+
+def _domain(domain: Domain) -> dict[str, float]:
+    """Return distance and threshold: what the spectrum looks like stands in the flag's sentence."""
+    return {"distance": domain.distance, "threshold": domain.threshold}
 
 
 def flatten(report: Report, outputs: Sequence[str]) -> dict[str, float | str | bool]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -13,9 +13,13 @@ from rich.table import Table
 from rankaae_stream.errors import ConfigurationError
 from training.build import Built, build
 from training.commands import evaluate, learn
-from training.config import Data, load
-from training.folders import DATA, MODELS, RUNS
-from training.measured.find_constants import as_toml, measure
+from training.config import Config, Data, load
+from training.domain.build import build_domain
+from training.folders import CONFIGS, DATA, MODELS, RUNS
+from training.measured.find_shifts import Scanned, find_shifts, judge_elsewhere
+from training.measured.own_shift import Laid, shift_table
+from training.measured.shown import ELSEWHERE, Shown, as_toml
+from training.measured.standards import read_table
 from training.simulated.cutoffs import sensitivity
 from training.simulated.sources import elements, read_sites
 from training.trials.progress import Display
@@ -108,35 +112,87 @@ def fit(
 
 @app.command()
 def constants(
-    config: Annotated[Path, typer.Argument(help="TOML file, such as training/configs/co-k.toml")],
-    folder: Annotated[Path, typer.Argument(help="Folder with labels.csv and the files it names")],
-    compounds: Annotated[list[str], typer.Argument(help="As in its column compound")],
+    tables: Annotated[
+        list[Path], typer.Argument(help="Parquet files of measured spectra, see `read_table`")
+    ],
+    configs: Annotated[
+        list[Path] | None,
+        typer.Option("--config", help="Models; by default all of training/configs but tiny.toml"),
+    ] = None,
     runs: Annotated[Path, typer.Option(help="Where finished trials are kept")] = RUNS,
     data: Annotated[Path, typer.Option(help="Folder of data.simulated")] = DATA,
 ) -> None:
-    """Find the theory shift of measured spectra that may not be shipped.
+    """Judge measured spectra that may not be shipped, and write what came of them.
 
-    Prints entries for training/data/standards/constants.toml: `fit` takes those where
-    the spectrum is absent, and the card says so.
+    Writes training/data/standards/elsewhere.toml: `fit` takes it where the spectra are absent.
+    The models' trials have to be trained: run `fit` before, and once more after.
     """
     try:
-        named = " ".join(f'"{name}"' if " " in name else name for name in compounds)
-        command = f"python -m training constants training/configs/{config.name} FOLDER {named}"
-        with Display(console) as watch:
-            found = measure(
-                load(config),
-                folder,
-                compounds,
-                command.replace('"', "'"),
-                runs=runs,
-                data=data,
-                workers=Workers(None, 1, None),
-                watch=watch,
-            )
+        measured = [one for table in tables for one in read_table(table)]
+        found: list[Shown] = []
+        for path in configs or standing_configs():
+            with Display(console) as watch:
+                found += judge_elsewhere(load(path), measured, runs=runs, data=data, watch=watch)
+            console.print(f"{path.stem}: {len(found)} compounds so far", highlight=False)
+        ELSEWHERE.write_text(as_toml(found), encoding="utf-8")
     except (ConfigurationError, TrialFailedError, OSError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
-    typer.echo(as_toml(found))
+    console.print(f"{ELSEWHERE}: {len(found)} compounds", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def shifts(
+    config: Annotated[Path, typer.Argument(help="TOML file, such as training/configs/fe-k.toml")],
+    tables: Annotated[
+        list[Path] | None, typer.Argument(help="Parquet files of more measured spectra")
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Where finished trials are kept")] = RUNS,
+    data: Annotated[Path, typer.Option(help="Folder of data.simulated")] = DATA,
+) -> None:
+    """Show what `data.shifts` should be: every compound laid on its own structure.
+
+    Where trials are trained, also the valence error at common shifts beyond the table: the two
+    should agree within 1 eV, else find out why before a card is made.
+    """
+    try:
+        measured = [one for table in tables or [] for one in read_table(table)]
+        laid, scanned = find_shifts(load(config), measured, runs=runs, data=data)
+    except (ConfigurationError, OSError) as error:
+        console.print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    _show_shifts(load(config), laid, scanned)
+
+
+@app.command()
+def domain(
+    version: Annotated[str, typer.Argument(help="Name of the folder below models/domain")],
+    tables: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Parquet files of measured spectra that are judged, not learned"),
+    ] = None,
+    models: Annotated[Path, typer.Option(help="Where domain/<version>/ is written")] = MODELS,
+    data: Annotated[Path, typer.Option(help="Folder of the simulated spectra")] = DATA,
+) -> None:
+    """Train the classifier that tells oxides from what is none, for all elements.
+
+    A few minutes. `fit` puts it into every model that it writes afterwards.
+    """
+    torch.set_num_threads(1)
+    try:
+        measured = [one for table in tables or [] for one in read_table(table)]
+        with console.status("training the classifier, 13 times"):
+            made = build_domain(
+                [load(path) for path in standing_configs()],
+                version,
+                models=models,
+                data=data,
+                more=measured,
+            )
+    except (ConfigurationError, OSError) as error:
+        console.print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    _show_domain(made.card)
 
 
 @app.command()
@@ -204,11 +260,51 @@ def _list_lost(bad: Sequence[str], dropped: Mapping[str, int]) -> None:
         console.print(f"skipped {one}", style="yellow", markup=False)
 
 
+def standing_configs() -> list[Path]:
+    """Return the configurations of the shipped models."""
+    return sorted(CONFIGS.glob("*-k.toml"))
+
+
+def _show_shifts(config: Config, laid: Sequence[Laid], scanned: Sequence[Scanned]) -> None:
+    table = Table("compound", "valence", "laid on", "shift beyond the table (eV)", "rms")
+    for one in sorted(laid, key=lambda it: (it.oxidation_state, it.compound)):
+        table.add_row(
+            one.compound,
+            f"{one.oxidation_state:g}",
+            f"{one.sites} of its {'formula' if one.own else 'class'}",
+            f"{one.shift:+.2f}",
+            f"{one.misfit:.3f}",
+        )
+    console.print(table)
+    found = shift_table(laid, config.data.shifts)
+    console.print(
+        "shifts = {" + ", ".join(f"{v:g} = {by:.1f}" for v, by in found.items()) + "}  by structure"
+    )
+    for one in scanned:
+        console.print(
+            f"{one.shift:+.2f} eV more: valence MAE {one.error:.2f}, bias {one.bias:+.2f}"
+        )
+
+
+def _show_domain(card: Mapping[str, Any]) -> None:
+    table = Table("kind", "flagged, compound unseen", "flagged, kind unseen", "measured, unseen")
+    for one, other in zip(card["known_kinds"], card["kinds_left_out"], strict=True):
+        missed = ", ".join(other["missed"])
+        table.add_row(
+            one["kind"],
+            f"{one['flagged_simulated']:.0%} of {one['simulated']}",
+            f"{other['flagged_simulated']:.0%}",
+            f"{other['measured'] - len(other['missed'])} of {other['measured']}"
+            + (f" (not {missed})" if missed else ""),
+        )
+    console.print(table)
+    console.print(f"threshold {card['threshold']:.3f}", highlight=False)
+
+
 def _show(built: Built) -> None:
     card, evaluation = built.card, built.evaluation
     _list_lost(built.bad, built.dropped)
     console.print(f"{card.name} {card.version}, id {card.id[:12]}, seeds {evaluation['kept']}")
-    console.print(f"theory shift {card.theory_shift}")
     table = Table("descriptor", "test rho", "test MAE", "±, members agreed", "evidence")
     for output in card.outputs:
         scores = evaluation["test"][output.name]
@@ -220,7 +316,7 @@ def _show(built: Built) -> None:
             output.evidence,
         )
     console.print(table)
-    table = Table("standard", "true", "estimate", "left out", "own shift")
+    table = Table("standard", "true", "estimate", "left out", "shift beyond the table")
     for compound, row in evaluation["standards"].items():
         left_out = row["left_out_error"]
         table.add_row(
@@ -228,7 +324,7 @@ def _show(built: Built) -> None:
             f"{row['oxidation_state']:.2f}",
             f"{row['estimate']:.2f}",
             "-" if left_out is None else f"{left_out:+.2f}",
-            f"{row['own_shift']:+.2f}",
+            "-" if row["own_shift"] is None else f"{row['own_shift']:+.2f}",
         )
     console.print(table)
 

@@ -5,22 +5,24 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import torch
 from jinja2 import Environment, StrictUndefined
 
-from rankaae_stream.model.card import ModelCard
+from rankaae_stream.model.card import FEWEST_COMPOUNDS, ModelCard
 from rankaae_stream.model.networks import Model
 from training.config import Config
 from training.descriptors import BOND_TOLERANCE, FIRST_SHELL
+from training.domain.build import read_domain
 from training.evaluation.on_measured import read_standards
-from training.evaluation.on_simulated import score_simulated, thresholds_on
+from training.evaluation.on_simulated import score_simulated
 from training.export import write_model
 from training.folders import DATA, MODELS, RUNS
-from training.measured import constants, intervals, judge_standards, pool, standards
-from training.measured.maps import fit_maps
+from training.measured import intervals, own_shift, pool, shown, standards
+from training.measured.maps import Maps, fit_maps
 from training.simulated import dataset
 from training.simulated.sources import RULE
 from training.trials import select, trials
@@ -92,23 +94,29 @@ def build(
     errors = intervals.simulated_errors(config, simulated, split.validation, ensemble, maps)
     start = intervals.domain_start(simulated, split.train)
     measured = standards.load(config.element)
-    judged = judge_standards.judge_standards(
-        config, measured, constants.load(config.element), ensemble, maps, errors, start
-    )
-    own = pool.shown(config, judged.compounds)
-    together = [*own, *pool.others(config, models)]
+    used = [one for one in measured if one.role == "standard"]
+    absent = shown.elsewhere(config.element)
+    laid = own_shift.lay_compounds(simulated, used) + shown.laid_elsewhere(absent)
+    own = shown.show(config, used, ensemble, maps, errors, laid, start)
+    known = [*own, *absent]
+    together = [*known, *shown.others(config, models)]
+    domain = read_domain(models)
     unseen = np.concatenate([split.validation, split.test])
     drafted = write_model.draft(
         config,
         ensemble,
-        _outputs(config, judged, errors, together),
-        {**asdict(judged.fit), "compression": config.data.compression},
-        pool.domain_rule(config, together, start),
+        _outputs(config, simulated, maps, errors, known, together),
+        _theory_shift(config, known),
+        {
+            **{key: domain.card[key] for key in ("aligned", "kinds", "threshold")},
+            "start": start,
+            "poor_fit": pool.poor_fit_limit(together),
+        },
+        domain.graph,
         examples=select.augmented(config, simulated, unseen, mixtures=True).flat[:CHECKED],
     )
     model = drafted.model
-    thresholds = thresholds_on(model, config, simulated, split.validation)
-    test = score_simulated(model, config, simulated, split.test, thresholds)
+    test = score_simulated(model, config, simulated, split.test)
     evaluation = {
         "test": {
             name: {
@@ -120,16 +128,15 @@ def build(
         },
         "trials": [asdict(score) for score in scores],
         "kept": list(ensemble.seeds),
-        "line": asdict(judged.line) if judged.line else None,
-        "constants": [asdict(one) for one in judged.constants],
-        "standards": _by_compound(config, judged),
+        "standards": _by_compound(own, laid),
         "files": _by_file(model, measured),
         "simulated_errors": {
             name: asdict(error)
             for name, error in zip(config.network.descriptors, errors, strict=True)
         },
-        "shown": [asdict(one) for one in own],
+        "compounds": [asdict(one) for one in known],
         "pooled": sorted({f"{one.element} {one.compound}" for one in together}),
+        "domain": domain.card["sha256"],
     }
     card = write_model.write_model(
         config,
@@ -144,34 +151,66 @@ def build(
 
 def _outputs(
     config: Config,
-    judged: judge_standards.Theory,
+    simulated: dataset.Simulated,
+    maps: Maps,
     errors: Sequence[intervals.ErrorModel],
-    together: Sequence[pool.Shown],
+    known: Sequence[shown.Shown],
+    together: Sequence[shown.Shown],
 ) -> list[dict[str, Any]]:
-    """Return the card's outputs; measured compounds widen or narrow the simulated half-widths."""
+    """Return the card's outputs; measured compounds widen or narrow whole half-widths."""
     level = config.calibration.level
+    valences = simulated.labels[:, 0]
+    normal = NormalDist().inv_cdf(0.5 + level / 2)
     entries: list[dict[str, Any]] = []
     for k, name in enumerate(config.network.descriptors):
-        widening = pool.widening(name, together, level)
-        shown = judge_standards.is_shown(judged.compounds, k, widening)
-        error = errors[k].widened(widening)
-        error = error if shown else error.at_least(errors[k])
-        evidence = "measured" if shown else "simulation"
-        entries.append(write_model.output_entry(name, k, judged.maps[k], level, error, evidence))
+        factor = pool.factor(name, together, level)
+        supported = pool.is_shown(known, name, factor, level)
+        factor = factor if supported else max(factor, 1.0)
+        state = name == "oxidation_state"
+        found = np.unique(valences[np.isfinite(valences)])
+        entries.append(
+            write_model.output_entry(
+                name,
+                k,
+                maps[k],
+                level,
+                errors[k].widened(factor),
+                axis_factor=factor * normal,
+                levels=pool.levels(known, list(found)) if state else [],
+                unsupported_half=pool.unsupported_half(together, level) if state else 0.0,
+                evidence="measured" if supported else "simulation",
+            )
+        )
     return entries
 
 
-def _by_compound(config: Config, judged: judge_standards.Theory) -> dict[str, dict[str, Any]]:
-    """Return each standard compound's figures for evaluation.json; None where one is unknown."""
-    k = config.network.descriptors.index("oxidation_state")
+def _theory_shift(config: Config, known: Sequence[shown.Shown]) -> dict[str, Any]:
+    """Return the card's theory shift: the simulation was moved, so that nothing is left to add.
+
+    Without configured shifts, the median over the compounds that could be laid on it.
+    """
+    own = [one.shift for one in known if one.shift is not None]
+    value = float(np.median(own)) if own and not config.data.shifts else 0.0
     return {
-        one.name: {
-            "oxidation_state": float(one.truth[k]),
-            "estimate": float(one.value[k]),
-            "left_out_error": one.left_out if np.isfinite(one.left_out) else None,
-            "own_shift": one.own_shift,
+        "value": value,
+        "uncertainty": shown.THEORY_UNCERTAINTY,
+        "moved": {f"{valence:g}": -by for valence, by in config.data.shifts.items()},
+    }
+
+
+def _by_compound(
+    own: Sequence[shown.Shown], laid: Sequence[own_shift.Laid]
+) -> dict[str, dict[str, Any]]:
+    """Return each standard compound's figures for evaluation.json; None where one is unknown."""
+    judged = {one.compound for one in laid}
+    return {
+        one.compound: {
+            "oxidation_state": one.oxidation_state,
+            "estimate": one.estimate["oxidation_state"],
+            "left_out_error": one.error["oxidation_state"] if one.compound in judged else None,
+            "own_shift": one.shift,
         }
-        for one in judged.compounds
+        for one in own
     }
 
 
@@ -204,11 +243,9 @@ def _notes(
     template = Environment(undefined=StrictUndefined).from_string(NOTES.read_text("utf-8"))
     notes = tomllib.loads(
         template.render(
-            fewest=judge_standards.FEWEST_SHOWN,
-            held=f"{judge_standards.HELD:.0%}",
-            ranked=judge_standards.RANKED,
-            residual_weight=f"{config.calibration.residual_weight:g}",
-            start=f"{config.calibration.start:+g}",
+            fewest=FEWEST_COMPOUNDS,
+            held=f"{pool.HELD:.0%}",
+            ranked=pool.RANKED,
             split_seed=config.data.split_seed,
             bond_tolerance=BOND_TOLERANCE,
         )
@@ -230,8 +267,6 @@ def _notes(
     notes["tail"]["width"] = config.data.core_hole_width
     notes["cutoffs"]["first_shell"] = FIRST_SHELL
     return notes | {
-        "valence_line": evaluation["line"],
-        "constants": evaluation["constants"],
         "scores": {"test": evaluation["test"]},
         "training": {
             "config": config.model_dump(mode="json"),

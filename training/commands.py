@@ -12,8 +12,8 @@ from rich.progress import track
 
 from rankaae_stream.errors import ConfigurationError, ModelError
 from rankaae_stream.model.folder import load_model
-from rankaae_stream.spectrum import K_EDGES
 from training.config import Config, load
+from training.domain.build import read_domain
 from training.evaluation import learning_curve
 from training.evaluation.evaluate import Evaluation, evaluate_model
 from training.evaluation.figures import draw_report, draw_sweeps
@@ -55,7 +55,8 @@ def evaluate(
             console.print(f"{folder / 'report.md'}", highlight=False, soft_wrap=True)
             found.append(one)
         if set(chosen) == set(index):
-            (models / "README.md").write_text(models_readme(found), encoding="utf-8")
+            page = models_readme(found, read_domain(models).card)
+            (models / "README.md").write_text(page, encoding="utf-8")
             console.print(f"{models / 'README.md'}", highlight=False, soft_wrap=True)
     except (ConfigurationError, ModelError, OSError) as error:
         _fail(error)
@@ -107,7 +108,6 @@ def _evaluate(key: str, digest: str, models: Path, data: Path) -> Evaluation:
         ) from error
     simulated = dataset.read(config.element, config.data, config.grid, data)
     split = dataset.split(simulated, config.data)
-    measured = {element: standards.load(element) for element in K_EDGES}
     evaluation = json.loads((models / key / "evaluation.json").read_text(encoding="utf-8"))
     return evaluate_model(
         key,
@@ -115,8 +115,8 @@ def _evaluate(key: str, digest: str, models: Path, data: Path) -> Evaluation:
         config,
         simulated,
         split,
-        measured,
-        evaluation["standards"],
+        standards.load(config.element),
+        evaluation,
         LEARNING / f"{key.split('/', maxsplit=1)[0]}.json",
     )
 

@@ -68,14 +68,21 @@ class Data(_Section):
         description="CSV below the data folder with a column `id` (material of a CSV row, folder "
         "of a FEFF run) and `oxidation_state`, `host_formula` or both",
     )
-    compression: float = Field(
-        default=0.0, description="eV per unit valence added to simulated energies"
+    shifts: dict[float, float] = Field(
+        default_factory=dict[float, float],
+        description="by valence: eV that measured energies need to lie on the simulation, which "
+        "is moved by as much the other way before training; `training shifts` finds them",
     )
     core_hole_width: float = Field(description="full width of the Lorentzian tail, eV")
     related: str | None = Field(
         default=None,
         description="glob below training/data: sites of other elements that are trained along in "
         "the first part of the epochs; never a compound of validation or test",
+    )
+    own_host_weight: Annotated[int, Field(ge=1)] = Field(
+        default=2,
+        description="how often an epoch shows a site in a host of its own metal, where there are "
+        "substituted ones too",
     )
     validation: Fraction = 0.15
     test: Fraction = 0.15
@@ -184,7 +191,7 @@ class Augment(_Section):
     gap: Range = Field(default=(1.0, 6.0), description="range of widths without a measured point")
     gap_share: Fraction = Field(default=0.1, description="share of spectra with one gap")
     mixture_share: Fraction = Field(
-        default=0.3, description="share of spectra that become sums of two or three sites"
+        default=0.45, description="share of spectra that become sums of two or three sites"
     )
 
 
@@ -192,6 +199,9 @@ class Losses(_Section):
     """Weights of the summed losses."""
 
     rank: NotNegative = 30.0
+    linear: NotNegative = Field(
+        default=10.0, description="keeps mixtures on the line between what they are mixed of"
+    )
     reconstruction: NotNegative = 60.0
     tail: NotNegative = Field(
         default=1.0, description="keeps the decoder tame below the simulation"
@@ -214,22 +224,10 @@ class Fit(_Section):
 
 
 class Calibration(_Section):
-    """How latents become estimates, how the theory shift is searched, and where the domain ends."""
+    """How latents become estimates with intervals."""
 
     level: Fraction = 0.9
     copies: int = 8
-    shift_range: tuple[float, float] = (-5.0, 6.0)
-    start: float = Field(default=5.0, description="residuals count from here, eV; never below +5")
-    residual_weight: Fraction = Field(
-        default=0.5,
-        description="share of the residual's optimum in the shift; the rest is the valence's",
-    )
-    regions: tuple[tuple[float, float], ...] = Field(
-        default=((-10.0, 0.0), (0.0, 5.0), (5.0, 12.0)),
-        min_length=1,
-        description="where the domain is judged, eV: metals and sulfides differ from oxides there; "
-        "further up theory's own misfit on good oxides is as large as on them",
-    )
 
 
 class Config(_Section):
@@ -276,10 +274,5 @@ def load(path: Path) -> Config:
     if config.fit.keep > config.fit.trials:
         raise ConfigurationError(
             f"{path}: fit.keep = {config.fit.keep} exceeds fit.trials = {config.fit.trials}"
-        )
-    if config.calibration.start < 5.0:
-        raise ConfigurationError(
-            f"{path}: calibration.start = {config.calibration.start} eV is below +5 eV, "
-            "where simulations begin"
         )
     return config

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
-__all__ = ["DATA", "LEARNING", "MODELS", "RUNS", "STANDARDS"]
+__all__ = ["CONFIGS", "DATA", "LEARNING", "MODELS", "RUNS", "STANDARDS"]
 
 _TRAINING = Path(__file__).resolve().parent
 
 DATA = _TRAINING / "data"
 """Simulated spectra, one Parquet file an element and batch."""
+
+CONFIGS = _TRAINING / "configs"
+"""One TOML a model."""
 
 STANDARDS = DATA / "standards"
 """Measured spectra with labels.csv, and the constants and crystals of those not shipped."""

@@ -48,11 +48,16 @@ class PlayedCase:
 
 
 def scans_table(played: Sequence[PlayedCase]) -> Table:
-    """Return a table of scanned samples with their true values; it fits 80 columns."""
-    table = _table(
-        "Oxidation states of measured spectra, as read from Tiled",
-        "CN: coordination number. Latency: from the scan's stop to the result in Tiled.",
-    )
+    """Return a table of scanned samples with their true values; it fits 80 columns.
+
+    Below it stands what those are that are no oxides.
+    """
+    caption = ["CN: coordination number. Latency: from the scan's stop to the result in Tiled."]
+    for item in played:
+        outside = item.shown()[-1]["flags"].get("out_of_domain")
+        if outside and item.case.reference:
+            caption.append(f"{item.case.reference.name}: {escape(outside['message'])}.")
+    table = _table("Oxidation states of measured spectra, as read from Tiled", "\n".join(caption))
     table.add_column("sample")
     for name in ("true", "found", "90 % interval", "CN (true)"):
         table.add_column(name, justify="right", no_wrap=True)

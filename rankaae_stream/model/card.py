@@ -20,22 +20,27 @@ from rankaae_stream.spectrum import Edge, EnergyGrid, Floats, NormalizationRange
 __all__ = [
     "CARD_SCHEMA",
     "EVIDENCE",
+    "FEWEST_COMPOUNDS",
     "SPECTRA",
     "DomainRule",
+    "Level",
     "ModelCard",
     "MonotoneMap",
     "Output",
-    "Region",
     "TheoryShift",
 ]
 
-CARD_SCHEMA = 2
+CARD_SCHEMA = 3
 
 EVIDENCE = ("measured", "simulation")
 """How a descriptor was validated; see `Output`."""
 
 SPECTRA = ("herfd",)
 """Kinds of spectra beside plain absorption; a card has the key true if trained on them."""
+
+
+FEWEST_COMPOUNDS = 3
+"""Measured compounds below which an answer at a valence says that it rests on few."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +52,14 @@ class MonotoneMap:
 
     latent: Floats
     value: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One value of a descriptor, and how many measured compounds have it."""
+
+    value: float
+    compounds: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +80,13 @@ class Output:
     error_constant, error_per_spread : float
         Half-width of the interval on an exact energy axis: `error_constant` (in `unit`) plus
         `error_per_spread` times the standard deviation of the members' estimates.
+    axis_factor : float
+        What one standard deviation of the energy axis or of the edge step changes the
+        estimate by is multiplied by this; its square is added to that of the half-width.
+    levels : tuple of Level
+        Valences that measured compounds support; empty for other descriptors.
+    unsupported_half : float
+        The half-width is no smaller near a level of fewer than `FEWEST_COMPOUNDS`.
     evidence : str
         ``measured`` where the estimates were right for measured compounds of known
         structure, ``simulation`` where they were tested on simulated sites only.
@@ -80,59 +100,50 @@ class Output:
     level: float
     error_constant: float
     error_per_spread: float
+    axis_factor: float
     evidence: str
+    levels: tuple[Level, ...] = ()
+    unsupported_half: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class TheoryShift:
-    """The energy added to the calibrated axis to reach the simulation's axis, eV.
+    """The energy added to the calibrated axis to reach the model's axis, eV.
 
-    `uncertainty` is one standard deviation. `by_residual` and `by_valence` are the two
-    optima that it was found from; `by_valence` is None where the standards have a single
-    valence. `compression` (eV per unit of valence) is how far the simulated energies were
-    moved before training, because the simulation compresses chemical shifts.
+    `uncertainty` is one standard deviation. Before training the simulated energies were
+    moved onto the measured axis, by `moved` (eV, by valence), so that `value` is what
+    measured compounds still ask for.
     """
 
     value: float
     uncertainty: float
-    by_residual: float
-    by_valence: float | None
-    compression: float
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """Energies from `start` to `stop`, eV from the tabulated edge, and the usual `misfit`.
-
-    The misfit is that of the theory on good measured oxides, as a share of a spectrum's
-    structure (see `domain.region_misfits`).
-    """
-
-    start: float
-    stop: float
-    misfit: float
+    moved: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class DomainRule:
-    """The rule for spectra unlike the training data; see `domain.domain_distance`.
+    """The rule for spectra of no oxide, and for oxides that the model draws badly.
 
     Attributes
     ----------
-    start : float
-        Nuisances are fitted above this energy, eV from the tabulated edge: below it most
-        simulated spectra are only a tail.
-    regions : tuple of Region
-    latent_length : float
-        Usual length of the latents of good measured oxides.
+    aligned : (start, stop)
+        Energies that the classifier sees, eV from the spectrum's own half height, in steps of 1.
+    kinds : tuple of str
+        What the classifier tells apart, in the plural; oxides come first.
     threshold : float
-        A spectrum with a larger distance is out of domain.
+        A larger probability of being no oxide is flagged.
+    start : float
+        The reconstruction is compared above this energy, eV from the tabulated edge: below
+        it most simulated spectra are only a tail.
+    poor_fit : float
+        A larger root mean square of what the reconstruction leaves is flagged, edge steps.
     """
 
-    start: float
-    regions: tuple[Region, ...]
-    latent_length: float
+    aligned: tuple[float, float]
+    kinds: tuple[str, ...]
     threshold: float
+    start: float
+    poor_fit: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -221,7 +232,7 @@ class ModelCard:
             edge=Edge(**raw["edge"]),
             grid=EnergyGrid(**raw["grid"]),
             normalization=NormalizationRanges(**raw["normalization"]),
-            theory_shift=TheoryShift(**raw["theory_shift"]),
+            theory_shift=_theory_shift(raw["theory_shift"]),
             members=members,
             latent=latent,
             outputs=outputs,
@@ -260,7 +271,10 @@ def _output(item: dict[str, Any]) -> Output:
         level=float(item["level"]),
         error_constant=float(item["error_constant"]),
         error_per_spread=float(item["error_per_spread"]),
+        axis_factor=float(item["axis_factor"]),
         evidence=str(item["evidence"]),
+        levels=tuple(Level(float(v["value"]), int(v["compounds"])) for v in item["levels"]),
+        unsupported_half=float(item["unsupported_half"]),
     )
 
 
@@ -271,14 +285,20 @@ def _trained_for(raw: dict[str, Any]) -> frozenset[str]:
     return frozenset(kind for kind in SPECTRA if raw.get(kind))
 
 
+def _theory_shift(item: dict[str, Any]) -> TheoryShift:
+    moved = {str(valence): float(by) for valence, by in item["moved"].items()}
+    return TheoryShift(float(item["value"]), float(item["uncertainty"]), moved)
+
+
 def _domain(item: dict[str, Any]) -> DomainRule:
-    regions = tuple(Region(**region) for region in item["regions"])
-    scales = [item["latent_length"], *(region.misfit for region in regions)]
-    if not regions or min(scales) <= 0:
-        raise ValueError("domain needs one region or more, misfits and latent_length above 0")
+    start, stop = map(float, item["aligned"])
+    kinds = tuple(map(str, item["kinds"]))
+    if stop <= start or len(kinds) < 2:
+        raise ValueError("domain needs aligned energies that increase, and two kinds or more")
     return DomainRule(
-        start=float(item["start"]),
-        regions=regions,
-        latent_length=float(item["latent_length"]),
+        aligned=(start, stop),
+        kinds=kinds,
         threshold=float(item["threshold"]),
+        start=float(item["start"]),
+        poor_fit=float(item["poor_fit"]),
     )

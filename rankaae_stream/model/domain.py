@@ -1,87 +1,111 @@
-"""Measure how far a spectrum lies from what the model was trained on."""
+"""Tell oxides from what is none, and say how well the model draws a spectrum."""
 
-from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
 
 from rankaae_stream.model.card import DomainRule
+from rankaae_stream.report import Domain
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["domain_distance", "fit_nuisances", "latent_length", "region_misfits"]
+__all__ = ["HALF", "STEP", "edge_aligned", "fit_nuisances", "judge_domain", "poor_fit"]
 
-FLATTEST = 0.01
-"""Smallest structure that misfits are divided by, in edge steps."""
+HALF = 0.5
+"""Height that a spectrum is aligned at, edge steps."""
+
+STEP = 1.0
+"""Step of the aligned energies, eV."""
+
+REGIONS = (5.0, 12.0, 20.0, 35.0)
+"""Where `poor_fit` divides the energies above the pre-edge, eV from the tabulated edge."""
 
 
-def domain_distance(
-    flat: Floats, reconstruction: Floats, latents: Floats, energy: Floats, rule: DomainRule
-) -> tuple[Floats, Floats]:
-    """Return how far spectra lie from the training data; good measured oxides lie at 1.
+def edge_aligned(energy: Floats, flat: Floats, aligned: tuple[float, float]) -> Floats:
+    """Return spectra on energies counted from their own half height.
+
+    Neither the energy axis nor the theory shift matters then. A strong pre-edge peak may
+    reach `HALF` too, so the last energy below it counts.
 
     Parameters
     ----------
-    flat, reconstruction : (..., g) arrays
-        Measured spectra, and the mean of the members' decoded curves.
-    latents : (members, ..., latent) array
     energy : (g,) array
-        The model's grid, eV from the tabulated edge.
+        Uniform, eV.
+    flat : (n, g) array
+    aligned : (start, stop)
+        eV from the half height.
+
+    Returns
+    -------
+    (n, a) array
+        In steps of `STEP`; beyond the data the end values are repeated.
+
+    Examples
+    --------
+    >>> energy = np.linspace(-20.0, 60.0, 161)
+    >>> step = 1.0 / (1.0 + np.exp(-(energy - 7.25)))
+    >>> found = edge_aligned(energy, step[None], (-2.0, 2.0))
+    >>> bool(np.abs(found[0] - 1.0 / (1.0 + np.exp([2.0, 1.0, 0.0, -1.0, -2.0]))).max() < 0.01)
+    True
+    """
+    points = flat.shape[1]
+    below = points - 1 - np.argmax((flat < HALF)[:, ::-1], axis=1)
+    first = np.clip(below, 0, points - 2)
+    rows = np.arange(len(flat))
+    low, high = flat[rows, first], flat[rows, first + 1]
+    share = np.clip((HALF - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0)
+    relative = np.arange(aligned[0], aligned[1] + STEP / 2, STEP)
+    at = (first + share)[:, None] + relative / (energy[1] - energy[0])
+    at = np.clip(at, 0.0, points - 1.0)
+    left = np.minimum(at.astype(np.intp), points - 2)
+    part = at - left
+    left_values = np.take_along_axis(flat, left, axis=1)
+    right_values = np.take_along_axis(flat, left + 1, axis=1)
+    return left_values * (1.0 - part) + right_values * part
+
+
+def judge_domain(logits: Floats, rule: DomainRule) -> Domain:
+    """Return the probability that a spectrum is of no oxide, and what it looks like most.
+
+    Parameters
+    ----------
+    logits : (k,) array
+        Logarithms of the probabilities of `rule.kinds`, up to a constant.
     rule : DomainRule
-
-    Returns
-    -------
-    fitted : (..., g) array
-        The reconstruction with its nuisances fitted, on the whole grid.
-    distance : (...) array
-        Root mean square of the misfit in each energy region and of the latents' length,
-        each divided by its usual value for good measured oxides.
     """
-    fitted = fit_nuisances(flat, reconstruction, energy, rule.start)
-    misfits = region_misfits(
-        flat, fitted, energy, rule.start, [(r.start, r.stop) for r in rule.regions]
-    )
-    scaled = misfits / np.array([region.misfit for region in rule.regions])
-    length = latent_length(latents) / rule.latent_length
-    return fitted, np.sqrt(np.mean(np.concatenate([scaled, length[..., None]], -1) ** 2, axis=-1))
+    share = np.exp(logits - logits.max())
+    share /= share.sum()
+    likeliest = 1 + int(np.argmax(share[1:]))
+    return Domain(float(1.0 - share[0]), rule.threshold, rule.kinds[likeliest])
 
 
-def region_misfits(
-    flat: Floats,
-    fitted: Floats,
-    energy: Floats,
-    start: float,
-    regions: Sequence[tuple[float, float]],
-) -> Floats:
-    """Return the root mean square of ``flat - fitted`` in each region, relative to the structure.
-
-    The structure of a spectrum is the standard deviation of `flat` above `start`. A metal
-    has little structure, so a misfit that is small for an oxide is large for a metal.
+def poor_fit(
+    flat: Floats, fitted: Floats, energy: Floats, start: float
+) -> tuple[float, tuple[float, float]]:
+    """Return what a reconstruction leaves of a spectrum, and the region that it misses most.
 
     Parameters
     ----------
-    flat, fitted : (..., g) arrays
+    flat, fitted : (g,) arrays
+        The spectrum, and the model's curve with its nuisances fitted.
     energy : (g,) array
+        eV from the tabulated edge.
     start : float
-        eV.
-    regions : sequence of (start, stop)
-        eV.
+        Energies below are not compared, eV.
 
     Returns
     -------
-    (..., r) array
+    misfit : float
+        Root mean square above `start`, edge steps.
+    region : (low, high)
+        eV from the tabulated edge.
     """
-    residual = flat - fitted
-    structure = np.maximum(np.std(flat[..., energy >= start], axis=-1), FLATTEST)
-    columns = [
-        np.sqrt(np.mean(residual[..., (energy >= low) & (energy < high)] ** 2, axis=-1)) / structure
-        for low, high in regions
-    ]
-    return np.stack(columns, axis=-1)
-
-
-def latent_length(latents: Floats) -> Floats:
-    """Return the length of the latents, (...): root mean square over the members (first axis)."""
-    return np.sqrt(np.mean(np.sum(latents**2, axis=-1), axis=0))
+    squared = (flat - fitted) ** 2
+    used = energy >= start
+    ends = [start, *(end for end in REGIONS if end > start), float(energy[-1])]
+    regions = list(pairwise(ends))
+    missed = [float(squared[(energy >= low) & (energy <= high)].sum()) for low, high in regions]
+    return float(np.sqrt(squared[used].mean())), regions[int(np.argmax(missed))]
 
 
 def fit_nuisances(

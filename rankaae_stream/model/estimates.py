@@ -1,15 +1,13 @@
 """Turn latents into calibrated estimates, each with its interval."""
 
-from statistics import NormalDist
-
 import numpy as np
 
-from rankaae_stream.model.card import ModelCard, Output
+from rankaae_stream.model.card import FEWEST_COMPOUNDS, Level, ModelCard, Output
 from rankaae_stream.model.maps import apply_map
 from rankaae_stream.report import Estimate
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["describe", "describe_many"]
+__all__ = ["describe", "describe_many", "nearest_level"]
 
 
 def describe(latents: Floats, card: ModelCard) -> tuple[Estimate, ...]:
@@ -32,7 +30,8 @@ def describe(latents: Floats, card: ModelCard) -> tuple[Estimate, ...]:
     -----
     The half-width is the square root of a sum of squares: the model's own half-width
     (`describe_many`) and, for each nuisance, the larger of its two effects times the
-    normal quantile of the level.
+    output's `axis_factor`. Near a valence that few measured compounds have, it is no
+    smaller than the output's `unsupported_half`.
     """
     values, halves = describe_many(latents, card)
     return tuple(
@@ -70,11 +69,18 @@ def describe_many(latents: Floats, card: ModelCard) -> tuple[Floats, Floats]:
     return np.stack(values, axis=1), np.stack(halves, axis=1)
 
 
+def nearest_level(output: Output, value: float) -> Level | None:
+    """Return the level of an output that a value lies nearest to; None where it has none."""
+    return min(output.levels, key=lambda level: abs(level.value - value), default=None)
+
+
 def _estimate(output: Output, values: Floats, model_half: float) -> Estimate:
     value = float(values[0])
     effects = np.abs(values[1:].reshape(-1, 2) - value).max(axis=1)
-    normal = NormalDist().inv_cdf(0.5 + output.level / 2)
-    half = float(np.sqrt(model_half**2 + np.sum((normal * effects) ** 2)))
+    half = float(np.sqrt(model_half**2 + np.sum((output.axis_factor * effects) ** 2)))
+    level = nearest_level(output, value)
+    if level is not None and level.compounds < FEWEST_COMPOUNDS:
+        half = max(half, output.unsupported_half)
     low, high = output.range
     return Estimate(
         name=output.name,

@@ -7,7 +7,7 @@ from pathlib import Path
 from rankaae_stream import resources
 from rankaae_stream.errors import ModelError
 from rankaae_stream.model.card import ModelCard
-from rankaae_stream.model.networks import Model
+from rankaae_stream.model.networks import GRAPHS, Model
 
 __all__ = ["checked_files", "load_model", "newest_models", "shipped_models"]
 
@@ -54,7 +54,7 @@ def load_model(path: Path, expected_id: str, device: str = "auto") -> Model:
         When a file is missing or its hash differs.
     """
     card, contents = checked_files(path, expected_id)
-    return Model(card, contents["encoder.onnx"], contents["decoder.onnx"], device)
+    return Model(card, contents, device)
 
 
 def checked_files(path: Path, expected_id: str | None) -> tuple[ModelCard, dict[str, bytes]]:
@@ -97,9 +97,9 @@ def checked_files(path: Path, expected_id: str | None) -> tuple[ModelCard, dict[
                 f"{path / name} has sha256 {found}, its card says {expected}: the file was "
                 "altered or damaged; reinstall rankaae-stream or export the model again"
             )
-    missing = {"encoder.onnx", "decoder.onnx"} - contents.keys()
+    missing = [name for name in GRAPHS if name not in contents]
     if missing:
-        raise ModelError(f"{path / 'card.json'} names no {' and no '.join(sorted(missing))}")
+        raise ModelError(f"{path / 'card.json'} names no {' and no '.join(missing)}")
     return card, contents
 
 

@@ -1,5 +1,6 @@
 """Run a model's encoder and decoder in ONNX Runtime."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -11,7 +12,10 @@ from rankaae_stream.model.maps import invert_map
 from rankaae_stream.model.runtime import providers
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["Model"]
+__all__ = ["GRAPHS", "Model"]
+
+GRAPHS: tuple[str, ...] = ("encoder.onnx", "decoder.onnx", "domain.onnx")
+"""The networks of a model folder: two of the edge, and the classifier of all edges."""
 
 
 class Model:
@@ -20,16 +24,18 @@ class Model:
     Parameters
     ----------
     card : ModelCard
-    encoder, decoder : bytes
-        The ONNX files, already checked against the card.
+    graphs : mapping
+        By file name, as in `GRAPHS`: the ONNX files, already checked against the card.
     device : {"auto", "cpu", "cuda"}
         See `runtime.providers`.
     """
 
-    def __init__(self, card: ModelCard, encoder: bytes, decoder: bytes, device: str = "auto"):
+    def __init__(self, card: ModelCard, graphs: Mapping[str, bytes], device: str = "auto") -> None:
         self.card = card
+        encoder, decoder, domain = (graphs[name] for name in GRAPHS)
         self._encoder = _session(encoder, device)
         self._decoder = _session(decoder, device)
+        self._domain = _session(domain, "cpu")
 
     def encode(self, flat: NDArray[np.floating]) -> NDArray[np.float32]:
         """Encode spectra (n, grid) to latents (members, n, latent)."""
@@ -40,6 +46,11 @@ class Model:
         """Decode latents (members, n, latent) to spectra (members, n, grid)."""
         feed = {"latent": np.ascontiguousarray(latent, dtype=np.float32)}
         return self._decoder.run(None, feed)[0]  # type: ignore[return-value]
+
+    def judge(self, aligned: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return logits (n, kinds) of edge-aligned spectra (n, a); see `domain.edge_aligned`."""
+        feed = {"aligned": np.ascontiguousarray(aligned, dtype=np.float32)}
+        return self._domain.run(None, feed)[0]  # type: ignore[return-value]
 
     def what_if(
         self, name: str, values: ArrayLike, at: NDArray[np.floating] | None = None

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from rankaae_stream.errors import ModelError
 from rankaae_stream.model.card import ModelCard
+from rankaae_stream.model.domain import edge_aligned
 from rankaae_stream.model.folder import checked_files
-from rankaae_stream.model.networks import Model
+from rankaae_stream.model.networks import GRAPHS, Model
 
 __all__ = ["TOLERANCE", "Verified", "largest_difference", "verify_model"]
 
@@ -67,12 +68,18 @@ def verify_model(path: Path, expected_id: str | None) -> Verified:
         )
     flat, latent, reconstruction = _golden(contents["golden.npz"], card, path / "golden.npz")
     try:
-        model = Model(card, contents["encoder.onnx"], contents["decoder.onnx"], "cpu")
+        model = Model(card, contents, "cpu")
         encoded, decoded = model.encode(flat), model.decode(latent)
+        kinds = model.judge(
+            edge_aligned(card.grid.relative(), flat.astype(np.float64), card.domain.aligned)
+        )
     except Exception as error:  # ONNX Runtime's errors share no class of their own
+        raise ModelError(f"{path}: {', '.join(GRAPHS)} do not run ({error}); {AGAIN}") from error
+    if kinds.shape != (len(flat), len(card.domain.kinds)) or not np.isfinite(kinds).all():
         raise ModelError(
-            f"{path}: encoder.onnx or decoder.onnx does not run ({error}); {AGAIN}"
-        ) from error
+            f"{path / 'domain.onnx'} gives {kinds.shape[1:]} numbers a spectrum for "
+            f"{len(card.domain.kinds)} kinds of the card; {AGAIN}"
+        )
     return Verified(
         card,
         len(flat),

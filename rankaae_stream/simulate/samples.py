@@ -31,8 +31,8 @@ class Sample:
         as measured. A foil of the sample's own session calibrates the sample's axis.
     oxidation_state, coordination_number : float
         Of the compound, as known: mean over the sites of the element.
-    role : {"standard", "foil"}
-        A foil as a sample is a metal: outside what oxides teach.
+    role : {"standard", "foil", "other"}
+        A foil as a sample is a metal, others are sulfides: outside what oxides teach.
     note : str
         For a foil that is not of the sample's session.
     """
@@ -44,7 +44,7 @@ class Sample:
     foil: str
     oxidation_state: float
     coordination_number: float
-    role: Literal["standard", "foil"] = "standard"
+    role: Literal["standard", "foil", "other"] = "standard"
     note: str = ""
 
     @property
@@ -90,6 +90,17 @@ SERIES: tuple[Sample, ...] = (
         0.0,
         8.0,
         role="foil",
+    ),
+    Sample(
+        "FeS2",
+        "Fe",
+        "FeS2",
+        "Fe/FeS2_rt_01.xdi",
+        "Fe/Fe_metal_rt_01.xdi",
+        2.0,
+        6.0,
+        role="other",
+        note=_OTHER_LABORATORY,
     ),
 )
 """Samples in the order of a demonstration; within an element by oxidation state."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rankaae_stream.errors import Refused
-from rankaae_stream.report import Domain, Flag, FoilShift, Shifts
+from rankaae_stream.report import Domain, Estimate, Flag, FoilShift, Shifts
 from rankaae_stream.spectrum import (
     Channel,
     Edge,
@@ -20,7 +20,10 @@ __all__ = [
     "Coverage",
     "coverage",
     "domain_flag",
+    "few_standards_flag",
     "foil_flag",
+    "mixed_flag",
+    "poor_fit_flag",
     "shift_flag",
     "signal_flags",
     "unread_events",
@@ -283,10 +286,9 @@ def _name(shifts: Shifts) -> str:
 
 
 def domain_flag(domain: Domain, edge: Edge, metal: FoilShift | None) -> Flag | None:
-    """Flag a spectrum that the model cannot reconstruct, or a sample that is the metal itself.
+    """Flag a spectrum that is of no oxide, or a sample that is the metal itself.
 
-    `metal` is the fit of the library foil to the sample, None where it does not fit. A
-    decoder trained on oxides can reconstruct the smooth edges of Co, Mn and Ti metal.
+    `metal` is the fit of the library foil to the sample, None where it does not fit.
     """
     if metal is not None:
         why = (
@@ -295,10 +297,53 @@ def domain_flag(domain: Domain, edge: Edge, metal: FoilShift | None) -> Flag | N
         )
     elif domain.distance > domain.threshold:
         why = (
-            f"the spectrum is {domain.distance:.1f} times as far from the training data as good "
-            f"oxides, above the threshold of {domain.threshold:.1f}"
+            f"the edge has a shape that {domain.looks_like} have rather than oxides (probability "
+            f"of no oxide {domain.distance:.2f}, oxides stay below {domain.threshold:.2f})"
         )
     else:
         return None
     sentence = f"{why}; its numbers should not be used"
     return Flag("out_of_domain", "warning", domain.distance, "1", sentence)
+
+
+def poor_fit_flag(misfit: float, limit: float, region: tuple[float, float]) -> Flag | None:
+    """Flag a spectrum that the model's own curve misses by more than it misses good oxides."""
+    if misfit <= limit:
+        return None
+    low, high = region
+    return Flag(
+        "poor_fit",
+        "info",
+        misfit,
+        "1",
+        f"the model's curve misses the spectrum by {misfit:.1%} of the edge step, most between "
+        f"{low:+.0f} and {high:+.0f} eV; good oxides stay below {limit:.1%}",
+    )
+
+
+def mixed_flag(state: Estimate) -> Flag | None:
+    """Flag a valence whose interval holds no whole number: a mixture, or mixed valence."""
+    if np.floor(state.high) >= np.ceil(state.low):
+        return None
+    below = int(np.floor(state.value))
+    return Flag(
+        "mixed",
+        "info",
+        state.value,
+        state.unit,
+        f"the interval {state.low:.2f} to {state.high:.2f} holds no whole valence: a mixture of "
+        f"{below} and {below + 1}, or a compound of mixed valence",
+    )
+
+
+def few_standards_flag(element: str, valence: float, compounds: int) -> Flag:
+    """Flag a valence near one that few measured compounds of the element have shown."""
+    rests = f"{compounds} measured compound{'' if compounds == 1 else 's'}" if compounds else "none"
+    return Flag(
+        "few_standards",
+        "info",
+        float(compounds),
+        "1",
+        f"{element} of valence {valence:g} was compared with {rests}; its interval is as wide as "
+        f"errors of other elements ask for",
+    )

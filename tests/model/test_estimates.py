@@ -5,14 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from rankaae_stream.model.card import MonotoneMap, Output
-from rankaae_stream.model.estimates import describe, describe_many
+from rankaae_stream.model.card import Level, MonotoneMap, Output
+from rankaae_stream.model.estimates import describe, describe_many, nearest_level
 
 LINE = MonotoneMap(np.array([-10.0, 10.0]), np.array([-10.0, 10.0]))
 """The latent is the descriptor."""
 
 
-def card(constant=0.3, per_spread=2.0, limits=(-20.0, 20.0)):
+def card(constant=0.3, per_spread=2.0, limits=(-20.0, 20.0), levels=()):
     output = Output(
         name="oxidation_state",
         unit="e",
@@ -22,7 +22,10 @@ def card(constant=0.3, per_spread=2.0, limits=(-20.0, 20.0)):
         level=0.9,
         error_constant=constant,
         error_per_spread=per_spread,
+        axis_factor=1.5,
         evidence="measured",
+        levels=levels,
+        unsupported_half=0.8,
     )
     return SimpleNamespace(outputs=(output,))
 
@@ -46,10 +49,18 @@ def test_members_that_differ_widen_the_interval():
 
 def test_the_larger_effect_of_a_nuisance_is_added_in_quadrature():
     (found,) = describe(latents(2.0, 1.9, 2.4), card())
-    assert found.high - 2.0 == pytest.approx(np.hypot(0.3, 1.6449 * 0.4), abs=1e-3)
+    assert found.high - 2.0 == pytest.approx(np.hypot(0.3, 1.5 * 0.4))
 
 
 def test_an_interval_ends_where_a_descriptor_can_be_nothing():
     (found,) = describe(latents(0.1, 0.1, 0.1), card(limits=(0.0, 8.0)))
     assert found.low == 0.0
     assert found.high == pytest.approx(0.4)
+
+
+def test_near_a_valence_of_few_measured_compounds_the_interval_is_wide():
+    known = (Level(2.0, 3), Level(3.0, 2))
+    (well,) = describe(latents(2.4, 2.4, 2.4), card(levels=known))
+    (little,) = describe(latents(2.6, 2.6, 2.6), card(levels=known))
+    assert (well.high - 2.4, little.high - 2.6) == pytest.approx((0.3, 0.8))
+    assert nearest_level(card().outputs[0], 2.0) is None

@@ -11,7 +11,6 @@ from rankaae_stream.model.card import (
     ModelCard,
     MonotoneMap,
     Output,
-    Region,
     TheoryShift,
 )
 from rankaae_stream.report import FoilShift
@@ -45,10 +44,12 @@ class StepJudge:
     Latent 0 is the step's energy, latent 1 is free and always the same.
     """
 
-    def __init__(self, half: float = 0.3, draws=step, threshold: float = 3.0) -> None:
+    def __init__(self, half: float = 0.3, draws=step, threshold: float = 0.5) -> None:
         valences = np.array([0.0, 8.0])
         maps = (MonotoneMap(edge_of(valences), valences),) * 2
-        output = Output("oxidation_state", "e", 0, (0.0, 8.0), maps, 0.9, half, 0.0, "measured")
+        output = Output(
+            "oxidation_state", "e", 0, (0.0, 8.0), maps, 0.9, half, 0.0, 1.6449, "measured"
+        )
         self.card = ModelCard(
             id="0" * 64,
             name="steps",
@@ -57,11 +58,11 @@ class StepJudge:
             edge=Edge("Fe", "K", E0),
             grid=GRID,
             normalization=NormalizationRanges(),
-            theory_shift=TheoryShift(0.0, 0.0, 0.0, None, 0.0),
+            theory_shift=TheoryShift(0.0, 0.0, {}),
             members=2,
             latent=2,
             outputs=(output,),
-            domain=DomainRule(-12.0, (Region(-12.0, 60.1, 0.02),), 20.0, threshold),
+            domain=DomainRule((-8.0, 46.0), ("oxides", "others"), threshold, -12.0, 1.0),
             raw={"data": {"spectra": {"train": 60}}},
         )
         self._draws = draws
@@ -72,6 +73,12 @@ class StepJudge:
         area = np.trapezoid(flat, RELATIVE, axis=1)
         latent = np.stack([60.0 - area, np.zeros(len(flat))], axis=1)
         return np.stack([latent, latent])
+
+    def judge(self, aligned):
+        """Oxides are steps: what differs from one by 0.05 or more is none."""
+        energy = np.arange(-8.0, 46.5)
+        off = np.abs(np.asarray(aligned) - 0.5 * (1.0 + np.tanh(energy))).max(axis=1)
+        return np.stack([np.zeros(len(off)), 40.0 * (off - 0.05)], axis=1)
 
     def decode(self, latent):
         """Latents (m, n, 2) to spectra (m, n, g)."""
@@ -115,6 +122,7 @@ def _simulated(compounds=30, copies=3):
         group=np.repeat([f"M{i}O" for i in range(compounds)], copies),
         sources=(("made-up", "0"),),
         native=np.tile(np.arange(copies) == 0, compounds),
+        own_host=np.ones(valence.size, dtype=bool),
     )
 
 

@@ -34,7 +34,6 @@ def test_defaults_fill_what_is_not_said(tmp_path):
         ("[fit]\nepochz = 3\n", "epochz"),
         ("[losses]\nrank = -1.0\n", "rank"),
         ("[fit]\ntrials = 2\nkeep = 3\n", "keep = 3 exceeds"),
-        ("[calibration]\nstart = 2.0\n", "below \\+5 eV"),
         ("[fit\n", "config.toml"),
         ("[network]\nencoder = 'rnn'\n", "'fc' or 'cnn'"),
         ("[network]\nfree = -1\n", "free"),

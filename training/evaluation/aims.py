@@ -2,27 +2,43 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
 from rankaae_stream.show.plot import TITLES
 from training.evaluation.detection import alarm_threshold
 from training.evaluation.evaluate import KINDS, Evaluation
-from training.evaluation.on_measured import APART, ordered_pairs, refused_share, standing
-from training.evaluation.on_simulated import SimulatedScores
+from training.evaluation.on_measured import APART, ordered_pairs, refused_share
+from training.evaluation.on_simulated import SimulatedScores, classes
 from training.evaluation.text import NOTHING, number, percent
 from training.measured.pool import FALSE_ALARMS
 
-__all__ = ["Target", "targets"]
+__all__ = ["Measured", "Target", "measured_standing", "targets"]
 
-STRICT = ("Fe", "Mn", "Cr", "Cu")
-"""Elements whose valence must hold `LARGEST_ERROR`; of the others it is reported."""
-LARGEST_ERROR = 0.25
-WIDEST = 0.8
+LARGEST_ERRORS = {
+    "Fe": 0.10,
+    "Mn": 0.15,
+    "Cu": 0.15,
+    "Ni": 0.15,
+    "Cr": 0.20,
+    "V": 0.25,
+    "Co": 0.25,
+}
+"""Of the valence, by element, with the compound left out of the shifts."""
+WIDEST = 0.45
 LEVEL = (0.85, 0.95)
-REFUSED = 0.1
-DETECTED = 0.95
-LARGEST_DEVIATION = 0.15
+REFUSED = 0.05
+DETECTED = 0.90
+LARGEST_DEVIATIONS = {"Fe": 0.15}
+LARGEST_DEVIATION = 0.30
+"""Of mixtures from the line between their ends."""
+NEAR_RIGHT, FOUR_RIGHT = 0.90, 0.80
+LEAST_RANKS = {
+    "ligand_coordination": 0.70,
+    "bond_length_spread": 0.75,
+    "min_ligand_distance": 0.75,
+}
 
 
 @dataclass(frozen=True)
@@ -38,15 +54,15 @@ def targets(found: Sequence[Evaluation]) -> list[Target]:
     """Return every aim for these models, pooled or by element, with what was found."""
     scores = [one.stated[1] for one in found]
     aims = [
-        _median("oxidation state, ρ", 0.90, [_rho(one, "oxidation_state") for one in scores]),
-        _median("coordination, weighted F1", 0.95, [one.f1_score for one in scores]),
+        _median("oxidation state, ρ", 0.93, [_rho(one, "oxidation_state") for one in scores]),
+        _median("coordination, weighted F1", 0.85, [one.f1_score for one in scores]),
         *(
-            _median(f"{TITLES[name]}, ρ", 0.80, [_rho(one, name) for one in scores])
-            for name in ("ligand_coordination", "bond_length_spread", "min_ligand_distance")
+            _median(f"{TITLES[name]}, ρ", least, [_rho(one, name) for one in scores])
+            for name, least in LEAST_RANKS.items()
         ),
         _median(
             "reconstruction MAE",
-            0.028,
+            0.040,
             [one.reconstruction_mean_absolute_error_loss for one in scores],
             most=True,
             digits=3,
@@ -79,20 +95,21 @@ def _measured_targets(found: Sequence[Evaluation]) -> list[Target]:
     aims: list[Target] = []
     for one in found:
         element = one.card.edge.element
-        state = standing(one.left_out, "oxidation_state")
-        if element in STRICT:
+        if element in LARGEST_ERRORS:
+            stands = measured_standing([one], "oxidation_state")
+            limit = LARGEST_ERRORS[element]
             aims.append(
                 Target(
-                    f"measured: valence MAE of {element} ≤ {LARGEST_ERROR}",
-                    f"{number(state.mean_absolute_error_loss)} ({state.compounds} compounds)",
-                    state.mean_absolute_error_loss <= LARGEST_ERROR if state.compounds else None,
+                    f"measured: valence MAE of {element} ≤ {limit:g}",
+                    f"{number(stands.error)} ({stands.compounds} compounds)",
+                    stands.error <= limit if stands.compounds else None,
                 )
             )
     orders = [ordered_pairs(one.compounds) for one in found]
     right, pairs = sum(one[0] for one in orders), sum(one[1] for one in orders)
-    left = [compound for one in found for compound in one.left_out]
-    pooled = standing(left, "oxidation_state")
+    pooled = measured_standing(found, "oxidation_state")
     refused = refused_share([compound for one in found for compound in one.compounds])
+    near, four = _coordination(found)
     aims += [
         Target(
             f"measured: valences {APART} or more apart in the right order",
@@ -114,10 +131,64 @@ def _measured_targets(found: Sequence[Evaluation]) -> list[Target]:
             percent(refused),
             refused <= REFUSED if np.isfinite(refused) else None,
         ),
+        _share("measured: coordination of 4, 5 and 6 right in", NEAR_RIGHT, near),
+        _share("measured: the same of four-coordinated compounds", FOUR_RIGHT, four),
         *(_detected(found, kind) for kind in ("foil", "other")),
         *(_mixed(one) for one in found if one.mixtures is not None),
     ]
     return aims
+
+
+def measured_standing(found: Sequence[Evaluation], name: str) -> "Measured":
+    """Return the figures of one descriptor over all measured compounds, left out where it can be.
+
+    Those whose spectra are not in the repository count too.
+    """
+    errors, halves = list[float](), list[float]()
+    for one in found:
+        output = next((out for out in one.card.outputs if out.name == name), None)
+        if output is None:
+            continue
+        normal = NormalDist().inv_cdf(0.5 + output.level / 2)
+        factor = output.axis_factor / normal
+        for compound in one.shown:
+            if name in compound.error:
+                errors.append(abs(compound.error[name]))
+                width = np.hypot(compound.half[name], normal * compound.axis[name])
+                halves.append(factor * float(width))
+    return Measured(
+        compounds=len(errors),
+        error=float(np.mean(errors)) if errors else float("nan"),
+        hits=sum(error <= half for error, half in zip(errors, halves, strict=True)),
+        width=2.0 * float(np.median(halves)) if halves else float("nan"),
+    )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Compounds, mean absolute error, intervals that hold, and their median full width."""
+
+    compounds: int
+    error: float
+    hits: int
+    width: float
+
+
+def _coordination(found: Sequence[Evaluation]) -> tuple[list[bool], list[bool]]:
+    """Return which compounds of 4, 5 and 6 neighbours are told right, and those of 4 alone."""
+    name, near, four = "coordination_number", list[bool](), list[bool]()
+    for compound in (one for each in found for one in each.shown):
+        truth = compound.truth.get(name, 0.0)
+        if truth in (4.0, 5.0, 6.0):
+            told, known = classes(np.array([compound.estimate[name], truth]))
+            near.append(bool(told == known))
+            four += near[-1:] if truth == 4.0 else []
+    return near, four
+
+
+def _share(aim: str, least: float, right: Sequence[bool]) -> Target:
+    met = float(np.mean(right)) >= least if right else None
+    return Target(f"{aim} ≥ {least:.0%}", f"{sum(right)} of {len(right)}", met)
 
 
 def _detected(found: Sequence[Evaluation], kind: str) -> Target:
@@ -143,11 +214,12 @@ def _detected(found: Sequence[Evaluation], kind: str) -> Target:
 def _mixed(one: Evaluation) -> Target:
     mixed = one.mixtures
     assert mixed is not None
+    limit = LARGEST_DEVIATIONS.get(one.card.edge.element, LARGEST_DEVIATION)
     return Target(
-        f"measured: {mixed.low} with {mixed.high} monotone, within {LARGEST_DEVIATION} of linear",
+        f"measured: {mixed.low} with {mixed.high} monotone, within {limit} of linear",
         f"{mixed.monotone:.0%} monotone, largest deviation {mixed.worst:.2f} "
         f"(median {mixed.deviation:.2f}) of {mixed.pairs} pairs",
-        mixed.monotone == 1.0 and mixed.worst <= LARGEST_DEVIATION,
+        mixed.monotone == 1.0 and mixed.worst <= limit,
     )
 
 

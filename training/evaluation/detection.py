@@ -3,18 +3,15 @@
 # pyright: basic
 # scipy has no types
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import mannwhitneyu
 
-from rankaae_stream.model.networks import Model
-from training.evaluation.on_measured import analysis_of
 from training.measured.pool import FALSE_ALARMS
-from training.measured.standards import Standard
 
-__all__ = ["Detection", "alarm_threshold", "distances_of_others", "score_detection"]
+__all__ = ["Detection", "alarm_threshold", "score_detection"]
 
 
 def score_detection(
@@ -66,28 +63,6 @@ def alarm_threshold(distances: Sequence[float], share: float = FALSE_ALARMS) -> 
     on one or two spectra.
     """
     return float(np.quantile(distances, 1.0 - share)) if len(distances) else float("nan")
-
-
-def distances_of_others(model: Model, others: Mapping[str, Sequence[Standard]]) -> list[float]:
-    """Return distances of other elements' oxides, moved so that their edge is the model's.
-
-    Parameters
-    ----------
-    model : Model
-    others : mapping
-        Standards by element; those of the model's own are left out, and scans that do
-        not cover the model's grid.
-    """
-    analysis, edge = analysis_of(model), model.card.edge
-    found: list[float] = []
-    for element, standards in others.items():
-        for one in standards if element != edge.element else ():
-            if one.role == "standard":
-                scan = one.spectrum
-                moved = scan.energy + one.calibration + edge.e0 - scan.edge.e0
-                report = analysis.process(replace(scan, energy=moved, edge=edge))
-                found += [report.domain.distance] if report.domain else []
-    return found
 
 
 @dataclass(frozen=True)

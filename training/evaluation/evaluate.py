@@ -15,10 +15,11 @@ from rankaae_stream.model.networks import Model
 from rankaae_stream.spectrum import Floats
 from training.config import Config
 from training.evaluation import on_measured, on_simulated, sweeps
-from training.evaluation.detection import Detection, distances_of_others, score_detection
+from training.evaluation.detection import Detection, score_detection
 from training.evaluation.mixtures import FoilMixtures, Mixtures, mix_end_members, mix_foil
 from training.evaluation.on_simulated import SimulatedScores
 from training.evaluation.sweeps import Sweep, Trend
+from training.measured.shown import Shown
 from training.measured.standards import Standard
 from training.network.train import labels_of
 from training.simulated.dataset import Simulated, Split
@@ -32,10 +33,9 @@ ENOUGH = 30
 KINDS = {
     "foil": "foils",
     "other": "sulfides, nitrides, carbides",
-    "wrong": "oxides of another element",
     "suspect": "doubtful samples",
 }
-"""Spectra that are no good oxides of the element; no target counts the last two."""
+"""Spectra that are no good oxides of the element; no target counts the last."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +56,10 @@ class Evaluation:
         True and estimated, of the test part.
     compounds, suspects : tuple of Compound
     shifts : mapping
-        Compound to formal valence and the shift at which its own residual is lowest, eV;
-        in the order of the valence.
+        Compound to formal valence and the shift, beyond the configured ones, that lays it
+        on its own structure, eV; in the order of the valence.
+    shown : tuple of Shown
+        Every measured compound of the element, those whose spectra are elsewhere too.
     inside : tuple of float
         Distances of good measured oxides, by compound.
     detections : mapping
@@ -78,6 +80,7 @@ class Evaluation:
     compounds: tuple[on_measured.Compound, ...]
     suspects: tuple[on_measured.Compound, ...]
     shifts: Mapping[str, tuple[float, float]]
+    shown: tuple[Shown, ...]
     inside: tuple[float, ...]
     detections: Mapping[str, Detection]
     mixtures: Mixtures | None
@@ -90,12 +93,6 @@ class Evaluation:
     def left_out(self) -> tuple[on_measured.Compound, ...]:
         """Compounds judged by a fit without them."""
         return tuple(one for one in self.compounds if one.left_out)
-
-    @property
-    def shift_slope(self) -> float | None:
-        """Change of the compounds' own shifts along the valence, eV per e; None for one valence."""
-        states, shifts = np.array(list(self.shifts.values())).reshape(-1, 2).T
-        return float(np.polyfit(states, shifts, 1)[0]) if np.unique(states).size > 1 else None
 
     @property
     def stated(self) -> tuple[str, SimulatedScores]:
@@ -113,8 +110,8 @@ def evaluate_model(
     config: Config,
     simulated: Simulated,
     split: Split,
-    standards: Mapping[str, Sequence[Standard]],
-    left_out: Mapping[str, Mapping[str, Any]],
+    standards: Sequence[Standard],
+    built: Mapping[str, Any],
     learning: Path,
 ) -> Evaluation:
     """Evaluate a model on simulated and measured compounds, mixtures and sweeps.
@@ -126,25 +123,25 @@ def evaluate_model(
     config : Config
     simulated : Simulated
     split : Split
-    standards : mapping
-        Of every element.
-    left_out : mapping
-        See `on_measured.by_compound`.
+    standards : sequence of Standard
+        Of the model's element.
+    built : mapping
+        The model's evaluation.json: what its measured compounds showed when it was built.
     learning : Path
         File of `training.evaluation.learning_curve`; it need not exist.
     """
     card = model.card
-    thresholds = on_simulated.thresholds_on(model, config, simulated, split.validation)
     parts: dict[str, dict[str, SimulatedScores]] = {}
     for part, rows in (("validation", split.validation), ("test", split.test)):
         kinds = {"all": rows, "native": rows[simulated.native[rows]]}
         parts[part] = {
-            kind: on_simulated.score_simulated(model, config, simulated, chosen, thresholds)
+            kind: on_simulated.score_simulated(model, config, simulated, chosen)
             for kind, chosen in kinds.items()
             if chosen.size >= 2
         }
 
-    readings = on_measured.read_standards(model, standards[card.edge.element])
+    readings = on_measured.read_standards(model, standards)
+    left_out = built["standards"]
     compounds = on_measured.by_compound(readings, "standard", left_out)
     inside = tuple(one.distance for one in compounds if np.isfinite(one.distance))
     roles = {
@@ -153,11 +150,9 @@ def evaluate_model(
     }
     metals = {role: [one.metal for one in same] for role, same in roles.items()}
     found = {role: [one.distance for one in same] for role, same in roles.items()}
-    found["wrong"] = distances_of_others(model, standards)
 
     latents = np.asarray(model.encode(clean_spectra(config, simulated, split.train)), dtype=float)
     swept = sweeps.sweep_all(model, latents)
-    stretch = card.theory_shift.compression
     return Evaluation(
         key=key,
         card=card,
@@ -169,10 +164,11 @@ def evaluate_model(
         shifts={
             name: (one["oxidation_state"], one["own_shift"])
             for name, one in sorted(
-                ((name, one) for name, one in left_out.items() if "own_shift" in one),
+                ((name, one) for name, one in left_out.items() if one["own_shift"] is not None),
                 key=lambda item: (item[1]["oxidation_state"], item[0]),
             )
         },
+        shown=tuple(Shown(**row) for row in built["compounds"]),
         inside=inside,
         detections={
             kind: score_detection(
@@ -183,7 +179,7 @@ def evaluate_model(
         mixtures=mix_end_members(model, readings),
         foil_mixtures=mix_foil(model, readings),
         sweeps=swept,
-        trends=tuple(sweeps.judge_trend(one, stretch) for one in swept),
+        trends=tuple(sweeps.judge_trend(one, card.theory_shift.moved) for one in swept),
         learning=json.loads(learning.read_text(encoding="utf-8")) if learning.is_file() else None,
     )
 

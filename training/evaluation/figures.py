@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
+from matplotlib.ticker import MaxNLocator
 
 from training.evaluation.evaluate import KINDS, Evaluation
 from training.evaluation.on_simulated import CLASSES
@@ -163,7 +163,7 @@ def _distances(axes: Any, found: Evaluation) -> None:
     limit = found.card.domain.threshold
     alarms = float(np.mean(np.array(found.inside) > limit)) if found.inside else 0.0
     rows = [("good oxides", found.inside, alarms, BLUE)]
-    colors = {"foil": ORANGE, "other": PURPLE, "wrong": QUIET, "suspect": QUIET}
+    colors = {"foil": ORANGE, "other": PURPLE, "suspect": QUIET}
     rows += [
         (label, found.detections[kind].distances, found.detections[kind].at_card, colors[kind])
         for kind, label in KINDS.items()
@@ -183,14 +183,11 @@ def _distances(axes: Any, found: Evaluation) -> None:
         )
     axes.axvline(limit, color=BLACK, lw=0.8, ls="--")
     axes.text(limit, -len(rows) + 0.45, " flagged", fontsize=8, va="bottom")
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator([0.5, 1, 2, 4, 8, 16]))
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-len(rows) + 0.4, 0.6)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel("distance (good oxides: about 1)")
+    axes.set_xlabel("probability of being no oxide")
     axes.set_title("out of domain, measured spectra", fontsize=10, loc="left")
 
 

@@ -20,7 +20,6 @@ from training.config import Config
 from training.evaluation.on_simulated import (
     classes,
     confusion,
-    fit_thresholds,
     reconstruction_error,
     weighted_f1,
 )
@@ -145,7 +144,7 @@ def score_trial(
     unseen: NDArray[np.intp],
     trial: Trial,
 ) -> dict[str, Any]:
-    """Score one network; maps and thresholds are fitted to the spectra that it learned from.
+    """Score one network; maps are fitted to the spectra that it learned from.
 
     Parameters
     ----------
@@ -175,10 +174,8 @@ def score_trial(
             "mean_absolute_error_loss": float(np.mean(error[stated])),
         }
         if name == "coordination_number":
-            own = np.isfinite(labels[learned, k])
-            limits = fit_thresholds(apply_map(fitted, known[own, k]), labels[learned[own], k])
             figures["f1_score"] = weighted_f1(
-                confusion(classes(truth[stated]), classes(value[stated], limits))
+                confusion(classes(truth[stated]), classes(value[stated]))
             )
     output = network.decode(network.encode(flat))[0]
     judged = config.grid.energy_grid().relative() >= simulated.first[unseen][:, None]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rankaae_stream.model.domain import domain_distance
+from rankaae_stream.model.domain import edge_aligned, judge_domain
 from rankaae_stream.model.estimates import describe_many
 from rankaae_stream.model.networks import Model
 from rankaae_stream.spectrum import Floats
@@ -76,10 +76,9 @@ def mix_foil(model: Model, readings: Sequence[Reading]) -> "FoilMixtures":
     card, flagged = model.card, list[float]()
     for share in FOIL_SHARES if pairs else ():
         flat = np.stack([(1.0 - share) * oxide + share * foil for oxide, foil in pairs])
-        latents = np.asarray(model.encode(flat), dtype=float)
-        output = np.asarray(model.decode(latents), dtype=float).mean(axis=0)
-        _, distance = domain_distance(flat, output, latents, card.grid.relative(), card.domain)
-        flagged.append(float(np.mean(distance > card.domain.threshold)))
+        logits = model.judge(edge_aligned(card.grid.relative(), flat, card.domain.aligned))
+        judged = [judge_domain(one, card.domain) for one in logits.astype(np.float64)]
+        flagged.append(float(np.mean([one.distance > one.threshold for one in judged])))
     return FoilMixtures(len(pairs), FOIL_SHARES, tuple(flagged))
 
 

@@ -29,20 +29,18 @@ __all__ = [
     "classes",
     "confusion",
     "covered",
-    "fit_thresholds",
     "r2_score",
     "reconstruction_error",
     "score_simulated",
     "style_pairs",
-    "thresholds_on",
     "weighted_f1",
 ]
 
 CLASSES = ("4 or fewer", "5", "6 or more")
 """Of the coordination number: 4, 5 and 6 dominate, others join their neighbour."""
 
-CANDIDATES = 64
-"""Thresholds that are tried, at quantiles of the estimates."""
+THRESHOLDS = (4.5, 5.5)
+"""Between the classes. Fitted to two dozen compounds they wandered, and F1 fell."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +88,6 @@ class SimulatedScores:
     spectra : int
     descriptors : mapping
         By name.
-    thresholds : pair of float, or None
-        Between `CLASSES`, fitted on validation.
     confusion : 3 rows of 3 int, or None
         Rows are true classes, columns estimated ones.
     f1_score : float
@@ -106,7 +102,6 @@ class SimulatedScores:
 
     spectra: int
     descriptors: Mapping[str, DescriptorScores]
-    thresholds: tuple[float, float] | None
     confusion: tuple[tuple[int, ...], ...] | None
     f1_score: float
     reconstruction_mean_absolute_error_loss: float
@@ -125,7 +120,6 @@ def score_simulated(
     config: Config,
     simulated: Simulated,
     rows: NDArray[np.intp],
-    thresholds: tuple[float, float] | None,
 ) -> SimulatedScores:
     """Score a model on rows that it did not learn from.
 
@@ -136,8 +130,6 @@ def score_simulated(
         What it was trained with.
     simulated : Simulated
     rows : (n,) array
-    thresholds : pair of float, or None
-        See `thresholds_on`; never from these rows.
     """
     card = model.card
     labels = labels_of(config, simulated, rows)
@@ -164,16 +156,15 @@ def score_simulated(
         )
     names = [one.name for one in card.outputs]
     matrix = None
-    if thresholds is not None:
+    if "coordination_number" in names:
         k = names.index("coordination_number")
         known = np.isfinite(labels[:, k])
-        matrix = confusion(classes(labels[known, k]), classes(values[known, k], thresholds))
+        matrix = confusion(classes(labels[known, k]), classes(values[known, k]))
     grid = card.grid.relative()
     errors = reconstruction_error(output, flat, grid >= simulated.first[rows][:, None])
     return SimulatedScores(
         spectra=int(rows.size),
         descriptors=described,
-        thresholds=thresholds,
         confusion=None if matrix is None else tuple(tuple(map(int, row)) for row in matrix),
         f1_score=float("nan") if matrix is None else weighted_f1(matrix),
         reconstruction_mean_absolute_error_loss=_mean(errors),
@@ -183,20 +174,6 @@ def score_simulated(
             np.array([free_correlation(member, len(names)) for member in latents])
         ),
     )
-
-
-def thresholds_on(
-    model: Model, config: Config, simulated: Simulated, rows: NDArray[np.intp]
-) -> tuple[float, float] | None:
-    """Fit thresholds of the coordination classes to (validation) rows; None without that output."""
-    names = [one.name for one in model.card.outputs]
-    if "coordination_number" not in names:
-        return None
-    k = names.index("coordination_number")
-    latents = np.asarray(model.encode(clean_spectra(config, simulated, rows)), dtype=float)
-    truth = labels_of(config, simulated)[rows, k]
-    known = np.isfinite(truth)
-    return fit_thresholds(describe_many(latents, model.card)[0][known, k], truth[known])
 
 
 def r2_score(values: Floats, truth: Floats) -> float:
@@ -234,28 +211,9 @@ def covered(
     return float(held.mean()), float(np.median(high - low))
 
 
-def classes(coordination: Floats, thresholds: tuple[float, float] = (4.5, 5.5)) -> NDArray[np.intp]:
+def classes(coordination: Floats) -> NDArray[np.intp]:
     """Return the position in `CLASSES` of each coordination number, true or estimated."""
-    return np.digitize(coordination, thresholds)
-
-
-def fit_thresholds(estimate: Floats, truth: Floats) -> tuple[float, float]:
-    """Find two thresholds of highest weighted F1; of equal ones those nearest to 4.5 and 5.5.
-
-    Parameters
-    ----------
-    estimate, truth : (n,) arrays
-        Coordination numbers.
-    """
-    candidates = np.unique([*np.quantile(estimate, np.linspace(0.0, 1.0, CANDIDATES)), 4.5, 5.5])
-    wanted = classes(truth)
-
-    def merit(pair: tuple[float, float]) -> tuple[float, float]:
-        off = abs(pair[0] - 4.5) + abs(pair[1] - 5.5)
-        return weighted_f1(confusion(wanted, classes(estimate, pair))), -off
-
-    low, high = max(combinations(candidates, 2), key=merit)
-    return float(low), float(high)
+    return np.digitize(coordination, THRESHOLDS)
 
 
 def confusion(truth: NDArray[np.intp], estimate: NDArray[np.intp]) -> NDArray[np.intp]:

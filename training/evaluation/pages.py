@@ -3,13 +3,13 @@
 Their prose is in `templates/`; here is what the templates may use.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from training.evaluation.aims import targets
+from training.evaluation.aims import measured_standing, targets
 from training.evaluation.evaluate import ENOUGH, KINDS, Evaluation
 from training.evaluation.on_measured import APART, ordered_pairs, refused_share, standing
 from training.evaluation.on_simulated import CLASSES
@@ -31,6 +31,7 @@ NAMES: dict[str, Any] = {
     "ordered_pairs": ordered_pairs,
     "refused_share": refused_share,
     "standing": standing,
+    "measured_standing": measured_standing,
     "targets": targets,
     "zip": zip,
 }
@@ -42,9 +43,12 @@ def write_report(found: Evaluation) -> str:
     return _render("report.md.j2", found=found)
 
 
-def models_readme(found: Sequence[Evaluation]) -> str:
-    """Return the page over all models: how to read it, both tables, and every aim."""
-    return _render("models.md.j2", models=found)
+def models_readme(found: Sequence[Evaluation], domain: Mapping[str, Any]) -> str:
+    """Return the page over all models: how to read it, the tables, and every aim.
+
+    `domain` is the card of the classifier, see `training.domain.build`.
+    """
+    return _render("models.md.j2", models=found, domain=domain)
 
 
 def _render(template: str, **given: object) -> str:

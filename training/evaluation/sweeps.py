@@ -246,15 +246,15 @@ def _vertex(energy: Floats, curve: Floats, i: int) -> float:
     return float(energy[i] + (np.clip(-slope / (2.0 * bent), -4.0, 4.0) if bent < 0 else 0.0))
 
 
-def judge_trend(swept: Sweep, stretch: float = 0.0) -> Trend:
+def judge_trend(swept: Sweep, moved: Mapping[str, float] | None = None) -> Trend:
     """Measure a sweep, and compare its trend with the literature.
 
     Parameters
     ----------
     swept : Sweep
-    stretch : float
-        eV per unit valence that the simulated energies were moved by before training:
-        that part of a shift the data do not show, and it is named.
+    moved : mapping, optional
+        eV that simulated energies were moved by before training, by valence: that part of
+        a shift the data do not show, and it is named.
     """
     table = [features(swept.energy, curve) for curve in swept.curves]
     changes: dict[str, float] = {}
@@ -267,9 +267,11 @@ def judge_trend(swept: Sweep, stretch: float = 0.0) -> Trend:
     rule = KNOWN[swept.name]
     verdict = _verdict(rule, changes, correlations)
     said = _measured(swept, rule, changes, correlations)
-    if swept.name == "oxidation_state" and stretch and "edge" in changes:
-        put_in = stretch * float(swept.values[-1] - swept.values[0])
-        said += f"; {put_in:+.1f} eV of it were put in before training, {stretch:+g} eV a unit"
+    if swept.name == "oxidation_state" and moved and "edge" in changes:
+        levels = sorted((float(valence), by) for valence, by in moved.items())
+        ends = swept.values[[0, -1]]
+        first, last = np.interp(ends, [v for v, _ in levels], [by for _, by in levels])
+        said += f"; {last - first:+.1f} eV of it were put in before training"
     closing = f"{VERDICTS[verdict]} {rule.note}." if rule.signs else rule.note
     return Trend(swept.name, changes, correlations, verdict, f"{said}. {closing}")
 

@@ -15,9 +15,10 @@ import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from rankaae_stream.model.card import CARD_SCHEMA, DomainRule, ModelCard, MonotoneMap
-from rankaae_stream.model.networks import Model
+from rankaae_stream.model.card import CARD_SCHEMA, ModelCard, MonotoneMap
+from rankaae_stream.model.networks import GRAPHS, Model
 from rankaae_stream.model.verify import TOLERANCE, largest_difference
 from rankaae_stream.spectrum import Edge, NormalizationRanges
 from training.config import Config
@@ -25,7 +26,7 @@ from training.descriptors import DESCRIPTORS
 from training.export.place import as_json, place
 from training.folders import MODELS
 from training.measured.intervals import ErrorModel
-from training.network.ensemble import OPSET, Ensemble, Stacked
+from training.network.ensemble import OPSET, Ensemble
 
 __all__ = [
     "RANGES",
@@ -67,8 +68,9 @@ def draft(
     config: Config,
     ensemble: Ensemble,
     outputs: list[dict[str, Any]],
-    theory_shift: dict[str, float | None],
-    domain: DomainRule,
+    theory_shift: dict[str, Any],
+    domain: dict[str, Any],
+    classifier: bytes,
     examples: NDArray[np.floating],
 ) -> Draft:
     """Export an ensemble's graphs and put a card around them, with all that a number depends on.
@@ -81,7 +83,10 @@ def draft(
         See `output_entry`.
     theory_shift : dict
         As `rankaae_stream.model.card.TheoryShift`.
-    domain : DomainRule
+    domain : dict
+        As `rankaae_stream.model.card.DomainRule`.
+    classifier : bytes
+        The graph that tells oxides from what is none.
     examples : (n, g) array
         Spectra on which ONNX must compute what torch computes.
 
@@ -102,14 +107,15 @@ def draft(
         "members": len(ensemble.seeds),
         "latent": config.network.latent,
         "outputs": outputs,
-        "domain": asdict(domain),
+        "domain": domain,
     }
     flat = examples.astype(np.float32)
     latent = ensemble.encode(flat).astype(np.float32)
     encoder = to_onnx(ensemble.encoder, flat, "flat", "latent", batch=0)
     decoder = to_onnx(ensemble.decoder, latent, "latent", "flat", batch=1)
-    model = Model(ModelCard.from_bytes(as_json(card), config.folder), encoder, decoder, "cpu")
-    return Draft(model, ensemble, {"encoder.onnx": encoder, "decoder.onnx": decoder})
+    graphs = dict(zip(GRAPHS, (encoder, decoder, classifier), strict=True))
+    model = Model(ModelCard.from_bytes(as_json(card), config.folder), graphs, "cpu")
+    return Draft(model, ensemble, graphs)
 
 
 def write_model(
@@ -163,13 +169,13 @@ def write_model(
 
 
 def to_onnx(
-    network: Stacked, example: NDArray[np.float32], source: str, result: str, batch: int
+    network: nn.Module, example: NDArray[np.float32], source: str, result: str, batch: int
 ) -> bytes:
     """Export one graph, and prove that it computes what torch computes.
 
     Parameters
     ----------
-    network : Stacked
+    network : Module
     example : array
         Real inputs, all of which both must compute alike; the axis `batch` becomes dynamic.
     source, result : str
@@ -233,6 +239,10 @@ def output_entry(
     maps: Sequence[MonotoneMap],
     level: float,
     error: ErrorModel,
+    *,
+    axis_factor: float,
+    levels: list[dict[str, float | int]],
+    unsupported_half: float,
     evidence: str,
 ) -> dict[str, Any]:
     """Return one entry of the card's outputs."""
@@ -245,5 +255,8 @@ def output_entry(
         "level": level,
         "error_constant": error.constant,
         "error_per_spread": error.per_spread,
+        "axis_factor": axis_factor,
+        "levels": levels,
+        "unsupported_half": unsupported_half,
         "evidence": evidence,
     }

@@ -17,7 +17,7 @@ from training.network.ensemble import Ensemble
 from training.simulated.dataset import Simulated
 from training.trials.select import augmented
 
-__all__ = ["ErrorModel", "Widening", "conformal_error", "domain_start", "simulated_errors"]
+__all__ = ["ErrorModel", "conformal_error", "domain_start", "simulated_errors"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +31,9 @@ class ErrorModel:
         """Return the half-width at each spread, of the same shape."""
         return self.constant + self.per_spread * spread
 
-    def widened(self, by: "Widening") -> "ErrorModel":
-        """Return the model with every half-width widened alike."""
-        return ErrorModel(by.half(self.constant), by.factor * self.per_spread)
-
-    def at_least(self, other: "ErrorModel") -> "ErrorModel":
-        """Return the model made nowhere narrower than the other."""
-        return ErrorModel(
-            max(self.constant, other.constant), max(self.per_spread, other.per_spread)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Widening:
-    """From a simulated half-width to one that holds on measured compounds."""
-
-    factor: float
-    allowance: float
-
-    def half(self, simulated: float) -> float:
-        """Return the published half-width."""
-        return self.factor * (simulated + self.allowance)
+    def widened(self, factor: float) -> "ErrorModel":
+        """Return the model with every half-width multiplied."""
+        return ErrorModel(factor * self.constant, factor * self.per_spread)
 
 
 def simulated_errors(

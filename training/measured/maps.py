@@ -1,6 +1,5 @@
-"""Fit monotone maps from latents to descriptors, and the valence's line on standards."""
+"""Fit monotone maps from latents to descriptors."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,26 +15,18 @@ from training.simulated.dataset import Simulated, Split
 from training.trials.select import augmented
 
 __all__ = [
-    "Line",
     "Maps",
-    "apply_line",
     "estimate",
-    "fit_line",
+    "fit_counts",
     "fit_maps",
     "fit_monotone",
     "member_estimates",
-    "straighten",
     "valence_weights",
 ]
 
-LINE_PRIOR = (0.1, 0.03)
-"""Standard deviations that offset (e) and slope of the valence may have of 0 and 1: small,
-because a freer line improved most standards of Fe, Mn and Cr and lost as much on the one left
-out (Mn 0.20 without a line, 0.26 with three times these)."""
 
-
-COMPOUND_ERROR = 0.25
-"""Standard deviation of one compound's valence error that no line explains, e."""
+KNOTS = 64
+"""Knots of a map of whole numbers, at quantiles of the latent."""
 
 
 def fit_monotone(latent: Floats, value: Floats, weights: Floats | None = None) -> MonotoneMap:
@@ -85,55 +76,49 @@ def fit_monotone(latent: Floats, value: Floats, weights: Floats | None = None) -
     return MonotoneMap(knot, level)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A linear correction of the valence, added: ``offset + (slope - 1) (value - centre)``."""
+def fit_counts(latent: Floats, count: Floats) -> MonotoneMap:
+    """Fit a non-decreasing map to whole numbers that leans to the likeliest of them.
 
-    offset: float
-    slope: float
-    centre: float
-
-
-def fit_line(estimate: Floats, truth: Floats) -> Line:
-    """Fit offset and slope of the valence on standards, shrunk towards 0 and 1.
-
-    Ridge regression of the error: `LINE_PRIOR` against `COMPOUND_ERROR`, so that one
-    or two compounds move little and a dozen decide.
+    The mean of a four-fold and a six-fold neighbour is five, which neither is. For each whole
+    number the probability p of at least that many is fitted, monotone in the latent, and sharpened
+    to ``p^2 / (p^2 + (1 - p)^2)``; their sum is the map. Unsharpened it would be the mean.
 
     Parameters
     ----------
-    estimate, truth : (c,) arrays
-        A compound each.
+    latent, count : (n,) arrays
+        NaN counts are left out; others are rounded.
+
+    Returns
+    -------
+    MonotoneMap
+        Of at most `KNOTS` knots.
 
     Examples
     --------
-    >>> line = fit_line(np.array([2.4, 3.4, 4.4] * 200), np.array([2.0, 3.0, 4.0] * 200))
-    >>> round(line.offset, 2), round(line.slope, 2)
-    (-0.4, 1.0)
+    >>> counts = np.repeat([4.0, 6.0, 4.0, 6.0], [8, 2, 2, 8])
+    >>> fitted = fit_counts(np.repeat([0.0, 1.0], 10), counts)
+    >>> fitted.value[[0, -1]].round(2)
+    array([4.12, 5.88])
     """
-    centre = float(np.mean(estimate))
-    design = np.stack([np.ones(estimate.size), estimate - centre], axis=1)
-    prior = np.diag((COMPOUND_ERROR / np.array(LINE_PRIOR)) ** 2)
-    found = np.linalg.solve(design.T @ design + prior, design.T @ (truth - estimate))
-    return Line(float(found[0]), 1.0 + max(float(found[1]), -0.5), centre)
-
-
-def apply_line(line: Line, value: Floats) -> Floats:
-    """Apply the linear correction to valences."""
-    return value + line.offset + (line.slope - 1.0) * (value - line.centre)
-
-
-def straighten(fitted: MonotoneMap, line: Line) -> MonotoneMap:
-    """Compose the monotone map with the linear correction.
-
-    The mean over members commutes with a line.
-    """
-    # Levels that differ in their last digit may change places by rounding.
-    return MonotoneMap(fitted.latent, np.maximum.accumulate(apply_line(line, fitted.value)))
+    known = np.isfinite(count)
+    latent, whole = latent[known], np.round(count[known])
+    knots = np.unique(np.quantile(latent, np.linspace(0.0, 1.0, KNOTS)))
+    lowest, highest = round(float(whole.min())), round(float(whole.max()))
+    value = np.full(knots.size, float(lowest))
+    for step in range(lowest + 1, highest + 1):
+        share = np.asarray(
+            apply_map(fit_monotone(latent, (whole >= step).astype(float)), knots), dtype=float
+        )
+        value += share**2 / (share**2 + (1.0 - share) ** 2)
+    return MonotoneMap(knots, np.maximum.accumulate(value))
 
 
 Maps = tuple[tuple[MonotoneMap, ...], ...]
 """One tuple a descriptor, in it one map a member."""
+
+
+COUNTED = "coordination_number"
+"""The descriptor that is a whole number at every site; see `fit_counts`."""
 
 
 UNSEEN = 0.5
@@ -145,7 +130,7 @@ def fit_maps(config: Config, simulated: Simulated, split: Split, ensemble: Ensem
 
     The energy shift is left out: its effect on an estimate is added where a
     spectrum's own shift is known. The valence's map weighs rows by `valence_weights`,
-    the others all alike.
+    the others all alike. The coordination number's map is `fit_counts` on single sites.
     """
     seen = augmented(config, simulated, split.train, mixtures=True)
     labels = np.asarray(seen.labels, dtype=float)
@@ -154,10 +139,17 @@ def fit_maps(config: Config, simulated: Simulated, split: Split, ensemble: Ensem
         k = config.network.descriptors.index("oxidation_state")
         weights[k] = valence_weights(simulated, split.train, labels[:, k])
     latent = ensemble.encode(seen.flat)
-    return tuple(
+    maps = [
         tuple(fit_monotone(member[:, k], labels[:, k], weights[k]) for member in latent)
         for k in range(labels.shape[1])
-    )
+    ]
+    if COUNTED in config.network.descriptors:
+        k = config.network.descriptors.index(COUNTED)
+        single = augmented(config, simulated, split.train, mixtures=False)
+        counts = np.asarray(single.labels, dtype=float)[:, k]
+        encoded = ensemble.encode(single.flat)
+        maps[k] = tuple(fit_counts(member[:, k], counts) for member in encoded)
+    return tuple(maps)
 
 
 def valence_weights(simulated: Simulated, rows: NDArray[np.intp], valence: Floats) -> Floats:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, softplus
 
-from training.network.networks import STRIDE
+from training.network.networks import FARTHEST, STRIDE
 from training.network.train import Trial
 
 __all__ = ["OPSET", "Ensemble", "Stacked", "StackedCNN", "stack"]
@@ -28,6 +28,8 @@ class Stacked(nn.Module):
         PReLU slopes of every layer but the last.
     softplus : float
         Sharpness of a final softplus; 0 for none.
+    farthest : float
+        Inputs are cut to this size; 0 for none.
     """
 
     def __init__(
@@ -36,15 +38,19 @@ class Stacked(nn.Module):
         biases: Sequence[Tensor],
         slopes: Sequence[Tensor],
         softplus: float = 0.0,
+        farthest: float = 0.0,
     ) -> None:
         super().__init__()
         self.weights = nn.ParameterList([nn.Parameter(w, requires_grad=False) for w in weights])
         self.biases = nn.ParameterList([nn.Parameter(b, requires_grad=False) for b in biases])
         self.slopes = nn.ParameterList([nn.Parameter(s, requires_grad=False) for s in slopes])
         self.softplus = softplus
+        self.farthest = farthest
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, inputs) or (m, n, inputs) to (m, n, outputs)."""
+        if self.farthest:
+            x = x.clamp(-self.farthest, self.farthest)
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = torch.matmul(x, weight) + bias
             if i < len(self.slopes):
@@ -125,9 +131,9 @@ def stack(networks: Sequence[nn.Sequential]) -> Stacked:
         bends = [torch.cat(one)[:, None].float() for one in bent[:first]]
         return StackedCNN(kernels, offsets, bends, weights, biases, slopes)
     last = networks[0][-1]
-    return Stacked(
-        weights, biases, slopes, float(last.beta) if isinstance(last, nn.Softplus) else 0
-    )
+    if isinstance(last, nn.Softplus):  # a decoder
+        return Stacked(weights, biases, slopes, float(last.beta), FARTHEST)
+    return Stacked(weights, biases, slopes)
 
 
 def _fold(network: nn.Sequential) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:

@@ -12,6 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 __all__ = [
     "adversarial_loss",
     "adversarial_strength",
+    "linear_loss",
     "mutual_information_loss",
     "rank_loss",
     "reconstruction_loss",
@@ -58,6 +59,40 @@ def rank_loss(latent: Tensor, labels: Tensor, balanced: bool = True) -> Tensor:
         pull, pairs = _pull(latent.T, labels.T, balanced)
         factor = (2.0 * pull / pairs.clamp_min(1.0)).T.to(latent.dtype)  # (n, k)
     return -(factor * latent).sum() / labels.shape[1]
+
+
+def linear_loss(latent: Tensor, labels: Tensor) -> Tensor:
+    """Return what the best line from each latent to its descriptor leaves unexplained, in [0, 1].
+
+    The rank loss fixes an order and leaves the scale free: two valences may lie anywhere, and
+    a mixture of both anywhere between them. What is linear in a mixture is the mean, so a
+    latent that a line turns into the mean valence has mixtures where they belong.
+
+    Parameters
+    ----------
+    latent, labels : (n, k) tensors
+        Labels are NaN where unknown.
+
+    Returns
+    -------
+    () tensor
+        Mean over the descriptors of ``1 - r``, r Pearson's correlation.
+
+    Examples
+    --------
+    >>> latent = torch.tensor([[-1.0], [0.0], [1.0]])
+    >>> round(float(linear_loss(latent, 2.0 + 3.0 * latent)), 4)
+    0.0
+    """
+    if not labels.shape[1]:
+        return latent.new_zeros(())
+    known = (~torch.isnan(labels)).to(latent.dtype)
+    count = known.sum(0).clamp_min(1.0)
+    label = torch.nan_to_num(labels).to(latent.dtype)
+    z = (latent - (latent * known).sum(0) / count) * known
+    d = (label - (label * known).sum(0) / count) * known
+    size = ((z * z).sum(0) * (d * d).sum(0)).sqrt()
+    return (1.0 - (z * d).sum(0) / size.clamp_min(1e-6)).mean()
 
 
 def reconstruction_loss(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:

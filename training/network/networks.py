@@ -7,17 +7,25 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import register_parametrization
 
 from rankaae_stream.errors import ConfigurationError
 from training.config import Network
 
-__all__ = ["Discriminator", "RankAAE", "decoder", "encoder", "reverse_gradient"]
+__all__ = ["FARTHEST", "Discriminator", "RankAAE", "decoder", "encoder", "reverse_gradient"]
 
 KERNEL = 5
 """Points that one convolution looks at."""
 
 STRIDE = 2
 """Steps between its outputs."""
+
+FARTHEST = 4.0
+"""Latents beyond are drawn as if they lay here: nothing has taught a decoder what lies further
+out, and its curves collapse there. Latents of the training spectra are normal."""
+
+BLUR = 2.0
+"""Standard deviation of the decoder's blur, grid points: about half an eV."""
 
 
 class RankAAE(nn.Module):
@@ -45,11 +53,33 @@ def encoder(points: int, network: Network) -> nn.Sequential:
 
 def decoder(points: int, network: Network) -> nn.Sequential:
     """Build the decoder: latents (n, latent) to spectra (n, points), never negative."""
-    return nn.Sequential(
-        *_hidden(network.latent, network),
-        nn.Linear(network.width, points),
-        nn.Softplus(beta=2),
-    )
+    last = nn.Linear(network.width, points)
+    # The weight and the bias that are trained lie behind the blur; whoever reads `weight` and
+    # `bias`, the export too, gets them blurred.
+    blur = _Blur(points)
+    register_parametrization(last, "weight", blur)
+    register_parametrization(last, "bias", blur)
+    return nn.Sequential(*_hidden(network.latent, network), last, nn.Softplus(beta=2))
+
+
+class _Blur(nn.Module):
+    """Blur along energy, so that no curve can be sharper than the spectra it is to draw.
+
+    Every training spectrum is broadened by 0.3 eV or more. Without the blur a decoder of free
+    points was visibly jagged.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, points: int, sigma: float = BLUR) -> None:
+        super().__init__()
+        apart = torch.arange(points, dtype=torch.get_default_dtype())
+        kernel = torch.exp(-0.5 * ((apart[:, None] - apart) / sigma) ** 2)
+        self.register_buffer("kernel", kernel / kernel.sum(1, keepdim=True), persistent=False)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Blur the first axis of (points, ...)."""
+        return self.kernel @ weight
 
 
 def _hidden(inputs: int, network: Network) -> list[nn.Module]:

@@ -21,6 +21,7 @@ __all__ = [
     "Split",
     "lorentzian_tail",
     "material",
+    "on_axis",
     "read",
     "split",
     "with_related",
@@ -46,7 +47,7 @@ class Simulated:
     mu : (n, f) array
         FEFF's normalised absorption, with the tail below.
     first, last : (n,) arrays
-        First and last simulated energy after the compression was undone, eV.
+        First and last simulated energy as moved by `data.shifts`, eV.
     labels : (n, k) array
         Columns as in `DESCRIPTORS`; NaN where undefined.
     group : (n,) array of str
@@ -55,6 +56,8 @@ class Simulated:
         Files it came from.
     native : (n,) array of bool
         Relaxed geometries in hosts of their own metal.
+    own_host : (n,) array of bool
+        All geometries in hosts of their own metal.
     dropped : dict
         How many sites were unphysical, by reason.
     bad : tuple of str
@@ -71,6 +74,7 @@ class Simulated:
     group: NDArray[np.str_]
     sources: tuple[tuple[str, str], ...]
     native: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
+    own_host: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
     dropped: Mapping[str, int] = field(default_factory=dict[str, int])
     bad: tuple[str, ...] = ()
     related: "Simulated | None" = None
@@ -110,18 +114,13 @@ def read(
     sites = found.sites
     axis = np.arange(grid.start - MARGIN, grid.stop + MARGIN + STEP / 2, STEP)
     valence = np.array([site.oxidation_state for site in sites])
-    known = np.isfinite(valence)
-    moved = np.zeros(len(sites))
-    if known.any():
-        moved[known] = data.compression * (valence[known] - valence[known].mean())
+    moved = -theory_shifts(data, valence)
     mu = np.empty((len(sites), axis.size))
     first, last = np.empty(len(sites)), np.empty(len(sites))
     labels = np.empty((len(sites), len(DESCRIPTORS)))
     for i, site in enumerate(sites):
         energy = site.energy - K_EDGES[element] + moved[i]
-        mu[i] = np.interp(axis, energy, site.mu)
-        below = axis < energy[0]
-        mu[i, below] = lorentzian_tail(axis[below], energy[0], site.mu[0], data.core_hole_width)
+        mu[i] = on_axis(axis, energy, site.mu, data.core_hole_width)
         first[i], last[i] = energy[0], energy[-1]
         labels[i] = describe(site.symbols, site.xyz, valence[i]) if site.symbols else site.labels
         labels[i, 0] = valence[i]
@@ -134,9 +133,22 @@ def read(
         group=np.array([site.group for site in sites]),
         sources=found.sources,
         native=np.array([site.native for site in sites]),
+        own_host=np.array([site.own_host for site in sites]),
         dropped=found.dropped,
         bad=found.bad,
     )
+
+
+def theory_shifts(data: Data, valence: Floats) -> Floats:
+    """Return what `data.shifts` says of each valence (n,), eV: linear between two, else constant.
+
+    An unknown valence has their mean; without any all are 0.
+    """
+    if not data.shifts:
+        return np.zeros_like(valence)
+    levels = sorted(data.shifts)
+    known = np.interp(valence, levels, [data.shifts[level] for level in levels])
+    return np.where(np.isfinite(valence), known, np.mean(list(data.shifts.values())))
 
 
 def material(
@@ -155,7 +167,7 @@ def with_related(simulated: Simulated, element: str, data: Data, grid: Grid) -> 
 
     The same neighbours scatter alike around another metal, and its edge moves with the
     valence as this one's does: its spectra teach both. Each element's are moved so that
-    edges of equal valence lie together, after the same correction of the compression.
+    edges of equal valence lie together.
 
     Raises
     ------
@@ -166,7 +178,6 @@ def with_related(simulated: Simulated, element: str, data: Data, grid: Grid) -> 
         return simulated
     shipped = Data(
         simulated=data.related,
-        compression=data.compression,
         core_hole_width=data.core_hole_width,
     )
     found: list[Simulated] = []
@@ -188,22 +199,27 @@ def with_related(simulated: Simulated, element: str, data: Data, grid: Grid) -> 
         labels=np.concatenate([one.labels for one in found]),
         group=np.concatenate([one.group for one in found]),
         native=np.concatenate([one.native for one in found]),
+        own_host=np.concatenate([one.own_host for one in found]),
         sources=tuple(source for one in found for source in one.sources),
     )
     return replace(simulated, related=related)
 
 
 def _aligned(simulated: Simulated, own: Simulated) -> Simulated:
-    """Move another element's sites so that edges of equal valence lie together.
+    """Move another element's sites, each valence by itself, so that edges lie together.
 
-    Labels of a valence that the element itself has not become NaN: its edge is unknown.
+    Labels of a valence that the element itself has not become NaN: its edge is unknown,
+    and its sites move as the median valence does.
     """
     edges, wanted = _edges(simulated), _edges(own)
-    both = sorted(edges.keys() & wanted.keys())
-    move = float(np.median([wanted[one] - edges[one] for one in both])) if both else 0.0
+    both = {one: wanted[one] - edges[one] for one in edges.keys() & wanted.keys()}
+    usual = float(np.median(list(both.values()))) if both else 0.0
     axis, labels = simulated.energy, simulated.labels.copy()
-    labels[~np.isin(labels[:, 0], both), 0] = np.nan
-    moved: list[Floats] = [np.interp(axis - move, axis, mu) for mu in simulated.mu]
+    move = np.array([both.get(float(one), usual) for one in labels[:, 0]])
+    labels[~np.isin(labels[:, 0], list(both)), 0] = np.nan
+    moved: list[Floats] = [
+        np.interp(axis - by, axis, mu) for by, mu in zip(move, simulated.mu, strict=True)
+    ]
     return replace(
         simulated,
         mu=np.stack(moved),
@@ -221,6 +237,22 @@ def _edges(simulated: Simulated) -> dict[float, float]:
         float(one): float(np.median(half[valence == one]))
         for one in np.unique(valence[np.isfinite(valence)])
     }
+
+
+def on_axis(axis: Floats, energy: Floats, mu: Floats, width: float) -> Floats:
+    """Interpolate a simulated spectrum onto an axis, with the core hole's tail below it.
+
+    Parameters
+    ----------
+    axis : (f,) array
+    energy, mu : (n,) arrays
+    width : float
+        Full width of the core hole, eV.
+    """
+    flat = np.interp(axis, energy, mu)
+    below = axis < energy[0]
+    flat[below] = lorentzian_tail(axis[below], energy[0], float(mu[0]), width)
+    return flat
 
 
 def lorentzian_tail(energy: Floats, joint: float, height: float, width: float) -> Floats:

@@ -23,7 +23,6 @@ from training.network.train import Trial, fingerprint
 from training.simulated import dataset
 from training.simulated.dataset import Simulated, Split
 from training.trials.select import TrialScore, augmented, score_trial
-from training.trials.take_over import take_over
 from training.trials.trials import Job, Watch, check_labels, stored, train_jobs
 from training.trials.workers import HERE, Workers
 
@@ -150,7 +149,6 @@ def search(
         config.element, config.data, config.grid, data, skip_bad=skip_bad
     )
     check_labels(config, simulated)
-    take_over(config.element, runs)
     folder = runs / config.element.lower() / f"search-{_mark(config, simulated)}"
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)

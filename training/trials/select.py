@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 
 from rankaae_stream.errors import ConfigurationError
 from training.config import Config
+from training.network.networks import FARTHEST
 from training.network.train import Trial, labels_of, tensor
 from training.simulated.augment import AnyFloats, Batch, augment, broaden, onto_grid
 from training.simulated.dataset import STEP, Simulated
@@ -115,7 +116,7 @@ def score_trial(
     """
     with torch.no_grad():
         encoded = trial.model.encoder(tensor(flat))
-        output = trial.model.decoder(encoded).double().numpy()
+        output = trial.model.decoder(encoded.clamp(-FARTHEST, FARTHEST)).double().numpy()
     latent = encoded.double().numpy()
     squared = ((output - target) ** 2 * judged).sum(1) / judged.sum(1)
     return TrialScore(

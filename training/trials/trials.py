@@ -18,10 +18,9 @@ from training.folders import RUNS
 from training.network.networks import RankAAE
 from training.network.train import Progress, Trial, fingerprint, fit_trial, labels_of
 from training.simulated.dataset import Simulated, Split
-from training.trials.take_over import take_over
 from training.trials.workers import HERE, Workers
 
-__all__ = ["Job", "Watch", "check_labels", "fit_all", "stored", "train_jobs"]
+__all__ = ["Job", "Watch", "check_labels", "fit_all", "stored", "stored_all", "train_jobs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +106,6 @@ def fit_all(
         When a trial raised or its worker died; those that had finished are kept.
     """
     check_labels(config, simulated)
-    take_over(config.element, runs)
     mark = fingerprint(config, simulated)
     seeds = range(config.fit.seed, config.fit.seed + config.fit.trials)
     jobs = [Job(f"trial {seed}", config, seed, mark) for seed in seeds]
@@ -125,6 +123,13 @@ def fit_all(
     with closing(train_jobs(missing, simulated, split, runs, logs, workers, watch)) as finished:
         models.update((job.seed, model) for job, model in finished)
     return [Trial(seed, models[seed]) for seed in seeds]
+
+
+def stored_all(config: Config, simulated: Simulated, runs: Path) -> list[int]:
+    """Return the seeds whose trials are finished."""
+    mark = fingerprint(config, simulated)
+    seeds = range(config.fit.seed, config.fit.seed + config.fit.trials)
+    return [seed for seed in seeds if Job("", config, seed, mark).path(runs).is_file()]
 
 
 def train_jobs(

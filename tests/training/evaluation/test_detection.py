@@ -1,13 +1,9 @@
 """Spectra that should be flagged, on made-up ones."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from rankaae_stream.spectrum import K_EDGES, Edge
-from training.evaluation.detection import alarm_threshold, distances_of_others, score_detection
-from training.evaluation.on_measured import read_standards
+from training.evaluation.detection import alarm_threshold, score_detection
 
 
 def test_detection_is_judged_at_the_cards_threshold_and_at_its_own():
@@ -28,26 +24,3 @@ def test_detection_is_judged_at_the_cards_threshold_and_at_its_own():
 def test_without_oxides_or_others_nothing_is_said():
     assert np.isnan(score_detection("foil", [2.0], [], 1.0).auroc_score)
     assert np.isnan(score_detection("foil", [], [1.0], 1.0).at_card)
-
-
-def test_only_good_oxides_of_other_elements_stand_for_a_wrong_one(steps):
-    files = [steps.standard("FeO", 2.0), steps.standard("Fe", 0.0, role="foil")]
-    moved = K_EDGES["Mn"] - K_EDGES["Fe"]
-    others = [
-        replace(
-            one,
-            spectrum=replace(
-                one.spectrum,
-                energy=one.spectrum.energy + moved,
-                edge=Edge("Mn", "K", K_EDGES["Mn"]),
-            ),
-        )
-        for one in files
-    ]
-    judge = steps.judge()
-    (own,) = read_standards(judge, files[:1])
-    found = distances_of_others(judge, {"Fe": files, "Mn": others})
-    assert found == pytest.approx([own.distance])
-    # A file that does not reach across the edge is no example.
-    short = replace(others[0].spectrum, energy=others[0].spectrum.energy - moved)
-    assert distances_of_others(judge, {"Mn": [replace(others[0], spectrum=short)]}) == []

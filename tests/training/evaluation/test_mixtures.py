@@ -34,7 +34,7 @@ def test_the_largest_deviation_is_that_from_the_own_end_members():
 
 def test_more_metal_in_an_oxide_is_flagged_more_often(steps):
     files = [steps.standard("FeO", 2.0), steps.standard("Fe", 0.0, role="foil", flat=wiggle)]
-    judge = steps.judge(threshold=6.0)
+    judge = steps.judge(threshold=0.8)
     readings = read_standards(judge, files)
     found = mix_foil(judge, readings)
     assert found.pairs == 1

@@ -7,12 +7,10 @@ from training.evaluation.on_simulated import (
     classes,
     confusion,
     covered,
-    fit_thresholds,
     r2_score,
     reconstruction_error,
     score_simulated,
     style_pairs,
-    thresholds_on,
     weighted_f1,
 )
 
@@ -54,14 +52,6 @@ def test_weighted_f1_is_the_mean_over_classes_as_they_are_frequent():
     assert weighted_f1(matrix) == pytest.approx((3 * each[0] + each[1] + 2 * each[2]) / 6)
 
 
-def test_thresholds_part_what_can_be_parted():
-    truth = np.repeat([4.0, 5.0, 6.0], 10)
-    estimate = truth + np.linspace(-0.3, 0.3, 30)
-    low, high = fit_thresholds(estimate + 1.0, truth)  # all one too high
-    assert weighted_f1(confusion(classes(truth), classes(estimate + 1.0, (low, high)))) == 1.0
-    assert fit_thresholds(estimate, truth) == (4.5, 5.5)
-
-
 def test_tied_dimensions_that_are_their_descriptors_hang_together_as_these_do():
     rng = np.random.default_rng(0)
     labels = rng.normal(size=(50, 3))
@@ -84,7 +74,7 @@ def test_reconstruction_is_judged_where_simulation_exists():
 def test_a_judge_that_reads_every_step_is_right_about_all_of_them(steps):
     simulated = steps.simulated()
     rows = np.arange(30)
-    found = score_simulated(steps.judge(), steps.config, simulated, rows, None)
+    found = score_simulated(steps.judge(), steps.config, simulated, rows)
     state = found.descriptors["oxidation_state"]
     assert state.spectra == found.spectra == 30
     assert state.spearman_score > 0.99
@@ -101,11 +91,7 @@ def test_a_judge_that_reads_every_step_is_right_about_all_of_them(steps):
 def test_intervals_as_measured_miss_where_clean_ones_hold(steps):
     """Noise and normalisation errors move an area, and so what this judge reads."""
     judge, simulated = steps.judge(half=0.06), steps.simulated()
-    found = score_simulated(judge, steps.config, simulated, np.arange(90), None)
+    found = score_simulated(judge, steps.config, simulated, np.arange(90))
     state = found.descriptors["oxidation_state"]
     assert state.coverage == 1.0
     assert state.augmented_coverage < 0.6
-
-
-def test_a_model_without_coordination_has_no_thresholds(steps):
-    assert thresholds_on(steps.judge(), steps.config, steps.simulated(), np.arange(9)) is None

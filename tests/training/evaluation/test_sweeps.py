@@ -39,9 +39,13 @@ def sweep(name, unit, values, curves):
     return Sweep(name, unit, np.array(values), ENERGY, np.stack(curves))
 
 
+MOVED = {"2": 0.0, "3": 2.0, "4": 4.0}
+"""eV by valence that a simulation was moved by."""
+
+
 def test_the_trend_that_is_known_is_called_so_and_measured():
     curves = [curve(edge=8.0 + 3.0 * v) for v in (2.0, 2.5, 3.0, 3.5)]
-    found = judge_trend(sweep("oxidation_state", "e", [2.0, 2.5, 3.0, 3.5], curves), 2.0)
+    found = judge_trend(sweep("oxidation_state", "e", [2.0, 2.5, 3.0, 3.5], curves), MOVED)
     assert found.verdict == "as known"
     assert found.changes["edge"] == pytest.approx(4.5, abs=0.1)
     assert "+4.5 eV" in found.sentence

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from rankaae_stream.errors import ConfigurationError, ModelError
-from rankaae_stream.model.card import DomainRule, MonotoneMap, Region
+from rankaae_stream.model.card import MonotoneMap
 from rankaae_stream.model.folder import load_model, shipped_models
 from rankaae_stream.model.verify import largest_difference, verify_model
 from rankaae_stream.resources import folder
@@ -227,6 +227,13 @@ def ensemble() -> Ensemble:
     return Ensemble(trials)
 
 
+def classifier() -> bytes:
+    """Two kinds from 55 edge-aligned points."""
+    example = np.random.default_rng(2).random((4, 55)).astype(np.float32)
+    torch.manual_seed(0)
+    return write_model.to_onnx(torch.nn.Linear(55, 2).eval(), example, "aligned", "kinds", batch=0)
+
+
 def write(ensemble: Ensemble, models: Path, check) -> None:
     config = Config(
         name="fe-k-untrained",
@@ -240,9 +247,28 @@ def write(ensemble: Ensemble, models: Path, check) -> None:
     drafted = write_model.draft(
         config,
         ensemble,
-        [write_model.output_entry("oxidation_state", 0, maps, 0.9, error, "simulation")],
-        dict.fromkeys(("value", "uncertainty", "by_residual", "by_valence", "compression"), 0.0),
-        DomainRule(0.0, (Region(0.0, 5.0, 0.1),), 1.0, 1.0),
+        [
+            write_model.output_entry(
+                "oxidation_state",
+                0,
+                maps,
+                0.9,
+                error,
+                axis_factor=1.6,
+                levels=[],
+                unsupported_half=0.0,
+                evidence="simulation",
+            )
+        ],
+        {"value": 0.0, "uncertainty": 0.4, "moved": {}},
+        {
+            "aligned": [-8.0, 46.0],
+            "kinds": ["oxides", "sulfides"],
+            "threshold": 0.7,
+            "start": 0.0,
+            "poor_fit": 0.1,
+        },
+        classifier(),
         examples=check,
     )
     write_model.write_model(

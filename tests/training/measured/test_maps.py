@@ -1,4 +1,4 @@
-"""Maps and the valence's line."""
+"""Maps from latents to descriptors."""
 
 import itertools
 
@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression
 
-from rankaae_stream.model.card import MonotoneMap
 from rankaae_stream.model.maps import apply_map
 from training.measured import maps
 
@@ -62,33 +61,3 @@ def test_unknown_values_are_left_out():
 def test_a_map_of_one_latent_is_refused():
     with pytest.raises(ValueError, match="two different latents, got 1"):
         maps.fit_monotone(np.zeros(3), np.arange(3.0))
-
-
-def test_one_compound_moves_the_line_little_and_many_decide():
-    truth = np.array([2.0])
-    one = maps.fit_line(truth + 0.5, truth)
-    assert one.slope == 1.0
-    assert -0.1 < one.offset < -0.05
-    many = maps.fit_line(np.tile(truth + 0.5, 200), np.tile(truth, 200))
-    assert many.offset == pytest.approx(-0.5, abs=0.03)
-
-
-def test_a_stretched_scale_is_pulled_together():
-    truth = np.repeat([2.0, 3.0, 4.0], 300)
-    line = maps.fit_line(3.0 + 1.2 * (truth - 3.0), truth)
-    assert line.slope == pytest.approx(1 / 1.2, abs=0.03)
-    fitted = maps.straighten(MonotoneMap(np.array([0.0, 1.0]), np.array([1.8, 4.2])), line)
-    np.testing.assert_allclose(fitted.value, [2.0, 4.0], atol=0.05)
-
-
-def test_a_line_keeps_levels_that_almost_agree_in_order():
-    value = 3.0 + np.arange(50) * 4e-16
-    fitted = MonotoneMap(np.arange(50.0), value)
-    found = maps.straighten(fitted, maps.Line(0.1234, 0.9777, 2.7182))
-    assert (np.diff(found.value) >= 0).all()
-
-
-@given(st.lists(st.tuples(st.floats(0, 7), st.floats(0, 7)), min_size=1, max_size=12))
-def test_no_line_turns_a_scale_over(pairs):
-    estimate, truth = np.array(pairs).T
-    assert maps.fit_line(estimate, truth).slope >= 0.5

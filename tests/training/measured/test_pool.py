@@ -1,107 +1,123 @@
 """What measured compounds of several elements say together."""
 
-import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
-from rankaae_stream.errors import ConfigurationError
 from training import config
-from training.measured import pool
-from training.measured.pool import Shown
+from training.export.place import as_json
+from training.folders import CONFIGS
+from training.measured import pool, shown
+from training.measured.shown import Shown
 
-FE = config.load(config.Path(config.__file__).resolve().parent / "configs" / "tiny.toml")
+FE = config.load(CONFIGS / "tiny.toml")
+SHELL = "coordination_number"
 
 
-def shown(error=0.2, half=1.0, misfit=0.1, length=2.0, element="Mn"):
-    names = ("coordination_number", "oxidation_state")
+def compound(error=0.2, half=1.0, axis=0.0, truth=6.0, estimate=None, element="Mn", misfit=0.1):
     return Shown(
-        element, "x", dict.fromkeys(names, error), dict.fromkeys(names, half), (misfit,) * 3, length
+        element=element,
+        compound="x",
+        oxidation_state=2.0,
+        truth={SHELL: truth},
+        estimate={SHELL: truth + error if estimate is None else estimate},
+        error={SHELL: error},
+        half={SHELL: half},
+        axis={SHELL: axis},
+        shift=0.5,
+        misfit=misfit,
     )
 
 
-def test_nine_of_ten_new_compounds_lie_within_their_widened_intervals():
+def test_nine_of_ten_new_compounds_lie_within_their_whole_intervals():
     rng = np.random.default_rng(0)
     held = []
     for _ in range(200):
-        compounds = [
-            shown(abs(rng.normal(0.0, 0.5 * half)), half) for half in rng.uniform(0.01, 1.0, 41)
+        widths = rng.uniform(0.01, 1.0, (41, 2))
+        found = [
+            compound(rng.normal(0.0, 0.5) * np.hypot(half, 1.6449 * axis), half, axis)
+            for half, axis in widths
         ]
-        found = pool.widening("coordination_number", compounds[:40], 0.9)
-        new = compounds[40]
-        held.append(
-            new.errors["coordination_number"] <= found.half(new.halves["coordination_number"])
-        )
+        factor = pool.factor(SHELL, found[:40], 0.9)
+        new = found[40]
+        whole = factor * np.hypot(new.half[SHELL], 1.6449 * new.axis[SHELL])
+        held.append(abs(new.error[SHELL]) <= whole)
     assert 0.85 <= np.mean(held) <= 0.97
 
 
-def test_one_compound_that_simulation_finds_easy_does_not_widen_all_others():
-    compounds = [shown(0.2, 0.5)] * 30 + [shown(0.4, 0.01)] * 5
-    found = pool.widening("coordination_number", compounds, 0.9)
-    assert found.allowance == pytest.approx(0.2)
-    assert found.half(0.01) >= 0.4
-    assert found.half(0.5) < 1.5, "by a factor alone it would be 20"
-
-
-def test_errors_that_grow_with_the_simulated_ones_need_no_allowance():
-    compounds = [shown(0.5 * half, half) for half in np.linspace(0.1, 2.0, 30)]
-    found = pool.widening("coordination_number", compounds, 0.9)
-    assert (found.factor, found.allowance) == pytest.approx((0.5, 0.0))
-
-
 def test_few_compounds_may_widen_an_interval_but_not_narrow_it():
-    assert pool.widening("coordination_number", [shown(0.2)] * 8, 0.9).factor == 1.0
-    many = pool.widening("coordination_number", [shown(0.2)] * 9, 0.9)
-    assert many.half(1.0) == pytest.approx(0.2)
-    assert pool.widening("coordination_number", [shown(3.0, 1.0)], 0.9).half(1.0) == 3.0
+    assert pool.factor(SHELL, [compound(0.2)] * 8, 0.9) == 1.0
+    assert pool.factor(SHELL, [compound(-0.3)] * 9, 0.9) == pytest.approx(0.3)
+    assert pool.factor(SHELL, [compound(3.0, 1.0)], 0.9) == 3.0
 
 
 def test_an_interval_is_never_nothing():
-    found = pool.widening("coordination_number", [shown(0.0)] * 20, 0.9)
-    assert found.half(1.0) == pytest.approx(pool.LEAST)
-
-
-def test_the_valence_allows_for_what_the_standards_were_used_to_choose():
-    found = pool.widening("oxidation_state", [shown(0.2)] * 9, 0.9)
-    assert found.half(1.0) == pytest.approx(0.2 * pool.OTHER_LABORATORIES)
+    assert pool.factor(SHELL, [compound(0.0)] * 20, 0.9) == pool.LEAST
 
 
 def test_a_descriptor_that_no_compound_defines_keeps_its_simulated_width():
-    assert pool.widening("angle_spread", [shown(0.2)] * 20, 0.9).half(0.7) == 0.7
+    assert pool.factor("angle_spread", [compound()] * 20, 0.9) == 1.0
 
 
-def test_one_oxide_in_twenty_lies_beyond_the_threshold():
-    compounds = [shown(misfit=m) for m in np.linspace(0.05, 0.2, 40)]
-    rule = pool.domain_rule(FE, compounds, start=0.5)
-    scale = np.median(np.linspace(0.05, 0.2, 40))
-    assert [region.misfit for region in rule.regions] == pytest.approx([scale] * 3)
-    assert rule.latent_length == pytest.approx(2.0)
-    distances = [np.sqrt((3 * (one.misfits[0] / scale) ** 2 + 1.0) / 4) for one in compounds]
-    assert np.sum(np.array(distances) > rule.threshold) == 2
+def test_valences_count_the_compounds_that_have_them():
+    states = [2.0, 2.25, 2.667, 3.0, 3.0]
+    own = [Shown(**{**asdict(compound()), "oxidation_state": one}) for one in states]
+    found = {row["value"]: row["compounds"] for row in pool.levels(own, [2.0, 3.0, 4.0])}
+    assert found == {2.0: 2, 3.0: 3, 4.0: 0}
+
+
+def test_a_valence_that_few_show_has_the_errors_of_all_others():
+    rows = [{**asdict(compound()), "error": {"oxidation_state": 0.1 * i}} for i in range(-9, 10)]
+    assert pool.unsupported_half([Shown(**row) for row in rows], 0.9) == pytest.approx(0.9)
+    assert pool.unsupported_half([], 0.9) == 0.0
+
+
+def test_one_oxide_in_twenty_fits_poorly():
+    limit = pool.poor_fit_limit([compound(misfit=one) for one in np.linspace(0.05, 0.2, 40)])
+    assert np.sum(np.linspace(0.05, 0.2, 40) > limit) == 2
+    assert pool.poor_fit_limit([]) == np.inf
+
+
+def test_a_descriptor_is_shown_by_three_compounds_in_the_right_order_within_their_intervals():
+    good = [
+        compound(0.1, 0.2, truth=4.0, estimate=4.1),
+        compound(0.1, 0.2, truth=5.0, estimate=4.9),
+        compound(0.1, 0.2, truth=6.0, estimate=6.1),
+    ]
+    assert pool.is_shown(good, SHELL, 1.0, 0.9)
+    assert not pool.is_shown(good[:2], SHELL, 1.0, 0.9)
+    assert not pool.is_shown(good, SHELL, 0.4, 0.9)
+    turned = [compound(0.1, 0.2, truth=one, estimate=9.0 - one) for one in (4.0, 5.0, 6.0)]
+    assert not pool.is_shown(turned, SHELL, 1.0, 0.9)
+    assert not pool.is_shown([good[2]] * 3, SHELL, 1.0, 0.9)
 
 
 def test_other_elements_come_from_the_models_of_the_index(tmp_path):
-    rows = [
-        {"element": element, "compound": compound, "errors": {}, "halves": {}, "length": 2.0}
-        | {"misfits": [0.1] * regions}
-        for element, compound, regions in (("Mn", "MnO", 3), ("Fe", "FeO", 3), ("V", "VO2", 2))
-    ]
-    rows.append({key: value for key, value in rows[0].items() if key != "errors"})
     where = tmp_path / "mn-k" / "one"
     where.mkdir(parents=True)
-    (where / "evaluation.json").write_text(json.dumps({"shown": rows}), encoding="utf-8")
-    index = {"mn-k/one": "", "v-k/gone": ""}
-    (tmp_path / "index.json").write_text(json.dumps(index), encoding="utf-8")
-    found = pool.others(FE, tmp_path)
-    # Its own element is judged anew, and other regions than its own mean nothing.
-    assert [one.compound for one in found] == ["MnO"]
-    assert found[0].misfits == (0.1, 0.1, 0.1)
+    rows = [asdict(compound()), asdict(compound(element="Fe"))]
+    (where / "evaluation.json").write_bytes(as_json({"compounds": rows}))
+    (tmp_path / "index.json").write_bytes(as_json({"mn-k/one": "", "v-k/gone": ""}))
+    # Its own element is judged anew.
+    assert shown.others(FE, tmp_path) == [compound()]
 
 
 def test_without_models_there_are_no_others(tmp_path):
-    assert pool.others(FE, tmp_path) == []
+    assert shown.others(FE, tmp_path) == []
 
 
-def test_without_any_measured_oxide_nobody_knows_where_the_domain_ends():
-    with pytest.raises(ConfigurationError, match="no measured oxide of Fe"):
-        pool.domain_rule(FE, [], start=0.5)
+def test_what_is_elsewhere_is_written_as_it_is_read(tmp_path):
+    path = tmp_path / "elsewhere.toml"
+    unlaid = Shown(**{**asdict(compound()), "shift": None, "source": "somewhere"})
+    path.write_text(shown.as_toml([compound(), unlaid]), encoding="utf-8")
+    assert shown.elsewhere("Mn", path) == [compound(), unlaid]
+    assert shown.elsewhere("Fe", path) == []
+    assert shown.elsewhere("Fe", tmp_path / "none.toml") == []
+    assert [one.shift for one in shown.laid_elsewhere([compound(), unlaid])] == [0.5]
+
+
+def test_every_spectrum_that_is_elsewhere_names_its_source():
+    known = [one for element in ("Co", "Cr", "Ti") for one in shown.elsewhere(element)]
+    assert {one.compound for one in known} >= {"CoO", "LiCoO2", "TiO2 rutile"}
+    assert all(len(one.source) > 20 for one in known)

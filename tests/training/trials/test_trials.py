@@ -21,7 +21,6 @@ from training.network.train import fingerprint
 from training.simulated import dataset
 from training.trials import trials, workers
 from training.trials.progress import Display
-from training.trials.take_over import MARKS
 from training.trials.trials import Job, fit_all, train_jobs
 from training.trials.workers import HERE, TrialFailedError, Workers
 
@@ -187,17 +186,6 @@ def test_the_mark_changes_with_settings_and_data_but_not_with_the_number_of_tria
     assert fingerprint(shorter(trials=9, keep=1, seed=5), simulated) == same
     assert fingerprint(shorter(rate=1e-3), simulated) != same
     assert fingerprint(TINY, replace(simulated, sources=(("other", "0"),))) != same
-
-
-def test_trials_kept_under_a_mark_of_the_version_before_are_found(material, tmp_path):
-    fit_all(TINY, *material, tmp_path)
-    (folder,) = (path for path in (tmp_path / "fe").iterdir())
-    (before,) = (old for old, new in MARKS.items() if new == folder.name)
-    folder.rename(folder.with_name(before))
-    seen = Seen()
-    fit_all(TINY, *material, tmp_path, HERE, seen)
-    assert (seen.old, seen.begun) == ([0, 1], [])
-    assert [path.name for path in (tmp_path / "fe").iterdir()] == [folder.name]
 
 
 @pytest.fixture

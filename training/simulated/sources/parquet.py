@@ -85,6 +85,7 @@ def _site(file: str, where: str, row: dict[str, Any]) -> Site:
         oxidation_state=float("nan") if state is None else float(state),
         group=row["host_formula"] or where,
         native=not row.get("substituted") and not row.get("variant"),
+        own_host=not row.get("substituted"),
         symbols=tuple(row["symbols"]),
         xyz=np.asarray(row["xyz"], dtype=float).reshape(-1, 3),
     )

@@ -46,6 +46,8 @@ class Site:
         What a split keeps together: the compound's reduced formula where it is known.
     native : bool
         A relaxed geometry in a host of its own metal.
+    own_host : bool
+        In a host of its own metal, relaxed or rattled; else another metal's place was taken.
     symbols : tuple of n str, xyz : (n, 3) array
         Cluster, absorber first and at the origin, Å; empty where there is no structure.
     labels : (k,) array
@@ -60,6 +62,7 @@ class Site:
     oxidation_state: float
     group: str
     native: bool = True
+    own_host: bool = True
     symbols: tuple[str, ...] = ()
     xyz: Floats = field(default_factory=lambda: np.empty((0, 3)))
     labels: Floats = field(default_factory=lambda: np.full(len(DESCRIPTORS), np.nan))

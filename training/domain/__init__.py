@@ -1,0 +1,1 @@
+"""Tell oxides from what is none: one small classifier for all elements."""

@@ -1,0 +1,159 @@
+"""Build the classifier of all elements: train, judge, set the threshold, write its folder."""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.model.domain import edge_aligned
+from training.config import Config
+from training.domain import judge, spectra
+from training.domain.classifier import ALIGNED, NAMES, Classifier, fit, no_oxide
+from training.export.place import as_json
+from training.export.write_model import to_onnx
+from training.folders import DATA, MODELS
+from training.measured.standards import Standard
+
+__all__ = ["Domain", "build_domain", "read_domain"]
+
+SEEDS = (0, 1, 2, 3, 4)
+"""Networks of the classifier that is shipped."""
+
+FOLDER = "domain"
+"""Below models/."""
+
+
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """A trained classifier: its graph, and its card as plain data."""
+
+    graph: bytes
+    card: dict[str, Any]
+
+
+def build_domain(
+    configs: Sequence[Config],
+    version: str,
+    *,
+    models: Path = MODELS,
+    data: Path = DATA,
+    more: Sequence[Standard] = (),
+) -> Domain:
+    """Train and judge the classifier, and write ``models/domain/<version>/``.
+
+    Parameters
+    ----------
+    configs : sequence of Config
+        Whose elements take part.
+    version : str
+    models, data : Path
+    more : sequence of Standard
+        Measured spectra that are not in the repository: they are judged only, and what came
+        of them is kept for those who do not have them.
+    """
+    oxides, others = spectra.oxides(configs, data), spectra.others(configs, data)
+    elements = [one.element for one in configs]
+    measured = spectra.measured(elements)
+    simulated, found = judge.cross_fitted(oxides, others, measured)
+    made = fit(oxides, others, measured, SEEDS)
+    kept = _elsewhere(models, more, made)
+    good = [one["no_oxide"] for one in kept if one["kind"] == spectra.OXIDES]
+    limit = judge.threshold(measured, found, good)
+    known = [
+        judge.tally(
+            kind,
+            others.of(others.kind == kind),
+            simulated[others.kind == kind],
+            measured.of(measured.kind == kind),
+            found[measured.kind == kind],
+            limit,
+        )
+        for kind in spectra.KINDS
+    ]
+    left_out = judge.kinds_left_out(oxides, others, measured, limit)
+    example = edge_aligned(spectra.AXIS, measured.flat, ALIGNED).astype(np.float32)
+    graph = to_onnx(made, example, "aligned", "kinds", batch=0)
+    card = {
+        "version": version,
+        "sha256": hashlib.sha256(graph).hexdigest(),
+        "aligned": list(ALIGNED),
+        "kinds": list(NAMES),
+        "threshold": limit,
+        "threshold_rule": f"{judge.FALSE_ALARMS:.0%} of measured oxides lie above it, each "
+        "compound judged by a classifier that had not seen it",
+        "oxides": _by_compound(measured, found),
+        "elsewhere": kept,
+        "known_kinds": [_plain(one) for one in known],
+        "kinds_left_out": [_plain(one) for one in left_out],
+        "spectra": {"oxides": len(oxides.flat), "others": len(others.flat)},
+    }
+    folder = models / FOLDER / version
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "domain.onnx").write_bytes(graph)
+    (folder / "card.json").write_bytes(as_json(card))
+    return Domain(graph, card)
+
+
+def read_domain(models: Path = MODELS) -> Domain:
+    """Read the newest classifier of a folder of models, or the shipped one where it has none.
+
+    Raises
+    ------
+    ConfigurationError
+        When there is none, or its graph is another than its card says.
+    """
+    versions = sorted((models / FOLDER).glob("*/card.json"))
+    versions = versions or sorted((MODELS / FOLDER).glob("*/card.json"))
+    if not versions:
+        raise ConfigurationError(
+            f"{models / FOLDER} holds no classifier; make it first: python -m training domain"
+        )
+    card = json.loads(versions[-1].read_text(encoding="utf-8"))
+    graph = versions[-1].with_name("domain.onnx").read_bytes()
+    if hashlib.sha256(graph).hexdigest() != card["sha256"]:
+        raise ConfigurationError(
+            f"{versions[-1].with_name('domain.onnx')} is another graph than its card says; make "
+            "both anew: python -m training domain"
+        )
+    return Domain(graph, card)
+
+
+def _by_compound(measured: spectra.Spectra, found: np.ndarray[Any, Any]) -> dict[str, float]:
+    good = measured.kind == spectra.OXIDES
+    keys = measured.key[good]
+    return {str(key): float(found[good][keys == key].mean()) for key in np.unique(keys)}
+
+
+def _elsewhere(models: Path, more: Sequence[Standard], made: Classifier) -> list[dict[str, Any]]:
+    """Judge spectra that are not in the repository; without them, what was found once."""
+    if not more:
+        try:
+            return read_domain(models).card["elsewhere"]
+        except ConfigurationError:
+            return []
+    rows = spectra.measured((), more)
+    each = no_oxide(made, rows.flat)
+    return [
+        {
+            "element": str(rows.element[rows.key == key][0]),
+            "compound": str(rows.compound[rows.key == key][0]),
+            "kind": str(rows.kind[rows.key == key][0]),
+            "no_oxide": float(each[rows.key == key].mean()),
+        }
+        for key in np.unique(rows.key)
+    ]
+
+
+def _plain(one: judge.Judged) -> dict[str, Any]:
+    """Return plain data; JSON has no NaN."""
+    row = asdict(one)
+    return {
+        key: None if isinstance(value, float) and math.isnan(value) else value
+        for key, value in row.items()
+    }
