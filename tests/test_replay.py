@@ -365,11 +365,9 @@ class Unreadable:
 
 def damaged(documents: Documents) -> dict[str, Any]:
     """What a run can be that is none, by what is said of it."""
-    start, (_, descriptor), *rest = documents
-    without = {key: value for key, value in descriptor.items() if key != "data_keys"}
+    start, _, *rest = documents
     return {
         "RuntimeError: the disk has a bad block": Unreadable(start),
-        "KeyError: 'data_keys'": [start, ("descriptor", without), *rest],
         "no start document with a uid and a time": rest,
         "TypeError": 5,
     }
@@ -383,6 +381,16 @@ def test_a_damaged_run_is_told_in_a_sentence_and_the_others_are_answered(session
         assert sentence in done.outcomes[1].problem
         assert "\n" not in done.outcomes[1].problem
         assert done.failed
+
+
+def test_a_run_with_a_damaged_descriptor_names_its_element_and_is_refused(session):
+    first, (start, (_, descriptor), *rest), third = session.raw.values()
+    without = {key: value for key, value in descriptor.items() if key != "data_keys"}
+    done = replay([first, [start, ("descriptor", without), *rest], third], dry_run=True)
+    (report,) = done.outcomes[1].reports
+    assert report.refusal.name == "missing_fields"
+    assert "KeyError: 'data_keys'" in report.refusal.message
+    assert not done.failed
 
 
 def cut(path: Path, share: float) -> None:
