@@ -277,11 +277,13 @@ class Analysis:
         reconstruction[relative < card.domain.start] = np.nan
         aligned = edge_aligned(relative, flat[None], card.domain.aligned)
         domain = judge_domain(model.judge(aligned)[0].astype(np.float64), card.domain)
-        estimates = describe(latents, card)
+        estimates = describe(latents, card, sigma)
+        outside = quality.domain_flag(domain, spectrum.edge, self._metal(spectrum))
         found = (
-            quality.domain_flag(domain, spectrum.edge, self._metal(spectrum)),
+            outside,
             quality.poor_fit_flag(misfit, card.domain.poor_fit, region),
-            *_valence_flags(card, estimates),
+            # Of a number that should not be used there is no more to say.
+            *(_valence_flags(card, estimates) if outside is None else ()),
         )
         return Report(
             source=origin.source,

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.errors import ConfigurationError, Refused
 from training.build import Built, build
 from training.commands import evaluate, learn
 from training.config import Config, Data, load
@@ -119,6 +119,7 @@ def constants(
         list[Path] | None,
         typer.Option("--config", help="Models; by default all of training/configs but tiny.toml"),
     ] = None,
+    out: Annotated[Path, typer.Option(help="Where it is written")] = ELSEWHERE,
     runs: Annotated[Path, typer.Option(help="Where finished trials are kept")] = RUNS,
     data: Annotated[Path, typer.Option(help="Folder of data.simulated")] = DATA,
 ) -> None:
@@ -134,11 +135,11 @@ def constants(
             with Display(console) as watch:
                 found += judge_elsewhere(load(path), measured, runs=runs, data=data, watch=watch)
             console.print(f"{path.stem}: {len(found)} compounds so far", highlight=False)
-        ELSEWHERE.write_text(as_toml(found), encoding="utf-8")
-    except (ConfigurationError, TrialFailedError, OSError) as error:
+        out.write_text(as_toml(found), encoding="utf-8")
+    except (ConfigurationError, TrialFailedError, Refused, OSError) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
-    console.print(f"{ELSEWHERE}: {len(found)} compounds", highlight=False, soft_wrap=True)
+    console.print(f"{out}: {len(found)} compounds", highlight=False, soft_wrap=True)
 
 
 @app.command()

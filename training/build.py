@@ -5,7 +5,6 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -97,7 +96,7 @@ def build(
     used = [one for one in measured if one.role == "standard"]
     absent = shown.elsewhere(config.element)
     laid = own_shift.lay_compounds(simulated, used) + shown.laid_elsewhere(absent)
-    own = shown.show(config, used, ensemble, maps, errors, laid, start)
+    own = shown.show(config, simulated, used, ensemble, maps, errors, laid, start)
     known = [*own, *absent]
     together = [*known, *shown.others(config, models)]
     domain = read_domain(models)
@@ -157,15 +156,14 @@ def _outputs(
     known: Sequence[shown.Shown],
     together: Sequence[shown.Shown],
 ) -> list[dict[str, Any]]:
-    """Return the card's outputs; measured compounds widen or narrow whole half-widths."""
+    """Return the card's outputs; measured compounds calibrate whole half-widths."""
     level = config.calibration.level
     valences = simulated.labels[:, 0]
-    normal = NormalDist().inv_cdf(0.5 + level / 2)
     entries: list[dict[str, Any]] = []
     for k, name in enumerate(config.network.descriptors):
-        factor = pool.factor(name, together, level)
-        supported = pool.is_shown(known, name, factor, level)
-        factor = factor if supported else max(factor, 1.0)
+        fitted = pool.calibration(name, together, level)
+        supported = pool.is_shown(known, name, fitted, level)
+        fitted = fitted if supported else fitted.at_least_whole()
         state = name == "oxidation_state"
         found = np.unique(valences[np.isfinite(valences)])
         entries.append(
@@ -174,8 +172,9 @@ def _outputs(
                 k,
                 maps[k],
                 level,
-                errors[k].widened(factor),
-                axis_factor=factor * normal,
+                errors[k],
+                per_ev=dataset.valence_per_ev(simulated) if state else 0.0,
+                calibration={"whole": list(fitted.knots), "half": list(fitted.halves)},
                 levels=pool.levels(known, list(found)) if state else [],
                 unsupported_half=pool.unsupported_half(together, level) if state else 0.0,
                 evidence="measured" if supported else "simulation",
@@ -246,6 +245,7 @@ def _notes(
             fewest=FEWEST_COMPOUNDS,
             held=f"{pool.HELD:.0%}",
             ranked=pool.RANKED,
+            enough=pool.ENOUGH_FOR_GROUPS,
             split_seed=config.data.split_seed,
             bond_tolerance=BOND_TOLERANCE,
         )

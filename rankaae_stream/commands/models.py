@@ -180,8 +180,8 @@ def _test_score(card: ModelCard, score: str) -> float | None:
 def _left_out(evaluation: bytes) -> list[float]:
     """Return the absolute error of each standard's valence, with its compound left out."""
     try:
-        standards = json.loads(evaluation).get("standards", {})
-        errors = [_number(row, "left_out_error") for row in standards.values()]
+        compounds = json.loads(evaluation).get("compounds", [])
+        errors = [_number(row, "error", "oxidation_state") for row in compounds]
     except (ValueError, AttributeError):
         return []
     return [abs(error) for error in errors if error is not None]

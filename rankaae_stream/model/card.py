@@ -45,7 +45,7 @@ FEWEST_COMPOUNDS = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MonotoneMap:
-    """A monotone map from latent to descriptor: linear between knots, constant outside.
+    """A monotone map, such as from latent to descriptor: linear between knots.
 
     `latent` (k,) increases strictly, `value` (k,) never decreases.
     """
@@ -80,9 +80,14 @@ class Output:
     error_constant, error_per_spread : float
         Half-width of the interval on an exact energy axis: `error_constant` (in `unit`) plus
         `error_per_spread` times the standard deviation of the members' estimates.
-    axis_factor : float
-        What one standard deviation of the energy axis or of the edge step changes the
-        estimate by is multiplied by this; its square is added to that of the half-width.
+    calibration : MonotoneMap
+        From the whole half-width (the one above, and what the energy axis and the edge step
+        change, added in quadrature) to the one that holds measured compounds; both in `unit`.
+        See `estimates.calibrated`.
+    per_ev : float
+        What an error of the energy axis by 1 eV changes the estimate of a mixture by; 0 where
+        that means nothing. A pure compound may lie where the map is flat: there the axis seems
+        to change nothing.
     levels : tuple of Level
         Valences that measured compounds support; empty for other descriptors.
     unsupported_half : float
@@ -100,8 +105,9 @@ class Output:
     level: float
     error_constant: float
     error_per_spread: float
-    axis_factor: float
+    calibration: MonotoneMap
     evidence: str
+    per_ev: float = 0.0
     levels: tuple[Level, ...] = ()
     unsupported_half: float = 0.0
 
@@ -271,8 +277,9 @@ def _output(item: dict[str, Any]) -> Output:
         level=float(item["level"]),
         error_constant=float(item["error_constant"]),
         error_per_spread=float(item["error_per_spread"]),
-        axis_factor=float(item["axis_factor"]),
+        calibration=_calibration(item["calibration"]),
         evidence=str(item["evidence"]),
+        per_ev=float(item["per_ev"]),
         levels=tuple(Level(float(v["value"]), int(v["compounds"])) for v in item["levels"]),
         unsupported_half=float(item["unsupported_half"]),
     )
@@ -283,6 +290,20 @@ def _trained_for(raw: dict[str, Any]) -> frozenset[str]:
         if not isinstance(raw.get(kind, False), bool):
             raise ValueError(f"{kind} is {raw[kind]!r}, must be true or false")
     return frozenset(kind for kind in SPECTRA if raw.get(kind))
+
+
+def _calibration(item: dict[str, Any]) -> MonotoneMap:
+    whole = np.asarray(item["whole"], dtype=float)
+    half = np.asarray(item["half"], dtype=float)
+    if whole.shape != half.shape or whole.ndim != 1 or not whole.size:
+        raise ValueError("a calibration needs as many half-widths as whole ones, at least one")
+    if (
+        min(whole.min(), half.min()) <= 0
+        or np.any(np.diff(whole) <= 0)
+        or np.any(np.diff(half) < 0)
+    ):
+        raise ValueError("a calibration's half-widths must be positive and not decrease")
+    return MonotoneMap(whole, half)
 
 
 def _theory_shift(item: dict[str, Any]) -> TheoryShift:

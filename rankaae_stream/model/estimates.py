@@ -1,16 +1,18 @@
 """Turn latents into calibrated estimates, each with its interval."""
 
+from statistics import NormalDist
+
 import numpy as np
 
-from rankaae_stream.model.card import FEWEST_COMPOUNDS, Level, ModelCard, Output
+from rankaae_stream.model.card import FEWEST_COMPOUNDS, Level, ModelCard, MonotoneMap, Output
 from rankaae_stream.model.maps import apply_map
 from rankaae_stream.report import Estimate
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["describe", "describe_many", "nearest_level"]
+__all__ = ["calibrated", "describe", "describe_many", "nearest_level"]
 
 
-def describe(latents: Floats, card: ModelCard) -> tuple[Estimate, ...]:
+def describe(latents: Floats, card: ModelCard, sigma: float = 0.0) -> tuple[Estimate, ...]:
     """Return the estimates of one spectrum from its latents and those of its perturbed copies.
 
     Parameters
@@ -20,6 +22,8 @@ def describe(latents: Floats, card: ModelCard) -> tuple[Estimate, ...]:
         standard deviation of nuisance i (energy shift, edge step) to either side, as
         `regrid.perturbed` returns them.
     card : ModelCard
+    sigma : float
+        Standard deviation of the energy axis, eV.
 
     Returns
     -------
@@ -30,12 +34,13 @@ def describe(latents: Floats, card: ModelCard) -> tuple[Estimate, ...]:
     -----
     The half-width is the square root of a sum of squares: the model's own half-width
     (`describe_many`) and, for each nuisance, the larger of its two effects times the
-    output's `axis_factor`. Near a valence that few measured compounds have, it is no
-    smaller than the output's `unsupported_half`.
+    normal quantile of the level, calibrated on measured compounds (`calibrated`). Near a
+    valence that few measured compounds have, it is no smaller than the output's
+    `unsupported_half`. The energy axis changes the estimate by `per_ev` times `sigma` at least.
     """
     values, halves = describe_many(latents, card)
     return tuple(
-        _estimate(output, values[:, k], float(halves[0, k]))
+        _estimate(output, values[:, k], float(halves[0, k]), sigma)
         for k, output in enumerate(card.outputs)
     )
 
@@ -53,8 +58,9 @@ def describe_many(latents: Floats, card: ModelCard) -> tuple[Floats, Floats]:
     values : (n, k) array
         Mean of the members' estimates, one column for each output of the card.
     halves : (n, k) array
-        Half-width of the interval on an exact energy axis, by conformal prediction from
-        the standard deviation of the members' estimates. That spread separates hard from
+        Half-width of the interval on an exact energy axis, by conformal prediction on
+        simulated compounds from the standard deviation of the members' estimates, not yet
+        calibrated on measured ones. That spread separates hard from
         easy spectra among oxides; it does not separate a metal from an oxide.
     """
     each = [  # (members, n) for each output
@@ -69,15 +75,35 @@ def describe_many(latents: Floats, card: ModelCard) -> tuple[Floats, Floats]:
     return np.stack(values, axis=1), np.stack(halves, axis=1)
 
 
+def calibrated(calibration: MonotoneMap, whole: Floats) -> Floats:
+    """Return half-widths that hold measured compounds, of the shape of the whole ones.
+
+    Linear between the knots, in proportion beyond them.
+
+    Examples
+    --------
+    >>> knots = MonotoneMap(np.array([1.0, 2.0]), np.array([0.3, 1.8]))
+    >>> calibrated(knots, np.array([0.5, 1.5, 4.0]))
+    array([0.15, 1.05, 3.6 ])
+    """
+    knot, half = calibration.latent, calibration.value
+    inside = np.interp(whole, knot, half)
+    below, above = whole * half[0] / knot[0], whole * half[-1] / knot[-1]
+    return np.where(whole < knot[0], below, np.where(whole > knot[-1], above, inside))
+
+
 def nearest_level(output: Output, value: float) -> Level | None:
     """Return the level of an output that a value lies nearest to; None where it has none."""
     return min(output.levels, key=lambda level: abs(level.value - value), default=None)
 
 
-def _estimate(output: Output, values: Floats, model_half: float) -> Estimate:
+def _estimate(output: Output, values: Floats, model_half: float, sigma: float) -> Estimate:
     value = float(values[0])
     effects = np.abs(values[1:].reshape(-1, 2) - value).max(axis=1)
-    half = float(np.sqrt(model_half**2 + np.sum((output.axis_factor * effects) ** 2)))
+    effects[0] = max(effects[0], output.per_ev * sigma)
+    normal = NormalDist().inv_cdf(0.5 + output.level / 2)
+    whole = np.sqrt(model_half**2 + np.sum((normal * effects) ** 2))
+    half = float(calibrated(output.calibration, whole))
     level = nearest_level(output, value)
     if level is not None and level.compounds < FEWEST_COMPOUNDS:
         half = max(half, output.unsupported_half)

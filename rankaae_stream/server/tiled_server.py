@@ -163,6 +163,7 @@ class EmbeddedServer:
         """
         if self.running:
             return self
+        self.stop()  # one that was killed still holds a pipe
         self._make_directory()
         self.port = _free_port(self.host, self.port)
         try:

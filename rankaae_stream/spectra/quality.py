@@ -36,6 +36,8 @@ USABLE = (-40.0, 100.0)
 """A growing scan is answered once it covers this range around the edge, eV."""
 TOLERANCE = 0.5
 """How much shorter than planned a scan may be, by an encoder's step, eV."""
+LEAST_MIXED = 0.15
+"""Valences closer to a whole number are not called mixed: compounds of one valence err by that."""
 LARGEST_GAP = 6.0
 """Largest distance of points within the model's grid, eV."""
 LOW_SHARE = 0.01
@@ -323,7 +325,8 @@ def poor_fit_flag(misfit: float, limit: float, region: tuple[float, float]) -> F
 
 def mixed_flag(state: Estimate) -> Flag | None:
     """Flag a valence whose interval holds no whole number: a mixture, or mixed valence."""
-    if np.floor(state.high) >= np.ceil(state.low):
+    whole = np.floor(state.high) >= np.ceil(state.low)
+    if whole or abs(state.value - round(state.value)) < LEAST_MIXED:
         return None
     below = int(np.floor(state.value))
     return Flag(

@@ -3,16 +3,22 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from rankaae_stream.files.read import read_spectrum
 from training import config
 from training.__main__ import app
 from training.config import Data
 from training.descriptors import describe
 from training.folders import DATA
+from training.measured.shown import elsewhere
+from training.measured.standards import find_file
 from training.simulated.sources import read_sites
 from training.simulated.sources.csv import AUX, Table, write_table
 
@@ -148,3 +154,45 @@ def test_describe_takes_runs_and_skips_what_is_none(runner, tmp_path):
     assert result.exit_code == 0, result.output
     assert result.output.count("skipped empty: no xmu.dat") == 1
     assert "Cu native" in result.output
+
+
+@pytest.fixture(scope="module")
+def laboratory(tmp_path_factory):
+    """A table of two measured spectra of another laboratory: hematite, and a sulfide."""
+    rows: list[dict[str, Any]] = []
+    for file, compound, kind in (("Fe2O3", "Fe2O3", "oxide"), ("FeS2", "FeS2", "sulfide")):
+        found = read_spectrum(find_file(f"Fe/{file}_rt_01.xdi"))
+        row = {"element": "Fe", "compound": compound, "oxidation_state": 3.0, "kind": kind}
+        row |= {"coordination_number": 6.0, "energy": found.energy, "mu": found.mu}
+        rows.append(row | {"source": "a laboratory, its table of 2026"})
+    path = tmp_path_factory.mktemp("laboratory") / "measured.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def test_shifts_lays_every_compound_on_its_own_structure(runner, laboratory, tmp_path):
+    result = runner.invoke(app, ["shifts", str(TINY), str(laboratory), "--runs", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "by structure" in result.output
+    assert "of its formula" in " ".join(result.output.split())
+    assert "eV more" not in result.output, "nothing is trained here"
+
+
+@pytest.mark.slow
+def test_constants_writes_what_came_of_spectra_that_stay_elsewhere(runner, laboratory, tmp_path):
+    out = tmp_path / "elsewhere.toml"
+    arguments = ["constants", str(laboratory), "--config", str(TINY), "--out", str(out)]
+    result = runner.invoke(app, [*arguments, "--runs", str(tmp_path / "runs")])
+    assert result.exit_code == 0, result.output
+    (one,) = elsewhere("Fe", out)
+    assert (one.compound, one.source) == ("Fe2O3", "a laboratory, its table of 2026")
+    # Left out of the shifts it is judged on the others' axis, some tenths of an eV away.
+    error = one.estimate["oxidation_state"] - 3.0
+    assert one.error["oxidation_state"] == pytest.approx(error, abs=0.3)
+
+
+def test_a_table_that_is_none_is_an_error_that_names_it(runner, tmp_path):
+    (tmp_path / "x.parquet").write_bytes(b"no table")
+    result = runner.invoke(app, ["shifts", str(TINY), str(tmp_path / "x.parquet")])
+    assert result.exit_code == 1
+    assert "x.parquet" in result.output.replace("\n", "")

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
+from rankaae_stream.model.card import FEWEST_COMPOUNDS
+from rankaae_stream.model.estimates import calibrated, nearest_level
 from rankaae_stream.show.plot import TITLES
 from training.evaluation.detection import alarm_threshold
 from training.evaluation.evaluate import KINDS, Evaluation
@@ -149,13 +150,15 @@ def measured_standing(found: Sequence[Evaluation], name: str) -> "Measured":
         output = next((out for out in one.card.outputs if out.name == name), None)
         if output is None:
             continue
-        normal = NormalDist().inv_cdf(0.5 + output.level / 2)
-        factor = output.axis_factor / normal
         for compound in one.shown:
             if name in compound.error:
                 errors.append(abs(compound.error[name]))
-                width = np.hypot(compound.half[name], normal * compound.axis[name])
-                halves.append(factor * float(width))
+                whole = np.array(compound.whole(name, output.level))
+                half = float(calibrated(output.calibration, whole))
+                level = nearest_level(output, compound.estimate[name])
+                if level is not None and level.compounds < FEWEST_COMPOUNDS:
+                    half = max(half, output.unsupported_half)
+                halves.append(half)
     return Measured(
         compounds=len(errors),
         error=float(np.mean(errors)) if errors else float("nan"),

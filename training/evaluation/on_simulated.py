@@ -12,7 +12,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from rankaae_stream.model.estimates import describe_many
+from rankaae_stream.model.card import ModelCard
+from rankaae_stream.model.estimates import calibrated, describe_many
 from rankaae_stream.model.networks import Model
 from rankaae_stream.spectrum import Floats
 from training.config import Config
@@ -136,7 +137,7 @@ def score_simulated(
     flat = clean_spectra(config, simulated, rows)
     latents = np.asarray(model.encode(flat), dtype=float)
     output = np.asarray(model.decode(latents), dtype=float).mean(axis=0)
-    values, halves = describe_many(latents, card)
+    values, halves = _published(latents, card)
     seen, answers, answer_halves = _copies(model, config, simulated, rows)
 
     described: dict[str, DescriptorScores] = {}
@@ -275,7 +276,16 @@ def _copies(
         np.random.default_rng(config.data.split_seed + 2),
     )
     latents = np.asarray(model.encode(seen.flat), dtype=float)
-    return labels, *describe_many(latents, model.card)
+    return labels, *_published(latents, model.card)
+
+
+def _published(latents: Floats, card: ModelCard) -> tuple[Floats, Floats]:
+    """Return estimates and half-widths (n, k) as published of spectra on an exact energy axis."""
+    values, halves = describe_many(latents, card)
+    columns = [
+        calibrated(output.calibration, halves[:, k]) for k, output in enumerate(card.outputs)
+    ]
+    return values, np.stack(columns, axis=1)
 
 
 def _mean(values: Floats) -> float:

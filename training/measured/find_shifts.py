@@ -92,7 +92,7 @@ def judge_elsewhere(
     start = intervals.domain_start(simulated, split.train)
     own = _of_element(config, standards.load(config.element))
     laid = lay_compounds(simulated, [*own, *used])
-    return show(config, used, ensemble, maps, errors, laid, start)
+    return show(config, simulated, used, ensemble, maps, errors, laid, start)
 
 
 def _of_element(config: Config, measured: Sequence[Standard]) -> list[Standard]:

@@ -31,10 +31,6 @@ class ErrorModel:
         """Return the half-width at each spread, of the same shape."""
         return self.constant + self.per_spread * spread
 
-    def widened(self, factor: float) -> "ErrorModel":
-        """Return the model with every half-width multiplied."""
-        return ErrorModel(factor * self.constant, factor * self.per_spread)
-
 
 def simulated_errors(
     config: Config, simulated: Simulated, rows: NDArray[np.intp], ensemble: Ensemble, maps: Maps

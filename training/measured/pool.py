@@ -5,11 +5,13 @@ so eight elements are built twice: the second time, with every trial kept, takes
 """
 
 from collections.abc import Sequence
-from statistics import NormalDist
+from dataclasses import dataclass
 
 import numpy as np
 
-from rankaae_stream.model.card import FEWEST_COMPOUNDS
+from rankaae_stream.model.card import FEWEST_COMPOUNDS, MonotoneMap
+from rankaae_stream.model.estimates import calibrated
+from rankaae_stream.spectrum import Floats
 from training.measured.shown import Shown
 from training.trials.select import rank_correlation
 
@@ -17,7 +19,8 @@ __all__ = [
     "FALSE_ALARMS",
     "HELD",
     "RANKED",
-    "factor",
+    "Calibration",
+    "calibration",
     "is_shown",
     "levels",
     "poor_fit_limit",
@@ -33,6 +36,11 @@ LEAST = 0.2
 FEWEST_FOR_QUANTILE = 9
 """Compounds below which a 90 % quantile is the largest value, and more than that unknown."""
 
+ENOUGH_FOR_GROUPS = 40
+"""Compounds from which on flat and steep ones, half of them each, have factors of their own.
+With three groups of the 62 of today the middle one held the few that err most, and all of its
+intervals were as wide as theirs."""
+
 HELD, RANKED = 0.8, 0.5
 """Share of intervals that must hold, and rank correlation, for a descriptor to be shown."""
 
@@ -40,12 +48,30 @@ LEVEL_WIDTH = 0.34
 """Compounds this close to a whole valence count for it: mixed ones for both neighbours hardly."""
 
 
-def factor(name: str, pool: Sequence[Shown], level: float) -> float:
-    """Fit, conformally, what whole half-widths are multiplied by to hold measured compounds.
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Half-widths that hold measured compounds, by whole ones; see `model.estimates.calibrated`."""
 
-    The half-width of a compound is made of what simulated compounds call for at its members'
-    spread and of what the energy axis changes; the error of a compound that was left out
-    contains both. One factor for all elements, because one element has few compounds.
+    knots: tuple[float, ...]
+    halves: tuple[float, ...]
+
+    def half(self, whole: Floats) -> Floats:
+        """Return the half-width at each whole one, of the same shape."""
+        return calibrated(MonotoneMap(np.array(self.knots), np.array(self.halves)), whole)
+
+    def at_least_whole(self) -> "Calibration":
+        """Return the calibration made nowhere narrower than the whole half-width."""
+        return Calibration(self.knots, tuple(np.maximum(self.halves, self.knots)))
+
+
+def calibration(name: str, pool: Sequence[Shown], level: float) -> Calibration:
+    """Fit, conformally, half-widths that hold measured compounds to the whole ones.
+
+    The whole half-width of a compound is made of what simulated compounds call for at its
+    members' spread and of what the energy axis changes; the error of a compound that was left
+    out contains both. Compounds of all elements together, because one element has few. Where
+    the estimate hardly answers to anything, simulation overrates the error; so compounds are
+    halved by their whole half-width, and each half has its own quantile.
 
     Parameters
     ----------
@@ -56,29 +82,33 @@ def factor(name: str, pool: Sequence[Shown], level: float) -> float:
 
     Returns
     -------
-    float
-        At least `LEAST`; at least 1 with fewer than `FEWEST_FOR_QUANTILE` compounds.
+    Calibration
+        A factor of at least `LEAST` in each group; of at least 1 with fewer than
+        `FEWEST_FOR_QUANTILE` compounds.
     """
     known = [one for one in pool if name in one.error]
     if not known:
-        return 1.0
-    normal = NormalDist().inv_cdf(0.5 + level / 2)
-    widths = [np.hypot(one.half[name], normal * one.axis[name]) for one in known]
-    errors = np.abs([one.error[name] for one in known])
-    scores = np.sort(errors / np.array(widths))
-    rank = int(np.ceil(level * (scores.size + 1)))
-    found = float(scores[min(rank, scores.size) - 1])
-    return max(found, LEAST if len(known) >= FEWEST_FOR_QUANTILE else 1.0)
+        return Calibration((1.0,), (1.0,))
+    whole = np.array([one.whole(name, level) for one in known])
+    scores = np.abs([one.error[name] for one in known]) / whole
+    least = LEAST if len(known) >= FEWEST_FOR_QUANTILE else 1.0
+    order = np.argsort(whole, kind="stable")
+    knots, halves = list[float](), list[float]()
+    for rows in np.array_split(order, 2 if len(known) >= ENOUGH_FOR_GROUPS else 1):
+        ranked = np.sort(scores[rows])
+        rank = min(int(np.ceil(level * (rows.size + 1))), rows.size)
+        knots.append(float(np.median(whole[rows])))
+        halves.append(max(float(ranked[rank - 1]), least) * knots[-1])
+    return Calibration(tuple(knots), tuple(np.maximum.accumulate(halves)))
 
 
-def is_shown(own: Sequence[Shown], name: str, widened: float, level: float) -> bool:
+def is_shown(own: Sequence[Shown], name: str, fitted: Calibration, level: float) -> bool:
     """Tell whether measured compounds support a descriptor, by the card's evidence rule."""
     known = [one for one in own if name in one.error]
     truth = np.array([one.truth[name] for one in known])
     if truth.size < FEWEST_COMPOUNDS or np.ptp(truth) == 0.0:
         return False
-    normal = NormalDist().inv_cdf(0.5 + level / 2)
-    halves = [widened * np.hypot(one.half[name], normal * one.axis[name]) for one in known]
+    halves = fitted.half(np.array([one.whole(name, level) for one in known]))
     missed = sum(abs(one.error[name]) > half for one, half in zip(known, halves, strict=True))
     return bool(
         missed <= max(1.0, (1.0 - HELD) * truth.size)

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any, cast
 
 import numpy as np
@@ -27,6 +28,7 @@ from training.measured.maps import Maps, member_estimates
 from training.measured.own_shift import Laid, left_out_shifts
 from training.measured.standards import Standard
 from training.network.ensemble import Ensemble
+from training.simulated.dataset import Simulated, valence_per_ev
 
 __all__ = ["ELSEWHERE", "Shown", "as_toml", "elsewhere", "laid_elsewhere", "others", "show"]
 
@@ -55,7 +57,8 @@ class Shown:
     half : dict
         The simulated compounds' half-width at the members' spread.
     axis : dict
-        What one standard deviation of the energy axis changes the estimate by.
+        What one standard deviation of the energy axis changes the estimate by; of the valence
+        no less than it changes a mixture's.
     misfit : float
         Root mean square that the reconstruction leaves, edge steps.
     shift : float or None
@@ -76,9 +79,15 @@ class Shown:
     shift: float | None = None
     source: str = ""
 
+    def whole(self, name: str, level: float) -> float:
+        """Return the half-width of a descriptor with the energy axis' part."""
+        normal = NormalDist().inv_cdf(0.5 + level / 2)
+        return float(np.hypot(self.half[name], normal * self.axis[name]))
+
 
 def show(
     config: Config,
+    simulated: Simulated,
     used: Sequence[Standard],
     ensemble: Ensemble,
     maps: Maps,
@@ -91,6 +100,7 @@ def show(
     Parameters
     ----------
     config : Config
+    simulated : Simulated
     used : sequence of Standard
         Of role standard.
     ensemble : Ensemble
@@ -104,11 +114,13 @@ def show(
     """
     moved = left_out_shifts(laid, config.data.shifts)
     shifts = {one.compound: one.shift for one in laid}
+    per_ev = valence_per_ev(simulated)
     found: list[Shown] = []
     for name in sorted({one.compound for one in used}):
         same = [one for one in used if one.compound == name]
         each = [
-            _judge(config, one, ensemble, maps, errors, moved.get(name, 0.0), start) for one in same
+            _judge(config, one, ensemble, maps, errors, moved.get(name, 0.0), start, per_ev)
+            for one in same
         ]
         found.append(replace(_average(each), shift=shifts.get(name)))
     return found
@@ -175,6 +187,7 @@ def _judge(
     errors: Sequence[ErrorModel],
     left_out: float,
     start: float,
+    per_ev: float,
 ) -> Shown:
     """Judge one file: as it is, and for the valence's error with the axis of the others."""
     names, grid = config.network.descriptors, config.grid.energy_grid()
@@ -197,6 +210,7 @@ def _judge(
     error[valence] = value[valence, 3] - truth[valence]
     half = [float(model.half(spread[k, :1])[0]) for k, model in enumerate(errors)]
     axis = np.abs(value[:, 1:3] - value[:, :1]).max(axis=1)
+    axis[valence] = max(axis[valence], per_ev * by)
     known = [k for k in range(len(names)) if np.isfinite(truth[k])]
 
     def by_name(values: Sequence[float] | Floats) -> dict[str, float]:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pymatgen.core import Composition
 
 from rankaae_stream.documents.sweeps import to_spectrum
-from rankaae_stream.errors import Refused
+from rankaae_stream.errors import ConfigurationError, Refused
 from rankaae_stream.files.read import read_spectrum
 from rankaae_stream.report import FoilShift, RunFoil
 from rankaae_stream.resources import folder
@@ -38,6 +39,17 @@ from training.measured.crystals import descriptors_of
 from training.simulated.sources.site import unlabelled
 
 __all__ = ["CHANNEL", "Standard", "find_file", "formula_of", "load", "read_table"]
+
+MEASURED = (
+    "element",
+    "compound",
+    "oxidation_state",
+    "coordination_number",
+    "kind",
+    "energy",
+    "mu",
+)
+"""Columns that a table of measured spectra must have."""
 
 CHANNEL = "channel"
 """In the column `foil`: the metal lies in the file's own reference channel."""
@@ -146,10 +158,19 @@ def read_table(path: Path) -> tuple[Standard, ...]:
 
     Raises
     ------
+    ConfigurationError
+        When it is no such table.
     Refused
-        Where a row's energies or mu cannot be read.
+        Where a row's energies or mu cannot be used.
     """
-    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigurationError(f"{path}: cannot be read as a Parquet file ({error})") from error
+    missing = [name for name in MEASURED if name not in table.column_names]
+    if missing:
+        raise ConfigurationError(f"{path}: no column {', '.join(missing)}; see read_table")
+    rows: list[dict[str, Any]] = table.to_pylist()
     return tuple(_of_row(path.stem, number, row) for number, row in enumerate(rows, start=1))
 
 

@@ -1,5 +1,6 @@
 """Read simulated spectra of one element, label them, extend them to lower energy, and split."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,8 @@ __all__ = [
     "on_axis",
     "read",
     "split",
+    "theory_shifts",
+    "valence_per_ev",
     "with_related",
 ]
 Indices = NDArray[np.intp]
@@ -237,6 +240,25 @@ def _edges(simulated: Simulated) -> dict[float, float]:
         float(one): float(np.median(half[valence == one]))
         for one in np.unique(valence[np.isfinite(valence)])
     }
+
+
+def valence_per_ev(simulated: Simulated) -> float:
+    """Return by how much a mixture's valence seems to change where its axis is 1 eV off.
+
+    The edge of a mixture moves from one valence's to the next one's: the median over
+    neighbouring valences of their difference over that of their edges. 0 with one valence.
+    """
+    # The last energy below half a step: a strong pre-edge peak is no edge.
+    below = simulated.mu.shape[1] - 1 - np.argmax((simulated.mu < 0.5)[:, ::-1], axis=1)
+    half, valence = simulated.energy[below], simulated.labels[:, 0]
+    levels = np.unique(valence[np.isfinite(valence)])
+    edges = [(float(one), float(np.median(half[valence == one]))) for one in levels]
+    each = [
+        (upper - lower) / (high - low)
+        for (lower, low), (upper, high) in itertools.pairwise(edges)
+        if high > low + STEP
+    ]
+    return float(np.median(each)) if each else 0.0
 
 
 def on_axis(axis: Floats, energy: Floats, mu: Floats, width: float) -> Floats:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.measured.intervals import ErrorModel, conformal_error, domain_start
+from training.measured.intervals import conformal_error, domain_start
 from training.measured.maps import valence_weights
 from training.simulated.dataset import Simulated
 
@@ -51,11 +51,6 @@ def test_unknown_truths_take_no_part():
     residual = np.array([0.1, -0.2, np.nan, 0.15] * 20)
     spread = np.array([0.1, 0.1, 9.0, 0.1] * 20)
     assert conformal_error(residual, spread, 0.9).half(np.array([0.1]))[0] <= 0.21
-
-
-def test_a_factor_acts_alike_whatever_the_spread():
-    wider = ErrorModel(0.2, 1.0).widened(2.0)
-    np.testing.assert_allclose(wider.half(np.array([0.0, 0.3])), [0.4, 1.0])
 
 
 def test_valences_without_a_native_site_weigh_half():

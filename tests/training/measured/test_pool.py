@@ -34,30 +34,48 @@ def test_nine_of_ten_new_compounds_lie_within_their_whole_intervals():
     rng = np.random.default_rng(0)
     held = []
     for _ in range(200):
-        widths = rng.uniform(0.01, 1.0, (41, 2))
+        widths = rng.uniform(0.01, 1.0, (61, 2))
         found = [
             compound(rng.normal(0.0, 0.5) * np.hypot(half, 1.6449 * axis), half, axis)
             for half, axis in widths
         ]
-        factor = pool.factor(SHELL, found[:40], 0.9)
-        new = found[40]
-        whole = factor * np.hypot(new.half[SHELL], 1.6449 * new.axis[SHELL])
-        held.append(abs(new.error[SHELL]) <= whole)
+        fitted = pool.calibration(SHELL, found[:60], 0.9)
+        new = found[60]
+        held.append(abs(new.error[SHELL]) <= fitted.half(np.array(new.whole(SHELL, 0.9))))
     assert 0.85 <= np.mean(held) <= 0.97
 
 
+def test_flat_and_steep_compounds_have_a_factor_of_their_own():
+    flat = [compound(0.01, half) for half in np.linspace(0.1, 0.2, 20)]
+    steep = [compound(half, half) for half in np.linspace(0.8, 1.2, 20)]
+    fitted = pool.calibration(SHELL, flat + steep, 0.9)
+    low, high = fitted.half(np.array([0.1, 1.2]))
+    assert low == pytest.approx(0.1 * pool.LEAST)
+    assert high == pytest.approx(1.2)
+    # Too few for two groups: one factor holds them all.
+    assert len(pool.calibration(SHELL, flat + steep[:19], 0.9).knots) == 1
+    assert fitted.at_least_whole().half(np.array(0.15)) >= 0.15
+
+
+def one_factor(rows):
+    fitted = pool.calibration(SHELL, rows, 0.9)
+    assert len(fitted.knots) == 1
+    return fitted.halves[0] / fitted.knots[0]
+
+
 def test_few_compounds_may_widen_an_interval_but_not_narrow_it():
-    assert pool.factor(SHELL, [compound(0.2)] * 8, 0.9) == 1.0
-    assert pool.factor(SHELL, [compound(-0.3)] * 9, 0.9) == pytest.approx(0.3)
-    assert pool.factor(SHELL, [compound(3.0, 1.0)], 0.9) == 3.0
+    assert one_factor([compound(0.2)] * 8) == 1.0
+    assert one_factor([compound(-0.3)] * 9) == pytest.approx(0.3)
+    assert one_factor([compound(3.0, 1.0)]) == 3.0
 
 
 def test_an_interval_is_never_nothing():
-    assert pool.factor(SHELL, [compound(0.0)] * 20, 0.9) == pool.LEAST
+    assert one_factor([compound(0.0)] * 20) == pool.LEAST
 
 
 def test_a_descriptor_that_no_compound_defines_keeps_its_simulated_width():
-    assert pool.factor("angle_spread", [compound()] * 20, 0.9) == 1.0
+    fitted = pool.calibration("angle_spread", [compound()] * 20, 0.9)
+    np.testing.assert_allclose(fitted.half(np.array([0.1, 3.0])), [0.1, 3.0])
 
 
 def test_valences_count_the_compounds_that_have_them():
@@ -85,12 +103,13 @@ def test_a_descriptor_is_shown_by_three_compounds_in_the_right_order_within_thei
         compound(0.1, 0.2, truth=5.0, estimate=4.9),
         compound(0.1, 0.2, truth=6.0, estimate=6.1),
     ]
-    assert pool.is_shown(good, SHELL, 1.0, 0.9)
-    assert not pool.is_shown(good[:2], SHELL, 1.0, 0.9)
-    assert not pool.is_shown(good, SHELL, 0.4, 0.9)
+    whole, narrow = pool.Calibration((1.0,), (1.0,)), pool.Calibration((1.0,), (0.4,))
+    assert pool.is_shown(good, SHELL, whole, 0.9)
+    assert not pool.is_shown(good[:2], SHELL, whole, 0.9)
+    assert not pool.is_shown(good, SHELL, narrow, 0.9)
     turned = [compound(0.1, 0.2, truth=one, estimate=9.0 - one) for one in (4.0, 5.0, 6.0)]
-    assert not pool.is_shown(turned, SHELL, 1.0, 0.9)
-    assert not pool.is_shown([good[2]] * 3, SHELL, 1.0, 0.9)
+    assert not pool.is_shown(turned, SHELL, whole, 0.9)
+    assert not pool.is_shown([good[2]] * 3, SHELL, whole, 0.9)
 
 
 def test_other_elements_come_from_the_models_of_the_index(tmp_path):
