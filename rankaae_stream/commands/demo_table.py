@@ -52,7 +52,10 @@ def scans_table(played: Sequence[PlayedCase]) -> Table:
 
     Below it stands what those are that are no oxides.
     """
-    caption = ["CN: coordination number. Latency: from the scan's stop to the result in Tiled."]
+    caption = [
+        "CN: coordination number. Latency: from the scan's stop to the result in Tiled, an "
+        "element's first with the what-if curves of its model."
+    ]
     for item in played:
         outside = item.shown()[-1]["flags"].get("out_of_domain")
         if outside and item.case.reference:
