@@ -16,6 +16,7 @@ from rankaae_stream.spectrum import Floats
 from training.config import Config
 from training.evaluation import on_measured, on_simulated, sweeps
 from training.evaluation.detection import Detection, score_detection
+from training.evaluation.disturbed import Disturbed, disturb
 from training.evaluation.mixtures import FoilMixtures, Mixtures, mix_end_members, mix_foil
 from training.evaluation.on_simulated import SimulatedScores
 from training.evaluation.sweeps import Sweep, Trend
@@ -60,6 +61,8 @@ class Evaluation:
         on its own structure, eV; in the order of the valence.
     shown : tuple of Shown
         Every measured compound of the element, those whose spectra are elsewhere too.
+    disturbed : mapping
+        By name of the disturbance, see `training.evaluation.disturbed`.
     inside : tuple of float
         Distances of good measured oxides, by compound.
     detections : mapping
@@ -81,6 +84,7 @@ class Evaluation:
     suspects: tuple[on_measured.Compound, ...]
     shifts: Mapping[str, tuple[float, float]]
     shown: tuple[Shown, ...]
+    disturbed: Mapping[str, Disturbed]
     inside: tuple[float, ...]
     detections: Mapping[str, Detection]
     mixtures: Mixtures | None
@@ -169,6 +173,7 @@ def evaluate_model(
             )
         },
         shown=tuple(Shown(**row) for row in built["compounds"]),
+        disturbed=disturb(model, standards),
         inside=inside,
         detections={
             kind: score_detection(

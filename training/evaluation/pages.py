@@ -10,6 +10,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from training.evaluation.aims import measured_standing, targets
+from training.evaluation.disturbed import COPIES, pooled
 from training.evaluation.evaluate import ENOUGH, KINDS, Evaluation
 from training.evaluation.on_measured import APART, ordered_pairs, refused_share, standing
 from training.evaluation.on_simulated import CLASSES
@@ -31,7 +32,9 @@ NAMES: dict[str, Any] = {
     "ordered_pairs": ordered_pairs,
     "refused_share": refused_share,
     "standing": standing,
+    "COPIES": COPIES,
     "measured_standing": measured_standing,
+    "pooled": pooled,
     "targets": targets,
     "zip": zip,
 }
