@@ -24,10 +24,12 @@ MEASURED, MODEL, RESIDUAL, QUIET, ALARM = "#000000", "#0072B2", "#D55E00", "#777
 TITLES = {
     "oxidation_state": "oxidation state",
     "coordination_number": "coordination number",
-    "ligand_coordination": "oxygen's cation neighbours",
-    "bond_length_spread": "bond length spread",
+    "ligand_coordination": "cations around oxygen",
+    "bond_length_spread": "spread of bond lengths",
+    "mean_bond_length": "mean bond length",
     "min_ligand_distance": "shortest O-O distance",
 }
+"""Descriptors in words, for pictures, tables and reports; the page has the same in words.js."""
 
 Raw = tuple[Floats, Floats] | None
 """Energy in eV and mu as they were read, for a report without curves on the model's grid."""
