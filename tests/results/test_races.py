@@ -1,7 +1,7 @@
-"""What `benchmarks/races.py` counts, in a short form."""
+"""What `benchmarks/races.py` and `benchmarks/two_days.py` count, in a short form."""
 
 import pytest
-from benchmarks import races
+from benchmarks import races, two_days
 from postgres import programs
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
@@ -26,3 +26,10 @@ def test_writers_of_the_same_results_that_meet_are_all_done_and_each_is_there_on
 def test_a_tiled_that_is_killed_while_it_makes_a_node_has_all_results_at_the_end(database):
     for row in races.kill(4, database=database):
         assert row.right, row
+
+
+def test_a_session_of_forty_scans_loses_nothing_and_leaves_nothing():
+    figures = two_days.play(40)
+    assert figures.right, figures
+    assert figures.outages >= 3
+    assert figures.left_by_the_killed == 3
