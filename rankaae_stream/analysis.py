@@ -9,9 +9,9 @@ import numpy as np
 
 from rankaae_stream.documents.sweeps import to_spectrum
 from rankaae_stream.errors import Refusal, Refused
-from rankaae_stream.model.card import FEWEST_COMPOUNDS, ModelCard
+from rankaae_stream.model.card import ModelCard
 from rankaae_stream.model.domain import edge_aligned, fit_nuisances, judge_domain, poor_fit
-from rankaae_stream.model.estimates import describe, nearest_level
+from rankaae_stream.model.estimates import describe, little_shown
 from rankaae_stream.model.networks import Model
 from rankaae_stream.report import (
     Curves,
@@ -312,8 +312,8 @@ def _valence_flags(card: ModelCard, estimates: Sequence[Estimate]) -> list[Flag 
     for output, estimate in zip(card.outputs, estimates, strict=True):
         if output.name == "oxidation_state":
             flags = [quality.mixed_flag(estimate)]
-            level = nearest_level(output, estimate.value)
-            if level is not None and level.compounds < FEWEST_COMPOUNDS:
+            level = little_shown(output, estimate.value)
+            if level is not None:
                 flags.append(
                     quality.few_standards_flag(card.edge.element, level.value, level.compounds)
                 )

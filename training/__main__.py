@@ -12,14 +12,14 @@ from rich.table import Table
 
 from rankaae_stream.errors import ConfigurationError, Refused
 from training.build import Built, build
-from training.commands import evaluate, learn
+from training.commands import evaluate, fail, learn
 from training.config import Config, Data, load
 from training.domain.build import build_domain
 from training.folders import CONFIGS, DATA, MODELS, RUNS
 from training.measured.find_shifts import Scanned, find_shifts, judge_elsewhere
 from training.measured.own_shift import Laid, shift_table
 from training.measured.shown import ELSEWHERE, Shown, as_toml
-from training.measured.standards import read_table
+from training.measured.standards import Standard, read_table
 from training.simulated.cutoffs import sensitivity
 from training.simulated.sources import elements, read_sites
 from training.trials.progress import Display
@@ -100,10 +100,7 @@ def fit(
                     skip_bad=skip_bad,
                 )
     except (ConfigurationError, TrialFailedError) as error:
-        console.print(str(error), style="red", markup=False, soft_wrap=True)
-        for note in getattr(error, "__notes__", ()):
-            console.print(note, markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
+        fail(error)
     if isinstance(result, Built):
         _show(result)
     else:
@@ -129,7 +126,7 @@ def constants(
     The models' trials have to be trained: run `fit` before, and once more after.
     """
     try:
-        measured = [one for table in tables for one in read_table(table)]
+        measured = _measured(tables)
         found: list[Shown] = []
         for path in configs or standing_configs():
             with Display(console) as watch:
@@ -137,8 +134,7 @@ def constants(
             console.print(f"{path.stem}: {len(found)} compounds so far", highlight=False)
         out.write_text(as_toml(found), encoding="utf-8")
     except (ConfigurationError, TrialFailedError, Refused, OSError) as error:
-        console.print(str(error), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from error
+        fail(error)
     console.print(f"{out}: {len(found)} compounds", highlight=False, soft_wrap=True)
 
 
@@ -157,11 +153,10 @@ def shifts(
     should agree within 1 eV, else find out why before a card is made.
     """
     try:
-        measured = [one for table in tables or [] for one in read_table(table)]
+        measured = _measured(tables or [])
         laid, scanned = find_shifts(load(config), measured, runs=runs, data=data)
-    except (ConfigurationError, OSError) as error:
-        console.print(str(error), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from error
+    except (ConfigurationError, Refused, OSError) as error:
+        fail(error)
     _show_shifts(load(config), laid, scanned)
 
 
@@ -181,7 +176,7 @@ def domain(
     """
     torch.set_num_threads(1)
     try:
-        measured = [one for table in tables or [] for one in read_table(table)]
+        measured = _measured(tables or [])
         with console.status("training the classifier, 13 times"):
             made = build_domain(
                 [load(path) for path in standing_configs()],
@@ -190,9 +185,8 @@ def domain(
                 data=data,
                 more=measured,
             )
-    except (ConfigurationError, OSError) as error:
-        console.print(str(error), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from error
+    except (ConfigurationError, Refused, OSError) as error:
+        fail(error)
     _show_domain(made.card)
 
 
@@ -236,8 +230,7 @@ def describe(
                         element + kind, str(counts.sites), *(f"{a} / {b}" for a, b in pairs)
                     )
     except (ConfigurationError, ValidationError) as error:
-        console.print(str(error), style="red", markup=False)
-        raise typer.Exit(1) from error
+        fail(error)
     _list_lost(tuple(bad), {})
     console.print(table)
 
@@ -259,6 +252,10 @@ def _list_lost(bad: Sequence[str], dropped: Mapping[str, int]) -> None:
         console.print(f"dropped {count} sites: {reason}", markup=False)
     for one in bad:
         console.print(f"skipped {one}", style="yellow", markup=False)
+
+
+def _measured(tables: Sequence[Path]) -> list[Standard]:
+    return [one for table in tables for one in read_table(table)]
 
 
 def standing_configs() -> list[Path]:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import torch
 import typer
@@ -24,7 +24,7 @@ from training.simulated import dataset
 from training.trials.progress import Display
 from training.trials.workers import TrialFailedError, Workers
 
-__all__ = ["evaluate", "learn"]
+__all__ = ["evaluate", "fail", "learn"]
 
 console = Console()
 
@@ -59,7 +59,7 @@ def evaluate(
             (models / "README.md").write_text(page, encoding="utf-8")
             console.print(f"{models / 'README.md'}", highlight=False, soft_wrap=True)
     except (ConfigurationError, ModelError, OSError) as error:
-        _fail(error)
+        fail(error)
 
 
 def learn(
@@ -94,7 +94,7 @@ def learn(
         learning_curve.write(found, path)
         console.print(f"{path}", highlight=False, soft_wrap=True)
     except (ConfigurationError, TrialFailedError, OSError) as error:
-        _fail(error)
+        fail(error)
 
 
 def _evaluate(key: str, digest: str, models: Path, data: Path) -> Evaluation:
@@ -146,8 +146,9 @@ def _chosen(index: dict[str, str], names: list[str]) -> list[str]:
     return wanted
 
 
-def _fail(error: Exception) -> None:
-    console.print(str(error), style="red", markup=False)
+def fail(error: Exception) -> NoReturn:
+    """Print an error with its notes, and end the command."""
+    console.print(str(error), style="red", markup=False, soft_wrap=True)
     for note in getattr(error, "__notes__", ()):
-        console.print(note, markup=False, highlight=False)
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(1) from error

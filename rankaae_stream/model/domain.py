@@ -4,12 +4,21 @@ from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rankaae_stream.model.card import DomainRule
 from rankaae_stream.report import Domain
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["HALF", "STEP", "edge_aligned", "fit_nuisances", "judge_domain", "poor_fit"]
+__all__ = [
+    "HALF",
+    "STEP",
+    "below_edge",
+    "edge_aligned",
+    "fit_nuisances",
+    "judge_domain",
+    "poor_fit",
+]
 
 HALF = 0.5
 """Height that a spectrum is aligned at, edge steps."""
@@ -24,8 +33,7 @@ REGIONS = (5.0, 12.0, 20.0, 35.0)
 def edge_aligned(energy: Floats, flat: Floats, aligned: tuple[float, float]) -> Floats:
     """Return spectra on energies counted from their own half height.
 
-    Neither the energy axis nor the theory shift matters then. A strong pre-edge peak may
-    reach `HALF` too, so the last energy below it counts.
+    Neither the energy axis nor the theory shift matters then.
 
     Parameters
     ----------
@@ -49,8 +57,7 @@ def edge_aligned(energy: Floats, flat: Floats, aligned: tuple[float, float]) -> 
     True
     """
     points = flat.shape[1]
-    below = points - 1 - np.argmax((flat < HALF)[:, ::-1], axis=1)
-    first = np.clip(below, 0, points - 2)
+    first = np.clip(below_edge(flat), 0, points - 2)
     rows = np.arange(len(flat))
     low, high = flat[rows, first], flat[rows, first + 1]
     share = np.clip((HALF - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0)
@@ -62,6 +69,14 @@ def edge_aligned(energy: Floats, flat: Floats, aligned: tuple[float, float]) -> 
     left_values = np.take_along_axis(flat, left, axis=1)
     right_values = np.take_along_axis(flat, left + 1, axis=1)
     return left_values * (1.0 - part) + right_values * part
+
+
+def below_edge(flat: Floats) -> NDArray[np.intp]:
+    """Return the last position at which spectra (n, g) lie below `HALF`, (n,).
+
+    The last, because a strong pre-edge peak may reach it, too.
+    """
+    return flat.shape[1] - 1 - np.argmax((flat < HALF)[:, ::-1], axis=1)
 
 
 def judge_domain(logits: Floats, rule: DomainRule) -> Domain:

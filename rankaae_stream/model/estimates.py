@@ -9,7 +9,7 @@ from rankaae_stream.model.maps import apply_map
 from rankaae_stream.report import Estimate
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["calibrated", "describe", "describe_many", "nearest_level"]
+__all__ = ["calibrated", "describe", "describe_many", "little_shown", "published_half"]
 
 
 def describe(latents: Floats, card: ModelCard, sigma: float = 0.0) -> tuple[Estimate, ...]:
@@ -92,9 +92,17 @@ def calibrated(calibration: MonotoneMap, whole: Floats) -> Floats:
     return np.where(whole < knot[0], below, np.where(whole > knot[-1], above, inside))
 
 
-def nearest_level(output: Output, value: float) -> Level | None:
-    """Return the level of an output that a value lies nearest to; None where it has none."""
-    return min(output.levels, key=lambda level: abs(level.value - value), default=None)
+def published_half(output: Output, value: float, whole: float) -> float:
+    """Return the half-width that is published for an estimate with a whole one."""
+    half = float(calibrated(output.calibration, np.asarray(whole)))
+    return max(half, output.unsupported_half) if little_shown(output, value) else half
+
+
+def little_shown(output: Output, value: float) -> Level | None:
+    """Return the level nearest to a value where fewer than `FEWEST_COMPOUNDS` show it."""
+    nearest = min(output.levels, key=lambda level: abs(level.value - value), default=None)
+    few = nearest is not None and nearest.compounds < FEWEST_COMPOUNDS
+    return nearest if few else None
 
 
 def _estimate(output: Output, values: Floats, model_half: float, sigma: float) -> Estimate:
@@ -102,11 +110,8 @@ def _estimate(output: Output, values: Floats, model_half: float, sigma: float) -
     effects = np.abs(values[1:].reshape(-1, 2) - value).max(axis=1)
     effects[0] = max(effects[0], output.per_ev * sigma)
     normal = NormalDist().inv_cdf(0.5 + output.level / 2)
-    whole = np.sqrt(model_half**2 + np.sum((normal * effects) ** 2))
-    half = float(calibrated(output.calibration, whole))
-    level = nearest_level(output, value)
-    if level is not None and level.compounds < FEWEST_COMPOUNDS:
-        half = max(half, output.unsupported_half)
+    whole = float(np.sqrt(model_half**2 + np.sum((normal * effects) ** 2)))
+    half = published_half(output, value, whole)
     low, high = output.range
     return Estimate(
         name=output.name,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rankaae_stream.model.card import Level, MonotoneMap, Output
-from rankaae_stream.model.estimates import describe, describe_many, nearest_level
+from rankaae_stream.model.estimates import describe, describe_many, little_shown
 
 LINE = MonotoneMap(np.array([-10.0, 10.0]), np.array([-10.0, 10.0]))
 """The latent is the descriptor."""
@@ -67,7 +67,9 @@ def test_near_a_valence_of_few_measured_compounds_the_interval_is_wide():
     (well,) = describe(latents(2.4, 2.4, 2.4), card(levels=known))
     (little,) = describe(latents(2.6, 2.6, 2.6), card(levels=known))
     assert (well.high - 2.4, little.high - 2.6) == pytest.approx((0.3, 0.8))
-    assert nearest_level(card().outputs[0], 2.0) is None
+    assert little_shown(card(levels=known).outputs[0], 2.6) == known[1]
+    assert little_shown(card(levels=known).outputs[0], 2.4) is None
+    assert little_shown(card().outputs[0], 2.0) is None
 
 
 def test_the_whole_half_width_is_calibrated():

@@ -196,3 +196,12 @@ def test_a_table_that_is_none_is_an_error_that_names_it(runner, tmp_path):
     result = runner.invoke(app, ["shifts", str(TINY), str(tmp_path / "x.parquet")])
     assert result.exit_code == 1
     assert "x.parquet" in result.output.replace("\n", "")
+
+
+def test_a_row_that_holds_no_spectrum_is_an_error_and_no_traceback(runner, laboratory, tmp_path):
+    rows = pq.read_table(laboratory).to_pylist()
+    rows[0]["mu"] = [float("nan")] * len(rows[0]["mu"])
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "x.parquet")
+    result = runner.invoke(app, ["shifts", str(TINY), str(tmp_path / "x.parquet")])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)

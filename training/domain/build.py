@@ -76,6 +76,7 @@ def build_domain(
         )
         for kind in spectra.KINDS
     ]
+    oxide = measured.kind == spectra.OXIDES
     left_out = judge.kinds_left_out(oxides, others, measured, limit)
     example = edge_aligned(spectra.AXIS, measured.flat, ALIGNED).astype(np.float32)
     graph = to_onnx(made, example, "aligned", "kinds", batch=0)
@@ -87,7 +88,7 @@ def build_domain(
         "threshold": limit,
         "threshold_rule": f"{judge.FALSE_ALARMS:.0%} of measured oxides lie above it, each "
         "compound judged by a classifier that had not seen it",
-        "oxides": _by_compound(measured, found),
+        "oxides": judge.by_compound(measured.key[oxide], found[oxide]),
         "elsewhere": kept,
         "known_kinds": [_plain(one) for one in known],
         "kinds_left_out": [_plain(one) for one in left_out],
@@ -124,12 +125,6 @@ def read_domain(models: Path = MODELS) -> Domain:
     return Domain(graph, card)
 
 
-def _by_compound(measured: spectra.Spectra, found: np.ndarray[Any, Any]) -> dict[str, float]:
-    good = measured.kind == spectra.OXIDES
-    keys = measured.key[good]
-    return {str(key): float(found[good][keys == key].mean()) for key in np.unique(keys)}
-
-
 def _elsewhere(models: Path, more: Sequence[Standard], made: Classifier) -> list[dict[str, Any]]:
     """Judge spectra that are not in the repository; without them, what was found once."""
     if not more:
@@ -138,15 +133,16 @@ def _elsewhere(models: Path, more: Sequence[Standard], made: Classifier) -> list
         except ConfigurationError:
             return []
     rows = spectra.measured((), more)
-    each = no_oxide(made, rows.flat)
+    first = {str(key): i for i, key in reversed(list(enumerate(rows.key)))}
+    found = judge.by_compound(rows.key, no_oxide(made, rows.flat))
     return [
         {
-            "element": str(rows.element[rows.key == key][0]),
-            "compound": str(rows.compound[rows.key == key][0]),
-            "kind": str(rows.kind[rows.key == key][0]),
-            "no_oxide": float(each[rows.key == key].mean()),
+            "element": str(rows.element[first[key]]),
+            "compound": str(rows.compound[first[key]]),
+            "kind": str(rows.kind[first[key]]),
+            "no_oxide": value,
         }
-        for key in np.unique(rows.key)
+        for key, value in found.items()
     ]
 
 

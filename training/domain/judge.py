@@ -1,6 +1,6 @@
 """Judge the classifier on compounds and on kinds that it has not seen, and set its threshold."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,15 @@ from training.measured.pool import FALSE_ALARMS
 from training.simulated.augment import broaden
 from training.simulated.dataset import STEP
 
-__all__ = ["FOLDS", "Judged", "cross_fitted", "kinds_left_out", "threshold"]
+__all__ = [
+    "FOLDS",
+    "Judged",
+    "by_compound",
+    "cross_fitted",
+    "kinds_left_out",
+    "tally",
+    "threshold",
+]
 
 FOLDS = 5
 """Parts that compounds are dealt to; each is judged by a classifier that saw none of it."""
@@ -96,7 +104,7 @@ def tally(
     kind: str, others: Spectra, simulated: Floats, measured: Spectra, found: Floats, limit: float
 ) -> Judged:
     """Count the compounds of one kind beyond the threshold, by mean probability."""
-    theory, real = _by_key(others.key, simulated), _by_key(measured.key, found)
+    theory, real = by_compound(others.key, simulated), by_compound(measured.key, found)
     return Judged(
         kind=kind,
         simulated=len(theory),
@@ -119,16 +127,17 @@ def threshold(measured: Spectra, found: Floats, more: Sequence[float] = ()) -> f
         Of oxides that are not in the repository.
     """
     good = measured.kind == OXIDES
-    each = [*_by_key(measured.key[good], found[good]).values(), *more]
+    each = [*by_compound(measured.key[good], found[good]).values(), *more]
     return float(np.quantile(each, 1.0 - FALSE_ALARMS))
 
 
-def _by_key(keys: NDArray[np.str_], values: Floats) -> dict[str, float]:
+def by_compound(keys: NDArray[np.str_], values: Floats) -> dict[str, float]:
+    """Return the mean value of each key, both (n,)."""
     return {str(key): float(values[keys == key].mean()) for key in np.unique(keys)}
 
 
-def _share(values: Sequence[float] | object, limit: float) -> float:
-    each = np.array(list(values))  # type: ignore[call-overload]
+def _share(values: Iterable[float], limit: float) -> float:
+    each = np.array([*values])
     return float(np.mean(each > limit)) if each.size else float("nan")
 
 

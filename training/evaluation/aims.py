@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rankaae_stream.model.card import FEWEST_COMPOUNDS
-from rankaae_stream.model.estimates import calibrated, nearest_level
+from rankaae_stream.model.estimates import published_half
 from rankaae_stream.show.plot import TITLES
 from training.evaluation.detection import alarm_threshold
 from training.evaluation.evaluate import KINDS, Evaluation
@@ -153,12 +152,8 @@ def measured_standing(found: Sequence[Evaluation], name: str) -> "Measured":
         for compound in one.shown:
             if name in compound.error:
                 errors.append(abs(compound.error[name]))
-                whole = np.array(compound.whole(name, output.level))
-                half = float(calibrated(output.calibration, whole))
-                level = nearest_level(output, compound.estimate[name])
-                if level is not None and level.compounds < FEWEST_COMPOUNDS:
-                    half = max(half, output.unsupported_half)
-                halves.append(half)
+                whole = compound.whole(name, output.level)
+                halves.append(published_half(output, compound.estimate[name], whole))
     return Measured(
         compounds=len(errors),
         error=float(np.mean(errors)) if errors else float("nan"),

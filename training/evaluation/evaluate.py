@@ -94,11 +94,6 @@ class Evaluation:
     learning: Mapping[str, Any] | None
 
     @property
-    def left_out(self) -> tuple[on_measured.Compound, ...]:
-        """Compounds judged by a fit without them."""
-        return tuple(one for one in self.compounds if one.left_out)
-
-    @property
     def stated(self) -> tuple[str, SimulatedScores]:
         """Kind and scores of the test part that are stated: native where there are enough."""
         test = self.simulated["test"]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.model.domain import below_edge
 from rankaae_stream.spectrum import K_EDGES, Floats
 from training.config import Data, Grid
 from training.descriptors import DESCRIPTORS, describe
@@ -248,9 +249,7 @@ def valence_per_ev(simulated: Simulated) -> float:
     The edge of a mixture moves from one valence's to the next one's: the median over
     neighbouring valences of their difference over that of their edges. 0 with one valence.
     """
-    # The last energy below half a step: a strong pre-edge peak is no edge.
-    below = simulated.mu.shape[1] - 1 - np.argmax((simulated.mu < 0.5)[:, ::-1], axis=1)
-    half, valence = simulated.energy[below], simulated.labels[:, 0]
+    half, valence = simulated.energy[below_edge(simulated.mu)], simulated.labels[:, 0]
     levels = np.unique(valence[np.isfinite(valence)])
     edges = [(float(one), float(np.median(half[valence == one]))) for one in levels]
     each = [
