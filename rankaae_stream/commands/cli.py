@@ -1,11 +1,10 @@
 """Define the command line, ``rankaae-stream``: options, help, and which function runs."""
 
-import contextlib
-from collections.abc import Generator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from rankaae_stream import resources
 from rankaae_stream.errors import ConfigurationError
@@ -13,28 +12,34 @@ from rankaae_stream.show.terminal import Terminal
 
 __all__ = ["app"]
 
+console = Terminal()
+errors = Terminal(stderr=True)
+
+
+class Commands(TyperGroup):
+    """End with status 1 where a command returns False, or its settings are wrong."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; print a configuration error as one sentence."""
+        try:
+            good = super().invoke(ctx)
+        except ConfigurationError as error:
+            errors.print(f"error: {error}", style="red", markup=False, highlight=False)
+            raise typer.Exit(1) from error
+        if good is False:
+            raise typer.Exit(1)
+
+
 app = typer.Typer(
+    cls=Commands,
     help="Oxidation state and coordination from XANES while the scan runs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Terminal()
-errors = Terminal(stderr=True)
-
 ProfileOption = Annotated[str, typer.Option(help="Name of a shipped profile, or a TOML file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 BrowserOption = Annotated[bool, typer.Option(help="Open the web page in the browser.")]
-
-
-@contextlib.contextmanager
-def exit_on_configuration_error() -> Generator[None]:
-    """Print a configuration error as one sentence and end with status 1."""
-    try:
-        yield
-    except ConfigurationError as error:
-        errors.print(f"error: {error}", style="red", markup=False, highlight=False)
-        raise typer.Exit(1) from error
 
 
 @app.callback(invoke_without_command=True)
@@ -48,7 +53,6 @@ def main(
 
 
 @app.command()
-@exit_on_configuration_error()
 def demo(
     element: Annotated[
         str | None, typer.Option(help="Scan only this element's series: Fe, V or Mn.")
@@ -98,7 +102,6 @@ def demo(
 
 
 @app.command()
-@exit_on_configuration_error()
 def infer(
     files: Annotated[
         list[str],
@@ -138,7 +141,7 @@ def infer(
         bool,
         typer.Option("--verbose", "-v", help="List spectra of other edges too, in full sentences."),
     ] = False,
-) -> None:
+) -> bool:
     """Print oxidation state and coordination of spectra in files, computed as in a live scan.
 
     Give --foil where the energy axis is not calibrated, and --columns where the header
@@ -147,7 +150,7 @@ def infer(
     """
     from rankaae_stream.commands.infer import run_infer
 
-    good = run_infer(
+    return run_infer(
         console,
         files,
         element=element,
@@ -158,11 +161,9 @@ def infer(
         as_json=as_json,
         verbose=verbose,
     )
-    raise typer.Exit(0 if good else 1)
 
 
 @app.command()
-@exit_on_configuration_error()
 def replay(
     source: Annotated[
         str,
@@ -193,7 +194,7 @@ def replay(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the answers, publish nothing.")
     ] = False,
-) -> None:
+) -> bool:
     """Answer stored runs as the live stream would have, and publish the results.
 
     Replaying a run twice changes nothing. Results go to the profile's Tiled, with the key
@@ -204,12 +205,10 @@ def replay(
     from rankaae_stream.past.selection import Selection
 
     selection = Selection.parse(uid or (), since, until, where or ())
-    good = run_replay(console, source, profile=profile, selection=selection, dry_run=dry_run)
-    raise typer.Exit(0 if good else 1)
+    return run_replay(console, source, profile=profile, selection=selection, dry_run=dry_run)
 
 
 @app.command()
-@exit_on_configuration_error()
 def tiled(
     directory: Annotated[
         Path | None,
@@ -243,7 +242,6 @@ def tiled(
 
 
 @app.command()
-@exit_on_configuration_error()
 def check(
     profile: Annotated[str, typer.Argument(help="Name of a shipped profile, or a TOML file.")],
     run: Annotated[
@@ -264,7 +262,7 @@ def check(
         bool, typer.Option("--verbose", "-v", help="Show every check, also where all are ok.")
     ] = False,
     as_json: JsonOption = False,
-) -> None:
+) -> bool:
     """Check a beamline's profile: settings, layouts, models, sink, and a run of yours.
 
     Plays generated scans in the format and with the field names of the profile, and tries
@@ -275,12 +273,10 @@ def check(
     """
     from rankaae_stream.commands.check import run_check
 
-    good = run_check(console, profile, run=run, online=online, verbose=verbose, as_json=as_json)
-    raise typer.Exit(0 if good else 1)
+    return run_check(console, profile, run=run, online=online, verbose=verbose, as_json=as_json)
 
 
 @app.command()
-@exit_on_configuration_error()
 def dashboard(
     tiled: Annotated[str, typer.Option(help="Address of the Tiled server, http://HOST:8000.")],
     node: Annotated[str, typer.Option(help="Container of the results.")] = "processed",
@@ -304,7 +300,6 @@ app.add_typer(models, name="models")
 
 
 @models.callback(invoke_without_command=True)
-@exit_on_configuration_error()
 def list_models(
     context: typer.Context,
     as_json: JsonOption = False,
@@ -317,7 +312,6 @@ def list_models(
 
 
 @models.command()
-@exit_on_configuration_error()
 def verify(
     names: Annotated[
         list[str] | None,
@@ -327,15 +321,14 @@ def verify(
             metavar="NAME|PATH",
         ),
     ] = None,
-) -> None:
+) -> bool:
     """Compare every file of a model with its hash, and recompute its stored example spectra.
 
     Exit status 1 when a model is damaged; the file and the fix are named.
     """
     from rankaae_stream.commands.models import run_verify
 
-    good = run_verify(console, names or ())
-    raise typer.Exit(0 if good else 1)
+    return run_verify(console, names or ())
 
 
 spool = typer.Typer(
@@ -345,7 +338,6 @@ app.add_typer(spool, name="spool")
 
 
 @spool.callback(invoke_without_command=True)
-@exit_on_configuration_error()
 def list_spool(
     context: typer.Context,
     profile: ProfileOption = "sim",
@@ -359,10 +351,9 @@ def list_spool(
 
 
 @spool.command()
-@exit_on_configuration_error()
 def send(
     profile: ProfileOption = "sim",
-) -> None:
+) -> bool:
     """Send the results that wait, and those rejected before, to Tiled again.
 
     A result that Tiled has already is not written twice. The key comes from
@@ -370,8 +361,7 @@ def send(
     """
     from rankaae_stream.commands.spool import run_send
 
-    good = run_send(console, profile)
-    raise typer.Exit(0 if good else 1)
+    return run_send(console, profile)
 
 
 Uid = Annotated[str, typer.Argument(help="The result's uid, or its beginning.")]
@@ -379,7 +369,6 @@ SpoolProfile = Annotated[str, typer.Option(help="Name of a shipped profile, or a
 
 
 @spool.command()
-@exit_on_configuration_error()
 def aside(
     uid: Uid,
     profile: SpoolProfile = "sim",
@@ -392,7 +381,6 @@ def aside(
 
 
 @spool.command()
-@exit_on_configuration_error()
 def retry(uid: Uid, profile: SpoolProfile = "sim") -> None:
     """Let one result that was put aside, or rejected, wait again."""
     from rankaae_stream.commands.spool import run_retry
@@ -401,7 +389,6 @@ def retry(uid: Uid, profile: SpoolProfile = "sim") -> None:
 
 
 @spool.command()
-@exit_on_configuration_error()
 def repair(
     uid: Uid,
     files: Annotated[Path, typer.Option(help="The Tiled server's writable_storage.")],
