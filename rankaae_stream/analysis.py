@@ -312,6 +312,8 @@ def _valence_flags(card: ModelCard, estimates: Sequence[Estimate]) -> list[Flag 
     for output, estimate in zip(card.outputs, estimates, strict=True):
         if output.name == "oxidation_state":
             flags = [quality.mixed_flag(estimate)]
+            if card.own is not None:
+                flags.append(quality.outside_standards_flag(estimate.value, card.own.range))
             level = little_shown(output, estimate.value)
             if level is not None:
                 flags.append(

@@ -15,7 +15,7 @@ from rankaae_stream.analysis import Analysis
 from rankaae_stream.edges import tabulated_edges
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.base import Layout
-from rankaae_stream.model.folder import load_model, newest_models
+from rankaae_stream.model.folder import checked_files, load_model, newest_models
 from rankaae_stream.model.networks import Model
 from rankaae_stream.model.runtime import duplicate_runtime
 from rankaae_stream.pipeline import Pipeline
@@ -28,7 +28,7 @@ from rankaae_stream.spectra.foils import FoilHistory, Foils, Published
 from rankaae_stream.spectra.library import library_foil
 from rankaae_stream.spectrum import K_EDGES
 
-__all__ = ["build_pipeline", "default_analysis", "load_analysis", "open_foils"]
+__all__ = ["analysis_with", "build_pipeline", "default_analysis", "load_analysis", "open_foils"]
 
 logger = get_logger(__name__)
 
@@ -114,6 +114,20 @@ def load_analysis(profile: Profile) -> Analysis:
 def default_analysis() -> Analysis:
     """Return the shipped models and foils, for spectra of no beamline; loaded once."""
     return Analysis(_newest("auto"), _foils(), resources.code_version())
+
+
+def analysis_with(folder: Path) -> Analysis:
+    """Return the shipped models and foils, with the model of a folder in place of its edge's.
+
+    Raises
+    ------
+    ModelError
+        When it is incomplete or altered.
+    """
+    shipped = default_analysis()
+    card, contents = checked_files(folder.expanduser(), None)
+    models = {**shipped.models, str(card.edge): Model(card, contents)}
+    return Analysis(models, shipped.foils, shipped.code_version)
 
 
 def _models(profile: Profile) -> dict[str, Model]:

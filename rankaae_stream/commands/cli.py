@@ -130,6 +130,10 @@ def infer(
             "project.prj::group."
         ),
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a model of your own, such as calibrate writes."),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -157,9 +161,82 @@ def infer(
         shell=edge,
         columns=columns,
         foil=foil,
+        model=model,
         plot=plot,
         as_json=as_json,
         verbose=verbose,
+    )
+
+
+@app.command()
+def calibrate(
+    standards: Annotated[
+        Path,
+        typer.Option(
+            help="A CSV with the header file,valence,compound, or a TOML with [[standard]] tables "
+            "of these. Files are searched beside it."
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(help="New folder for the calibrated model; calibrated/EDGE-DATE by default."),
+    ] = None,
+    blocks: Annotated[
+        int | None,
+        typer.Option(
+            help="For a series, such as a charge: leave out so many blocks of neighbours in turn "
+            "instead of each compound; 10 is usual."
+        ),
+    ] = None,
+    element: Annotated[
+        str | None,
+        typer.Option(help="Absorbing element, Ni; by default from the headers or the energies."),
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Which column is what, as for infer: energy=1,mu=2,ref=3.")
+    ] = None,
+    foil: Annotated[
+        str | None,
+        typer.Option(help="A metal foil of the same session, where the files have none."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of the model to fit; the shipped one by default.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw before and after into a .pdf, .png or .svg.")
+    ] = None,
+) -> None:
+    """Fit a model to spectra of known compounds that your beamline measured.
+
+    Two or more compounds move energy axis and valence, four or more stretch the valence, too,
+    ten or more may bend it. What is fitted is chosen, and judged, by standards that were left
+    out. From nine on the intervals come from your standards; fewer leave the shipped
+    intervals as they are, or widen them. Begin with three compounds that span your valences,
+    each in a file:
+
+    file,valence,compound
+
+    FeO.xdi,2,FeO
+
+    Fe3O4.xdi,2.67,Fe3O4
+
+    Fe2O3.xdi,3,Fe2O3
+
+    The new model has an id of its own and names its parent; pin it in your profile with the
+    lines that are printed, or use it once: rankaae-stream infer --model FOLDER FILE...
+    """
+    from rankaae_stream.commands.calibrate import run_calibrate
+
+    run_calibrate(
+        console,
+        standards,
+        output=output,
+        blocks=blocks,
+        element=element,
+        columns=columns,
+        foil=foil,
+        model=model,
+        plot=plot,
     )
 
 

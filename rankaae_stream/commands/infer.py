@@ -13,13 +13,13 @@ from rich.progress import track
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.files.base import NO_ENERGIES
 from rankaae_stream.inference import find_files, infer_file, read_foil
-from rankaae_stream.loading import default_analysis
+from rankaae_stream.loading import analysis_with, default_analysis
 from rankaae_stream.report import Report, to_dict
 from rankaae_stream.show.table import report_table
 from rankaae_stream.show.terminal import Terminal
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["run_infer"]
+__all__ = ["read_columns", "run_infer"]
 
 PIPED = 400
 """Width of the table where no terminal has one."""
@@ -39,6 +39,7 @@ def run_infer(
     shell: str | None = None,
     columns: str | None = None,
     foil: str | None = None,
+    model: Path | None = None,
     plot: Path | None = None,
     as_json: bool = False,
     verbose: bool = False,
@@ -55,6 +56,8 @@ def run_infer(
         ``energy=1,mu=2``.
     foil : str, optional
         A file, or ``project.prj::group``.
+    model : Path, optional
+        Folder of a model to use for its edge, such as `rankaae-stream calibrate` writes.
     plot : Path, optional
     as_json : bool
     verbose : bool
@@ -74,8 +77,8 @@ def run_infer(
     files = list(find_files(names, others))
     if not files:
         raise ConfigurationError(f"no spectrum in {', '.join(names)}; name files or folders")
-    choice = _choice(columns) if columns else None
-    analysis = default_analysis()
+    choice = read_columns(columns) if columns else None
+    analysis = analysis_with(model) if model else default_analysis()
     reference = read_foil(foil, element) if foil else None
     # Progress goes to the error stream: the output holds answers only.
     quiet = as_json or len(files) < 20
@@ -114,7 +117,8 @@ def run_infer(
     return all(report.refusal is None for report in reports)
 
 
-def _choice(text: str) -> dict[str, str]:
+def read_columns(text: str) -> dict[str, str]:
+    """Return role to column of an option such as ``energy=1,mu=2``."""
     pairs = [part.split("=", 1) for part in text.split(",") if part.strip()]
     if not pairs or any(len(pair) != 2 for pair in pairs):
         raise ConfigurationError(f"--columns {text!r}: write energy=1,mu=2 or energy=1,i0=2,it=3")

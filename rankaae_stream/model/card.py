@@ -27,6 +27,7 @@ __all__ = [
     "ModelCard",
     "MonotoneMap",
     "Output",
+    "OwnStandards",
     "TheoryShift",
 ]
 
@@ -152,13 +153,24 @@ class DomainRule:
     poor_fit: float
 
 
+@dataclass(frozen=True, slots=True)
+class OwnStandards:
+    """What a calibrated model was fitted to: standards that a beamline measured itself.
+
+    `parent` is the id of the model that was fitted; `range` spans the known values.
+    """
+
+    parent: str
+    range: tuple[float, float]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelCard:
     """A checked card.json.
 
     `raw` is the whole card, with keys that the runtime does not use (data, scores, training).
     `trained_for` holds the kinds of `SPECTRA` that the model was trained on beside plain
-    absorption; empty for plain absorption only.
+    absorption; empty for plain absorption only. `own` is None for a model as it was trained.
     """
 
     id: str
@@ -175,6 +187,7 @@ class ModelCard:
     domain: DomainRule
     raw: Mapping[str, Any]
     trained_for: frozenset[str] = frozenset()
+    own: OwnStandards | None = None
 
     @property
     def title(self) -> ModelName:
@@ -245,6 +258,7 @@ class ModelCard:
             domain=_domain(raw["domain"]),
             raw=raw,
             trained_for=_trained_for(raw),
+            own=_own(raw["own_standards"]) if "own_standards" in raw else None,
         )
 
 
@@ -283,6 +297,13 @@ def _output(item: dict[str, Any]) -> Output:
         levels=tuple(Level(float(v["value"]), int(v["compounds"])) for v in item["levels"]),
         unsupported_half=float(item["unsupported_half"]),
     )
+
+
+def _own(item: dict[str, Any]) -> OwnStandards:
+    low, high = map(float, item["range"])
+    if not low <= high:
+        raise ValueError("own_standards' range must not decrease")
+    return OwnStandards(str(item["parent"]["id"]), (low, high))
 
 
 def _trained_for(raw: dict[str, Any]) -> frozenset[str]:

@@ -9,7 +9,14 @@ from rankaae_stream.model.maps import apply_map
 from rankaae_stream.report import Estimate
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["calibrated", "describe", "describe_many", "little_shown", "published_half"]
+__all__ = [
+    "calibrated",
+    "describe",
+    "describe_many",
+    "describe_output",
+    "little_shown",
+    "published_half",
+]
 
 
 def describe(latents: Floats, card: ModelCard, sigma: float = 0.0) -> tuple[Estimate, ...]:
@@ -38,11 +45,7 @@ def describe(latents: Floats, card: ModelCard, sigma: float = 0.0) -> tuple[Esti
     valence that few measured compounds have, it is no smaller than the output's
     `unsupported_half`. The energy axis changes the estimate by `per_ev` times `sigma` at least.
     """
-    values, halves = describe_many(latents, card)
-    return tuple(
-        _estimate(output, values[:, k], float(halves[0, k]), sigma)
-        for k, output in enumerate(card.outputs)
-    )
+    return tuple(_estimate(output, latents, sigma) for output in card.outputs)
 
 
 def describe_many(latents: Floats, card: ModelCard) -> tuple[Floats, Floats]:
@@ -63,16 +66,18 @@ def describe_many(latents: Floats, card: ModelCard) -> tuple[Floats, Floats]:
         calibrated on measured ones. That spread separates hard from
         easy spectra among oxides; it does not separate a metal from an oxide.
     """
-    each = [  # (members, n) for each output
-        np.stack([apply_map(m, latents[i, :, output.latent]) for i, m in enumerate(output.maps)])
-        for output in card.outputs
-    ]
-    values = [members.mean(axis=0) for members in each]
-    halves = [
-        output.error_constant + output.error_per_spread * members.std(axis=0)
-        for output, members in zip(card.outputs, each, strict=True)
-    ]
+    values, halves = zip(*(_mapped(output, latents) for output in card.outputs), strict=True)
     return np.stack(values, axis=1), np.stack(halves, axis=1)
+
+
+def describe_output(output: Output, latents: Floats, sigma: float) -> tuple[float, float]:
+    """Return value and whole half-width, not yet calibrated, of one output; see `describe`."""
+    values, halves = _mapped(output, latents)
+    value = float(values[0])
+    effects = np.abs(values[1:].reshape(-1, 2) - value).max(axis=1)
+    effects[0] = max(effects[0], output.per_ev * sigma)
+    normal = NormalDist().inv_cdf(0.5 + output.level / 2)
+    return value, float(np.sqrt(halves[0] ** 2 + np.sum((normal * effects) ** 2)))
 
 
 def calibrated(calibration: MonotoneMap, whole: Floats) -> Floats:
@@ -105,12 +110,17 @@ def little_shown(output: Output, value: float) -> Level | None:
     return nearest if few else None
 
 
-def _estimate(output: Output, values: Floats, model_half: float, sigma: float) -> Estimate:
-    value = float(values[0])
-    effects = np.abs(values[1:].reshape(-1, 2) - value).max(axis=1)
-    effects[0] = max(effects[0], output.per_ev * sigma)
-    normal = NormalDist().inv_cdf(0.5 + output.level / 2)
-    whole = float(np.sqrt(model_half**2 + np.sum((normal * effects) ** 2)))
+def _mapped(output: Output, latents: Floats) -> tuple[Floats, Floats]:
+    """Return values (n,) of one output, and the model's own half-widths (n,)."""
+    members = np.stack(
+        [apply_map(m, latents[i, :, output.latent]) for i, m in enumerate(output.maps)]
+    )
+    halves = output.error_constant + output.error_per_spread * members.std(axis=0)
+    return members.mean(axis=0), halves
+
+
+def _estimate(output: Output, latents: Floats, sigma: float) -> Estimate:
+    value, whole = describe_output(output, latents, sigma)
     half = published_half(output, value, whole)
     low, high = output.range
     return Estimate(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
@@ -16,7 +17,7 @@ from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.report import Estimate, Report
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["draw", "save"]
+__all__ = ["draw", "save", "save_known"]
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 MEASURED, MODEL, RESIDUAL, QUIET, ALARM = "#000000", "#0072B2", "#D55E00", "#777777", "#D55E00"
@@ -58,9 +59,7 @@ def save(
     ConfigurationError
         For another ending, or where the file cannot be written.
     """
-    ending = path.suffix.lower()
-    if ending not in (".pdf", ".png", ".svg"):
-        raise ConfigurationError(f"cannot draw into {path}; give a name with .pdf, .png or .svg")
+    ending = _require_picture(path)
     measured = list(raw) or [None] * len(reports)
     try:
         if ending == ".pdf":
@@ -74,6 +73,56 @@ def save(
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(f"cannot write {path}: {reason}") from error
+
+
+def save_known(
+    path: Path, known: Floats, before: Floats, after: Floats, half: Floats, title: str
+) -> None:
+    """Draw what a model answers of known standards, before and after it was calibrated.
+
+    Parameters
+    ----------
+    path : Path
+    known, before, after, half : (n,) arrays
+        Valences, and half-widths of the intervals after.
+    title : str
+
+    Raises
+    ------
+    ConfigurationError
+        For another ending than .pdf, .png or .svg, or where the file cannot be written.
+    """
+    _require_picture(path)
+    figure = Figure(figsize=(5.6, 5.6), layout="constrained")
+    axes = figure.subplots()
+    ends = np.array([min(known.min(), before.min()), max(known.max(), before.max())])
+    axes.plot(ends, ends, color=QUIET, lw=0.8)
+    axes.plot(known, before, "x", color=RESIDUAL, ms=5, label="before")
+    axes.errorbar(known, after, half, fmt="o", color=MODEL, ms=4, lw=0.8, label="left out, after")
+    axes.set_xlabel("known valence")
+    axes.set_ylabel("answered valence")
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    try:
+        figure.savefig(path, dpi=160)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigurationError(f"cannot write {path}: {reason}") from error
+
+
+def _require_picture(path: Path) -> str:
+    """Return the ending of a picture's name.
+
+    Raises
+    ------
+    ConfigurationError
+        For one that no picture has.
+    """
+    ending = path.suffix.lower()
+    if ending not in (".pdf", ".png", ".svg"):
+        raise ConfigurationError(f"cannot draw into {path}; give a name with .pdf, .png or .svg")
+    return ending
 
 
 def draw(report: Report, ranges: dict[str, tuple[float, float]], raw: Raw = None) -> Figure:

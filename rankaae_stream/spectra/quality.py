@@ -23,6 +23,7 @@ __all__ = [
     "few_standards_flag",
     "foil_flag",
     "mixed_flag",
+    "outside_standards_flag",
     "poor_fit_flag",
     "shift_flag",
     "signal_flags",
@@ -38,6 +39,8 @@ TOLERANCE = 0.5
 """How much shorter than planned a scan may be, by an encoder's step, eV."""
 LEAST_MIXED = 0.15
 """Valences closer to a whole number are not called mixed: compounds of one valence err by that."""
+BEYOND_STANDARDS = 0.1
+"""How far beyond a beamline's own standards an answer is still called within them."""
 LARGEST_GAP = 6.0
 """Largest distance of points within the model's grid, eV."""
 LOW_SHARE = 0.01
@@ -349,4 +352,19 @@ def few_standards_flag(element: str, valence: float, compounds: int) -> Flag:
         "1",
         f"{element} of valence {valence:g} was compared with {rests}; its interval is as wide as "
         f"errors of other elements ask for",
+    )
+
+
+def outside_standards_flag(value: float, known: tuple[float, float]) -> Flag | None:
+    """Flag a valence beyond the standards that a model was calibrated with at the beamline."""
+    low, high = known
+    if low - BEYOND_STANDARDS <= value <= high + BEYOND_STANDARDS:
+        return None
+    return Flag(
+        "outside_standards",
+        "warning",
+        value,
+        "e",
+        f"{value:.2f} lies beyond {low:.2f} to {high:.2f}, the span of your own standards: there "
+        "the calibration is not tested; measure a standard of such a valence and calibrate again",
     )
