@@ -1,26 +1,20 @@
-"""Guard a server of this machine against web pages of other sites and half-open connections.
+"""Guard a server of this machine against web pages of other sites.
 
 A page of any site in a browser on this machine can call a server here: by its address, from
 another origin, or under a name of its own that it lets resolve to this machine (DNS
 rebinding). The proxy and the embedded Tiled server refuse both by the rule of `OwnAddresses`.
 """
 
-import asyncio
 import re
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv6Address, ip_address
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-if TYPE_CHECKING:  # a type checker cannot follow uvicorn's choice between two libraries
-    from uvicorn.protocols.http.h11_impl import H11Protocol as HTTPProtocol
-else:
-    from uvicorn.protocols.http.auto import AutoHTTPProtocol as HTTPProtocol
-
-__all__ = ["OwnAddresses", "PromptProtocol", "read_authority"]
+__all__ = ["OwnAddresses", "read_authority"]
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
@@ -159,60 +153,3 @@ def _loopback_names(address: str) -> tuple[str, ...]:
     except ValueError:
         return ()
     return ("localhost", "127.0.0.1", "::1") if loopback else ()
-
-
-class PromptProtocol(HTTPProtocol):
-    """uvicorn's protocol, which also closes a connection that sends no whole request in time.
-
-    uvicorn waits for the head of a request as long as the connection lasts, so that a program
-    which opens many of them, or sends their heads byte by byte, takes all open files.
-    """
-
-    SECONDS = 20.0
-    """From the connection, or the end of the last answer, to the end of a request's head."""
-
-    _deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        """Begin to wait for a request."""
-        super().connection_made(transport)
-        self._await_request()
-
-    def data_received(self, data: bytes) -> None:
-        """Take what was sent; a request that is whole ends the waiting."""
-        before = self.cycle
-        super().data_received(data)
-        if self.cycle is not before:
-            self._end_waiting()
-
-    def handle_websocket_upgrade(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, *event: Any
-    ) -> None:
-        """Hand the connection over, which is none of HTTP any more."""
-        self._end_waiting()
-        super().handle_websocket_upgrade(*event)
-
-    def on_response_complete(self) -> None:
-        """Begin to wait for the next request, unless it is there."""
-        super().on_response_complete()
-        if self.cycle.response_complete:
-            self._await_request()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
-        self._end_waiting()
-        super().connection_lost(exc)
-
-    def _await_request(self) -> None:
-        self._end_waiting()
-        self._deadline = self.loop.call_later(self.SECONDS, self._close_late)
-
-    def _end_waiting(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _close_late(self) -> None:
-        self._deadline = None
-        if not self.transport.is_closing():
-            self.transport.close()

@@ -28,7 +28,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from rankaae_stream.addresses import read_server
 from rankaae_stream.dashboard import PATH
-from rankaae_stream.dashboard.guard import OwnAddresses, PromptProtocol
+from rankaae_stream.dashboard.guard import OwnAddresses
+from rankaae_stream.dashboard.prompt import PromptBody, PromptProtocol
 from rankaae_stream.dashboard.router import router
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.printable import get_logger
@@ -180,7 +181,7 @@ def make_app(target: Target) -> ASGIApp:
 
     app.include_router(router, prefix="/custom")
     return OwnAddresses(
-        app,
+        PromptBody(app, headers=MARK),
         sentence="the dashboard's proxy answers its own page on this machine only",
         headers=MARK,
     )

@@ -86,16 +86,16 @@ def _app(path: str, names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
     from tiled.server.app import build_app_from_config
     from tiled.server.logging_config import LOGGING_CONFIG
 
-    from rankaae_stream.dashboard.guard import OwnAddresses, PromptProtocol
+    from rankaae_stream.dashboard.guard import OwnAddresses
+    from rankaae_stream.dashboard.prompt import PromptBody, PromptProtocol
     from rankaae_stream.server.inside import keep_inside
 
     config = parse_configs(path)
     config.authentication.single_user_api_key = os.environ[KEY_VARIABLE]
     for tree in config.trees or ():
         keep_inside(tree.tree)
-    app = OwnAddresses(
-        build_app_from_config(config), names, origins=config.allow_origins or (), sentence=SENTENCE
-    )
+    app = PromptBody(build_app_from_config(config))
+    app = OwnAddresses(app, names, origins=config.allow_origins or (), sentence=SENTENCE)
     return app, {"log_config": LOGGING_CONFIG, "http": PromptProtocol, **config.uvicorn}
 
 

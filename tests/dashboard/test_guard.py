@@ -1,16 +1,10 @@
-"""Requests of other sites' pages are refused, and connections without a request end."""
+"""Requests of other sites' pages are refused."""
 
 import asyncio
-import socket
-import threading
-from collections.abc import Iterator
 
 import pytest
-import uvicorn
-from waiting import PATIENCE, wait_until
-from websockets.sync.client import connect
 
-from rankaae_stream.dashboard.guard import OwnAddresses, PromptProtocol, read_authority
+from rankaae_stream.dashboard.guard import OwnAddresses, read_authority
 
 SENTENCE = "another name"
 
@@ -164,79 +158,3 @@ def test_an_authority_is_read_or_is_none():
     assert read_authority("tiled.example:443") == ("tiled.example", 443)
     for text in ("http://tiled.example", "a b", "[::1", "::1", "a:b", "a:123456", "."):
         assert read_authority(text) is None
-
-
-@pytest.fixture
-def quick(monkeypatch) -> Iterator[int]:
-    """The port of a server that waits half a second for a request."""
-    monkeypatch.setattr(PromptProtocol, "SECONDS", 0.5)
-
-    async def app(scope, receive, send):
-        if scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.accept"})
-            await asyncio.sleep(1.5)
-            await send({"type": "websocket.send", "text": "late"})
-            await receive()
-            return
-        await asyncio.sleep(1.5 if scope["path"] == "/slow" else 0.0)
-        headers = [(b"content-length", b"2")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"ok"})
-
-    config = uvicorn.Config(app, port=0, http=PromptProtocol, log_level="error", lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    wait_until(lambda: server.started, "the server listens")
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    thread.join(PATIENCE)
-
-
-def ended(connection: socket.socket) -> bytes:
-    """What a connection gets until the server closes it."""
-    got = b""
-    connection.settimeout(PATIENCE)
-    while part := connection.recv(4096):
-        got += part
-    return got
-
-
-WHOLE = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: 1"])
-def test_half_a_request_does_not_hold_a_connection(quick, sent):
-    with socket.create_connection(("127.0.0.1", quick), PATIENCE) as connection:
-        connection.sendall(sent)
-        assert ended(connection) == b""
-
-
-@pytest.mark.slow
-def test_a_head_that_comes_byte_by_byte_ends_too_also_after_an_answer(quick):
-    with socket.create_connection(("127.0.0.1", quick), PATIENCE) as connection:
-        connection.sendall(WHOLE)
-        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
-        connection.settimeout(0.05)
-
-        def is_closed() -> bool:
-            try:
-                connection.sendall(b"G")
-                return connection.recv(4096) == b""
-            except TimeoutError:
-                return False
-            except OSError:
-                return True
-
-        wait_until(is_closed, "the server closes the connection")
-
-
-@pytest.mark.slow
-def test_an_answer_and_a_stream_may_take_longer(quick):
-    with socket.create_connection(("127.0.0.1", quick), PATIENCE) as connection:
-        connection.sendall(WHOLE.replace(b"/ ", b"/slow ") + WHOLE)
-        assert ended(connection).count(b"200 OK") == 2
-    with connect(f"ws://127.0.0.1:{quick}/", proxy=None) as stream:
-        assert stream.recv(PATIENCE) == "late"
