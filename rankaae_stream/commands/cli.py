@@ -466,16 +466,11 @@ def retry(uid: Uid, profile: SpoolProfile = "sim") -> None:
 
 
 @spool.command()
-def repair(
-    uid: Uid,
-    files: Annotated[Path, typer.Option(help="The Tiled server's writable_storage.")],
-    profile: SpoolProfile = "sim",
-) -> None:
-    """Remove array folders of one result that Tiled has no entry for, on Tiled's machine.
+def repair(uid: Uid, profile: SpoolProfile = "sim") -> None:
+    """Let one result be written anew: what Tiled has of it is deleted, and it waits again.
 
-    A server that was killed while it made them leaves them behind, and answers each later
-    attempt with HTTP 500. The embedded server does this by itself when it starts.
+    For a result whose arrays were lost or damaged on the server, also one that was sent.
     """
     from rankaae_stream.commands.spool import run_repair
 
-    run_repair(console, uid, files, profile)
+    run_repair(console, uid, profile)

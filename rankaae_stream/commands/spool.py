@@ -1,6 +1,5 @@
 """Run `rankaae-stream spool`: list what waits or was rejected, and send it again."""
 
-import shutil
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from rich.table import Table
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.profile import Profile, load_profile
 from rankaae_stream.results.publisher import PATIENCE, ResultPublisher, tiled_folder, tiled_sink
+from rankaae_stream.results.sinks import Postponed, Rejected, Unavailable
 from rankaae_stream.results.spool import SUBFOLDERS, Entry, Spool, entries
 from rankaae_stream.results.what_if import PURPOSE
 from rankaae_stream.show.progress import progress_bar
@@ -107,7 +107,7 @@ def run_aside(console: Console, uid: str, profile: str | Path = "sim", reason: s
         When no result waits whose uid begins so, or several do.
     """
     with _opened(profile) as spool:
-        whole = _find(spool, uid, ("waiting",))
+        whole = _find(spool, uid, ("waiting",)).uid
         spool.rejected(whole, reason or "put aside by hand")
     console.print(
         f"{whole} is put aside; rankaae-stream spool retry {whole[:8]} sends it after all"
@@ -123,51 +123,39 @@ def run_retry(console: Console, uid: str, profile: str | Path = "sim") -> None:
         As for `run_aside`.
     """
     with _opened(profile) as spool:
-        whole = _find(spool, uid, ("rejected",))
+        whole = _find(spool, uid, ("rejected",)).uid
         spool.restore(whole)
     console.print(f"{whole} waits again; a session sends it, or: rankaae-stream spool send")
 
 
-def run_repair(console: Console, uid: str, files: Path, profile: str | Path = "sim") -> None:
-    """Remove what a killed Tiled has left of one result's arrays, and let it wait again.
+def run_repair(console: Console, uid: str, profile: str | Path = "sim") -> None:
+    """Let one result be written anew: delete what Tiled has of it, and let it wait again.
 
     Parameters
     ----------
     console : Console
     uid : str
-        Of the result, or its beginning.
-    files : Path
-        Where the Tiled server writes its arrays, on this machine.
+        Of the result, sent or not, or its beginning.
     profile : str or Path
 
     Raises
     ------
     ConfigurationError
-        As for `run_aside`, and when there is no such folder.
+        As for `run_aside`, and when Tiled cannot be asked or has something else under that uid.
     """
     settings = load_profile(profile)
-    if not files.is_dir():
-        raise ConfigurationError(
-            f"{files} is no folder; name the server's own writable_storage, on its machine"
-        )
+    sink = tiled_sink(settings, settings.api_key())
     with _opened(profile) as spool:
-        whole = _find(spool, uid, ("waiting", "rejected"))
-        sink = tiled_sink(settings, settings.api_key())
+        entry = _find(spool, uid, tuple(SUBFOLDERS))
         try:
-            known = sink.arrays(whole)
+            cleared = sink.clear({**entry.start, "uid": entry.uid})
+        except (Rejected, Unavailable, Postponed) as error:
+            raise ConfigurationError(f"nothing is changed: {error}") from error
         finally:
             sink.close()
-        removed = [
-            folder
-            for folder in (files / whole).glob("*/*")
-            if folder.is_dir() and folder.relative_to(files / whole).as_posix() not in known
-        ]
-        for folder in removed:
-            shutil.rmtree(folder)
-            console.print(f"removed {folder}: Tiled has no entry for it", markup=False)
-        if not removed:
-            console.print(f"nothing in {files / whole} is without an entry in Tiled", markup=False)
-        spool.restore(whole)
+        spool.restore(entry.uid, entry.state)
+    done = "is deleted in Tiled and waits again" if cleared else "waits again; Tiled has none"
+    console.print(f"{entry.uid} {done}; a session sends it, or: rankaae-stream spool send")
 
 
 @contextmanager
@@ -182,10 +170,10 @@ def _opened(profile: str | Path) -> Generator[Spool]:
         spool.close()
 
 
-def _find(spool: Spool, uid: str, states: Sequence[str]) -> str:
-    """Return the whole uid of the one result whose uid begins so."""
+def _find(spool: Spool, uid: str, states: Sequence[str]) -> Entry:
+    """Return the one result whose uid begins so."""
     found = [
-        entry.uid
+        entry
         for entry in entries(spool.folder)
         if entry.state in states and entry.uid.startswith(uid)
     ]

@@ -19,6 +19,7 @@ from rankaae_stream.printable import get_logger
 from rankaae_stream.results.compose import ResultRun
 from rankaae_stream.results.sinks import Postponed, Rejected, Sink, Unavailable
 from rankaae_stream.results.spool import Spool
+from rankaae_stream.results.what_if import PURPOSE
 
 __all__ = ["Sender"]
 
@@ -44,6 +45,8 @@ class Waiting:
     uid : str
     run : ResultRun or None
         None where the spool holds it.
+    extra : bool
+        Whether it is a model's what-if curves: results go first.
     since, until : float
         When it first failed, and when it is tried again; monotonic seconds, 0 at first.
     reason : str
@@ -53,6 +56,7 @@ class Waiting:
 
     uid: str
     run: ResultRun | None = None
+    extra: bool = False
     since: float = 0.0
     until: float = 0.0
     reason: str = ""
@@ -144,14 +148,14 @@ class Sender:
 
     def final(self, run: ResultRun) -> None:
         """Take over a final result; it is on the disk when this returns."""
-        waiting = Waiting(run.uid)
+        waiting = Waiting(run.uid, extra=run.start.get("purpose") == PURPOSE)
         try:
             self.spool.add(run)
         except OSError as error:
             logger.error(
                 "cannot write to the spool %s (%s); kept in memory", self.spool.folder, error
             )
-            waiting = Waiting(run.uid, run)
+            waiting.run = run
         with self._changed:
             self._provisional.pop(run.uid, None)
             # One that waits already, say from an earlier session, was replaced on the disk.
@@ -211,13 +215,13 @@ class Sender:
             while True:
                 self._look_into_spool()
                 now = time.monotonic()
-                # Those that never failed first, in their order.
+                # Results first, and of them those that never failed, in their order.
                 ready = [waiting for waiting in self._line if waiting.until <= now]
                 item: Waiting | ResultRun | str | None = None
                 if self._left:
                     item = next(iter(self._left))
                 elif ready:
-                    item = min(ready, key=lambda waiting: waiting.failures)
+                    item = min(ready, key=lambda waiting: (waiting.extra, waiting.failures))
                 elif self._provisional and not self._closing:
                     item = self._provisional.pop(next(iter(self._provisional)))
                 self._busy = item is not None
@@ -246,7 +250,7 @@ class Sender:
             if uid in self._left:
                 self._left[uid] = None  # its final result follows
             if not self._is_waiting(uid):
-                self._line.append(Waiting(uid))
+                self._line.append(Waiting(uid, extra=self.spool.is_extra(uid)))
 
     def _is_waiting(self, uid: str) -> bool:
         return any(waiting.uid == uid for waiting in self._line)

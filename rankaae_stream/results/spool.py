@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -19,11 +20,12 @@ from typing import IO, Any, Literal, cast
 
 from rankaae_stream.private import open_private, private_folder
 from rankaae_stream.results.compose import ResultRun
+from rankaae_stream.results.what_if import PURPOSE
 
-try:
+if sys.platform == "win32":
+    import msvcrt
+else:
     import fcntl
-except ImportError:  # Windows: leftovers are then taken up without a lock
-    fcntl = None
 
 __all__ = ["SUBFOLDERS", "Entry", "Spool", "entries"]
 
@@ -98,7 +100,7 @@ def _entry(path: Path, state: State, written: float) -> Entry | None:
         return Entry(path.stem, state, written, {}, f"cannot be read: {error}")
     try:
         name, start = json.loads(first)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         name, start = "", {}
     whole = name == "start" and isinstance(start, dict)
     kept = cast("dict[str, Any]", start) if whole else {}
@@ -175,6 +177,11 @@ class Spool:
             if not 0 <= now - written < older_than * 1e9
         ]
 
+    def is_extra(self, uid: str) -> bool:
+        """Return whether what waits is a model's what-if curves, and no result of a scan."""
+        found = _entry(self._path(uid, "waiting"), "waiting", 0.0)
+        return found is not None and found.start.get("purpose") == PURPOSE
+
     def is_sent(self, uid: str) -> bool:
         """Return whether a result lies among those that were sent."""
         return self._path(uid, "sent").exists()
@@ -227,9 +234,9 @@ class Spool:
             file.write(plain)
         return True
 
-    def restore(self, uid: str) -> None:
-        """Let a rejected result wait again."""
-        self._move(uid, "rejected", "waiting")
+    def restore(self, uid: str, state: State = "rejected") -> None:
+        """Let a rejected result, or one of another state, wait again."""
+        self._move(uid, state, "waiting")
         self._path(uid, "rejected").with_suffix(REASON).unlink(missing_ok=True)
 
     def growing(self, uid: str, stop: Mapping[str, Any]) -> None:
@@ -283,7 +290,7 @@ class Spool:
 
     def _sync_folder(self) -> None:
         """Bring the new name to the disk too; Windows has no such call."""
-        if fcntl is not None:
+        if sys.platform != "win32":
             descriptor = os.open(self.folder, os.O_RDONLY)
             try:
                 os.fsync(descriptor)
@@ -293,10 +300,12 @@ class Spool:
 
 def _lock(file: IO[str]) -> bool:
     """Lock a file for this process; return False where another one has it."""
-    if fcntl is None:
-        return True
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if sys.platform == "win32":
+            file.seek(0)  # a lock there is one of bytes, and may lie behind the end
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

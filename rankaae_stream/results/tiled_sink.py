@@ -175,14 +175,27 @@ class TiledSink:
             except KeyError:
                 return None
 
-    def arrays(self, uid: str) -> set[str]:
-        """Return the arrays of a result that the server has an entry for, ``STREAM/ARRAY``."""
+    def clear(self, start: Mapping[str, Any]) -> bool:
+        """Delete the complete result with a start document, so that it is written anew.
+
+        One without a stop stays: a writer may be filling it, and `final` knows when not.
+
+        Returns
+        -------
+        bool
+            Whether there was one.
+
+        Raises
+        ------
+        Rejected
+            When something else is stored under its uid.
+        """
         with self._errors():
-            try:
-                run = get_child(self._container(), uid)
-            except KeyError:
-                return set()
-            return {f"{stream}/{key}" for stream in run for key, _ in _parts(run, stream)}
+            node = self._node_of(start)
+            if node is None or "stop" not in node.metadata:
+                return False
+            self.remove(start["uid"])
+            return True
 
     def newest(self) -> dict[str, Any] | None:
         """Return the metadata of the result written last, or None where there is none."""
@@ -251,21 +264,35 @@ class TiledSink:
         Rejected
             When something else is stored under the run's uid.
         """
-        try:
-            node = get_child(self._container(), run.uid)
-        except KeyError:
+        node = self._node_of(run.start)
+        if node is None:
             return False  # deleted by who began it
-        found = dict(node.metadata)
-        same = ("original_run_uid", "purpose", "model")
-        if any(found.get("start", {}).get(key) != run.start.get(key) for key in same):
-            raise Rejected(f"another run is stored under the uid {run.uid} in {self.node!r}")
-        stop = found.get("stop")
+        stop = dict(node.metadata).get("stop")
         if stop and not (is_partial(stop) and not is_partial(run.stop)):
             return True
         if not stop and run.uid not in self._ours:
             self._wait_for_its_writer(run.uid, node)
         self.remove(run.uid)
         return False
+
+    def _node_of(self, start: Mapping[str, Any]) -> Any:
+        """Return the node of a result, or None where there is none.
+
+        Raises
+        ------
+        Rejected
+            When something else is stored under its uid.
+        """
+        uid = start["uid"]
+        try:
+            node = get_child(self._container(), uid)
+        except KeyError:
+            return None
+        found = dict(node.metadata).get("start", {})
+        same = ("original_run_uid", "purpose", "model")
+        if any(found.get(key) != start.get(key) for key in same):
+            raise Rejected(f"another run is stored under the uid {uid} in {self.node!r}")
+        return node
 
     def _wait_for_its_writer(self, uid: str, node: Any) -> None:
         """Return once a run without a stop has not changed for `ABANDONED` seconds.

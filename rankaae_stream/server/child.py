@@ -72,7 +72,6 @@ def _serve(path: str, host: str, port: int, names: Sequence[str]) -> None:
             except Exception:  # noqa: BLE001 - whatever a database driver raises
                 traceback.print_exc()
                 sys.exit(BAD_CATALOG)
-            _repair(tree)
     app, options = _app(path, names)
     import uvicorn
 
@@ -97,15 +96,6 @@ def _app(path: str, names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
     app = PromptBody(build_app_from_config(config))
     app = OwnAddresses(app, names, origins=config.allow_origins or (), sentence=SENTENCE)
     return app, {"log_config": LOGGING_CONFIG, "http": PromptProtocol, **config.uvicorn}
-
-
-def _repair(tree: dict[str, Any]) -> None:
-    """Remove what a server that was killed has left half made: results are written again."""
-    from rankaae_stream.server.orphans import remove_orphans
-
-    if tree["path"] == "/processed":
-        catalog = tree["args"]["uri"].removeprefix("sqlite:///")
-        remove_orphans(Path(catalog), Path(tree["args"]["writable_storage"][0]))
 
 
 def _follow_the_parent() -> None:

@@ -1,5 +1,7 @@
 """Several writers, damaged files and one result that cannot be sent: the others never wait."""
 
+import fcntl
+import importlib.util
 import json
 import os
 import random
@@ -10,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,11 +21,13 @@ from counted import count
 from waiting import PATIENCE, wait_until
 
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.results import spool as spool_module
 from rankaae_stream.results.compose import ResultRun
 from rankaae_stream.results.sender import Sender
 from rankaae_stream.results.sinks import Postponed
 from rankaae_stream.results.spool import Spool, entries
 from rankaae_stream.results.tiled_sink import TiledSink
+from rankaae_stream.results.what_if import PURPOSE
 from rankaae_stream.server.tiled_server import EmbeddedServer
 
 RETRY = (0.01, 0.1)
@@ -76,6 +81,42 @@ def test_a_result_that_the_sink_cannot_take_holds_no_other(sink, answer, tmp_pat
     assert sink.finals[-1] == stuck.uid
     assert sender.failing == ""
     assert sender.close(PATIENCE) == 0
+
+
+def test_after_an_outage_results_go_before_what_if_curves(sink, answer, tmp_path):
+    curves, *results = [answer(f"scan {number}") for number in range(3)]
+    curves.start["purpose"] = PURPOSE
+    sink.postponed.update(run.uid for run in (curves, *results))
+    sender = Sender(sink, Spool(tmp_path), (0.1, 0.1))
+    for run in (curves, *results):
+        sender.final(run)
+    wait_until(lambda: all(waiting.failures for waiting in sender._line), "each has failed")
+    assert sender.close(PATIENCE) == 3
+    sink.postponed.clear()
+    sender = Sender(sink, Spool(tmp_path), RETRY)  # which finds them on the disk
+    assert sender.wait_idle(PATIENCE)
+    assert sink.finals == [*(run.uid for run in results), curves.uid]
+    assert sender.close(PATIENCE) == 0
+
+
+def test_a_spool_is_locked_on_windows_too(tmp_path, monkeypatch):
+    def locking(descriptor, mode, count):
+        assert (mode, count, os.lseek(descriptor, 0, os.SEEK_CUR)) == ("not waiting", 1, 0)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    msvcrt = SimpleNamespace(LK_NBLCK="not waiting", locking=locking)
+    monkeypatch.setitem(sys.modules, "msvcrt", msvcrt)
+    spec = importlib.util.spec_from_file_location("spool_on_windows", spool_module.__file__)
+    windows = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "spool_on_windows", windows)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "platform", "win32")
+        spec.loader.exec_module(windows)
+        first, second = windows.Spool(tmp_path), windows.Spool(tmp_path)
+        assert (first.owner, second.owner) == (True, False)
+        first.close()
+        assert second.claim()
+        second.close()
 
 
 def test_it_is_put_aside_with_the_answer_while_others_are_taken(sink, answer, tmp_path, caplog):
@@ -352,7 +393,7 @@ def test_the_spool_command_repairs_puts_aside_and_sends_one_result_again(
 ):
     from rich.console import Console
 
-    from rankaae_stream.commands.spool import run_aside, run_repair, run_retry
+    from rankaae_stream.commands.spool import run_aside, run_repair, run_retry, run_send
     from rankaae_stream.profile import load_profile
     from rankaae_stream.results.publisher import tiled_folder
 
@@ -361,10 +402,8 @@ def test_the_spool_command_repairs_puts_aside_and_sends_one_result_again(
     monkeypatch.setenv("RANKAAE_STREAM_SPOOL", str(tmp_path / "spools"))
     folder, console = tiled_folder(load_profile("sim")), Console(record=True, width=200)
     files = tmp_path / "tiled" / "processed" / "files"
-    good, victim = answer("good"), answer("victim")
+    victim = answer("victim")
     sink = sinks(server, 1)[0]
-    sink.final(good)
-    shutil.copytree(files / good.uid / "primary", files / victim.uid / "primary")
     spool = Spool(folder)
     spool.add(victim)
     spool.close()
@@ -374,18 +413,27 @@ def test_the_spool_command_repairs_puts_aside_and_sends_one_result_again(
     ]
     with pytest.raises(ConfigurationError, match="0 results"):
         run_retry(console, "nothing")
-    with pytest.raises(ConfigurationError, match="is no folder"):
-        run_repair(console, victim.uid[:8], tmp_path / "elsewhere")
-    run_repair(console, victim.uid[:8], files)
-    assert "Tiled has no entry for it" in console.export_text()
-    assert [entry.state for entry in entries(folder)] == ["waiting"]
-    assert (files / good.uid / "primary" / "curves").is_dir()
-    sink.final(victim)
-    assert server.client("processed")[victim.uid]["primary"]["curves"].shape[0] == 1
-    sink.close()
-    run_aside(console, victim.uid)
     run_retry(console, victim.uid)
+    assert run_send(console)
+    shutil.rmtree(files / victim.uid / "primary" / "curves")
+    container = server.client("processed")
+    assert count(container, {victim.uid: victim}) != Counter(whole=1)
+    run_repair(console, victim.uid[:8])
+    assert "is deleted in Tiled and waits again" in console.export_text()
     assert [entry.state for entry in entries(folder)] == ["waiting"]
+    assert run_send(console)
+    assert count(container, {victim.uid: victim}) == Counter(whole=1)
+
+    strange = answer("strange")
+    stop = {"start": {**strange.start, "original_run_uid": "of another run"}, "stop": {}}
+    container.create_container(key=strange.uid, metadata=stop)
+    spool = Spool(folder)
+    spool.add(strange)
+    spool.close()
+    with pytest.raises(ConfigurationError, match="another run is stored"):
+        run_repair(console, strange.uid)
+    assert strange.uid in container
+    sink.close()
 
 
 @pytest.mark.services
