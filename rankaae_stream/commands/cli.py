@@ -1,5 +1,7 @@
 """Define the command line, ``rankaae-stream``: options, help, and which function runs."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +10,7 @@ from typer.core import TyperGroup
 
 from rankaae_stream import resources
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.printable import printable
 from rankaae_stream.show.terminal import Terminal
 
 __all__ = ["app"]
@@ -19,15 +22,33 @@ errors = Terminal(stderr=True)
 class Commands(TyperGroup):
     """End with status 1 where a command returns False, or its settings are wrong."""
 
+    def make_context(self, *args: Any, **settings: Any) -> Any:
+        """Read the arguments before the command."""
+        with _printable_usage():
+            return super().make_context(*args, **settings)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command; print a configuration error as one sentence."""
         try:
-            good = super().invoke(ctx)
+            with _printable_usage():
+                good = super().invoke(ctx)
         except ConfigurationError as error:
             errors.print(f"error: {error}", style="red", markup=False, highlight=False)
             raise typer.Exit(1) from error
         if good is False:
             raise typer.Exit(1)
+
+
+@contextmanager
+def _printable_usage() -> Generator[None]:
+    """Make the sentence on a wrong argument, which typer prints by itself, printable."""
+    try:
+        yield
+    except Exception as error:
+        # Its common class is private to typer.
+        if hasattr(error, "format_message") and hasattr(error, "message"):
+            error.message = printable(str(error.message))
+        raise
 
 
 app = typer.Typer(

@@ -122,6 +122,16 @@ def test_no_command_lets_a_name_steer(command, named):
     assert steers(done.output) == set()
 
 
+@pytest.mark.parametrize(
+    "arguments", [["check", "sim", "{}"], ["tiled", "--port", "{}"], ["spool", "{}"], ["--{}"]]
+)
+def test_no_wrong_argument_steers(arguments):
+    done = CliRunner().invoke(app, [part.format(EVIL) for part in arguments])
+    assert done.exit_code == 2
+    assert "Error" in done.output
+    assert steers(done.output) == set()
+
+
 def test_json_keeps_what_was_read(named):
     done = CliRunner().invoke(app, ["infer", "--json", str(named)])
     (report,) = [json.loads(line) for line in done.stdout.splitlines() if "Fe" in line][:1]
