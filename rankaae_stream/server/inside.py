@@ -4,6 +4,9 @@ Tiled compares a file's path as it is written, when a run is read. A ``..``, a s
 one of HDF5's ways into another file leads out of the folders all the same. Here each file is
 looked at whenever it is read, by the rules of the readers of live scans: `files.resolve` for
 its path, `files.hdf5` for what lies in it.
+
+Tiled's adapters open a file by its path, some only when a slice is asked for. Who can write into
+a readable folder can put a link in its place after the look; the guide says so.
 """
 
 # pyright: basic
