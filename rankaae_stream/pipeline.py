@@ -14,7 +14,7 @@ import numpy as np
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.documents.open_run import OpenRun, time_of
 from rankaae_stream.documents.orphans import Orphans
-from rankaae_stream.documents.rules import RunRules
+from rankaae_stream.documents.rules import RunRules, names_edge
 from rankaae_stream.documents.sweeps import Sweep
 from rankaae_stream.edges import Stated, edge_of, element_within, find_edge
 from rankaae_stream.errors import Refusal, Refused
@@ -183,7 +183,7 @@ class Pipeline:
         try:
             edge = self._rules.stated_edge(doc)
             unwanted = self.unwanted(doc)
-            if unwanted and self._rules.others == "skip":
+            if unwanted and self._rules.skips(doc, self._trained_for(doc)):
                 logger.debug("run %s is left alone: %s", uid, unwanted)
                 self._leave(uid)
                 return
@@ -270,11 +270,7 @@ class Pipeline:
 
     def _may_skip(self, run: OpenRun) -> bool:
         """Return whether a run without the layout's fields gets no result."""
-        try:
-            edge_of(run.stated_edge)
-        except Refused:  # it names no element that is answered here
-            return self._rules.skips_unreadable
-        return False
+        return self._rules.skips_unreadable and not names_edge(run.stated_edge)
 
     # ---- answering -----------------------------------------------------------------
 

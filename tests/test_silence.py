@@ -55,6 +55,30 @@ def nested(depth):
     return value
 
 
+def test_a_run_that_a_rule_excludes_is_refused_where_it_names_an_element(
+    tmp_path, documents, hematite
+):
+    silent = {"plan_name": "map", "skip": True}
+    rules = {"others": "skip", "xas": [{"plan_name": "xafs"}], "not_xas": [silent]}
+    profile = load_profile("generic", run=rules, spool=str(tmp_path))
+    found = []
+    runs = [("renamed", "Fe"), ("renamed", "Zn"), ("renamed", None), ("map", "Fe")]
+    with DescriptorStream(
+        profile, sinks=[lambda *item: found.append(item)], to_tiled=False
+    ) as stream:
+        for plan, element in runs:
+            uid = f"{plan} {element}"
+            for name, doc in documents(*hematite):
+                new = {"uid": uid, "plan_name": plan, "element": element}
+                owner = {"run_start": uid} if "run_start" in doc else {}
+                stream(name, doc | (new if name == "start" else owner))
+        assert stream.wait_idle(PATIENCE)
+    (stop,) = [doc for name, doc in found if name == "stop"]
+    assert stop["summary"]["refusal"]["name"] == "not_xas"
+    assert "plan_name 'renamed'" in stop["summary"]["refusal"]["message"]
+    assert found[0][1]["original_run_uid"] == "renamed Fe"
+
+
 STARTS = {
     "hints None": {"hints": None},
     "hints a text": {"hints": "x"},

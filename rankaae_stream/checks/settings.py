@@ -11,7 +11,7 @@ from typing import Any
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.checks.base import Broken, Check, NotChecked
 from rankaae_stream.checks.rehearsal import start_of
-from rankaae_stream.documents.rules import Rule, RunRules
+from rankaae_stream.documents.rules import Exclusion, Rule, RunRules
 from rankaae_stream.model.runtime import duplicate_runtime, providers
 from rankaae_stream.profile import Profile
 
@@ -32,7 +32,7 @@ def settings_checks(profile: Profile, load: Callable[[], Analysis]) -> Iterator[
         yield Check("profile", name, lambda rule=rule: _is_xas(choice, rule))
     for number, rule in enumerate(choice.not_xas):
         name = f"run.not_xas {number + 1}"
-        ask = functools.partial(_is_not_xas, choice, rule.reason, rule.rule)
+        ask = functools.partial(_is_not_xas, choice, rule)
         yield Check("profile", name, ask)
 
 
@@ -125,13 +125,17 @@ def _is_xas(choice: RunRules, rule: Rule) -> str:
     return f"{what or 'every run with the fields of the layout'}: XAS; element and edge {edge}"
 
 
-def _is_not_xas(choice: RunRules, reason: str, rule: Rule) -> str:
-    start = start_of(choice, rule)
+def _is_not_xas(choice: RunRules, exclusion: Exclusion) -> str:
+    start = start_of(choice, exclusion.rule)
     unwanted = choice.unwanted(start)
     if not unwanted:
         raise Broken(
-            f"a run that this table describes ({reason or 'no reason'}) is taken for XAS",
+            f"a run that this table describes ({exclusion.reason or 'no reason'}) is taken for XAS",
             "look at its patterns: * fits anything, ?* any text",
         )
-    fate = "refused with the reason" if choice.others == "refuse" else "skipped"
+    fate = "refused with the reason"
+    if exclusion.skip:
+        fate = "skipped"
+    elif choice.others == "skip":
+        fate += ", or skipped where it names no element"
     return f"{unwanted}: {fate}"

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal, cast
 
-from rankaae_stream.edges import Stated, read_stated
+from rankaae_stream.edges import Stated, edge_of, read_stated
+from rankaae_stream.errors import Refused
 from rankaae_stream.layouts.base import Document, value_at
 from rankaae_stream.spectrum import Channel
 
-__all__ = ["Exclusion", "Rule", "RunRules", "lookup"]
+__all__ = ["Exclusion", "Rule", "RunRules", "lookup", "names_edge"]
 
 Rule = Mapping[str, Sequence[str]]
 """Patterns by dotted key: a run fits when under every key one of them fits."""
@@ -25,12 +26,14 @@ class Exclusion:
     """A rule for runs that are not analysed, and why.
 
     Where `unless_model` names a kind of spectrum, such as ``herfd``, runs that fit are
-    analysed by a model whose card says that it was trained on such.
+    analysed by a model whose card says that it was trained on such. With `skip` they get no
+    result at all, whatever they name.
     """
 
     reason: str
     rule: Rule
     unless_model: str = ""
+    skip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,9 @@ class RunRules:
     not_xas : tuple of Exclusion
         No run is XAS that one of these fits; the first that does gives the reason.
     others : {"refuse", "skip"}
-        Whether all other runs get a published refusal, or no result.
+        Whether all other runs get a published refusal, or no result. One that names an element
+        which is answered here gets the refusal in either case: nobody may wait for a result
+        that never comes.
     """
 
     element: tuple[str, ...] = ("element",)
@@ -76,16 +81,27 @@ class RunRules:
 
         `trained_for` are the kinds of spectra that the card of its edge's model names.
         """
-        for exclusion in self.not_xas:
-            if _fits(exclusion.rule, start):
-                if exclusion.unless_model in trained_for:
-                    break
-                found = _values(exclusion.rule, start)
-                return f"{exclusion.reason} ({found})" if exclusion.reason else found
+        exclusion = self._exclusion(start, trained_for)
+        if exclusion is not None:
+            found = _values(exclusion.rule, start)
+            return f"{exclusion.reason} ({found})" if exclusion.reason else found
         if self.xas and not any(_fits(rule, start) for rule in self.xas):
             keys = dict.fromkeys(key for rule in self.xas for key in rule)
             return f"the profile takes no run with {_values(keys, start)} for XAS"
         return ""
+
+    def skips(self, start: Document, trained_for: Collection[str] = ()) -> bool:
+        """Return whether a run that is unwanted gets no result, rather than a refusal."""
+        exclusion = self._exclusion(start, trained_for)
+        if exclusion is not None and exclusion.skip:
+            return True
+        return self.others == "skip" and not names_edge(self.stated_edge(start))
+
+    def _exclusion(self, start: Document, trained_for: Collection[str]) -> Exclusion | None:
+        """Return the first rule against a run that fits, unless a model is trained on its kind."""
+        fitting = (exclusion for exclusion in self.not_xas if _fits(exclusion.rule, start))
+        first = next(fitting, None)
+        return None if first is None or first.unless_model in trained_for else first
 
     def stated_edge(self, start: Document) -> Stated:
         """Return the element and edge that a start document names."""
@@ -99,6 +115,15 @@ class RunRules:
             if named and channel.startswith(named):
                 return channel
         return self.primary
+
+
+def names_edge(stated: Stated) -> bool:
+    """Return whether a run names an element that is answered here."""
+    try:
+        edge_of(stated)
+    except Refused:
+        return False
+    return True
 
 
 def lookup(doc: Document, keys: tuple[str, ...]) -> str | None:

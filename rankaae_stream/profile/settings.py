@@ -42,15 +42,19 @@ class RunSettings(Table):
     def _as_tables(cls, rules: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
         """Nest dotted keys: ``"XDI._mode" = ...`` and a table ``[XDI]`` are the same."""
         return tuple(
-            {key: str(value) for key, value in rule.items() if key in _NO_PATTERNS}
+            {key: value for key, value in rule.items() if key in _NO_PATTERNS}
             | _nested(_flat(_patterns(rule)))
             for rule in rules
         )
 
     @field_validator("not_xas")
     @classmethod
-    def _knows_kind(cls, rules: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    def _is_whole(cls, rules: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
         for rule in rules:
+            if not isinstance(rule.get("skip", False), bool):
+                raise ValueError(f"skip is {rule['skip']!r}; set it to true or false")
+            if not isinstance(rule.get("reason", ""), str):
+                raise ValueError(f"reason is {rule['reason']!r}; set it to a text")
             if rule.get("unless_model", SPECTRA[0]) not in SPECTRA:
                 raise ValueError(
                     f"unless_model is {rule['unless_model']!r}; set it to a kind of spectra that a "
@@ -68,7 +72,10 @@ class RunSettings(Table):
             tuple(_flat(_patterns(rule)) for rule in self.xas),
             tuple(
                 Exclusion(
-                    rule.get("reason", ""), _flat(_patterns(rule)), rule.get("unless_model", "")
+                    rule.get("reason", ""),
+                    _flat(_patterns(rule)),
+                    rule.get("unless_model", ""),
+                    rule.get("skip", False),
                 )
                 for rule in self.not_xas
             ),
@@ -130,7 +137,7 @@ class NormalizationSettings(Table):
     nnorm: int = _RANGES.nnorm
 
 
-_NO_PATTERNS = ("reason", "unless_model")
+_NO_PATTERNS = ("reason", "unless_model", "skip")
 """Keys of a rule itself; all others are the start document's."""
 
 

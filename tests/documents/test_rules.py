@@ -114,6 +114,8 @@ def test_a_rule_that_is_none_is_named(tmp_path):
         load_profile(toml(tmp_path, "[[run.xas]]\nplan_name = []"))
     with pytest.raises(ConfigurationError, match=r"unless_model is 'xes'.*can have: herfd"):
         load_profile(toml(tmp_path, '[[run.not_xas]]\nx = "y"\nunless_model = "xes"'))
+    with pytest.raises(ConfigurationError, match="skip is 'yes'; set it to true or false"):
+        load_profile(toml(tmp_path, '[[run.not_xas]]\nx = "y"\nskip = "yes"'))
     with pytest.raises(ConfigurationError, match="primary"):
         load_profile(toml(tmp_path, '[run]\nprimary = "reference"'))
 

@@ -162,11 +162,17 @@ def test_an_emission_spectrum_is_refused_with_its_reason(answer):
     assert results[0].report.points == 0
 
 
-def test_the_same_run_leaves_no_trace_where_the_profile_skips_it(answer):
+def test_a_run_leaves_no_trace_where_it_names_no_element_or_its_rule_says_so(answer):
     iss = (resources.folder("profiles") / "iss.toml").read_text()
     skipping = iss.replace('others = "refuse"', 'others = "skip"')
-    results, _ = answer(skipping, steps.iss_step(Beam(HEMATITE), spectrometer="johann"))
-    assert results == []
+    emission = steps.iss_step(Beam(HEMATITE), spectrometer="von_hamos")
+    results, _ = answer(skipping, emission)
+    assert refusals(results) == ["not_xas"], "it names iron"
+    unnamed = [(name, {**doc, "element": ""} if name == "start" else doc) for name, doc in emission]
+    assert answer(skipping, unnamed)[0] == []
+    for others in (iss, skipping):
+        silent = others.replace('reason = "an emission', 'skip = true\nreason = "an emission')
+        assert answer(silent, emission)[0] == []
 
 
 def test_a_step_scan_without_points_is_not_taken_for_a_fly_scan_without_files(answer):
