@@ -4,15 +4,18 @@ Live scans, files and replays all call `Analysis.process`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from rankaae_stream.documents.sweeps import to_spectrum
 from rankaae_stream.errors import Refusal, Refused
-from rankaae_stream.model.card import ModelCard
+from rankaae_stream.model.card import ModelCard, PartialRule
 from rankaae_stream.model.domain import edge_aligned, fit_nuisances, judge_domain, poor_fit
-from rankaae_stream.model.estimates import describe, little_shown
+from rankaae_stream.model.estimates import describe
+from rankaae_stream.model.intervals import little_shown
 from rankaae_stream.model.networks import Model
+from rankaae_stream.model.parts import describe_part, domain_of_part
 from rankaae_stream.report import (
     Curves,
     Estimate,
@@ -24,11 +27,19 @@ from rankaae_stream.report import (
 )
 from rankaae_stream.spectra import quality
 from rankaae_stream.spectra.axis import AxisRules, FoilLibrary, calibrate
+from rankaae_stream.spectra.noise import noise_copies, point_noise
 from rankaae_stream.spectra.normalize import normalize
+from rankaae_stream.spectra.partial import Seen, on_seen_grid, prepared
 from rankaae_stream.spectra.regrid import perturbed
-from rankaae_stream.spectrum import Edge, Floats, Origin, Spectrum
+from rankaae_stream.spectrum import Edge, Floats, NormalizationRanges, Origin, Spectrum
 
 __all__ = ["Analysis"]
+
+NOISY = 6
+"""Noisy copies of a spectrum that show what its noise changes."""
+
+OTHER_RANGES = ((20.0, -10.0, 15.0, -30.0), (-20.0, 5.0, -10.0, 30.0))
+"""What is added to pre1, pre2, norm1 and norm2, eV, to see what the choice of ranges changes."""
 
 Earlier = Callable[[Edge], RunFoil | None]
 """Finds the foil of an earlier run for a scan of an edge that has none of its own."""
@@ -141,6 +152,14 @@ class Analysis:
                 raise Refused("no_model", f"there is no model for {edge}; models here: {known}")
             shifts, axis_flags = self._calibrate(model, reference, earlier)
             flags += axis_flags
+            if model.card.partial is not None and not quality.complete_enough(
+                spectrum.energy + shifts.calibration,
+                edge.e0,
+                model.card.grid,
+                shifts.theory,
+                complete=spectrum.origin.complete,
+            ):
+                return self._answer_part(spectrum, model, model.card.partial, shifts, flags)
             cover = quality.coverage(
                 spectrum.energy + shifts.calibration,
                 edge.e0,
@@ -265,8 +284,18 @@ class Analysis:
         on_theory = energy + theory.value
         relative = card.grid.relative()
         sigma = float(np.hypot(shifts.uncertainty or 0.0, theory.uncertainty))
+        noise = point_noise(energy, spectrum.mu, e0) / normalized.edge_step
         # One call of the encoder answers the spectrum and its perturbed copies.
-        copies = perturbed(on_theory, normalized.flat, card.grid, e0, sigma, cover.step_error)
+        copies = perturbed(
+            on_theory,
+            normalized.flat,
+            card.grid,
+            e0,
+            sigma,
+            cover.step_error,
+            _otherwise(energy, spectrum.mu, e0, cover.ranges, normalized.flat),
+            noise_copies(noise, energy.size, NOISY),
+        )
         flat = copies[0]
         latents = model.encode(copies).astype(np.float64)
 
@@ -277,13 +306,15 @@ class Analysis:
         reconstruction[relative < card.domain.start] = np.nan
         aligned = edge_aligned(relative, flat[None], card.domain.aligned)
         domain = judge_domain(model.judge(aligned)[0].astype(np.float64), card.domain)
-        estimates = describe(latents, card, sigma)
+        estimates, advice = describe(latents, card, sigma)
+        part = self._part(spectrum, model, shifts)
         outside = quality.domain_flag(domain, spectrum.edge, self._metal(spectrum))
         found = (
             outside,
             quality.poor_fit_flag(misfit, card.domain.poor_fit, region),
             # Of a number that should not be used there is no more to say.
             *(_valence_flags(card, estimates) if outside is None else ()),
+            quality.disagreement_flag(estimates, part),
         )
         return Report(
             source=origin.source,
@@ -304,7 +335,103 @@ class Analysis:
             shifts=shifts,
             code_version=self.code_version,
             curves=Curves(e0 + relative, flat, reconstruction),
+            part_answer=part,
+            advice=advice,
         )
+
+    def _answer_part(
+        self,
+        spectrum: Spectrum,
+        model: Model,
+        rule: PartialRule,
+        shifts: Shifts,
+        flags: Sequence[Flag],
+    ) -> Report:
+        """Answer what a growing or a short scan has seen, on raw absorption."""
+        card, origin, e0 = model.card, spectrum.origin, spectrum.edge.e0
+        part, found, sigma = _seen(spectrum, model, rule, shifts)
+        estimates, advice = describe_part(found, card, rule, part.reach[1], sigma)
+        domain = domain_of_part(found[0], rule, part.reach[1])
+        outside = quality.domain_flag(domain, spectrum.edge, self._metal(spectrum))
+        more = (
+            quality.part_flag(part.reach, complete=origin.complete),
+            outside,
+            *(_valence_flags(card, estimates) if outside is None else ()),
+        )
+        relative, points = card.grid.relative(), rule.grid.points
+        values = prepared(part.values[None], part.seen[None], rule.grid.relative())[0, :points]
+        drawn = np.where(part.seen, values, np.nan)
+        return Report(
+            source=origin.source,
+            element=spectrum.edge.element,
+            edge=spectrum.edge,
+            channel=origin.channel,
+            sweep=origin.sweep,
+            points=spectrum.energy.size,
+            energy_range=spectrum.span,
+            complete=origin.complete,
+            estimates=estimates,
+            flags=(*flags, *(flag for flag in more if flag is not None)),
+            domain=domain,
+            model=card.title,
+            shifts=shifts,
+            code_version=self.code_version,
+            curves=Curves(
+                e0 + relative,
+                np.interp(relative, rule.grid.relative() + shifts.theory, drawn),
+                np.full(relative.size, np.nan),
+            ),
+            extent=part.reach,
+            advice=advice,
+        )
+
+    def _part(self, spectrum: Spectrum, model: Model, shifts: Shifts) -> Estimate | None:
+        """Return the valence of a complete spectrum as its raw absorption alone would give it."""
+        card = model.card
+        names = [output.name for output in card.outputs]
+        if card.partial is None or "oxidation_state" not in names:
+            return None
+        try:
+            part, found, sigma = _seen(spectrum, model, card.partial, shifts)
+        except Refused:  # a raw edge that is hard to see may be normalised all the same
+            return None
+        estimates, _ = describe_part(found, card, card.partial, part.reach[1], sigma)
+        return estimates[names.index("oxidation_state")]
+
+
+def _seen(
+    spectrum: Spectrum, model: Model, rule: PartialRule, shifts: Shifts
+) -> tuple[Seen, Floats, float]:
+    """Return the seen part, what the network says of it, and the axis' uncertainty, eV."""
+    e0 = spectrum.edge.e0
+    energy = spectrum.energy + shifts.calibration
+    noise = point_noise(energy, spectrum.mu, e0)
+    part = on_seen_grid(energy + shifts.theory, spectrum.mu, rule.grid, e0, noise)
+    relative = rule.grid.relative()
+    added = noise_copies(noise / part.scale, energy.size, NOISY)
+    noisy: list[Floats] = [np.interp(e0 + relative, energy + shifts.theory, row) for row in added]
+    values = np.stack([part.values, *(part.values + one for one in noisy)])
+    seen = np.broadcast_to(part.seen, values.shape)
+    found = model.answer_parts(prepared(values, seen, relative)).astype(np.float64)
+    sigma = float(np.hypot(shifts.uncertainty or 0.0, model.card.theory_shift.uncertainty))
+    return part, found, sigma
+
+
+def _otherwise(
+    energy: Floats, mu: Floats, e0: float, ranges: NormalizationRanges, flat: Floats
+) -> list[Floats]:
+    """Return the spectrum normalised with other ranges; `flat` where those hold too few points."""
+    found: list[Floats] = []
+    for moved in OTHER_RANGES:
+        pre1, pre2, norm1, norm2 = np.add(
+            moved, (ranges.pre1, ranges.pre2, ranges.norm1, ranges.norm2)
+        )
+        other = replace(ranges, pre1=pre1, pre2=pre2, norm1=norm1, norm2=norm2)
+        try:
+            found.append(normalize(energy, mu, e0, other).flat)
+        except Refused:
+            found.append(flat)
+    return found
 
 
 def _valence_flags(card: ModelCard, estimates: Sequence[Estimate]) -> list[Flag | None]:

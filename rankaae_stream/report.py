@@ -26,6 +26,7 @@ __all__ = [
     "Report",
     "Result",
     "RunFoil",
+    "Shares",
     "Shifts",
     "flatten",
     "result_uid",
@@ -38,8 +39,39 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
+class Shares:
+    """What an interval is made of: each cause's part of its squared half-width; they add to 1.
+
+    Attributes
+    ----------
+    noise : float
+        Noise of the points.
+    normalization : float
+        Edge step and background.
+    axis : float
+        The energy axis.
+    ensemble : float
+        What the networks miss on simulated compounds.
+    theory : float
+        What simulation misses of measured compounds.
+    extent : float
+        What a scan that has not ended, or is short, has not seen.
+    """
+
+    noise: float = 0.0
+    normalization: float = 0.0
+    axis: float = 0.0
+    ensemble: float = 0.0
+    theory: float = 0.0
+    extent: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
-    """One descriptor with the interval that holds it with probability `level`."""
+    """One descriptor with the interval that holds it with probability `level`.
+
+    `shares` are of the half-width that the interval has before it is cut to possible values.
+    """
 
     name: str
     value: float
@@ -47,6 +79,7 @@ class Estimate:
     high: float
     level: float
     unit: str
+    shares: Shares | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +184,13 @@ class Curves:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """The answer to one spectrum; exactly one of `estimates` and `refusal` is empty."""
+    """The answer to one spectrum; exactly one of `estimates` and `refusal` is empty.
+
+    `extent` is the range that the answer to a part of a spectrum rests on, eV from the
+    tabulated edge; None for the answer to a complete one. To that, `part_answer` is what the
+    valence is by the raw absorption alone, as for a part. `advice` says what would narrow the
+    valence's interval most.
+    """
 
     source: str
     element: str
@@ -172,6 +211,9 @@ class Report:
     shifts: Shifts = field(default_factory=Shifts)
     code_version: str = ""
     curves: Curves | None = None
+    extent: tuple[float, float] | None = None
+    part_answer: Estimate | None = None
+    advice: str = ""
 
     def __post_init__(self) -> None:
         if bool(self.estimates) == (self.refusal is not None):
@@ -259,6 +301,9 @@ def to_dict(report: Report) -> dict[str, Any]:
         "model": asdict(report.model) if report.model else None,
         "normalization": asdict(report.normalization) if report.normalization else None,
         "energy_shift": asdict(report.shifts),
+        "extent": list(report.extent) if report.extent else None,
+        "part_answer": asdict(report.part_answer) if report.part_answer else None,
+        "advice": report.advice,
         "code_version": report.code_version,
     }
 
@@ -291,11 +336,18 @@ def flatten(report: Report, outputs: Sequence[str]) -> dict[str, float | str | b
         row[f"{item['name']}_low"] = item["low"]
         row[f"{item['name']}_high"] = item["high"]
     domain = plain["out_of_domain"] or {"distance": float("nan"), "threshold": float("nan")}
-    low, high = plain["energy_range"] or (float("nan"), float("nan"))
+    nan = float("nan")
+    low, high = plain["energy_range"] or (nan, nan)
+    first, last = plain["extent"] or (nan, nan)
+    shares = {item["name"]: item["shares"] for item in plain["estimates"]}
     row.update(
         refusal=(plain["refusal"] or {"name": ""})["name"],
         refusal_message=(plain["refusal"] or {"message": ""})["message"],
         flags=json.dumps(plain["flags"]),
+        shares=json.dumps(shares),
+        advice=report.advice,
+        extent_first=first,
+        extent_last=last,
         complete=plain["complete"],
         points=float(plain["points"]),
         energy_first=low,

@@ -303,7 +303,9 @@ def test_the_repeats_of_a_fly_scan_in_one_file_are_answered_apart(tmp_path):
     np.savetxt(path, np.concatenate([up, up[::-1], up]), header="energy mu")
     found = infer_file(path, "Fe")
     assert [report.source for report, *_ in found] == [f"{path}::{n}" for n in (1, 2, 3)]
-    assert len({report.estimates for report, *_ in found}) == 1
+    states = [report.estimate("oxidation_state") for report, *_ in found]
+    assert len({state.value for state in states}) == 1
+    assert [state.low for state in states] == pytest.approx([states[0].low] * 3, abs=0.01)
     ((second, *_),) = infer_file(f"{path}::2", "Fe")
     assert second.estimates == found[1].report.estimates
 

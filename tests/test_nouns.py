@@ -80,6 +80,7 @@ def test_plain_data_are_json_with_the_documented_keys():
         "high": 3.1,
         "level": 0.9,
         "unit": "e",
+        "shares": None,
     }
     assert plain["flags"][0]["name"] == "a"
     assert plain["refusal"] is None

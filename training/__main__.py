@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from rankaae_stream.errors import ConfigurationError, Refused
+from rankaae_stream.errors import ConfigurationError, ModelError, Refused
 from training.build import Built, build
 from training.commands import evaluate, fail, learn
 from training.config import Config, Data, load
@@ -20,6 +20,7 @@ from training.measured.find_shifts import Scanned, find_shifts, judge_elsewhere
 from training.measured.own_shift import Laid, shift_table
 from training.measured.shown import ELSEWHERE, Shown, as_toml
 from training.measured.standards import Standard, read_table
+from training.partial.build import build_partial
 from training.simulated.cutoffs import sensitivity
 from training.simulated.sources import elements, read_sites
 from training.trials.progress import Display
@@ -191,6 +192,42 @@ def domain(
 
 
 @app.command()
+def partial(
+    tables: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Parquet files of measured spectra that are judged, not learned"),
+    ] = None,
+    models: Annotated[Path, typer.Option(help="Folder of index.json")] = MODELS,
+    runs: Annotated[Path, typer.Option(help="Where finished networks are kept")] = RUNS,
+    data: Annotated[Path, typer.Option(help="Folder of the simulated spectra")] = DATA,
+) -> None:
+    """Train the networks that answer growing and short scans, and add them to all models.
+
+    About a minute a model; what was trained before is taken from --runs. `fit` writes a model
+    without: run this after it, then `evaluate`.
+    """
+    torch.set_num_threads(1)
+    try:
+        measured = _measured(tables or [])
+        with console.status("training partial answers") as status:
+            made = build_partial(
+                models=models,
+                runs=runs,
+                data=data,
+                more=measured,
+                done=lambda key: status.update(f"training partial answers: {key} is done"),
+            )
+    except (ConfigurationError, ModelError, Refused, OSError) as error:
+        fail(error)
+    for title, lines in (
+        ("measured standards, each by a network that has not seen it", made.measured),
+        ("measured compounds that no network has seen", made.elsewhere),
+        ("simulated compounds that no network has seen", made.simulated),
+    ):
+        _show_partial(title, lines)
+
+
+@app.command()
 def describe(
     files: Annotated[
         list[str], typer.Argument(help="Globs below --data, such as 'fe-feff10-*.parquet'")
@@ -282,6 +319,23 @@ def _show_shifts(config: Config, laid: Sequence[Laid], scanned: Sequence[Scanned
         console.print(
             f"{one.shift:+.2f} eV more: valence MAE {one.error:.2f}, bias {one.bias:+.2f}"
         )
+
+
+def _show_partial(title: str, lines: Sequence[Mapping[str, Any]]) -> None:
+    columns = ("begins", "ends", "noise", "compounds", "answered", "MAE", "holds", "width")
+    table = Table(*columns, title=title)
+    for one in lines:
+        table.add_row(
+            f"{one['begins']:+.0f} eV",
+            f"{one['reach']:+.0f} eV",
+            f"{one['noise']:.1%}",
+            str(one["compounds"]),
+            f"{one['answered']:.0%}",
+            f"{one['error']:.2f}",
+            f"{one['held']:.0%}",
+            f"{one['width']:.2f}",
+        )
+    console.print(table)
 
 
 def _show_domain(card: Mapping[str, Any]) -> None:

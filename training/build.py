@@ -12,11 +12,10 @@ import torch
 from jinja2 import Environment, StrictUndefined
 
 from rankaae_stream.model.card import FEWEST_COMPOUNDS, ModelCard
-from rankaae_stream.model.networks import Model
 from training.config import Config
 from training.descriptors import BOND_TOLERANCE, FIRST_SHELL
 from training.domain.build import read_domain
-from training.evaluation.on_measured import read_standards
+from training.evaluation.on_measured import answers_by_file
 from training.evaluation.on_simulated import score_simulated
 from training.export import write_model
 from training.folders import DATA, MODELS, RUNS
@@ -128,7 +127,7 @@ def build(
         "trials": [asdict(score) for score in scores],
         "kept": list(ensemble.seeds),
         "standards": _by_compound(own, laid),
-        "files": _by_file(model, measured),
+        "files": answers_by_file(model, measured),
         "simulated_errors": {
             name: asdict(error)
             for name, error in zip(config.network.descriptors, errors, strict=True)
@@ -210,25 +209,6 @@ def _by_compound(
             "own_shift": one.shift,
         }
         for one in own
-    }
-
-
-def _by_file(model: Model, measured: Sequence[standards.Standard]) -> dict[str, Any]:
-    """Return the live answer to every measured file, whatever its role."""
-    return {
-        one.standard.file: {
-            "role": one.standard.role,
-            "foil": one.standard.foil,
-            "foil_shift": one.standard.calibration,
-            "true_oxidation_state": one.standard.oxidation_state,
-            "true_coordination_number": one.standard.coordination_number,
-            "distance": None if one.report.refusal else one.distance,
-            "refusal": one.report.refusal.message if one.report.refusal else "",
-            **{each.name: each.value for each in one.report.estimates},
-            **{f"{each.name}_low": each.low for each in one.report.estimates},
-            **{f"{each.name}_high": each.high for each in one.report.estimates},
-        }
-        for one in read_standards(model, measured)
     }
 
 

@@ -20,6 +20,7 @@ from training.evaluation.figures import draw_report, draw_sweeps
 from training.evaluation.pages import models_readme, write_report
 from training.folders import DATA, LEARNING, MODELS, RUNS
 from training.measured import standards
+from training.partial.build import read_partial
 from training.simulated import dataset
 from training.trials.progress import Display
 from training.trials.workers import TrialFailedError, Workers
@@ -55,7 +56,7 @@ def evaluate(
             console.print(f"{folder / 'report.md'}", highlight=False, soft_wrap=True)
             found.append(one)
         if set(chosen) == set(index):
-            page = models_readme(found, read_domain(models).card)
+            page = models_readme(found, read_domain(models).card, read_partial(models))
             (models / "README.md").write_text(page, encoding="utf-8")
             console.print(f"{models / 'README.md'}", highlight=False, soft_wrap=True)
     except (ConfigurationError, ModelError, OSError) as error:

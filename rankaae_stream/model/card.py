@@ -28,6 +28,7 @@ __all__ = [
     "MonotoneMap",
     "Output",
     "OwnStandards",
+    "PartialRule",
     "TheoryShift",
 ]
 
@@ -153,6 +154,29 @@ class DomainRule:
     poor_fit: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PartialRule:
+    """How the part of a spectrum that a growing or a short scan has seen is answered.
+
+    Attributes
+    ----------
+    grid : EnergyGrid
+        Energies that the network sees, eV from the tabulated edge.
+    reach : (r,) array
+        Energies up to which a scan has come, eV from the tabulated edge, increasing.
+    factors : mapping
+        By output, (r,): the network's scale times this, with the half-width of the complete
+        answer in quadrature, holds measured compounds whose scan ended there.
+    thresholds : (r,) array
+        A larger probability of being no oxide is flagged.
+    """
+
+    grid: EnergyGrid
+    reach: Floats
+    factors: Mapping[str, Floats]
+    thresholds: Floats
+
+
 @dataclass(frozen=True, slots=True)
 class OwnStandards:
     """What a calibrated model was fitted to: standards that a beamline measured itself.
@@ -170,7 +194,8 @@ class ModelCard:
 
     `raw` is the whole card, with keys that the runtime does not use (data, scores, training).
     `trained_for` holds the kinds of `SPECTRA` that the model was trained on beside plain
-    absorption; empty for plain absorption only. `own` is None for a model as it was trained.
+    absorption; empty for plain absorption only. `own` is None for a model as it was trained,
+    `partial` for one that answers complete spectra only.
     """
 
     id: str
@@ -188,6 +213,7 @@ class ModelCard:
     raw: Mapping[str, Any]
     trained_for: frozenset[str] = frozenset()
     own: OwnStandards | None = None
+    partial: PartialRule | None = None
 
     @property
     def title(self) -> ModelName:
@@ -259,6 +285,7 @@ class ModelCard:
             raw=raw,
             trained_for=_trained_for(raw),
             own=_own(raw["own_standards"]) if "own_standards" in raw else None,
+            partial=_partial(raw["partial"], outputs) if "partial" in raw else None,
         )
 
 
@@ -304,6 +331,20 @@ def _own(item: dict[str, Any]) -> OwnStandards:
     if not low <= high:
         raise ValueError("own_standards' range must not decrease")
     return OwnStandards(str(item["parent"]["id"]), (low, high))
+
+
+def _partial(item: dict[str, Any], outputs: tuple[Output, ...]) -> PartialRule:
+    reach = np.asarray(item["reach"], dtype=float)
+    factors = {out.name: np.asarray(item["factors"][out.name], dtype=float) for out in outputs}
+    if reach.ndim != 1 or not reach.size or np.any(np.diff(reach) <= 0):
+        raise ValueError("partial's reach must increase")
+    for name, each in factors.items():
+        if each.shape != reach.shape or not np.all(each > 0.0):
+            raise ValueError(f"partial's factors of {name} must be positive, one for each reach")
+    thresholds = np.asarray(item["thresholds"], dtype=float)
+    if thresholds.shape != reach.shape:
+        raise ValueError("partial needs a threshold for each reach")
+    return PartialRule(EnergyGrid(**item["grid"]), reach, factors, thresholds)
 
 
 def _trained_for(raw: dict[str, Any]) -> frozenset[str]:

@@ -4,30 +4,31 @@ from statistics import NormalDist
 
 import numpy as np
 
-from rankaae_stream.model.card import FEWEST_COMPOUNDS, Level, ModelCard, MonotoneMap, Output
+from rankaae_stream.model.card import ModelCard, Output
+from rankaae_stream.model.intervals import Causes, advise, published_half, shares
 from rankaae_stream.model.maps import apply_map
 from rankaae_stream.report import Estimate
 from rankaae_stream.spectrum import Floats
 
-__all__ = [
-    "calibrated",
-    "describe",
-    "describe_many",
-    "describe_output",
-    "little_shown",
-    "published_half",
-]
+__all__ = ["ALTERNATES", "MOVED", "describe", "describe_many", "describe_output", "estimate"]
+
+MOVED = 5
+"""Rows of latents that are of the spectrum itself, and of its copies with the axis and the edge
+step moved: the card's calibration rests on these."""
+
+ALTERNATES = 2
+"""Rows that follow: the spectrum normalised with other ranges. All others are noisy copies."""
 
 
-def describe(latents: Floats, card: ModelCard, sigma: float = 0.0) -> tuple[Estimate, ...]:
+def describe(
+    latents: Floats, card: ModelCard, sigma: float = 0.0
+) -> tuple[tuple[Estimate, ...], str]:
     """Return the estimates of one spectrum from its latents and those of its perturbed copies.
 
     Parameters
     ----------
-    latents : (members, 1 + 2 p, latent) array
-        Row 0 is the spectrum itself; rows 1 + 2 i and 2 + 2 i are its copies moved one
-        standard deviation of nuisance i (energy shift, edge step) to either side, as
-        `regrid.perturbed` returns them.
+    latents : (members, c, latent) array
+        Rows as `regrid.perturbed` returns them, `MOVED` or more.
     card : ModelCard
     sigma : float
         Standard deviation of the energy axis, eV.
@@ -36,16 +37,17 @@ def describe(latents: Floats, card: ModelCard, sigma: float = 0.0) -> tuple[Esti
     -------
     tuple of Estimate
         In the order of the card's outputs.
+    str
+        What would narrow the first one's interval most; see `intervals.advise`.
 
     Notes
     -----
-    The half-width is the square root of a sum of squares: the model's own half-width
-    (`describe_many`) and, for each nuisance, the larger of its two effects times the
-    normal quantile of the level, calibrated on measured compounds (`calibrated`). Near a
-    valence that few measured compounds have, it is no smaller than the output's
-    `unsupported_half`. The energy axis changes the estimate by `per_ev` times `sigma` at least.
+    For each nuisance the larger of its two effects counts, times the normal quantile of the
+    level. The energy axis changes the estimate by `per_ev` times `sigma` at least.
     """
-    return tuple(_estimate(output, latents, sigma) for output in card.outputs)
+    found = [(output, *_causes(output, latents, sigma)) for output in card.outputs]
+    output, value, causes = found[0]
+    return tuple(estimate(*one) for one in found), advise(output, value, causes, sigma)
 
 
 def describe_many(latents: Floats, card: ModelCard) -> tuple[Floats, Floats]:
@@ -72,42 +74,49 @@ def describe_many(latents: Floats, card: ModelCard) -> tuple[Floats, Floats]:
 
 def describe_output(output: Output, latents: Floats, sigma: float) -> tuple[float, float]:
     """Return value and whole half-width, not yet calibrated, of one output; see `describe`."""
+    value, causes = _causes(output, latents, sigma)
+    return value, causes.whole
+
+
+def estimate(output: Output, value: float, causes: Causes) -> Estimate:
+    """Return one estimate with its interval and what that is made of."""
+    half = published_half(output, value, causes)
+    low, high = output.range
+    return Estimate(
+        name=output.name,
+        value=value,
+        low=max(value - half, low),
+        high=min(value + half, high),
+        level=output.level,
+        unit=output.unit,
+        shares=shares(output, value, causes),
+    )
+
+
+def _causes(output: Output, latents: Floats, sigma: float) -> tuple[float, Causes]:
+    """Return one output's value, and the half-widths that single causes would give it."""
     values, halves = _mapped(output, latents)
     value = float(values[0])
-    effects = np.abs(values[1:].reshape(-1, 2) - value).max(axis=1)
-    effects[0] = max(effects[0], output.per_ev * sigma)
+    off = values[1:] - value
+    moved, others, noisy = np.split(off, [MOVED - 1, MOVED - 1 + ALTERNATES])
+    # The noisy copies have the noise twice: what it adds the second time it added the first.
+    again = halves[MOVED + ALTERNATES :]
+    square = float(halves[0] ** 2)
+    blurred = min(max(float(np.mean(again**2)) - square, 0.0), square) if again.size else 0.0
+    axis, step = np.abs(moved.reshape(-1, 2)).max(axis=1)
     normal = NormalDist().inv_cdf(0.5 + output.level / 2)
-    return value, float(np.sqrt(halves[0] ** 2 + np.sum((normal * effects) ** 2)))
+    return value, Causes(
+        ensemble=float(np.sqrt(square - blurred)),
+        blurred=float(np.sqrt(blurred)),
+        axis=normal * max(float(axis), output.per_ev * sigma),
+        step=normal * float(step),
+        background=normal * _root_mean_square(others),
+        noise=normal * _root_mean_square(noisy),
+    )
 
 
-def calibrated(calibration: MonotoneMap, whole: Floats) -> Floats:
-    """Return half-widths that hold measured compounds, of the shape of the whole ones.
-
-    Linear between the knots, in proportion beyond them.
-
-    Examples
-    --------
-    >>> knots = MonotoneMap(np.array([1.0, 2.0]), np.array([0.3, 1.8]))
-    >>> calibrated(knots, np.array([0.5, 1.5, 4.0]))
-    array([0.15, 1.05, 3.6 ])
-    """
-    knot, half = calibration.latent, calibration.value
-    inside = np.interp(whole, knot, half)
-    below, above = whole * half[0] / knot[0], whole * half[-1] / knot[-1]
-    return np.where(whole < knot[0], below, np.where(whole > knot[-1], above, inside))
-
-
-def published_half(output: Output, value: float, whole: float) -> float:
-    """Return the half-width that is published for an estimate with a whole one."""
-    half = float(calibrated(output.calibration, np.asarray(whole)))
-    return max(half, output.unsupported_half) if little_shown(output, value) else half
-
-
-def little_shown(output: Output, value: float) -> Level | None:
-    """Return the level nearest to a value where fewer than `FEWEST_COMPOUNDS` show it."""
-    nearest = min(output.levels, key=lambda level: abs(level.value - value), default=None)
-    few = nearest is not None and nearest.compounds < FEWEST_COMPOUNDS
-    return nearest if few else None
+def _root_mean_square(values: Floats) -> float:
+    return float(np.sqrt(np.mean(values**2))) if values.size else 0.0
 
 
 def _mapped(output: Output, latents: Floats) -> tuple[Floats, Floats]:
@@ -117,17 +126,3 @@ def _mapped(output: Output, latents: Floats) -> tuple[Floats, Floats]:
     )
     halves = output.error_constant + output.error_per_spread * members.std(axis=0)
     return members.mean(axis=0), halves
-
-
-def _estimate(output: Output, latents: Floats, sigma: float) -> Estimate:
-    value, whole = describe_output(output, latents, sigma)
-    half = published_half(output, value, whole)
-    low, high = output.range
-    return Estimate(
-        name=output.name,
-        value=value,
-        low=max(value - half, low),
-        high=min(value + half, high),
-        level=output.level,
-        unit=output.unit,
-    )

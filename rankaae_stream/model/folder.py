@@ -7,7 +7,7 @@ from pathlib import Path
 from rankaae_stream import resources
 from rankaae_stream.errors import ModelError
 from rankaae_stream.model.card import ModelCard
-from rankaae_stream.model.networks import GRAPHS, Model
+from rankaae_stream.model.networks import GRAPHS, PARTIAL, Model
 
 __all__ = ["checked_files", "load_model", "newest_models", "shipped_models"]
 
@@ -97,7 +97,8 @@ def checked_files(path: Path, expected_id: str | None) -> tuple[ModelCard, dict[
                 f"{path / name} has sha256 {found}, its card says {expected}: the file was "
                 "altered or damaged; reinstall rankaae-stream or export the model again"
             )
-    missing = [name for name in GRAPHS if name not in contents]
+    needed = GRAPHS if card.partial is None else (*GRAPHS, PARTIAL)
+    missing = [name for name in needed if name not in contents]
     if missing:
         raise ModelError(f"{path / 'card.json'} names no {' and no '.join(missing)}")
     return card, contents

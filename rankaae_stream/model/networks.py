@@ -12,10 +12,14 @@ from rankaae_stream.model.maps import invert_map
 from rankaae_stream.model.runtime import providers
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["GRAPHS", "Model"]
+__all__ = ["GRAPHS", "PARTIAL", "Model"]
 
 GRAPHS: tuple[str, ...] = ("encoder.onnx", "decoder.onnx", "domain.onnx")
 """The networks of a model folder: two of the edge, and the classifier of all edges."""
+
+
+PARTIAL = "partial.onnx"
+"""The network that answers a part of a spectrum; a model may do without."""
 
 
 class Model:
@@ -36,6 +40,7 @@ class Model:
         self._encoder = _session(encoder, device)
         self._decoder = _session(decoder, device)
         self._domain = _session(domain, "cpu")
+        self._partial = _session(graphs[PARTIAL], "cpu") if card.partial is not None else None
 
     def encode(self, flat: NDArray[np.floating]) -> NDArray[np.float32]:
         """Encode spectra (n, grid) to latents (members, n, latent)."""
@@ -51,6 +56,30 @@ class Model:
         """Return logits (n, kinds) of edge-aligned spectra (n, a); see `domain.edge_aligned`."""
         feed = {"aligned": np.ascontiguousarray(aligned, dtype=np.float32)}
         return self._domain.run(None, feed)[0]  # type: ignore[return-value]
+
+    def answer_parts(self, parts: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Answer parts of spectra, as `spectra.partial.prepared` returns them.
+
+        Parameters
+        ----------
+        parts : (n, 2 g) array
+
+        Returns
+        -------
+        (n, 2, 2 k + 1) array
+            What the complete spectra will be answered, and the scale of the error: for each
+            output of the card, for the logarithm of the model's own half-width of each, and for
+            the logarithm of the odds of no oxide.
+
+        Raises
+        ------
+        ValueError
+            Where the card has no `partial`.
+        """
+        if self._partial is None:
+            raise ValueError(f"{self.card.name} answers complete spectra only")
+        feed = {"part": np.ascontiguousarray(parts, dtype=np.float32)}
+        return self._partial.run(None, feed)[0]  # type: ignore[return-value]
 
     def what_if(
         self, name: str, values: ArrayLike, at: NDArray[np.floating] | None = None

@@ -12,7 +12,7 @@ from rankaae_stream.errors import ModelError
 from rankaae_stream.model.card import ModelCard
 from rankaae_stream.model.domain import edge_aligned
 from rankaae_stream.model.folder import checked_files
-from rankaae_stream.model.networks import GRAPHS, Model
+from rankaae_stream.model.networks import GRAPHS, PARTIAL, Model
 
 __all__ = ["TOLERANCE", "Verified", "largest_difference", "verify_model"]
 
@@ -41,7 +41,7 @@ class Verified:
 
 
 def verify_model(path: Path, expected_id: str | None) -> Verified:
-    """Compare every hash, and run encoder and decoder on the spectra of golden.npz.
+    """Compare every hash, and run the networks on the spectra of golden.npz.
 
     Parameters
     ----------
@@ -80,6 +80,9 @@ def verify_model(path: Path, expected_id: str | None) -> Verified:
             f"{path / 'domain.onnx'} gives {kinds.shape[1:]} numbers a spectrum for "
             f"{len(card.domain.kinds)} kinds of the card; {AGAIN}"
         )
+    if card.partial is not None:
+        part, answer = _golden_parts(contents["golden.npz"], path / "golden.npz")
+        _difference(model.answer_parts(part), answer, path / PARTIAL)
     return Verified(
         card,
         len(flat),
@@ -104,6 +107,15 @@ def _golden(content: bytes, card: ModelCard, where: Path) -> list[NDArray[np.flo
             f"spectrum; {AGAIN}"
         )
     return [flat, latent, curves]
+
+
+def _golden_parts(content: bytes, where: Path) -> tuple[NDArray[np.floating], ...]:
+    """Read prepared parts (n, 2 g) and what was answered of them (n, 2, 2 k + 1)."""
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as golden:
+            return golden["part"], golden["answer"]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{where} holds no parts and answers ({error}); {AGAIN}") from error
 
 
 def largest_difference(found: NDArray[np.floating], wanted: NDArray[np.floating]) -> float:

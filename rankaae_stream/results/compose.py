@@ -198,6 +198,8 @@ _UNITS = {
     "points": "1",
     "energy_first": "eV",
     "energy_last": "eV",
+    "extent_first": "eV",
+    "extent_last": "eV",
     "edge_step": "1",
     "domain_distance": "1",
     "domain_threshold": "1",

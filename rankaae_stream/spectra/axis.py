@@ -45,6 +45,8 @@ LIBRARY_UNCERTAINTY = 0.1
 
 STEP = 0.1
 """Step between the shifts that are tried, eV."""
+COARSE = 5
+"""Of so many neighbouring shifts one is tried first."""
 MARGIN = 0.5
 """How far shifts are tried beyond `REACH`, eV: the best shift needs neighbours."""
 FITTED = 4
@@ -246,11 +248,15 @@ class _Match:
 
     @classmethod
     def best(cls, x: Floats, y: Floats, library: FoilLibrary, trials: Floats) -> "_Match | None":
-        """Return the match at the best shift, or None where nothing rises as the foil does."""
-        fit = _Fit.at(x, y, library, trials)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            relative = np.sqrt(fit.sum_of_squares / x.size) / fit.height
-        relative[~(fit.height > 0)] = np.inf
+        """Return the match at the best shift, or None where nothing rises as the foil does.
+
+        Every `COARSE`-th shift is tried, then all beside the best: a misfit does not change
+        within less than an edge is wide.
+        """
+        about = int(np.argmin(_Fit.at(x, y, library, trials[::COARSE]).misfits()))
+        near = slice(max(COARSE * (about - 1), 0), COARSE * (about + 1) + 1)
+        fit = _Fit.at(x, y, library, trials[near])
+        relative = fit.misfits()
         best = int(np.argmin(relative))
         if not fit.height[best] > 0:
             return None
@@ -258,8 +264,9 @@ class _Match:
         # White noise is not correlated between neighbours; structure is.
         common = max(float(rest[1:] @ rest[:-1]) / (rest.size - 1), 0.0)
         noise = math.sqrt(max(float(relative[best]) ** 2 - common, 0.0))
-        end = best in (0, trials.size - 1)
-        return cls(float(trials[best]), float(relative[best]), math.sqrt(common), noise, end)
+        end = near.start + best in (0, trials.size - 1)
+        shift = float(trials[near.start + best])
+        return cls(shift, float(relative[best]), math.sqrt(common), noise, end)
 
 
 def _too_few(relative: Floats, width: float) -> Refused:
@@ -321,6 +328,15 @@ class _Fit:
         foils -= (foils @ background) @ background.T
         overlap, norm = foils @ y, np.einsum("sn,sn->s", foils, foils)
         return cls(np.maximum(y @ y - overlap**2 / norm, 0.0), overlap / norm, y, foils)
+
+    def misfits(self) -> Floats:
+        """Return the root mean square (s,) of the residuals in heights of the foil.
+
+        Infinite where the foil would be upside down.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            relative = np.sqrt(self.sum_of_squares / self.y.size) / self.height
+        return np.where(self.height > 0, relative, np.inf)
 
     def residuals(self, index: int) -> Floats:
         """Return the residuals of the fit at one shift, (n,)."""

@@ -18,12 +18,15 @@ from rankaae_stream.spectrum import (
 
 __all__ = [
     "Coverage",
+    "complete_enough",
     "coverage",
+    "disagreement_flag",
     "domain_flag",
     "few_standards_flag",
     "foil_flag",
     "mixed_flag",
     "outside_standards_flag",
+    "part_flag",
     "poor_fit_flag",
     "shift_flag",
     "signal_flags",
@@ -67,6 +70,50 @@ class Coverage:
     ranges: NormalizationRanges
     step_error: float
     flag: Flag | None
+
+
+def complete_enough(
+    energy: Floats, e0: float, grid: EnergyGrid, theory_shift: float, *, complete: bool
+) -> bool:
+    """Return whether energies reach so far that a spectrum can be normalised.
+
+    Parameters are those of `coverage`.
+    """
+    first, last = float(energy[0]) - e0, float(energy[-1]) - e0
+    if not complete:
+        return first <= USABLE[0] + TOLERANCE and last >= USABLE[1] - TOLERANCE
+    return first <= grid.start - theory_shift + 1e-3 and last >= grid.stop - theory_shift - 1e-3
+
+
+def part_flag(reach: tuple[float, float], *, complete: bool) -> Flag:
+    """Flag an answer that rests on a part of a spectrum."""
+    rest = "; the interval narrows as the scan goes on"
+    if complete:
+        rest = "; a scan from -60 to +150 eV gets an answer with a narrower interval"
+    return Flag(
+        "partial",
+        "warning" if complete else "info",
+        reach[1],
+        "eV",
+        f"answered from {reach[0]:+.0f} to {reach[1]:+.0f} eV around the edge, without a "
+        f"normalisation{rest}",
+    )
+
+
+def disagreement_flag(estimates: Sequence[Estimate], part: Estimate | None) -> Flag | None:
+    """Flag a valence that normalised and raw absorption give differently, beyond both intervals."""
+    state = next((one for one in estimates if part is not None and one.name == part.name), None)
+    if state is None or part is None or (state.low <= part.high and part.low <= state.high):
+        return None
+    return Flag(
+        "disagreement",
+        "warning",
+        part.value - state.value,
+        state.unit,
+        f"the normalised spectrum gives {state.value:.2f} ({state.low:.2f} to {state.high:.2f}), "
+        f"the raw one alone {part.value:.2f} ({part.low:.2f} to {part.high:.2f}): look at the "
+        "background and the normalisation",
+    )
 
 
 def coverage(

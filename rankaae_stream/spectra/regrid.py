@@ -1,5 +1,7 @@
 """Interpolate a spectrum onto the model's grid, with copies that show its uncertainty."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from rankaae_stream.errors import Refused
@@ -41,9 +43,16 @@ def regrid(energy: Floats, values: Floats, grid: EnergyGrid, e0: float) -> Float
 
 
 def perturbed(
-    energy: Floats, values: Floats, grid: EnergyGrid, e0: float, sigma: float, step_error: float
+    energy: Floats,
+    values: Floats,
+    grid: EnergyGrid,
+    e0: float,
+    sigma: float,
+    step_error: float,
+    others: Sequence[Floats] = (),
+    noise: Floats | None = None,
 ) -> Floats:
-    """Return a spectrum on the grid, and copies moved by one standard deviation of each nuisance.
+    """Return a spectrum on the grid, and copies that show what its uncertainties change.
 
     Parameters
     ----------
@@ -53,12 +62,17 @@ def perturbed(
         Standard deviation of the energy axis, eV.
     step_error : float
         Relative standard deviation of the edge step.
+    others : sequence of (n,) arrays
+        The spectrum normalised otherwise: `estimates.ALTERNATES`, or none.
+    noise : (c, n) array, optional
+        What is added to `values` in noisy copies.
 
     Returns
     -------
-    (5, grid.points) array
+    (5 + len(others) + c, grid.points) array
         The spectrum itself, moved to higher and to lower energy, with a smaller and with a
-        larger edge step: the order that `estimates.describe` expects.
+        larger edge step, normalised otherwise, with noise: the order that `estimates.describe`
+        expects.
 
     Raises
     ------
@@ -69,4 +83,7 @@ def perturbed(
     wanted = e0 + grid.relative()
     moved = [np.interp(wanted + by, energy, values) for by in (-sigma, sigma)]
     scaled = [flat * (1.0 + by) for by in (-step_error, step_error)]
-    return np.stack([flat, *moved, *scaled])
+    noisy = np.empty((0, energy.size)) if noise is None else noise
+    added: list[Floats] = [flat + np.interp(wanted, energy, row) for row in noisy]
+    again = [np.interp(wanted, energy, other) for other in others]
+    return np.stack([flat, *moved, *scaled, *again, *added])

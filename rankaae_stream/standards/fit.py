@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 
 from rankaae_stream.model.card import MonotoneMap, Output
-from rankaae_stream.model.estimates import describe_output, published_half
+from rankaae_stream.model.estimates import describe_output
+from rankaae_stream.model.intervals import calibrated_half
 from rankaae_stream.spectrum import Floats
 from rankaae_stream.standards.encode import SHIFTS, Encoded
 
@@ -160,7 +161,7 @@ def predict(
         sigma = float(np.hypot(one.axis, theory))
         found.append(describe_output(output, one.latents[correction.shift], sigma))
     value, whole = np.array(found).T
-    half = np.array([published_half(output, v, w) for v, w in zip(value, whole, strict=True)])
+    half = np.array([calibrated_half(output, v, w) for v, w in zip(value, whole, strict=True)])
     return value, whole, half
 
 

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from rankaae_stream.model import estimates
 from rankaae_stream.model.card import Level, MonotoneMap, Output
-from rankaae_stream.model.estimates import describe, describe_many, little_shown
+from rankaae_stream.model.estimates import describe_many
+from rankaae_stream.model.intervals import little_shown
 
 LINE = MonotoneMap(np.array([-10.0, 10.0]), np.array([-10.0, 10.0]))
 """The latent is the descriptor."""
@@ -34,9 +36,14 @@ def card(constant=0.3, per_spread=2.0, limits=(-20.0, 20.0), levels=(), calibrat
     return SimpleNamespace(outputs=(output,))
 
 
-def latents(*rows):
-    """Two members that agree, one latent."""
+def latents(own, lower, higher, *more):
+    """Two members that agree, one latent; an edge step that is certain."""
+    rows = (own, lower, higher, own, own, *more)
     return np.array([rows, rows], dtype=float)[:, :, None]
+
+
+def describe(rows, card, sigma=0.0):
+    return estimates.describe(rows, card, sigma)[0]
 
 
 def test_members_that_agree_leave_the_constant():

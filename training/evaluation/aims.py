@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rankaae_stream.model.estimates import published_half
+from rankaae_stream.model.intervals import calibrated_half
 from rankaae_stream.show.plot import TITLES
 from training.evaluation.detection import alarm_threshold
 from training.evaluation.evaluate import KINDS, Evaluation
@@ -153,7 +153,7 @@ def measured_standing(found: Sequence[Evaluation], name: str) -> "Measured":
             if name in compound.error:
                 errors.append(abs(compound.error[name]))
                 whole = compound.whole(name, output.level)
-                halves.append(published_half(output, compound.estimate[name], whole))
+                halves.append(calibrated_half(output, compound.estimate[name], whole))
     return Measured(
         compounds=len(errors),
         error=float(np.mean(errors)) if errors else float("nan"),

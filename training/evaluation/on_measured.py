@@ -27,6 +27,7 @@ __all__ = [
     "Reading",
     "Standing",
     "analysis_of",
+    "answers_by_file",
     "by_compound",
     "ordered_pairs",
     "read_standards",
@@ -49,6 +50,25 @@ def read_standards(model: Model, standards: Sequence[Standard]) -> list["Reading
         )
         for one in standards
     ]
+
+
+def answers_by_file(model: Model, measured: Sequence[Standard]) -> dict[str, Any]:
+    """Return the live answer to every measured file, whatever its role."""
+    return {
+        one.standard.file: {
+            "role": one.standard.role,
+            "foil": one.standard.foil,
+            "foil_shift": one.standard.calibration,
+            "true_oxidation_state": one.standard.oxidation_state,
+            "true_coordination_number": one.standard.coordination_number,
+            "distance": None if one.report.refusal else one.distance,
+            "refusal": one.report.refusal.message if one.report.refusal else "",
+            **{each.name: each.value for each in one.report.estimates},
+            **{f"{each.name}_low": each.low for each in one.report.estimates},
+            **{f"{each.name}_high": each.high for each in one.report.estimates},
+        }
+        for one in read_standards(model, measured)
+    }
 
 
 def analysis_of(model: Model) -> Analysis:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankaae_stream.model.card import ModelCard
-from rankaae_stream.model.estimates import calibrated, describe_many
+from rankaae_stream.model.estimates import describe_many
+from rankaae_stream.model.intervals import calibrated
 from rankaae_stream.model.networks import Model
 from rankaae_stream.spectrum import Floats
 from training.config import Config

@@ -46,12 +46,15 @@ def write_report(found: Evaluation) -> str:
     return _render("report.md.j2", found=found)
 
 
-def models_readme(found: Sequence[Evaluation], domain: Mapping[str, Any]) -> str:
+def models_readme(
+    found: Sequence[Evaluation], domain: Mapping[str, Any], partial: Mapping[str, Any]
+) -> str:
     """Return the page over all models: how to read it, the tables, and every aim.
 
-    `domain` is the card of the classifier, see `training.domain.build`.
+    `domain` is the card of the classifier, see `training.domain.build`; `partial` what was
+    found of parts of spectra, see `training.partial.build`, or empty.
     """
-    return _render("models.md.j2", models=found, domain=domain)
+    return _render("models.md.j2", models=found, domain=domain, partial=partial)
 
 
 def _render(template: str, **given: object) -> str:
@@ -66,7 +69,20 @@ def _render(template: str, **given: object) -> str:
     templates.filters.update(
         cell=_cell, heading=heading, number=number, percent=percent, spread=_spread
     )
-    return templates.get_template(template).render(**NAMES, **given)
+    return templates.get_template(template).render(
+        **NAMES, partial_parts=_partial_parts, partial_lines=_partial_lines, **given
+    )
+
+
+def _partial_parts(partial: Mapping[str, Any]) -> list[tuple[str, Sequence[Mapping[str, Any]]]]:
+    """Return the sets of compounds that parts were judged on, and a line for each case."""
+    named = (("standards", "measured"), ("elsewhere", "elsewhere"), ("simulated", "simulated"))
+    return [(name, partial[key]) for name, key in named if partial.get(key)]
+
+
+def _partial_lines(partial: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], ...]]:
+    """Return the cases, each with its lines of all sets."""
+    return list(zip(*(lines for _, lines in _partial_parts(partial)), strict=True))
 
 
 def _cell(text: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rankaae_stream.model.card import FEWEST_COMPOUNDS, MonotoneMap
-from rankaae_stream.model.estimates import calibrated
+from rankaae_stream.model.intervals import calibrated
 from rankaae_stream.spectrum import Floats
 from training.measured.shown import Shown
 from training.trials.select import rank_correlation
@@ -50,7 +50,7 @@ LEVEL_WIDTH = 0.34
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Half-widths that hold measured compounds, by whole ones; see `model.estimates.calibrated`."""
+    """Half-widths that hold measured compounds, by whole ones; see `model.intervals.calibrated`."""
 
     knots: tuple[float, ...]
     halves: tuple[float, ...]

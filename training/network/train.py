@@ -16,7 +16,16 @@ from training.network.networks import RankAAE, reverse_gradient
 from training.simulated.augment import Batch, augment
 from training.simulated.dataset import Simulated, Split
 
-__all__ = ["Progress", "Trial", "fingerprint", "fit_trial", "labels_of", "tensor"]
+__all__ = [
+    "Progress",
+    "Trial",
+    "fingerprint",
+    "fit_trial",
+    "labels_of",
+    "related_rows",
+    "shown_rows",
+    "tensor",
+]
 
 RECIPE = 2
 """Raise by hand when the same settings, data and seed would train to other weights.
@@ -61,7 +70,7 @@ def fit_trial(
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model = RankAAE(config.grid.points, config.network)
-    rows, others = _weighted(simulated, split.train, config), _allowed(simulated, split)
+    rows, others = shown_rows(simulated, split.train, config), related_rows(simulated, split)
     batch = min(config.fit.batch, rows.size)
     steps = max(rows.size // batch, 1)
     optimizer = torch.optim.AdamW(
@@ -110,14 +119,14 @@ def fit_trial(
     return model.eval()
 
 
-def _weighted(simulated: Simulated, rows: NDArray[np.intp], config: Config) -> NDArray[np.intp]:
+def shown_rows(simulated: Simulated, rows: NDArray[np.intp], config: Config) -> NDArray[np.intp]:
     """Repeat sites in a host of their own metal: a substituted one's bonds are a guess."""
     own = rows[simulated.own_host[rows]]
     again = config.data.own_host_weight - 1
     return rows if own.size == rows.size else np.concatenate([rows, *[own] * again])
 
 
-def _allowed(simulated: Simulated, split: Split) -> NDArray[np.intp]:
+def related_rows(simulated: Simulated, split: Split) -> NDArray[np.intp]:
     """Return rows of the related sites whose compound is in neither validation nor test."""
     if simulated.related is None:
         return np.empty(0, dtype=np.intp)

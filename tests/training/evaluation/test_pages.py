@@ -114,6 +114,19 @@ DOMAIN = {
 """What the card of a classifier says."""
 
 
+def line(answered, error, held, width, compounds):
+    case = {"begins": -50.0, "noise": 0.003, "reach": 10.0, "compounds": compounds}
+    return {**case, "answered": answered, "error": error, "held": held, "width": width}
+
+
+PARTIAL = {
+    "measured": [line(1.0, 0.42, 0.92, 1.8, 27)],
+    "elsewhere": [line(0.9, 0.51, 0.88, 1.9, 35)],
+    "simulated": [],
+}
+"""What was found of parts of spectra."""
+
+
 def aims(evaluation):
     return {one.aim: one for one in targets([evaluation])}
 
@@ -187,9 +200,11 @@ def test_an_element_without_a_measured_oxide_says_so(steps, found):
 
 
 def test_the_page_over_all_models_links_to_each_and_says_whether_aims_are_met(steps, found):
-    page = models_readme([found(steps.judge(), RIGHT)], DOMAIN)
+    page = models_readme([found(steps.judge(), RIGHT)], DOMAIN, PARTIAL)
     assert "[Fe](fe-k/1/report.md)" in page
     assert "| measured: valence MAE of Fe ≤ 0.1 | 0.07 (3 compounds) | yes |" in page
+    assert "| -50 | +10 | 0.3 % | 100% | 0.42 | 92% | 1.80 | 90% | 0.51 | 88% | 1.90 |" in page
+    assert "Compounds: standards 27, elsewhere 35." in page
     assert "| nitrides | 50% of 4 | 25% | 1 of 2 (not Fe FeN) |" in page
     assert "nan" not in page
     for line in page.splitlines():

@@ -1,0 +1,75 @@
+"""Turn what a network says of a part of a spectrum into estimates with intervals."""
+
+import math
+from dataclasses import replace
+from statistics import NormalDist
+
+import numpy as np
+
+from rankaae_stream.model.card import ModelCard, Output, PartialRule
+from rankaae_stream.model.estimates import estimate
+from rankaae_stream.model.intervals import Causes, advise
+from rankaae_stream.report import Domain, Estimate
+from rankaae_stream.spectrum import Floats
+
+__all__ = ["OTHERS", "complete_causes", "describe_part", "domain_of_part"]
+
+OTHERS = "metals, sulfides and other compounds without oxygen"
+"""What a part can be told from: the kinds among them show in the complete spectrum only."""
+
+
+def describe_part(
+    found: Floats, card: ModelCard, rule: PartialRule, reach: float, sigma: float
+) -> tuple[tuple[Estimate, ...], str]:
+    """Return the estimates of the part of a spectrum that a scan has seen.
+
+    Parameters
+    ----------
+    found : (1 + c, 2, 2 k + 1) array
+        What the network says of the part, and of c noisy copies; see
+        `networks.Model.answer_parts`.
+    card : ModelCard
+    rule : PartialRule
+        The card's.
+    reach : float
+        Up to which energy the scan has come, eV from the tabulated edge.
+    sigma : float
+        Standard deviation of the energy axis, eV.
+
+    Returns
+    -------
+    tuple of Estimate
+        In the order of the card's outputs.
+    str
+        What would narrow the first one's interval most.
+    """
+    each: list[tuple[Output, float, Causes]] = []
+    for k, output in enumerate(card.outputs):
+        low, high = output.range
+        normal = NormalDist().inv_cdf(0.5 + output.level / 2)
+        factors: Floats = rule.factors[output.name]
+        factor = float(np.interp(reach, rule.reach, factors))
+        off: Floats = found[1:, 0, k] - found[0, 0, k]
+        own = math.exp(float(found[0, 0, len(card.outputs) + k]))
+        causes = replace(
+            complete_causes(output, own, sigma),
+            extent=factor * float(found[0, 1, k]),
+            noise=normal * float(np.sqrt(np.mean(off**2))) if off.size else 0.0,
+        )
+        each.append((output, float(np.clip(found[0, 0, k], low, high)), causes))
+    return tuple(estimate(*one) for one in each), advise(*each[0], sigma)
+
+
+def complete_causes(output: Output, own: float, sigma: float) -> Causes:
+    """Return the causes that remain when a part has become a complete spectrum.
+
+    `own` is the half-width that the model itself will give it.
+    """
+    normal = NormalDist().inv_cdf(0.5 + output.level / 2)
+    return Causes(ensemble=own, axis=normal * output.per_ev * sigma)
+
+
+def domain_of_part(found: Floats, rule: PartialRule, reach: float) -> Domain:
+    """Return the probability that a part (2, 2 k + 1) up to a reach, eV, is of no oxide."""
+    share = 1.0 / (1.0 + math.exp(-float(found[0, -1])))
+    return Domain(share, float(np.interp(reach, rule.reach, rule.thresholds)), OTHERS)

@@ -1,0 +1,64 @@
+"""Estimate the noise of single points from a spectrum itself."""
+
+import numpy as np
+
+from rankaae_stream.spectrum import Floats
+
+__all__ = ["noise_copies", "point_noise"]
+
+STEEP = (-15.0, 30.0)
+"""Where a spectrum bends too much to tell noise from structure, eV from the tabulated edge."""
+
+FEWEST = 8
+"""Points that an estimate needs outside `STEEP`; with fewer all points take part."""
+
+
+def point_noise(energy: Floats, mu: Floats, e0: float) -> float:
+    """Return the standard deviation of the noise of one point, in the unit of `mu`.
+
+    Parameters
+    ----------
+    energy, mu : (n,) arrays
+        Strictly increasing energies, eV, and absorption.
+    e0 : float
+        Tabulated edge, eV.
+
+    Returns
+    -------
+    float
+        0 where there are fewer than four points.
+
+    Notes
+    -----
+    From the distance of each point to the line between its neighbours, whose variance is that
+    of a point times 1 + w^2 + (1 - w)^2; the median of the absolute values is not moved by a
+    glitch. Structure of the spectrum adds to it, so the estimate is rather too large.
+
+    Examples
+    --------
+    >>> energy = np.arange(7000.0, 7600.0, 2.0)
+    >>> noise = np.random.default_rng(0).normal(0.0, 0.01, energy.size)
+    >>> bool(abs(point_noise(energy, 0.001 * energy + noise, 7112.0) - 0.01) < 0.002)
+    True
+    """
+    if energy.size < 4:
+        return 0.0
+    left, right = np.diff(energy)[:-1], np.diff(energy)[1:]
+    share = right / (left + right)  # of the left neighbour
+    off = mu[1:-1] - share * mu[:-2] - (1.0 - share) * mu[2:]
+    scaled = np.abs(off) / np.sqrt(1.0 + share**2 + (1.0 - share) ** 2)
+    relative = energy[1:-1] - e0
+    calm = (relative < STEEP[0]) | (relative > STEEP[1])
+    if np.count_nonzero(calm) >= FEWEST:
+        scaled = scaled[calm]
+    return float(np.median(scaled)) / 0.6745
+
+
+def noise_copies(noise: float, points: int, copies: int) -> Floats:
+    """Return noise (copies, points) of a standard deviation, the same for the same arguments."""
+    return noise * np.resize(_DRAWN, (copies, points))
+
+
+_DRAWN = np.random.default_rng(0).standard_normal(10_007)
+"""Drawn once: a generator a spectrum would cost more than the answer of its copies. A prime, so
+that no two rows are alike."""
