@@ -97,7 +97,7 @@ class EmbeddedServer:
             allow_anonymous_access = _is_loopback(host)
         self.allow_anonymous_access = allow_anonymous_access
         self.timeout = timeout
-        self._readable = tuple(readable)
+        self._readable = tuple(Path(folder).expanduser().resolve() for folder in readable)
         self._names = (*names, *_names_of(host))
         for name in names:
             if read_authority(name) is None:
@@ -255,12 +255,15 @@ class EmbeddedServer:
 
     def _launch(self) -> None:
         log = self.directory / LOG
-        # -P: nothing in the working directory may be imported in place of a module
-        command = [sys.executable, "-P", child.__file__, str(self.directory / CONFIG)]
+        # Nothing in the working directory may be imported in place of a module: not by Python
+        # (-P), nor when Tiled makes a catalog, which puts that directory before all others.
+        program = str(Path(child.__file__).resolve())
+        command = [sys.executable, "-P", program, str(self.directory / CONFIG)]
         command += [self.host, str(self.port), *self._names]
         with open(log, "ab", opener=open_private) as output:
             self._process = subprocess.Popen(
                 command,
+                cwd=self.directory,
                 # a plain traceback: its last lines are what the error shows
                 env={
                     **os.environ,

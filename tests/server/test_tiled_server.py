@@ -122,6 +122,16 @@ def test_the_child_is_in_its_own_session(server):
     assert os.getsid(server.pid) == server.pid != os.getsid(0)
 
 
+def test_nothing_in_the_working_directory_is_imported(tmp_path, monkeypatch):
+    planted = tmp_path / "elsewhere" / "rankaae_stream"
+    planted.mkdir(parents=True)
+    (planted / "__init__.py").write_text("raise SystemExit('planted')")
+    monkeypatch.chdir(planted.parent)
+    with EmbeddedServer("data", readable=["files"]) as server:
+        assert list(server.client("processed")) == []
+        assert server.directory == planted.parent / "data"
+
+
 def test_a_port_that_is_taken_is_told_at_once(server, tmp_path):
     with pytest.raises(ConfigurationError, match=rf"port {server.port}.*choose port 0"):
         EmbeddedServer(tmp_path, port=server.port).start()
