@@ -141,6 +141,7 @@ EVENTS = {
     "an infinite energy": holds("mono-energy", float("inf"), FEW),
     "None": holds("It", None, FEW),
     "a text": holds("It", "dark", FEW),
+    "a truth value": holds("It", True, FEW),
     "a number too large": holds("It", 10**400, FEW),
     "brackets": holds("It", nested(3000), FEW),
     "several values": holds("It", [1.0, 2.0], FEW),

@@ -7,7 +7,7 @@ of a size that a scan can have.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlparse
+from urllib.parse import unquote, urlsplit
 
 from rankaae_stream.errors import Refused
 from rankaae_stream.files.base import MAX_BYTES
@@ -74,13 +74,21 @@ def resolve(
 def path_of_uri(uri: str) -> str:
     """Return the path of a ``file:`` address.
 
+    ophyd-async and others put a path into it as it is: a ``#`` or ``?`` in the name of a sample
+    is part of the file's name, and so is a percent sign that encodes nothing.
+
     Raises
     ------
     Refused
         ``outside_roots`` for any other kind of address.
+
+    Examples
+    --------
+    >>> path_of_uri("file://localhost/data/FeO%20%233.h5"), path_of_uri("file://x/data/FeO #3.h5")
+    ('/data/FeO #3.h5', '/data/FeO #3.h5')
     """
     try:
-        parts = urlparse(uri)
+        parts = urlsplit(uri, allow_fragments=False)
     except ValueError as error:  # half an IPv6 address
         raise Refused("outside_roots", f"an address cannot be read: {error}") from error
     if parts.scheme not in ("file", ""):
@@ -88,7 +96,11 @@ def path_of_uri(uri: str) -> str:
         raise Refused(
             "outside_roots", f"a {parts.scheme}: address is not that of a file; only file: is read"
         )
-    return unquote(parts.path)
+    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    try:
+        return unquote(path, errors="strict")
+    except UnicodeDecodeError:
+        return path
 
 
 def read_sized(path: Path, max_bytes: int = MAX_BYTES) -> bytes:

@@ -159,7 +159,12 @@ def numbers(data: Mapping[str, Any], key: str) -> Floats:
         ``missing_fields`` when there is none, or it holds something else.
     """
     try:
-        return np.asarray(data[key], dtype=float)
+        value: Any = data[key]
+        # Python counts True as 1: as a current it would be a wrong one, and nobody would see.
+        several: Sequence[Any] = value if type(value) in (list, tuple) else (value,)
+        if bool in map(type, several):
+            raise TypeError
+        return np.asarray(value, dtype=float)
     except KeyError:
         message = f"an event has no {key}, which its descriptor announces"
     except (TypeError, ValueError, OverflowError, RecursionError):

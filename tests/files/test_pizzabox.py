@@ -1,6 +1,7 @@
 """Pizza-box files: bytes to arrays, and only files that may be read."""
 
 import os
+from urllib.parse import quote
 
 import h5py
 import numpy as np
@@ -140,6 +141,9 @@ def test_what_leaves_the_allowed_roots_is_refused_with_links_followed(tmp_path, 
 
 def test_an_address_is_a_files_or_nothing():
     assert path_of_uri("file://localhost/data/a%20b.bin") == "/data/a b.bin"
+    for name in ("FeO #3.h5", "is it FeO?.h5", "a;b.h5", "50%FeO.h5", "100% FeO.h5"):
+        assert path_of_uri(f"file://localhost/data/{name}") == f"/data/{name}"
+        assert path_of_uri(f"file://localhost/data/{quote(name)}") == f"/data/{name}"
     with pytest.raises(Refused):
         path_of_uri("http://somewhere/a.bin")
 
