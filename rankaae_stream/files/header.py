@@ -1,8 +1,8 @@
 """Read the header of a text file: the names of its columns, the element, the edge.
 
 Names are taken only from where programs put them: numbered lists (``Column.2: i0``,
-``Col 2 I0``, `` 2) I0``), codes that a list explains (``D1 = {I0} --> PV``), and the line right
-before the data.
+``Col 2 I0``, `` 2) I0``, ``2: I0``), codes that a list explains (``D1 = {I0} --> PV``), and the
+line right before the data.
 """
 
 import re
@@ -13,13 +13,13 @@ from rankaae_stream.files.roles import UNITS, is_axis
 
 __all__ = ["MARKS", "begins_scan", "facts", "names", "unmarked"]
 
-MARKS = frozenset("#%!*;")
+MARKS = frozenset("#%!*;/")
 """Characters that begin a line of remarks."""
 LONGEST = 2000
 """Lines of a header that are read, from its beginning and from its end."""
 
 _NUMBERED = re.compile(
-    r"(?:(?:col(?:umn)?)[\s._#-]*(\d{1,4})\s*[:=.)]?|(\d{1,4})\s*\))\s*(.+)", re.I
+    r"(?:(?:col(?:umn)?)[\s._#-]*(\d{1,4})\s*[:=.)]?|(\d{1,4})\s*(?:\)|[:=.]\s))\s*(.+)", re.I
 )
 _SEVERAL = re.compile(r"(?<=\s)(?=\d{1,4}\)\s)")
 _CODE = re.compile(r"([A-Za-z]{1,3}\d{1,4})\s*=\s*\{?([^{}]+?)\}?\s*(?:-->.*)?")

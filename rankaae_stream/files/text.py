@@ -34,9 +34,15 @@ UNREAD = 0.02
 """Largest share of lines that are skipped."""
 
 _DECIMAL_COMMA = re.compile(r"[-+]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+(?:[eEdD][-+]?\d+)?")
-_NUMBERS = re.compile(r'[\d\s.,;"+\-eEdD]+')
+_NUMBERS = re.compile(r'[\d\s.,;"+\-eEdD:/TZ]+')
 _SEPARATORS = re.compile(r"\s*[,;]\s*|\s+")
 _FORTRAN = re.compile(r"[dD](?=[-+]?\d+$)")
+_CLOCK = re.compile(
+    r"\d{1,2}:\d\d(:\d\d([.,]\d+)?)?|\d{1,4}([-/])\d{1,2}\3\d{1,4}(T[\d:.,]+)?(Z|[+-]\d\d:?\d\d)?"
+)
+"""A time of day, a date, or both in one word."""
+_TYPOGRAPHY = {0xA0: " ", 0x2009: " ", 0x202F: " ", 0x2212: "-"}
+"""Blanks that do not break, and the minus sign, as programs for texts write them."""
 _NO_VALUE = frozenset({"", "-", "--", "n/a", "na", "null", "none"})
 
 
@@ -72,6 +78,11 @@ def decode(content: bytes) -> str:
     Refused
         ``file`` when it is binary.
     """
+    text = _decoded(content)
+    return text if text.isascii() else text.translate(_TYPOGRAPHY)
+
+
+def _decoded(content: bytes) -> str:
     for mark, encoding in (
         (b"\xef\xbb\xbf", "utf-8"),
         (b"\xff\xfe", "utf-16-le"),
@@ -293,7 +304,8 @@ def _number_parser(lines: list[str]) -> tuple[Callable[[str], list[float] | None
     """Return a function that reads a line as a row, and whether commas are decimal points."""
     comma = _has_decimal_commas(lines)
     # A separator at the end is an empty cell, but where every line ends with one.
-    closed = all(line.rstrip().endswith((",", ";")) for line in _sample(lines))
+    ends = [line.rstrip()[-1:] for line in _sample(lines)]
+    closed = bool(ends) and set(ends) <= {",", ";"}
 
     def parse(line: str) -> list[float] | None:
         if '"' in line:
@@ -315,10 +327,10 @@ def _number_parser(lines: list[str]) -> tuple[Callable[[str], list[float] | None
 
 
 def _unusual(words: list[str]) -> list[float] | None:
-    """Read a row with Fortran's exponents, stars or empty cells; return None for words."""
+    """Read a row with Fortran's exponents, stars, empty cells, times; return None for words."""
     row: list[float] = []
     for word in words:
-        if word.lower() in _NO_VALUE or not word.strip("*"):
+        if word.lower() in _NO_VALUE or not word.strip("*") or _CLOCK.fullmatch(word):
             row.append(float("nan"))
             continue
         try:

@@ -39,6 +39,7 @@ def table(text):
         "7.000,5;0,1\n7.001,5;0,2\n7.002,5;0,3\n",
         "0.70005D+04 0.1D0\n0.70015D+04 0.2D+00\n7.0025d3 3.d-1\n",
         "70005e-1 1E-1\n+7001.5 .2\n7002.5 0.3\n",
+        "7000.5\u00a00.1\n7001.5\u202f0.2\n7002.5\u00a0 0.3\n",
     ],
 )
 def test_numbers_are_read_however_they_are_written(text):
@@ -57,6 +58,24 @@ def test_missing_cells_are_no_numbers_and_keep_their_column():
     nan = np.nan
     np.testing.assert_array_equal(found.rows, [[7000, nan, 1], [7001, 2, nan], [7003, nan, 5]])
     assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    "clock",
+    ["12:00:05", "9:05", "12:00:05.250", "2025-11-26", "26/11/2025", "2025-11-26T12:00:05.5Z"],
+)
+@pytest.mark.parametrize("separator", [" ", ",", "\t", ";"])
+def test_a_time_in_each_row_is_a_column_without_numbers(clock, separator):
+    lines = [["energy", "when", "mu"], ["7000.5", clock, "0.15"], ["7001.5", clock, "-0.25"]]
+    found = table("".join(separator.join(line) + "\n" for line in lines))
+    assert found.names == ("energy", "when", "mu")
+    expected = [[7000.5, np.nan, 0.15], [7001.5, np.nan, -0.25]]
+    np.testing.assert_array_equal(found.rows, expected)
+
+
+def test_no_digit_is_lost_where_every_row_holds_a_word():
+    found = table("when,energy,mu\nna,7000.5,0.15\nna,7001.5,0.25\n")
+    np.testing.assert_array_equal(found.rows[:, 1:], [[7000.5, 0.15], [7001.5, 0.25]])
 
 
 @pytest.mark.parametrize(
@@ -138,6 +157,9 @@ def test_a_scan_without_a_spectrum_is_left_out_beside_others():
         ("# Column 1: energy\n# Column 2: i0\n# Column 3: it\n# a remark", ["energy", "i0", "it"]),
         ("%d\n Col 1 ENERGY DOUBLE\n Col 2 I0 DOUBLE\n Col 3 IT DOUBLE", ["ENERGY", "I0", "IT"]),
         ("; D1 = {I0}  --> 13BMD:a\n; P1 = {Energy} --> b\n;----\n; P1 D1 D2", ["Energy", "I0"]),
+        ("# 1: Energy\n# 2: I0 (nA)\n# 3: It", ["Energy", "I0", "It"]),
+        ("// energy i0 it", ["energy", "i0", "it"]),
+        ("# 12:30 energy i0 it\n# 1: of three", []),
         ("# energy of i0 at it\n# 12% N2 in", []),
         ("# 90% N2 it, i0, energy\n# then the user wrote a long remark here", []),
     ],
@@ -165,6 +187,8 @@ NASTY = {
     "exponents": b"7.0D+03 1.0D+00\n" * 18_000,
     "to and fro": b"7000 1\n7300 1\n" * 21_000,
     "backslashes": b"@A 1 2\\\n" * 40_000,
+    "clocks": b"7000 12:00:00 1\n" * 18_000,
+    "half a clock": b"7000 " + b"12:00:" * 50_000 + b" 1\n",
     "digits": b"1" * 300_000 + b" 2\n",
     "angle brackets": b" " * 300_000 + b"<html>\n",
 }
