@@ -12,10 +12,10 @@ from rankaae_stream.documents.sweeps import to_spectrum
 from rankaae_stream.errors import Refusal, Refused
 from rankaae_stream.model.card import ModelCard, PartialRule
 from rankaae_stream.model.domain import edge_aligned, fit_nuisances, judge_domain, poor_fit
-from rankaae_stream.model.estimates import describe
+from rankaae_stream.model.estimates import describe, estimate
 from rankaae_stream.model.intervals import little_shown
 from rankaae_stream.model.networks import Model
-from rankaae_stream.model.parts import describe_part, domain_of_part
+from rankaae_stream.model.parts import describe_part, domain_of_part, part_causes
 from rankaae_stream.report import (
     Curves,
     Estimate,
@@ -392,25 +392,25 @@ class Analysis:
         if card.partial is None or "oxidation_state" not in names:
             return None
         try:
-            part, found, sigma = _seen(spectrum, model, card.partial, shifts)
+            part, found, sigma = _seen(spectrum, model, card.partial, shifts, noisy=0)
         except Refused:  # a raw edge that is hard to see may be normalised all the same
             return None
-        estimates, _ = describe_part(found, card, card.partial, part.reach[1], sigma)
-        return estimates[names.index("oxidation_state")]
+        k = names.index("oxidation_state")
+        return estimate(*part_causes(found, card, card.partial, part.reach[1], sigma, k))
 
 
 def _seen(
-    spectrum: Spectrum, model: Model, rule: PartialRule, shifts: Shifts
+    spectrum: Spectrum, model: Model, rule: PartialRule, shifts: Shifts, noisy: int = NOISY
 ) -> tuple[Seen, Floats, float]:
-    """Return the seen part, what the network says of it, and the axis' uncertainty, eV."""
+    """Return the seen part, what the network says of it and noisy copies, and the axis' sigma."""
     e0 = spectrum.edge.e0
     energy = spectrum.energy + shifts.calibration
     noise = point_noise(energy, spectrum.mu, e0)
     part = on_seen_grid(energy + shifts.theory, spectrum.mu, rule.grid, e0, noise)
     relative = rule.grid.relative()
-    added = noise_copies(noise / part.scale, energy.size, NOISY)
-    noisy: list[Floats] = [np.interp(e0 + relative, energy + shifts.theory, row) for row in added]
-    values = np.stack([part.values, *(part.values + one for one in noisy)])
+    added = noise_copies(noise / part.scale, energy.size, noisy)
+    rows: list[Floats] = [np.interp(e0 + relative, energy + shifts.theory, row) for row in added]
+    values = np.stack([part.values, *(part.values + row for row in rows)])
     seen = np.broadcast_to(part.seen, values.shape)
     found = model.answer_parts(prepared(values, seen, relative)).astype(np.float64)
     sigma = float(np.hypot(shifts.uncertainty or 0.0, model.card.theory_shift.uncertainty))
@@ -436,12 +436,12 @@ def _otherwise(
 
 def _valence_flags(card: ModelCard, estimates: Sequence[Estimate]) -> list[Flag | None]:
     """Return what a reader should know of the valence, if the model estimates one."""
-    for output, estimate in zip(card.outputs, estimates, strict=True):
+    for output, state in zip(card.outputs, estimates, strict=True):
         if output.name == "oxidation_state":
-            flags = [quality.mixed_flag(estimate)]
+            flags = [quality.mixed_flag(state)]
             if card.own is not None:
-                flags.append(quality.outside_standards_flag(estimate.value, card.own.range))
-            level = little_shown(output, estimate.value)
+                flags.append(quality.outside_standards_flag(state.value, card.own.range))
+            level = little_shown(output, state.value)
             if level is not None:
                 flags.append(
                     quality.few_standards_flag(card.edge.element, level.value, level.compounds)

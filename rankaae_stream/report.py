@@ -339,7 +339,11 @@ def flatten(report: Report, outputs: Sequence[str]) -> dict[str, float | str | b
     nan = float("nan")
     low, high = plain["energy_range"] or (nan, nan)
     first, last = plain["extent"] or (nan, nan)
-    shares = {item["name"]: item["shares"] for item in plain["estimates"]}
+    shares = {
+        item["name"]: {cause: round(share, 4) for cause, share in item["shares"].items()}
+        for item in plain["estimates"]
+        if item["shares"]
+    }
     row.update(
         refusal=(plain["refusal"] or {"name": ""})["name"],
         refusal_message=(plain["refusal"] or {"message": ""})["message"],

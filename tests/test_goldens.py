@@ -41,6 +41,8 @@ def same(now, then, where=""):
             same(now[i], value, f"{where}[{i}]")
     elif isinstance(then, float):
         assert now == pytest.approx(then, rel=TOLERANCE, abs=TOLERANCE, nan_ok=True), where
+    elif isinstance(then, str) and then.startswith(("{", "[")):  # flags and shares, as JSON
+        same(json.loads(now), json.loads(then), where)
     else:
         assert now == then, where
 

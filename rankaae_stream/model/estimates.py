@@ -5,7 +5,7 @@ from statistics import NormalDist
 import numpy as np
 
 from rankaae_stream.model.card import ModelCard, Output
-from rankaae_stream.model.intervals import Causes, advise, published_half, shares
+from rankaae_stream.model.intervals import Causes, advise, interval
 from rankaae_stream.model.maps import apply_map
 from rankaae_stream.report import Estimate
 from rankaae_stream.spectrum import Floats
@@ -80,7 +80,7 @@ def describe_output(output: Output, latents: Floats, sigma: float) -> tuple[floa
 
 def estimate(output: Output, value: float, causes: Causes) -> Estimate:
     """Return one estimate with its interval and what that is made of."""
-    half = published_half(output, value, causes)
+    half, shares = interval(output, value, causes)
     low, high = output.range
     return Estimate(
         name=output.name,
@@ -89,7 +89,7 @@ def estimate(output: Output, value: float, causes: Causes) -> Estimate:
         high=min(value + half, high),
         level=output.level,
         unit=output.unit,
-        shares=shares(output, value, causes),
+        shares=shares,
     )
 
 

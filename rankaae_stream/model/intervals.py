@@ -1,5 +1,6 @@
 """Make half-widths from their causes, and say which cause counts most."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,13 +14,15 @@ __all__ = [
     "advise",
     "calibrated",
     "calibrated_half",
+    "interval",
     "little_shown",
-    "published_half",
-    "shares",
 ]
 
 FOIL = 0.1
 """Standard deviation of an axis that a foil calibrates, eV: that of the library's foils."""
+
+FAR = 1e6
+"""In proportion to the last knot up to so many times as far."""
 
 WORTH_IT = 0.9
 """Advice is given that narrows an interval to this part of it or less."""
@@ -56,7 +59,7 @@ class Causes:
     @property
     def whole(self) -> float:
         """The half-width that measured compounds calibrate: all but what standards hardly have."""
-        return float(np.sqrt(self.ensemble**2 + self.blurred**2 + self.axis**2 + self.step**2))
+        return math.hypot(self.ensemble, self.blurred, self.axis, self.step)
 
 
 def calibrated(calibration: MonotoneMap, whole: Floats) -> Floats:
@@ -71,9 +74,8 @@ def calibrated(calibration: MonotoneMap, whole: Floats) -> Floats:
     array([0.15, 1.05, 3.6 ])
     """
     knot, half = calibration.latent, calibration.value
-    inside = np.interp(whole, knot, half)
-    below, above = whole * half[0] / knot[0], whole * half[-1] / knot[-1]
-    return np.where(whole < knot[0], below, np.where(whole > knot[-1], above, inside))
+    ends = np.array([0.0, *knot, FAR * knot[-1]]), np.array([0.0, *half, FAR * half[-1]])
+    return np.interp(whole, *ends)
 
 
 def calibrated_half(output: Output, value: float, whole: float) -> float:
@@ -85,17 +87,8 @@ def calibrated_half(output: Output, value: float, whole: float) -> float:
     return max(half, output.unsupported_half) if little_shown(output, value) else half
 
 
-def published_half(output: Output, value: float, causes: Causes) -> float:
-    """Return the half-width that is published.
-
-    That of `calibrated_half`, with noise, background and extent in quadrature.
-    """
-    base = calibrated_half(output, value, causes.whole)
-    return float(np.sqrt(base**2 + causes.background**2 + causes.noise**2 + causes.extent**2))
-
-
-def shares(output: Output, value: float, causes: Causes) -> Shares:
-    """Return each cause's part of the squared half-width.
+def interval(output: Output, value: float, causes: Causes) -> tuple[float, Shares]:
+    """Return the half-width that is published, and each cause's part of its square.
 
     What measured compounds ask for beyond the known causes is theory. Where they ask for less,
     the known causes are scaled down alike.
@@ -111,7 +104,7 @@ def shares(output: Output, value: float, causes: Causes) -> Shares:
         "extent": causes.extent**2,
     }
     total = sum(squares.values())
-    return Shares(**{name: square / total for name, square in squares.items()})
+    return math.sqrt(total), Shares(**{name: square / total for name, square in squares.items()})
 
 
 def advise(output: Output, value: float, causes: Causes, sigma: float) -> str:
@@ -125,7 +118,7 @@ def advise(output: Output, value: float, causes: Causes, sigma: float) -> str:
     sigma : float
         Standard deviation of the energy axis, eV.
     """
-    now = published_half(output, value, causes)
+    now, shares = interval(output, value, causes)
     by_foil = min(FOIL / sigma, 1.0) if sigma > 0.0 else 1.0
     remedies = {
         "a scan that goes on to +150 eV": replace(causes, extent=0.0, step=0.0),
@@ -135,12 +128,11 @@ def advise(output: Output, value: float, causes: Causes, sigma: float) -> str:
         ),
         "a longer pre-edge and post-edge": replace(causes, background=0.0, step=0.0),
     }
-    halves = {what: published_half(output, value, less) for what, less in remedies.items()}
+    halves = {what: interval(output, value, less)[0] for what, less in remedies.items()}
     best = min(halves, key=lambda what: halves[what])
     if halves[best] <= WORTH_IT * now:
         return f"{best} would narrow it from ±{now:.2f} to ±{halves[best]:.2f}"
-    rest = shares(output, value, causes)
-    if rest.theory + rest.ensemble > 0.5:
+    if shares.theory + shares.ensemble > 0.5:
         return (
             "most of it is what simulation and networks miss: only known compounds measured here "
             "would narrow it (rankaae-stream calibrate)"

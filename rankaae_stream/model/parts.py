@@ -12,7 +12,7 @@ from rankaae_stream.model.intervals import Causes, advise
 from rankaae_stream.report import Domain, Estimate
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["OTHERS", "complete_causes", "describe_part", "domain_of_part"]
+__all__ = ["OTHERS", "complete_causes", "describe_part", "domain_of_part", "part_causes"]
 
 OTHERS = "metals, sulfides and other compounds without oxygen"
 """What a part can be told from: the kinds among them show in the complete spectrum only."""
@@ -43,21 +43,29 @@ def describe_part(
     str
         What would narrow the first one's interval most.
     """
-    each: list[tuple[Output, float, Causes]] = []
-    for k, output in enumerate(card.outputs):
-        low, high = output.range
-        normal = NormalDist().inv_cdf(0.5 + output.level / 2)
-        factors: Floats = rule.factors[output.name]
-        factor = float(np.interp(reach, rule.reach, factors))
-        off: Floats = found[1:, 0, k] - found[0, 0, k]
-        own = math.exp(float(found[0, 0, len(card.outputs) + k]))
-        causes = replace(
-            complete_causes(output, own, sigma),
-            extent=factor * float(found[0, 1, k]),
-            noise=normal * float(np.sqrt(np.mean(off**2))) if off.size else 0.0,
-        )
-        each.append((output, float(np.clip(found[0, 0, k], low, high)), causes))
+    each = [part_causes(found, card, rule, reach, sigma, k) for k in range(len(card.outputs))]
     return tuple(estimate(*one) for one in each), advise(*each[0], sigma)
+
+
+def part_causes(
+    found: Floats, card: ModelCard, rule: PartialRule, reach: float, sigma: float, k: int
+) -> tuple[Output, float, Causes]:
+    """Return the card's output `k`, its value for a part, and the causes of its interval.
+
+    Parameters are those of `describe_part`.
+    """
+    output = card.outputs[k]
+    normal = NormalDist().inv_cdf(0.5 + output.level / 2)
+    factors: Floats = rule.factors[output.name]
+    off: Floats = found[1:, 0, k] - found[0, 0, k]
+    own = math.exp(float(found[0, 0, len(card.outputs) + k]))
+    causes = replace(
+        complete_causes(output, own, sigma),
+        extent=float(np.interp(reach, rule.reach, factors)) * float(found[0, 1, k]),
+        noise=normal * float(np.sqrt(np.mean(off**2))) if off.size else 0.0,
+    )
+    low, high = output.range
+    return output, min(max(float(found[0, 0, k]), low), high), causes
 
 
 def complete_causes(output: Output, own: float, sigma: float) -> Causes:

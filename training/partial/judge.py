@@ -10,7 +10,7 @@ import torch
 
 from rankaae_stream.errors import Refused
 from rankaae_stream.model.card import ModelCard
-from rankaae_stream.model.intervals import published_half
+from rankaae_stream.model.intervals import interval
 from rankaae_stream.model.parts import complete_causes
 from rankaae_stream.spectra.partial import on_seen_grid, prepared
 from rankaae_stream.spectrum import AXIS_UNCERTAINTY, Floats
@@ -150,7 +150,7 @@ def judge_simulated(
                 same = (groups == group) & (state == level)
                 value = float(values[same].mean())
                 causes = complete_causes(output, float(own[same].mean()), axis)
-                half = published_half(output, value, causes)
+                half, _ = interval(output, value, causes)
                 rows.append(
                     Row(
                         card.edge.element,
@@ -203,7 +203,7 @@ def _answer(
         value = float(np.clip(found[0, k], *output.range))
         result["error"][output.name] = value - truth[output.name]
         result["scale"][output.name] = float(found[1, k])
-        half = published_half(output, value, complete_causes(output, own[k], axis))
+        half, _ = interval(output, value, complete_causes(output, float(own[k]), axis))
         result["complete"][output.name] = half
     return result
 
