@@ -169,12 +169,16 @@ class PartialRule:
         answer in quadrature, holds measured compounds whose scan ended there.
     thresholds : (r,) array
         A larger probability of being no oxide is flagged.
+    values : mapping of MonotoneMap
+        By output: from what the network says to what the model says of the same spectrum, where
+        the model was calibrated with own standards after the network had learned from it.
     """
 
     grid: EnergyGrid
     reach: Floats
     factors: Mapping[str, Floats]
     thresholds: Floats
+    values: Mapping[str, MonotoneMap]
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,7 +348,14 @@ def _partial(item: dict[str, Any], outputs: tuple[Output, ...]) -> PartialRule:
     thresholds = np.asarray(item["thresholds"], dtype=float)
     if thresholds.shape != reach.shape:
         raise ValueError("partial needs a threshold for each reach")
-    return PartialRule(EnergyGrid(**item["grid"]), reach, factors, thresholds)
+    values = {
+        str(name): MonotoneMap(np.asarray(m["latent"], float), np.asarray(m["value"], float))
+        for name, m in item.get("values", {}).items()
+    }
+    for name, each in values.items():
+        if each.latent.shape != each.value.shape or np.any(np.diff(each.latent) <= 0):
+            raise ValueError(f"partial's values of {name} must increase")
+    return PartialRule(EnergyGrid(**item["grid"]), reach, factors, thresholds, values)
 
 
 def _trained_for(raw: dict[str, Any]) -> frozenset[str]:

@@ -9,6 +9,7 @@ import numpy as np
 from rankaae_stream.model.card import ModelCard, Output, PartialRule
 from rankaae_stream.model.estimates import estimate
 from rankaae_stream.model.intervals import Causes, advise
+from rankaae_stream.model.maps import apply_map
 from rankaae_stream.report import Domain, Estimate
 from rankaae_stream.spectrum import Floats
 
@@ -57,15 +58,20 @@ def part_causes(
     output = card.outputs[k]
     normal = NormalDist().inv_cdf(0.5 + output.level / 2)
     factors: Floats = rule.factors[output.name]
+    value, steeper = float(found[0, 0, k]), 1.0
+    changed = rule.values.get(output.name)
+    if changed is not None:
+        steeper = float(np.ptp(changed.value) / np.ptp(changed.latent))
+        value = float(apply_map(changed, np.asarray(value)))
     off: Floats = found[1:, 0, k] - found[0, 0, k]
     own = math.exp(float(found[0, 0, len(card.outputs) + k]))
     causes = replace(
         complete_causes(output, own, sigma),
-        extent=float(np.interp(reach, rule.reach, factors)) * float(found[0, 1, k]),
-        noise=normal * float(np.sqrt(np.mean(off**2))) if off.size else 0.0,
+        extent=float(np.interp(reach, rule.reach, factors)) * float(found[0, 1, k]) * steeper,
+        noise=normal * float(np.sqrt(np.mean(off**2))) * steeper if off.size else 0.0,
     )
     low, high = output.range
-    return output, min(max(float(found[0, 0, k]), low), high), causes
+    return output, min(max(value, low), high), causes
 
 
 def complete_causes(output: Output, own: float, sigma: float) -> Causes:

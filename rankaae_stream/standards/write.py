@@ -12,14 +12,18 @@ import numpy as np
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.model.card import ModelCard, Output
-from rankaae_stream.model.networks import GRAPHS
+from rankaae_stream.model.maps import apply_map
+from rankaae_stream.model.networks import GRAPHS, PARTIAL
 from rankaae_stream.standards.encode import Encoded
 from rankaae_stream.standards.leave_out import Judged
 
 __all__ = ["calibrated_card", "require_new", "write_folder"]
 
-KEPT = (*GRAPHS, "golden.npz")
+KEPT = (*GRAPHS, PARTIAL, "golden.npz")
 """Files of the parent that are true of the calibrated model, too; its evaluation is not."""
+
+LATENTS = 4.0
+"""Largest latent of training spectra, which have mean 0 and variance 1."""
 
 
 def calibrated_card(
@@ -43,6 +47,9 @@ def calibrated_card(
     for place, output in enumerate(parent.outputs):
         if output.name == "oxidation_state":
             raw["outputs"][place] |= _changed(judged.output)
+            if "partial" in raw:
+                # The network for parts has learned from the parent: what it says is carried on.
+                raw["partial"]["values"] = {output.name: _carried(output, judged.output)}
     raw["version"] = f"{parent.version}+calibrated.{made.isoformat()}"
     raw["files"] = {name: parent.files[name] for name in KEPT if name in parent.files}
     raw["theory_shift"]["value"] = parent.theory_shift.value + judged.correction.ev
@@ -114,6 +121,19 @@ def require_new(folder: Path) -> None:
             f"--output {folder} exists; results name a model by its files, so none is written "
             "over: choose another folder"
         )
+
+
+def _carried(before: Output, after: Output) -> dict[str, list[float]]:
+    """Return the map from the parent's values to those of the calibrated model."""
+    latents = np.linspace(-LATENTS, LATENTS, 201)
+    known, wanted = (
+        np.mean([apply_map(one, latents) for one in output.maps], axis=0)
+        for output in (before, after)
+    )
+    levels, where = np.unique(np.round(known, 6), return_inverse=True)
+    # Where the parent's map is flat, many new values belong to one: their mean.
+    means = np.bincount(where, weights=wanted) / np.bincount(where)
+    return {"latent": levels.tolist(), "value": np.maximum.accumulate(means).tolist()}
 
 
 def _changed(output: Output) -> dict[str, Any]:

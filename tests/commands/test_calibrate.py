@@ -115,6 +115,20 @@ def test_an_answer_beyond_the_standards_is_flagged(calibrated):
     assert widths[1] > 2 * widths[0]
 
 
+def test_parts_of_spectra_are_answered_on_the_new_scale(calibrated, series):
+    folder, _ = calibrated
+    own = analysis_with(folder)
+    for number in (2, 18):
+        energy, mu = np.loadtxt(series / f"s{number:02d}.dat", unpack=True)
+        part = energy < 7112.0 + 46.0
+        whole = infer(energy, mu, "Fe", analysis=own).estimate("oxidation_state")
+        report = infer(energy[part], mu[part], "Fe", analysis=own)
+        state = report.estimate("oxidation_state")
+        assert report.extent is not None
+        assert state.low <= whole.value <= state.high
+        assert abs(state.value - (2.0 + number / 19.0)) < 0.25
+
+
 def test_infer_takes_it_for_once(calibrated, series):
     folder, _ = calibrated
     words = ["infer", "--json", "--element", "Fe", "--model", folder, series / "s00.dat"]
