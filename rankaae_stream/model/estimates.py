@@ -1,5 +1,8 @@
 """Turn latents into calibrated estimates, each with its interval."""
 
+import math
+from collections.abc import Sequence
+from functools import cache
 from statistics import NormalDist
 
 import numpy as np
@@ -45,9 +48,8 @@ def describe(
     For each nuisance the larger of its two effects counts, times the normal quantile of the
     level. The energy axis changes the estimate by `per_ev` times `sigma` at least.
     """
-    found = [(output, *_causes(output, latents, sigma)) for output in card.outputs]
-    output, value, causes = found[0]
-    return tuple(estimate(*one) for one in found), advise(output, value, causes, sigma)
+    found = _causes(latents, card.outputs, sigma)
+    return tuple(estimate(*one) for one in found), advise(*found[0], sigma)
 
 
 def describe_many(latents: Floats, card: ModelCard) -> tuple[Floats, Floats]:
@@ -68,13 +70,12 @@ def describe_many(latents: Floats, card: ModelCard) -> tuple[Floats, Floats]:
         calibrated on measured ones. That spread separates hard from
         easy spectra among oxides; it does not separate a metal from an oxide.
     """
-    values, halves = zip(*(_mapped(output, latents) for output in card.outputs), strict=True)
-    return np.stack(values, axis=1), np.stack(halves, axis=1)
+    return _mapped(latents, card.outputs)
 
 
 def describe_output(output: Output, latents: Floats, sigma: float) -> tuple[float, float]:
     """Return value and whole half-width, not yet calibrated, of one output; see `describe`."""
-    value, causes = _causes(output, latents, sigma)
+    ((_, value, causes),) = _causes(latents, (output,), sigma)
     return value, causes.whole
 
 
@@ -93,36 +94,55 @@ def estimate(output: Output, value: float, causes: Causes) -> Estimate:
     )
 
 
-def _causes(output: Output, latents: Floats, sigma: float) -> tuple[float, Causes]:
-    """Return one output's value, and the half-widths that single causes would give it."""
-    values, halves = _mapped(output, latents)
-    value = float(values[0])
-    off = values[1:] - value
-    moved, others, noisy = np.split(off, [MOVED - 1, MOVED - 1 + ALTERNATES])
+def _causes(
+    latents: Floats, outputs: Sequence[Output], sigma: float
+) -> list[tuple[Output, float, Causes]]:
+    """Return each output with its value, and the half-widths that single causes would give it."""
+    values, halves = _mapped(latents, outputs)
+    off = values[1:] - values[0]
+    moved = np.abs(off[: MOVED - 1]).reshape(2, 2, -1).max(axis=1)  # axis and step, (2, k)
+    others = _root_mean_square(off[MOVED - 1 : MOVED - 1 + ALTERNATES])
+    noisy = _root_mean_square(off[MOVED - 1 + ALTERNATES :])
+    square = halves[0] ** 2
     # The noisy copies have the noise twice: what it adds the second time it added the first.
-    again = halves[MOVED + ALTERNATES :]
-    square = float(halves[0] ** 2)
-    blurred = min(max(float(np.mean(again**2)) - square, 0.0), square) if again.size else 0.0
-    axis, step = np.abs(moved.reshape(-1, 2)).max(axis=1)
-    normal = NormalDist().inv_cdf(0.5 + output.level / 2)
-    return value, Causes(
-        ensemble=float(np.sqrt(square - blurred)),
-        blurred=float(np.sqrt(blurred)),
-        axis=normal * max(float(axis), output.per_ev * sigma),
-        step=normal * float(step),
-        background=normal * _root_mean_square(others),
-        noise=normal * _root_mean_square(noisy),
-    )
+    again = _root_mean_square(halves[MOVED + ALTERNATES :]) ** 2
+    blurred = np.clip(again - square, 0.0, square)
+    columns = (values[0], square, blurred, *moved, others, noisy)
+    found: list[tuple[Output, float, Causes]] = []
+    for output, row in zip(outputs, np.stack(columns, axis=1).tolist(), strict=True):
+        value, whole, blur, axis, step, background, noise = row
+        normal = _normal(output.level)
+        causes = Causes(
+            ensemble=math.sqrt(whole - blur),
+            blurred=math.sqrt(blur),
+            axis=normal * max(axis, output.per_ev * sigma),
+            step=normal * step,
+            background=normal * background,
+            noise=normal * noise,
+        )
+        found.append((output, value, causes))
+    return found
 
 
-def _root_mean_square(values: Floats) -> float:
-    return float(np.sqrt(np.mean(values**2))) if values.size else 0.0
+def _mapped(latents: Floats, outputs: Sequence[Output]) -> tuple[Floats, Floats]:
+    """Return values and the model's own half-widths, each (n, k), of some outputs."""
+    each = np.array(
+        [
+            [apply_map(m, latents[i, :, output.latent]) for i, m in enumerate(output.maps)]
+            for output in outputs
+        ]
+    )  # (k, members, n)
+    constant = np.array([[output.error_constant] for output in outputs])
+    spread = np.array([[output.error_per_spread] for output in outputs])
+    return each.mean(axis=1).T, (constant + spread * each.std(axis=1)).T
 
 
-def _mapped(output: Output, latents: Floats) -> tuple[Floats, Floats]:
-    """Return values (n,) of one output, and the model's own half-widths (n,)."""
-    members = np.stack(
-        [apply_map(m, latents[i, :, output.latent]) for i, m in enumerate(output.maps)]
-    )
-    halves = output.error_constant + output.error_per_spread * members.std(axis=0)
-    return members.mean(axis=0), halves
+def _root_mean_square(rows: Floats) -> Floats:
+    """Return the root mean square (k,) over rows (n, k); 0 without rows."""
+    return np.sqrt(np.mean(rows**2, axis=0)) if len(rows) else np.zeros(rows.shape[1])
+
+
+@cache
+def _normal(level: float) -> float:
+    """Return the normal quantile that holds a level between its two sides."""
+    return NormalDist().inv_cdf(0.5 + level / 2)
