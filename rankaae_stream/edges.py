@@ -181,8 +181,13 @@ def find_edge(
         raise Refused("unknown_element", message)
     rises = [rise for energy, mu in curves if (rise := _find_rise(energy, mu)) is not None]
     if not rises:
-        message = f"no element is stated, and mu rises nowhere by more than its scatter; {ASK}"
-        raise Refused("no_edge", message)
+        message = "no element is stated, and mu rises nowhere by more than its scatter"
+        if any(_find_rise(energy, -mu) is not None for energy, mu in curves):
+            message = (
+                "mu falls where it should rise at an edge: its sign may be turned, the two "
+                "currents exchanged, or it is the transmitted part I/I0; no element is stated"
+            )
+        raise Refused("no_edge", f"{message}; {ASK}")
     return _deduce(max(rises, key=lambda found: found.clarity), e0)
 
 

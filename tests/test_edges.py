@@ -202,20 +202,26 @@ def test_two_k_edges_in_one_scan_are_asked_for_unless_the_header_says_which():
     refused(energy, mu, e0=7400.0)
 
 
+def fall(energy):
+    return -np.arctan(energy - 7112)
+
+
 @pytest.mark.parametrize(
     "mu",
     [
         np.zeros_like,
         lambda e: 1.0 - 1e-3 * (e - 7000),
         lambda e: np.random.default_rng(1).normal(0, 1, e.size),
-        lambda e: -np.arctan(e - 7112),
+        fall,
         lambda e: np.full_like(e, np.nan),
     ],
     ids=["nothing", "a slope", "noise", "a fall", "NaN"],
 )
 def test_without_a_rise_there_is_no_edge(mu):
     energy = np.arange(6950.0, 7350.0)
-    assert refused(energy, mu(energy)).name == "no_edge"
+    refusal = refused(energy, mu(energy))
+    assert refusal.name == "no_edge"
+    assert ("mu falls" in refusal.message) == (mu is fall)
 
 
 @pytest.mark.parametrize("energy", [np.empty(0), np.array([7112.0]), np.full(9, 7112.0)])

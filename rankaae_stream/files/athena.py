@@ -153,7 +153,10 @@ def _json_records(text: str) -> Iterator[_Group]:
     for name, record in project.items():
         if not name.startswith("_") and isinstance(record, dict) and record.get("x"):
             group = cast("dict[str, Any]", record)
-            args = group.get("args")
+            args: Any = group.get("args")
+            if isinstance(args, list):  # keys and values in turn, as in the older format
+                listed = cast("list[Any]", args)
+                args = dict(zip(map(str, listed[::2]), listed[1::2], strict=False))
             stated = cast("dict[Any, Any]", args if isinstance(args, dict) else {})
             settings = {str(key): str(value) for key, value in stated.items()}
             yield _Group(name, settings, group["x"], group.get("y") or [])

@@ -20,7 +20,7 @@ UNITS = _set(
 
 _PATTERNS: Mapping[str, str] = MappingProxyType(
     {
-        "mu_ref": r"mu_?r|mu_?ref\w*|ref\w*_(mu|xmu|abs\w*)|xmu_?ref\w*|abs\w*_ref\w*"
+        "mu_ref": r"mu_?r|mu_?(ref|foil)\w*|ref\w*_(mu|xmu|abs\w*)|xmu_?ref\w*|abs\w*_ref\w*"
         r"|ln_?i_?[t1]_?(over_?)?i_?(r\w*|2)",
         "mu_f": r"mu_?f\w*|(fluo\w*|ff|if+)_?(over_?)?i_?0|norm\w*_fluo\w*",
         "mu": r"x?mu|mu_?e|mu_?t\w*|x?mux|norm(ali[sz]ed)?(_\w+)?|flat(tened)?(_\w+)?|abs"
@@ -28,7 +28,7 @@ _PATTERNS: Mapping[str, str] = MappingProxyType(
         "i0": r"i_?0|i_?o|izero|mon(itor)?|(ic|ion|ion_?ch\w*)_?0|incoming_beam|incident\w*",
         "it": r"i_?t|i_?t(r|rans\w*)|trans\w*",
         "i1": r"i_?1|(ic|ion|ion_?ch\w*)_?1",
-        "ir": r"i_?r|i_?2|i_?ref\w*|ref\w*|(ic|ion|ion_?ch\w*)_?2",
+        "ir": r"i_?r|i_?2|(i_?)?(ref|foil)\w*|(ic|ion|ion_?ch\w*)_?2",
     }
 )
 _FLUORESCENCE = re.compile(r"(i_?f+|i_?fl\w*|fluo\w*?|fl|ff|pips|lytle|[tp]?fy)_?(\d*)")

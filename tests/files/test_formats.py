@@ -52,14 +52,22 @@ def test_perls_quoting_is_undone_and_nothing_is_evaluated():
     assert group.mu.tolist() == [0.1, 0.2]
 
 
-def test_a_json_project_is_read_too():
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"label": "one", "bkg_z": "V", "bkg_eshift": -0.5},
+        ["label", "one", "bkg_z", "V", "bkg_eshift", "-0.5"],
+    ],
+)
+def test_a_json_project_is_read_too(args):
     project = {
         "_____header1": "# Athena project file -- Demeter JSON",
-        "abc": {"args": {"label": "one", "bkg_z": "V"}, "x": ["1", "2"], "y": [3, 4]},
+        "abc": {"args": args, "x": ["1", "2"], "y": [3, 4]},
         "_____order": ["abc"],
     }
     (group,) = read_athena(json.dumps(project).encode())
     assert (group.label, group.element, group.mu.tolist()) == ("one", "V", [3.0, 4.0])
+    assert group.energy.tolist() == [0.5, 1.5]
 
 
 @pytest.mark.parametrize(

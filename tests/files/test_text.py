@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rankaae_stream.errors import Refused
 from rankaae_stream.files.athena import read_athena
 from rankaae_stream.files.columns import read_columns, text_tables
+from rankaae_stream.files.roles import role_of
 from rankaae_stream.files.text import MAX_LINES, decode
 
 CASES = Path(__file__).parents[1] / "data" / "cases" / "files"
@@ -250,3 +251,20 @@ LINES = [
 def test_any_text_is_read_or_refused(text, head):
     with contextlib.suppress(Refused):
         assert read_columns(f"{head}{text}\n7000 1 2\n7001 2 3\n".encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("foil", "ir"),
+        ("I_foil", "ir"),
+        ("Ifoil (nA)", "ir"),
+        ("mu_foil", "mu_ref"),
+        ("iref", "ir"),
+        ("mu_ref", "mu_ref"),
+        ("foil_bkg", None),
+    ],
+)
+def test_the_foil_has_many_names(name, role):
+    found = role_of(name)
+    assert (found and found.name) == role
