@@ -12,7 +12,7 @@ from rich.table import Table
 
 from rankaae_stream.errors import ConfigurationError, ModelError, Refused
 from training.build import Built, build
-from training.commands import evaluate, fail, learn
+from training.commands import evaluate, fail, learn, splits
 from training.config import Config, Data, load
 from training.domain.build import build_domain
 from training.folders import CONFIGS, DATA, MODELS, RUNS
@@ -274,6 +274,7 @@ def describe(
 
 app.command()(evaluate)
 app.command()(learn)
+app.command()(splits)
 
 
 def _below(glob: str, data: Path) -> str:

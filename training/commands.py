@@ -1,8 +1,8 @@
-"""``python -m training evaluate`` and ``learn``: reports beside the models, and learning curves."""
+"""``python -m training evaluate``, ``learn`` and ``splits``: reports and what they show."""
 
 import json
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import torch
 import typer
@@ -18,14 +18,16 @@ from training.evaluation import learning_curve
 from training.evaluation.evaluate import Evaluation, evaluate_model
 from training.evaluation.figures import draw_report, draw_sweeps
 from training.evaluation.pages import models_readme, write_report
-from training.folders import DATA, LEARNING, MODELS, RUNS
+from training.evaluation.single import write_figures
+from training.evaluation.splits import judge_splits
+from training.folders import DATA, LEARNING, MODELS, RUNS, SPLITS
 from training.measured import standards
 from training.partial.build import read_partial
 from training.simulated import dataset
 from training.trials.progress import Display
 from training.trials.workers import TrialFailedError, Workers
 
-__all__ = ["evaluate", "fail", "learn"]
+__all__ = ["evaluate", "fail", "learn", "splits"]
 
 console = Console()
 
@@ -92,7 +94,38 @@ def learn(
                 watch=watch,
             )
         path = LEARNING / f"{config.stem}.json"
-        learning_curve.write(found, path)
+        write_figures(found, path)
+        console.print(f"{path}", highlight=False, soft_wrap=True)
+    except (ConfigurationError, TrialFailedError, OSError) as error:
+        fail(error)
+
+
+def splits(
+    config: Annotated[Path, typer.Argument(help="TOML file, such as training/configs/fe-k.toml")],
+    count: Annotated[int, typer.Option("--splits", min=1, help="How many")] = 5,
+    runs: Annotated[Path, typer.Option(help="Where finished trials are kept")] = RUNS,
+    data: Annotated[Path, typer.Option(help="Folder of data.simulated")] = DATA,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of a network")] = 1,
+) -> None:
+    """Train one network on each of several splits and write training/splits/<config>.json.
+
+    Resumes as `fit` does, and finds the model's own first trial.
+    """
+    torch.set_num_threads(threads)
+    try:
+        settings = load(config)
+        first = settings.data.split_seed
+        with Display(console) as watch:
+            found = judge_splits(
+                settings,
+                range(first, first + count),
+                runs=runs,
+                data=data,
+                workers=Workers(1, threads),
+                watch=watch,
+            )
+        path = SPLITS / f"{config.stem}.json"
+        write_figures(found, path)
         console.print(f"{path}", highlight=False, soft_wrap=True)
     except (ConfigurationError, TrialFailedError, OSError) as error:
         fail(error)
@@ -109,6 +142,7 @@ def _evaluate(key: str, digest: str, models: Path, data: Path) -> Evaluation:
         ) from error
     simulated = dataset.read(config.element, config.data, config.grid, data)
     split = dataset.split(simulated, config.data)
+    name = f"{key.split('/', maxsplit=1)[0]}.json"
     evaluation = json.loads((models / key / "evaluation.json").read_text(encoding="utf-8"))
     return evaluate_model(
         key,
@@ -118,8 +152,13 @@ def _evaluate(key: str, digest: str, models: Path, data: Path) -> Evaluation:
         split,
         standards.load(config.element),
         evaluation,
-        LEARNING / f"{key.split('/', maxsplit=1)[0]}.json",
+        learning=_read(LEARNING / name),
+        splits=_read(SPLITS / name),
     )
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def _index(models: Path) -> dict[str, str]:

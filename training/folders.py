@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-__all__ = ["CONFIGS", "DATA", "LEARNING", "MODELS", "RUNS", "STANDARDS"]
+__all__ = ["CONFIGS", "DATA", "LEARNING", "MODELS", "RUNS", "SPLITS", "STANDARDS"]
 
 _TRAINING = Path(__file__).resolve().parent
 
@@ -17,6 +17,9 @@ STANDARDS = DATA / "standards"
 
 LEARNING = _TRAINING / "learning"
 """Learning curves, one JSON file a configuration."""
+
+SPLITS = _TRAINING / "splits"
+"""Figures of single networks on several splits by compound, one JSON file a configuration."""
 
 RUNS = _TRAINING / "runs"
 """Trained networks, kept so that a training resumes; not in the repository."""

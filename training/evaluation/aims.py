@@ -11,7 +11,8 @@ from training.evaluation.detection import alarm_threshold
 from training.evaluation.evaluate import KINDS, Evaluation
 from training.evaluation.on_measured import APART, ordered_pairs, refused_share
 from training.evaluation.on_simulated import SimulatedScores, classes
-from training.evaluation.text import NOTHING, number, percent
+from training.evaluation.splits import over_splits
+from training.evaluation.text import NOTHING, number, percent, scatter
 from training.measured.pool import FALSE_ALARMS
 
 __all__ = ["Measured", "Target", "measured_standing", "targets"]
@@ -53,42 +54,60 @@ class Target:
 def targets(found: Sequence[Evaluation]) -> list[Target]:
     """Return every aim for these models, pooled or by element, with what was found."""
     scores = [one.stated[1] for one in found]
-    aims = [
-        _median("oxidation state, ρ", 0.93, [_rho(one, "oxidation_state") for one in scores]),
-        _median("coordination, weighted F1", 0.85, [one.f1_score for one in scores]),
-        *(
-            _median(f"{TITLES[name]}, ρ", least, [_rho(one, name) for one in scores])
-            for name, least in LEAST_RANKS.items()
-        ),
-        _median(
+    dealt = [one.splits for one in found if one.splits]
+
+    def rho(name: str, label: str, least: float) -> Target:
+        ranks = [_rho(one, name) for one in scores]
+        single = [over_splits(one, name, "spearman_score") for one in dealt]
+        return _median(f"{label}, ρ", least, ranks, single)
+
+    def figure(label: str, name: str, limit: float, *, most: bool, digits: int = 2) -> Target:
+        values = [getattr(one, name) for one in scores]
+        single = [over_splits(one, name) for one in dealt]
+        return _median(label, limit, values, single, most=most, digits=digits)
+
+    return [
+        rho("oxidation_state", "oxidation state", 0.93),
+        figure("coordination, weighted F1", "f1_score", 0.85, most=False),
+        *(rho(name, TITLES[name], least) for name, least in LEAST_RANKS.items()),
+        figure(
             "reconstruction MAE",
+            "reconstruction_mean_absolute_error_loss",
             0.040,
-            [one.reconstruction_mean_absolute_error_loss for one in scores],
             most=True,
             digits=3,
         ),
-        _median(
-            "largest |ρ| of a free dimension",
-            0.30,
-            [one.free_correlation_loss for one in scores],
-            most=True,
-        ),
+        figure("largest |ρ| of a free dimension", "free_correlation_loss", 0.30, most=True),
+        *_measured_targets(found),
     ]
-    return [*aims, *_measured_targets(found)]
 
 
 def _median(
-    label: str, limit: float, values: Sequence[float], *, most: bool = False, digits: int = 2
+    label: str,
+    limit: float,
+    values: Sequence[float],
+    single: Sequence[tuple[float, float]],
+    *,
+    most: bool = False,
+    digits: int = 2,
 ) -> Target:
+    """Judge the median over elements; `single` are networks over several splits, beside it."""
     known = [one for one in values if np.isfinite(one)]
     aim = f"simulated: {label} {'≤' if most else '≥'} {limit:g}"
     if not known:
         return Target(aim, NOTHING, None)
     middle = float(np.median(known))
     met = middle <= limit if most else middle >= limit
-    return Target(
-        aim, f"median {middle:.{digits}f} ({min(known):.{digits}f} to {max(known):.{digits}f})", met
-    )
+    text = f"median {middle:.{digits}f} ({min(known):.{digits}f} to {max(known):.{digits}f})"
+    if single:
+        text += f"; single networks over splits {scatter(_middle(single), digits)}"
+    return Target(aim, text, met)
+
+
+def _middle(each: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the medians, over elements, of mean and scatter."""
+    mean, spread = np.median(np.array(each), axis=0)
+    return float(mean), float(spread)
 
 
 def _measured_targets(found: Sequence[Evaluation]) -> list[Target]:

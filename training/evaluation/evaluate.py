@@ -1,9 +1,7 @@
 """Evaluate one model in every respect, on one page."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,8 +69,8 @@ class Evaluation:
     foil_mixtures : FoilMixtures
     sweeps : tuple of Sweep
     trends : tuple of Trend
-    learning : mapping or None
-        What `training.evaluation.learning_curve` wrote for this edge.
+    learning, splits : mapping or None
+        What `learning_curve.learn` and `splits.judge_splits` found of this edge.
     """
 
     key: str
@@ -92,6 +90,7 @@ class Evaluation:
     sweeps: tuple[Sweep, ...]
     trends: tuple[Trend, ...]
     learning: Mapping[str, Any] | None
+    splits: Mapping[str, Any] | None
 
     @property
     def stated(self) -> tuple[str, SimulatedScores]:
@@ -111,7 +110,8 @@ def evaluate_model(
     split: Split,
     standards: Sequence[Standard],
     built: Mapping[str, Any],
-    learning: Path,
+    learning: Mapping[str, Any] | None = None,
+    splits: Mapping[str, Any] | None = None,
 ) -> Evaluation:
     """Evaluate a model on simulated and measured compounds, mixtures and sweeps.
 
@@ -126,8 +126,8 @@ def evaluate_model(
         Of the model's element.
     built : mapping
         The model's evaluation.json: what its measured compounds showed when it was built.
-    learning : Path
-        File of `training.evaluation.learning_curve`; it need not exist.
+    learning, splits : mapping, optional
+        What `learning_curve.learn` and `splits.judge_splits` found of this edge, if they were run.
     """
     card = model.card
     parts: dict[str, dict[str, SimulatedScores]] = {}
@@ -180,7 +180,8 @@ def evaluate_model(
         foil_mixtures=mix_foil(model, readings),
         sweeps=swept,
         trends=tuple(sweeps.judge_trend(one, card.theory_shift.moved) for one in swept),
-        learning=json.loads(learning.read_text(encoding="utf-8")) if learning.is_file() else None,
+        learning=learning,
+        splits=splits,
     )
 
 

@@ -5,7 +5,6 @@ next larger one, and scored on validation and test together, which none of them 
 Every point is single networks, where a shipped model is an ensemble.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,26 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankaae_stream.errors import ConfigurationError
-from rankaae_stream.model.maps import apply_map
 from rankaae_stream.spectrum import Floats
 from training.config import Config
-from training.evaluation.on_simulated import (
-    classes,
-    confusion,
-    reconstruction_error,
-    weighted_f1,
-)
+from training.evaluation.single import score_network
 from training.folders import DATA, RUNS
-from training.measured.maps import fit_monotone
-from training.network.ensemble import Ensemble
-from training.network.train import Trial, labels_of
 from training.simulated import dataset
 from training.simulated.dataset import Simulated, Split
 from training.trials import trials
-from training.trials.select import clean_spectra, rank_correlation
 from training.trials.workers import HERE, Workers
 
-__all__ = ["learn", "score_trial", "subset", "write"]
+__all__ = ["learn", "subset"]
 
 """One file a configuration, by its stem: ``fe-k.json``."""
 
@@ -93,7 +82,7 @@ def learn(
                 "fraction": fraction,
                 "spectra": int(rows.size),
                 "compounds": int(np.unique(simulated.group[rows]).size),
-                "scores": [score_trial(config, simulated, rows, unseen, one) for one in trained],
+                "scores": [score_network(config, simulated, part, unseen, one) for one in trained],
             }
         )
     return {
@@ -135,58 +124,3 @@ def subset(
 def _most_common(values: Floats) -> float:
     found, counts = np.unique(values, return_counts=True)
     return float(found[np.argmax(counts)])
-
-
-def score_trial(
-    config: Config,
-    simulated: Simulated,
-    learned: NDArray[np.intp],
-    unseen: NDArray[np.intp],
-    trial: Trial,
-) -> dict[str, Any]:
-    """Score one network; maps are fitted to the spectra that it learned from.
-
-    Parameters
-    ----------
-    config : Config
-    simulated : Simulated
-    learned, unseen : arrays of rows
-    trial : Trial
-
-    Returns
-    -------
-    dict
-        By descriptor `spearman_score` and `mean_absolute_error_loss`, then
-        `f1_score` of the coordination and `reconstruction_mean_absolute_error_loss`.
-    """
-    network = Ensemble([trial])
-    names, labels = config.network.descriptors, labels_of(config, simulated)
-    known_flat, flat = (clean_spectra(config, simulated, rows) for rows in (learned, unseen))
-    known, latent = network.encode(known_flat)[0], network.encode(flat)[0]
-    figures: dict[str, Any] = {"seed": trial.seed}
-    for k, name in enumerate(names):
-        fitted = fit_monotone(known[:, k], labels[learned, k])
-        value, truth = apply_map(fitted, latent[:, k]), labels[unseen, k]
-        error: Floats = np.abs(value - truth)
-        stated = np.isfinite(truth)
-        figures[name] = {
-            "spearman_score": rank_correlation(value, truth),
-            "mean_absolute_error_loss": float(np.mean(error[stated])),
-        }
-        if name == "coordination_number":
-            figures["f1_score"] = weighted_f1(
-                confusion(classes(truth[stated]), classes(value[stated]))
-            )
-    output = network.decode(network.encode(flat))[0]
-    judged = config.grid.energy_grid().relative() >= simulated.first[unseen][:, None]
-    errors = reconstruction_error(output, flat, judged)
-    figures["reconstruction_mean_absolute_error_loss"] = float(errors.mean())
-    return figures
-
-
-def write(found: dict[str, Any], path: Path) -> None:
-    """Write what `learn` found, complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".part")
-    aside.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    aside.replace(path)

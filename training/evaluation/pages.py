@@ -14,8 +14,9 @@ from training.evaluation.disturbed import COPIES, pooled
 from training.evaluation.evaluate import ENOUGH, KINDS, Evaluation
 from training.evaluation.on_measured import APART, ordered_pairs, refused_share, standing
 from training.evaluation.on_simulated import CLASSES
+from training.evaluation.splits import over_splits
 from training.evaluation.sweeps import FEATURES
-from training.evaluation.text import NOTHING, heading, number, percent
+from training.evaluation.text import NOTHING, heading, number, percent, scatter
 from training.measured.pool import FALSE_ALARMS
 
 __all__ = ["models_readme", "write_report"]
@@ -30,6 +31,7 @@ NAMES: dict[str, Any] = {
     "KINDS": KINDS,
     "nan": np.nan,
     "ordered_pairs": ordered_pairs,
+    "over_splits": over_splits,
     "refused_share": refused_share,
     "standing": standing,
     "COPIES": COPIES,
@@ -67,7 +69,7 @@ def _render(template: str, **given: object) -> str:
         undefined=StrictUndefined,
     )
     templates.filters.update(
-        cell=_cell, heading=heading, number=number, percent=percent, spread=_spread
+        cell=_cell, heading=heading, number=number, percent=percent, scatter=scatter, spread=_spread
     )
     return templates.get_template(template).render(
         **NAMES, partial_parts=_partial_parts, partial_lines=_partial_lines, **given

@@ -4,7 +4,7 @@ import numpy as np
 
 from rankaae_stream.show.plot import TITLES
 
-__all__ = ["NOTHING", "heading", "number", "percent"]
+__all__ = ["NOTHING", "heading", "number", "percent", "scatter"]
 
 NOTHING = "–"
 """Stands where there is no figure."""
@@ -29,3 +29,16 @@ def number(value: float, digits: int = 2) -> str:
     ('0.12', '–')
     """
     return f"{value:.{digits}f}" if np.isfinite(value) else NOTHING
+
+
+def scatter(figure: tuple[float, float], digits: int = 2) -> str:
+    """Return a mean with its standard deviation, which may be unknown.
+
+    Examples
+    --------
+    >>> scatter((0.931, 0.02)), scatter((0.931, float("nan")))
+    ('0.93 ± 0.02', '0.93')
+    """
+    mean, spread = figure
+    known = np.isfinite(spread)
+    return f"{number(mean, digits)} ± {spread:.{digits}f}" if known else number(mean, digits)

@@ -8,8 +8,8 @@ import pytest
 
 from rankaae_stream.errors import ConfigurationError
 from training import config
-from training.evaluation import learning_curve
 from training.evaluation.learning_curve import learn, subset
+from training.evaluation.single import write_figures
 from training.folders import RUNS
 
 pytestmark = pytest.mark.slow
@@ -105,6 +105,6 @@ def test_a_fraction_that_is_none_is_an_error():
 
 def test_a_curve_is_written_whole(tmp_path):
     path = tmp_path / "learning" / "fe-k.json"
-    learning_curve.write({"points": []}, path)
+    write_figures({"points": []}, path)
     assert path.read_text() == '{\n "points": []\n}\n'
     assert [one.name for one in path.parent.iterdir()] == ["fe-k.json"]

@@ -1,7 +1,6 @@
 """Reports and the page over all models, from a made-up model that is right."""
 
-import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -50,8 +49,29 @@ LEARNING = {
 }
 
 
+SPLITS = {
+    "name": "steps",
+    "version": "1",
+    "kind": "all",
+    "splits": [
+        {
+            "split_seed": seed,
+            "spectra": 14,
+            "compounds": 5,
+            "oxidation_state": {
+                "spearman_score": rank,
+                "mean_absolute_error_loss": 0.2,
+            },
+            "reconstruction_mean_absolute_error_loss": 0.05,
+            "free_correlation_loss": 0.3,
+        }
+        for seed, rank in enumerate((0.8, 0.9))
+    ],
+}
+
+
 @pytest.fixture
-def found(steps, tmp_path):
+def found(steps):
     """Evaluate a judge on made-up standards, the learning curve included."""
 
     def evaluate(judge, left_out, files=None):
@@ -62,12 +82,18 @@ def found(steps, tmp_path):
             steps.standard("Fe", 0.0, role="foil", flat=wiggle),
             steps.standard("FeS", 2.0, role="other", flat=wiggle),
         ]
-        path = tmp_path / "fe-k.json"
-        path.write_text(json.dumps(LEARNING))
         simulated = steps.simulated()
         parts = split(simulated, steps.config.data)
         return evaluate_model(
-            "fe-k/1", judge, steps.config, simulated, parts, own, built(judge, left_out, own), path
+            "fe-k/1",
+            judge,
+            steps.config,
+            simulated,
+            parts,
+            own,
+            built(judge, left_out, own),
+            LEARNING,
+            SPLITS,
         )
 
     return evaluate
@@ -210,6 +236,19 @@ def test_the_page_over_all_models_links_to_each_and_says_whether_aims_are_met(st
     for line in page.splitlines():
         if line.startswith("|"):
             assert line.endswith("|")
+
+
+def test_the_page_states_single_networks_over_splits_beside_the_shipped_model(steps, found):
+    evaluation = found(steps.judge(), RIGHT)
+    page = models_readme([evaluation], DOMAIN, {})
+    assert "| 2, 14 of all | 0.85 ± 0.07, 0.20 ± 0.00 | – | 0.050 ± 0.000 | 0.30 ± 0.00 |" in page
+    assert "Not computed yet" not in page
+    stated = aims(evaluation)["simulated: oxidation state, ρ ≥ 0.93"]
+    assert stated.met
+    assert stated.found.endswith("; single networks over splits 0.85 ± 0.07")
+    other = models_readme([evaluation, replace(evaluation, splits=None)], DOMAIN, {})
+    assert "Not computed yet for Fe." in other
+    assert "Over several splits" not in models_readme([replace(evaluation, splits=None)], DOMAIN, {})
 
 
 def test_pictures_are_small(steps, found):
