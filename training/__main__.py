@@ -16,8 +16,8 @@ from training.commands import evaluate, fail, learn, splits
 from training.config import Config, Data, load
 from training.domain.build import build_domain
 from training.folders import CONFIGS, DATA, MODELS, RUNS
-from training.measured.find_shifts import Scanned, find_shifts, judge_elsewhere
-from training.measured.own_shift import Laid, shift_table
+from training.measured.find_shifts import Shifts, find_shifts, judge_elsewhere
+from training.measured.own_shift import APART, apart, shift_table
 from training.measured.shown import ELSEWHERE, Shown, as_toml
 from training.measured.standards import Standard, read_table
 from training.partial.build import build_partial
@@ -155,10 +155,10 @@ def shifts(
     """
     try:
         measured = _measured(tables or [])
-        laid, scanned = find_shifts(load(config), measured, runs=runs, data=data)
+        found = find_shifts(load(config), measured, runs=runs, data=data)
     except (ConfigurationError, Refused, OSError) as error:
         fail(error)
-    _show_shifts(load(config), laid, scanned)
+    _show_shifts(load(config), found)
 
 
 @app.command()
@@ -301,9 +301,9 @@ def standing_configs() -> list[Path]:
     return sorted(CONFIGS.glob("*-k.toml"))
 
 
-def _show_shifts(config: Config, laid: Sequence[Laid], scanned: Sequence[Scanned]) -> None:
+def _show_shifts(config: Config, found: Shifts) -> None:
     table = Table("compound", "valence", "laid on", "shift beyond the table (eV)", "rms")
-    for one in sorted(laid, key=lambda it: (it.oxidation_state, it.compound)):
+    for one in sorted(found.laid, key=lambda it: (it.oxidation_state, it.compound)):
         table.add_row(
             one.compound,
             f"{one.oxidation_state:g}",
@@ -312,11 +312,24 @@ def _show_shifts(config: Config, laid: Sequence[Laid], scanned: Sequence[Scanned
             f"{one.misfit:.3f}",
         )
     console.print(table)
-    found = shift_table(laid, config.data.shifts)
+    table = Table("compound", "valence", "sites of its class", "shift (eV)", "from the median")
+    off = apart(found.classes)
+    for one in sorted(found.classes, key=lambda it: (it.oxidation_state, it.compound)):
+        table.add_row(
+            one.compound,
+            f"{one.oxidation_state:g}",
+            f"{one.sites}",
+            f"{one.shift:+.2f} ± {one.scatter:.2f}",
+            f"{off[one.compound]:+.2f}" + (" !" if abs(off[one.compound]) > APART else ""),
+        )
+    console.print(table)
+    shifts = shift_table(found.laid, config.data.shifts)
     console.print(
-        "shifts = {" + ", ".join(f"{v:g} = {by:.1f}" for v, by in found.items()) + "}  by structure"
+        "shifts = {"
+        + ", ".join(f"{v:g} = {by:.1f}" for v, by in shifts.items())
+        + "}  by structure"
     )
-    for one in scanned:
+    for one in found.scanned:
         console.print(
             f"{one.shift:+.2f} eV more: valence MAE {one.error:.2f}, bias {one.bias:+.2f}"
         )
@@ -344,7 +357,7 @@ def _show_domain(card: Mapping[str, Any]) -> None:
     for one, other in zip(card["known_kinds"], card["kinds_left_out"], strict=True):
         missed = ", ".join(other["missed"])
         table.add_row(
-            one["kind"],
+            one["name"],
             f"{one['flagged_simulated']:.0%} of {one['simulated']}",
             f"{other['flagged_simulated']:.0%}",
             f"{other['measured'] - len(other['missed'])} of {other['measured']}"

@@ -17,6 +17,7 @@ from rankaae_stream.spectrum import Floats
 __all__ = [
     "DESCRIPTORS",
     "FIRST_SHELL",
+    "ambiguous_shell",
     "angle_spread",
     "bond_length_spread",
     "coordination_number",
@@ -28,6 +29,10 @@ __all__ = [
 
 FIRST_SHELL = 2.6
 """Radius of the first shell, Å: beyond the longest Jahn-Teller bond, below the second shell."""
+
+DOUBT = 0.2
+"""How far the first shell's radius may be drawn otherwise, Å: where the count changes with it,
+nobody can say what is right."""
 
 BOND_TOLERANCE = 1.25
 """A cation binds an oxygen within this multiple of the sum of their covalent radii."""
@@ -85,6 +90,13 @@ def coordination_number(
 ) -> float:
     """Count the oxygens within `first_shell` (Å) of the absorber."""
     return float(_shell(symbols, xyz, first_shell).size)
+
+
+def ambiguous_shell(symbols: Sequence[str], xyz: Floats) -> bool:
+    """Tell whether the coordination number changes within `DOUBT` of `FIRST_SHELL`."""
+    ends = (FIRST_SHELL - DOUBT, FIRST_SHELL + DOUBT)
+    shorter, longer = (coordination_number(symbols, xyz, radius) for radius in ends)
+    return shorter != longer
 
 
 def ligand_coordination(

@@ -127,6 +127,7 @@ def _simulated(compounds=30, copies=3):
         sources=(("made-up", "0"),),
         native=np.tile(np.arange(copies) == 0, compounds),
         own_host=np.ones(valence.size, dtype=bool),
+        ambiguous=np.zeros(valence.size, dtype=bool),
     )
 
 

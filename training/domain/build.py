@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.model.domain import edge_aligned
@@ -63,21 +64,13 @@ def build_domain(
     simulated, found = judge.cross_fitted(oxides, others, measured)
     made = fit(oxides, others, measured, SEEDS)
     kept = _elsewhere(models, more, made)
+    kinds = list(spectra.KINDS)
     good = [one["no_oxide"] for one in kept if one["kind"] == spectra.OXIDES]
     limit = judge.threshold(measured, found, good)
-    known = [
-        judge.tally(
-            kind,
-            others.of(others.kind == kind),
-            simulated[others.kind == kind],
-            measured.of(measured.kind == kind),
-            found[measured.kind == kind],
-            limit,
-        )
-        for kind in spectra.KINDS
-    ]
+    unseen = (others, simulated), (measured, found)
+    strange, strangers = judge.kinds_left_out(oxides, others, measured)
+    left_out = (others, strange), (measured, strangers)
     oxide = measured.kind == spectra.OXIDES
-    left_out = judge.kinds_left_out(oxides, others, measured, limit)
     example = edge_aligned(spectra.AXIS, measured.flat, ALIGNED).astype(np.float32)
     graph = to_onnx(made, example, "aligned", "kinds", batch=0)
     card = {
@@ -90,8 +83,10 @@ def build_domain(
         "compound judged by a classifier that had not seen it",
         "oxides": judge.by_compound(measured.key[oxide], found[oxide]),
         "elsewhere": kept,
-        "known_kinds": [_plain(one) for one in known],
-        "kinds_left_out": [_plain(one) for one in left_out],
+        "known_kinds": _plain(judge.tally(kinds, _kind, *unseen, limit)),
+        "kinds_left_out": _plain(judge.tally(kinds, _kind, *left_out, limit)),
+        "known_elements": _plain(judge.tally(elements, _element, *unseen, limit)),
+        "elements_kinds_left_out": _plain(judge.tally(elements, _element, *left_out, limit)),
         "spectra": {"oxides": len(oxides.flat), "others": len(others.flat)},
     }
     folder = models / FOLDER / version
@@ -146,10 +141,20 @@ def _elsewhere(models: Path, more: Sequence[Standard], made: Classifier) -> list
     ]
 
 
-def _plain(one: judge.Judged) -> dict[str, Any]:
+def _kind(of: spectra.Spectra) -> NDArray[np.str_]:
+    return of.kind
+
+
+def _element(of: spectra.Spectra) -> NDArray[np.str_]:
+    return of.element
+
+
+def _plain(judged: Sequence[judge.Judged]) -> list[dict[str, Any]]:
     """Return plain data; JSON has no NaN."""
-    row = asdict(one)
-    return {
-        key: None if isinstance(value, float) and math.isnan(value) else value
-        for key, value in row.items()
-    }
+    return [
+        {
+            key: None if isinstance(value, float) and math.isnan(value) else value
+            for key, value in asdict(one).items()
+        }
+        for one in judged
+    ]

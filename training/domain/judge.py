@@ -1,6 +1,6 @@
 """Judge the classifier on compounds and on kinds that it has not seen, and set its threshold."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,25 +35,32 @@ RESOLUTION = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """How often one kind was found to be no oxide.
+    """How often compounds of one kind or of one element were found to be no oxides.
 
     Attributes
     ----------
-    kind : str
+    name : str
+        Of the kind or the element.
     simulated, measured : int
-        Compounds.
+        Compounds that are no oxides.
     flagged_simulated, flagged_measured : float
         Shares beyond the threshold; NaN of none.
     missed : tuple of str
         Measured compounds that were not flagged.
+    oxides : int
+        Good measured ones.
+    alarms : tuple of str
+        Those of them beyond the threshold.
     """
 
-    kind: str
+    name: str
     simulated: int
     measured: int
     flagged_simulated: float
     flagged_measured: float
     missed: tuple[str, ...]
+    oxides: int = 0
+    alarms: tuple[str, ...] = ()
 
 
 def cross_fitted(oxides: Spectra, others: Spectra, measured: Spectra) -> tuple[Floats, Floats]:
@@ -78,41 +85,68 @@ def cross_fitted(oxides: Spectra, others: Spectra, measured: Spectra) -> tuple[F
     return simulated, found
 
 
-def kinds_left_out(
-    oxides: Spectra, others: Spectra, measured: Spectra, limit: float
-) -> tuple[Judged, ...]:
-    """Judge each kind by a classifier that has seen nothing of it."""
+def kinds_left_out(oxides: Spectra, others: Spectra, measured: Spectra) -> tuple[Floats, Floats]:
+    """Return what `cross_fitted` does, by classifiers that have seen nothing of the kind.
+
+    Measured oxides, which are of no kind, have NaN.
+    """
+    simulated, found = np.full(len(others.flat), np.nan), np.full(len(measured.flat), np.nan)
     seen = _at_resolution(others)
-    judged: list[Judged] = []
     for kind in KINDS:
         same, known = others.kind == kind, measured.kind == kind
         made = fit(oxides, others.of(~same), measured.of(~known), SEEDS)
-        judged.append(
-            tally(
-                kind,
-                others.of(same),
-                no_oxide(made, seen[same]),
-                measured.of(known),
-                no_oxide(made, measured.flat[known]) if known.any() else np.empty(0),
-                limit,
-            )
-        )
-    return tuple(judged)
+        simulated[same] = no_oxide(made, seen[same])
+        if known.any():
+            found[known] = no_oxide(made, measured.flat[known])
+    return simulated, found
 
 
 def tally(
-    kind: str, others: Spectra, simulated: Floats, measured: Spectra, found: Floats, limit: float
+    names: Sequence[str],
+    of: Callable[[Spectra], NDArray[np.str_]],
+    others: tuple[Spectra, Floats],
+    measured: tuple[Spectra, Floats],
+    limit: float,
+) -> tuple[Judged, ...]:
+    """Count the compounds beyond the threshold, by mean probability, for each of the names.
+
+    Parameters
+    ----------
+    names : sequence of str
+    of : callable
+        Returns the name of each spectrum, its kind or its element.
+    others, measured : pairs of Spectra and (n,) array
+        With the probability of no oxide.
+    limit : float
+    """
+    return tuple(_tally(name, of, others, measured, limit) for name in names)
+
+
+def _tally(
+    name: str,
+    of: Callable[[Spectra], NDArray[np.str_]],
+    others: tuple[Spectra, Floats],
+    measured: tuple[Spectra, Floats],
+    limit: float,
 ) -> Judged:
-    """Count the compounds of one kind beyond the threshold, by mean probability."""
-    theory, real = by_compound(others.key, simulated), by_compound(measured.key, found)
+    oxide = measured[0].kind == OXIDES
+    theory = _means(others, of(others[0]) == name)
+    real = _means(measured, (of(measured[0]) == name) & ~oxide)
+    good = _means(measured, (of(measured[0]) == name) & oxide)
     return Judged(
-        kind=kind,
+        name=name,
         simulated=len(theory),
         measured=len(real),
         flagged_simulated=_share(theory.values(), limit),
         flagged_measured=_share(real.values(), limit),
-        missed=tuple(sorted(name for name, value in real.items() if value <= limit)),
+        missed=tuple(sorted(one for one, value in real.items() if value <= limit)),
+        oxides=len(good),
+        alarms=tuple(sorted(one for one, value in good.items() if value > limit)),
     )
+
+
+def _means(judged: tuple[Spectra, Floats], rows: NDArray[np.bool_]) -> dict[str, float]:
+    return by_compound(judged[0].key[rows], judged[1][rows])
 
 
 def threshold(measured: Spectra, found: Floats, more: Sequence[float] = ()) -> float:

@@ -154,6 +154,7 @@ def _measured_targets(found: Sequence[Evaluation]) -> list[Target]:
         _share("measured: the same of four-coordinated compounds", FOUR_RIGHT, four),
         *(_detected(found, kind) for kind in ("foil", "other")),
         *(_mixed(one) for one in found if one.mixtures is not None),
+        _mixtures_hold(found),
     ]
     return aims
 
@@ -238,6 +239,15 @@ def _mixed(one: Evaluation) -> Target:
         f"(median {mixed.deviation:.2f}) of {mixed.pairs} pairs",
         mixed.monotone == 1.0 and mixed.worst <= limit,
     )
+
+
+def _mixtures_hold(found: Sequence[Evaluation]) -> Target:
+    held = [share for one in found for share in one.mixed.held]
+    aim = f"measured: intervals of mixtures of two compounds hold {LEVEL[0]:.0%} to {LEVEL[1]:.0%}"
+    if not held:
+        return Target(aim, NOTHING, None)
+    share = float(np.mean(held))
+    return Target(aim, f"{share:.0%} of {len(held)}", LEVEL[0] <= share <= LEVEL[1])
 
 
 def _rho(scores: SimulatedScores, name: str) -> float:

@@ -14,15 +14,16 @@ from rankaae_stream.spectrum import Floats
 from training.config import Config
 from training.evaluation import on_measured, on_simulated, sweeps
 from training.evaluation.detection import Detection, score_detection
-from training.evaluation.disturbed import Disturbed, disturb
+from training.evaluation.disturbed import Disturbed, disturb, mix
 from training.evaluation.mixtures import FoilMixtures, Mixtures, mix_end_members, mix_foil
 from training.evaluation.on_simulated import SimulatedScores
 from training.evaluation.sweeps import Sweep, Trend
+from training.measured.own_shift import Laid, lay_on_classes
 from training.measured.shown import Shown
 from training.measured.standards import Standard
 from training.network.train import labels_of
 from training.simulated.dataset import Simulated, Split
-from training.trials.select import clean_spectra
+from training.trials.select import TrialScore, clean_spectra
 
 __all__ = ["ENOUGH", "KINDS", "Evaluation", "evaluate_model"]
 
@@ -57,10 +58,18 @@ class Evaluation:
     shifts : mapping
         Compound to formal valence and the shift, beyond the configured ones, that lays it
         on its own structure, eV; in the order of the valence.
+    classes : tuple of Laid
+        Compounds of the repository on all sites of their class, in the order of the valence.
+    trials : tuple of TrialScore
+        Of every network that was trained, on validation.
+    kept : tuple of int
+        Seeds of the model's networks.
     shown : tuple of Shown
         Every measured compound of the element, those whose spectra are elsewhere too.
     disturbed : mapping
         By name of the disturbance, see `training.evaluation.disturbed`.
+    mixed : Disturbed
+        Linear mixtures of any two measured compounds.
     inside : tuple of float
         Distances of good measured oxides, by compound.
     detections : mapping
@@ -81,8 +90,12 @@ class Evaluation:
     compounds: tuple[on_measured.Compound, ...]
     suspects: tuple[on_measured.Compound, ...]
     shifts: Mapping[str, tuple[float, float]]
+    classes: tuple[Laid, ...]
+    trials: tuple[TrialScore, ...]
+    kept: tuple[int, ...]
     shown: tuple[Shown, ...]
     disturbed: Mapping[str, Disturbed]
+    mixed: Disturbed
     inside: tuple[float, ...]
     detections: Mapping[str, Detection]
     mixtures: Mixtures | None
@@ -167,8 +180,17 @@ def evaluate_model(
                 key=lambda item: (item[1]["oxidation_state"], item[0]),
             )
         },
+        classes=tuple(
+            sorted(
+                lay_on_classes(simulated, [one for one in standards if one.role == "standard"]),
+                key=lambda one: (one.oxidation_state, one.compound),
+            )
+        ),
+        trials=tuple(TrialScore(**row) for row in built["trials"]),
+        kept=tuple(built["kept"]),
         shown=tuple(Shown(**row) for row in built["compounds"]),
         disturbed=disturb(model, standards),
+        mixed=mix(model, standards),
         inside=inside,
         detections={
             kind: score_detection(

@@ -94,6 +94,10 @@ class SimulatedScores:
         Rows are true classes, columns estimated ones.
     f1_score : float
         Of `confusion`, weighted by the true classes' sizes; NaN without it.
+    ambiguous : int
+        Spectra whose coordination number depends on where the first shell is drawn.
+    clear_f1_score, ambiguous_f1_score : float
+        Without those, and of those alone.
     reconstruction_mean_absolute_error_loss, reconstruction_spread : float
         Mean and standard deviation over spectra, where simulation exists.
     pairs : tuple of StylePair
@@ -106,6 +110,9 @@ class SimulatedScores:
     descriptors: Mapping[str, DescriptorScores]
     confusion: tuple[tuple[int, ...], ...] | None
     f1_score: float
+    ambiguous: int
+    clear_f1_score: float
+    ambiguous_f1_score: float
     reconstruction_mean_absolute_error_loss: float
     reconstruction_spread: float
     pairs: tuple[StylePair, ...]
@@ -157,18 +164,25 @@ def score_simulated(
             augmented_width=seen_width,
         )
     names = [one.name for one in card.outputs]
-    matrix = None
+    matrix, doubtful = None, simulated.ambiguous[rows]
+    scores = (float("nan"),) * 3
     if "coordination_number" in names:
         k = names.index("coordination_number")
         known = np.isfinite(labels[:, k])
-        matrix = confusion(classes(labels[known, k]), classes(values[known, k]))
+        told, truth = classes(values[:, k]), classes(labels[:, k])
+        matrix = confusion(truth[known], told[known])
+        kinds = (known, known & ~doubtful, known & doubtful)
+        scores = tuple(weighted_f1(confusion(truth[one], told[one])) for one in kinds)
     grid = card.grid.relative()
     errors = reconstruction_error(output, flat, grid >= simulated.first[rows][:, None])
     return SimulatedScores(
         spectra=int(rows.size),
         descriptors=described,
         confusion=None if matrix is None else tuple(tuple(map(int, row)) for row in matrix),
-        f1_score=float("nan") if matrix is None else weighted_f1(matrix),
+        f1_score=scores[0],
+        ambiguous=int(doubtful.sum()),
+        clear_f1_score=scores[1],
+        ambiguous_f1_score=scores[2],
         reconstruction_mean_absolute_error_loss=_mean(errors),
         reconstruction_spread=float(np.std(errors)) if errors.size else float("nan"),
         pairs=style_pairs(latents, labels, names),
@@ -225,7 +239,7 @@ def confusion(truth: NDArray[np.intp], estimate: NDArray[np.intp]) -> NDArray[np
 
 
 def weighted_f1(matrix: NDArray[np.intp]) -> float:
-    """Return the mean F1 of the classes, weighted by how many truly belong to each.
+    """Return the mean F1 of the classes, weighted by how many truly belong to each; NaN of none.
 
     Examples
     --------
@@ -234,7 +248,7 @@ def weighted_f1(matrix: NDArray[np.intp]) -> float:
     """
     right, true, found = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
     f1 = 2.0 * right / np.maximum(true + found, 1)
-    return float(np.sum(f1 * true) / true.sum())
+    return float(np.sum(f1 * true) / true.sum()) if true.any() else float("nan")
 
 
 def reconstruction_error(output: Floats, flat: Floats, judged: NDArray[np.bool_]) -> Floats:

@@ -9,32 +9,46 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from training.descriptors import DOUBT, FIRST_SHELL
 from training.evaluation.aims import measured_standing, targets
-from training.evaluation.disturbed import COPIES, pooled
+from training.evaluation.disturbed import COPIES, JITTER, NOISE, SHARES, Disturbed, pooled
 from training.evaluation.evaluate import ENOUGH, KINDS, Evaluation
 from training.evaluation.on_measured import APART, ordered_pairs, refused_share, standing
 from training.evaluation.on_simulated import CLASSES
 from training.evaluation.splits import over_splits
 from training.evaluation.sweeps import FEATURES
 from training.evaluation.text import NOTHING, heading, number, percent, scatter
+from training.measured import own_shift
 from training.measured.pool import FALSE_ALARMS
 
 __all__ = ["models_readme", "write_report"]
 
 
+def _copies(models: Sequence[Evaluation], name: str) -> list[Disturbed]:
+    return [one.disturbed[name] for one in models]
+
+
 NAMES: dict[str, Any] = {
     "APART": APART,
+    "APART_EV": own_shift.APART,
     "CLASSES": CLASSES,
+    "COPIES": COPIES,
+    "DOUBT": DOUBT,
     "ENOUGH": ENOUGH,
     "FALSE_ALARMS": FALSE_ALARMS,
     "FEATURES": FEATURES,
+    "FIRST_SHELL": FIRST_SHELL,
+    "JITTER": JITTER,
     "KINDS": KINDS,
+    "NOISE": NOISE,
+    "SHARES": SHARES,
+    "apart": own_shift.apart,
+    "copies": _copies,
     "nan": np.nan,
     "ordered_pairs": ordered_pairs,
     "over_splits": over_splits,
     "refused_share": refused_share,
     "standing": standing,
-    "COPIES": COPIES,
     "measured_standing": measured_standing,
     "pooled": pooled,
     "targets": targets,

@@ -12,7 +12,7 @@ from training.config import Config
 from training.folders import DATA, RUNS
 from training.measured import intervals, standards
 from training.measured.maps import Maps, estimate, fit_maps
-from training.measured.own_shift import Laid, lay_compounds
+from training.measured.own_shift import Laid, lay_compounds, lay_on_classes
 from training.measured.shown import Shown, show
 from training.measured.standards import Standard
 from training.network.ensemble import Ensemble
@@ -21,7 +21,7 @@ from training.trials import trials
 from training.trials.best import best_trials
 from training.trials.workers import HERE, Workers
 
-__all__ = ["Scanned", "find_shifts", "judge_elsewhere"]
+__all__ = ["Scanned", "Shifts", "find_shifts", "judge_elsewhere"]
 
 COMMON = np.arange(-2.0, 2.01, 0.5)
 """Shifts beyond the table at which the valence error is shown, eV."""
@@ -36,10 +36,22 @@ class Scanned:
     bias: float
 
 
+@dataclass(frozen=True, slots=True)
+class Shifts:
+    """Compounds on their own structure and on their class, and the valence error by shift.
+
+    `scanned` is empty where no trials are trained.
+    """
+
+    laid: tuple[Laid, ...]
+    classes: tuple[Laid, ...]
+    scanned: tuple[Scanned, ...] = ()
+
+
 def find_shifts(
     config: Config, more: Sequence[Standard], *, runs: Path = RUNS, data: Path = DATA
-) -> tuple[list[Laid], list[Scanned]]:
-    """Lay compounds on their own structure, and scan the valence error where trials are trained.
+) -> Shifts:
+    """Lay compounds on the simulation, and scan the valence error where trials are trained.
 
     Parameters
     ----------
@@ -50,10 +62,10 @@ def find_shifts(
     """
     simulated, split = dataset.material(config.element, config.data, config.grid, data)
     used = _of_element(config, [*standards.load(config.element), *more])
-    laid = lay_compounds(simulated, used)
+    laid, classes = tuple(lay_compounds(simulated, used)), tuple(lay_on_classes(simulated, used))
     trained = trials.stored_all(config, simulated, runs)
     if len(trained) < config.fit.keep or not used:
-        return laid, []
+        return Shifts(laid, classes)
     ensemble, _ = best_trials(config, simulated, split, runs)
     maps = fit_maps(config, simulated, split, ensemble)
     valence = config.network.descriptors.index("oxidation_state")
@@ -63,7 +75,7 @@ def find_shifts(
         names = np.array([one.compound for one in used])
         each = np.array([errors[names == name].mean() for name in np.unique(names)])
         scanned.append(Scanned(float(shift), float(np.abs(each).mean()), float(each.mean())))
-    return laid, scanned
+    return Shifts(laid, classes, tuple(scanned))
 
 
 def judge_elsewhere(

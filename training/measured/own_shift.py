@@ -22,7 +22,15 @@ from training.measured.standards import Standard
 from training.simulated.augment import broaden
 from training.simulated.dataset import STEP, Simulated
 
-__all__ = ["Laid", "lay_compounds", "left_out_shifts", "shift_table"]
+__all__ = [
+    "APART",
+    "Laid",
+    "apart",
+    "lay_compounds",
+    "lay_on_classes",
+    "left_out_shifts",
+    "shift_table",
+]
 
 TRIED = np.arange(-6.0, 8.01, 0.25)
 """Shifts that are tried, eV."""
@@ -46,6 +54,10 @@ WHOLE = 0.01
 """Valences closer to a whole number than this are one; a mean valence has no class of sites."""
 
 
+APART = 1.0
+"""A class of sites whose shift differs by more from the other classes' is to be looked at, eV."""
+
+
 @dataclass(frozen=True, slots=True)
 class Laid:
     """One compound laid on simulated sites.
@@ -62,6 +74,8 @@ class Laid:
         Whether the sites are of its own formula, or else of its class.
     sites : int
         Simulated spectra that it was laid on.
+    scatter : float
+        Standard deviation of the shift over the sites that decide, eV.
     """
 
     compound: str
@@ -70,23 +84,38 @@ class Laid:
     misfit: float
     own: bool
     sites: int
+    scatter: float = 0.0
 
 
 def lay_compounds(simulated: Simulated, used: Sequence[Standard]) -> list[Laid]:
     """Lay every compound of whole valence on the simulation, files of one compound averaged."""
     laid: list[Laid] = []
-    for name in sorted({one.compound for one in used}):
-        files = [one for one in used if one.compound == name]
-        rows, own = _sites(simulated, files[0])
-        if not rows.size:
-            continue
-        found = [_lay(simulated, rows, one) for one in files]
-        best = [_of(shift, misfit, own=own) for shift, misfit in found]
-        shift, misfit = np.mean(best, axis=0)
-        if misfit <= TRUSTED:
-            state = files[0].oxidation_state
-            laid.append(Laid(name, state, float(shift), float(misfit), own, int(rows.size)))
-    return laid
+    for files in _whole(used):
+        own = _formula(simulated, files[0])
+        rows = own if own.size else _class(simulated, files[0])
+        if rows.size:
+            laid.append(_laid(simulated, rows, files, own=bool(own.size)))
+    return _trusted(laid)
+
+
+def lay_on_classes(simulated: Simulated, used: Sequence[Standard]) -> list[Laid]:
+    """Lay every compound of whole valence on all sites of its valence and coordination.
+
+    Whatever the class, a measured spectrum should need the same shift beyond the table: where
+    one does not, the labels or the bonds of its class are to be looked at.
+    """
+    laid: list[Laid] = []
+    for files in _whole(used):
+        rows = _class(simulated, files[0])
+        if rows.size:
+            laid.append(_laid(simulated, rows, files, own=False))
+    return _trusted(laid)
+
+
+def apart(laid: Sequence[Laid]) -> dict[str, float]:
+    """Return by how much each compound's shift differs from the median of all, eV."""
+    middle = float(np.median([one.shift for one in laid])) if laid else 0.0
+    return {one.compound: one.shift - middle for one in laid}
 
 
 def shift_table(laid: Sequence[Laid], moved: Mapping[float, float]) -> dict[float, float]:
@@ -130,17 +159,42 @@ def _same(one: Laid, other: Laid) -> bool:
     return one.oxidation_state == other.oxidation_state
 
 
-def _sites(simulated: Simulated, one: Standard) -> tuple[NDArray[np.intp], bool]:
-    """Return rows of the compound's own formula, or else of its valence and coordination."""
-    if abs(one.oxidation_state - round(one.oxidation_state)) > WHOLE:
-        return np.empty(0, dtype=np.intp), False
-    same = np.isclose(simulated.labels[:, 0], round(one.oxidation_state))
-    own = np.flatnonzero(same & simulated.own_host & (simulated.group == one.formula))
-    if own.size:
-        return own, True
+def _whole(used: Sequence[Standard]) -> list[list[Standard]]:
+    """Return the files of each compound whose valence is whole: a mean one has no site."""
+    whole = [one for one in used if abs(one.oxidation_state - round(one.oxidation_state)) <= WHOLE]
+    names = sorted({one.compound for one in whole})
+    return [[one for one in whole if one.compound == name] for name in names]
+
+
+def _formula(simulated: Simulated, one: Standard) -> NDArray[np.intp]:
+    """Return rows of the compound's own formula."""
+    own = simulated.own_host & (simulated.group == one.formula)
+    return np.flatnonzero(_valence(simulated, one) & own)
+
+
+def _class(simulated: Simulated, one: Standard) -> NDArray[np.intp]:
+    """Return rows of the compound's valence and coordination, or of its valence alone."""
+    same = _valence(simulated, one)
     alike = np.abs(simulated.labels[:, 1] - one.coordination_number) <= ALIKE
     close = np.flatnonzero(same & alike)
-    return (close if close.size else np.flatnonzero(same)), False
+    return close if close.size else np.flatnonzero(same)
+
+
+def _valence(simulated: Simulated, one: Standard) -> NDArray[np.bool_]:
+    return np.isclose(simulated.labels[:, 0], round(one.oxidation_state))
+
+
+def _trusted(laid: Sequence[Laid]) -> list[Laid]:
+    return [one for one in laid if one.misfit <= TRUSTED]
+
+
+def _laid(
+    simulated: Simulated, rows: NDArray[np.intp], files: Sequence[Standard], *, own: bool
+) -> Laid:
+    each = [_of(*_lay(simulated, rows, one), own=own) for one in files]
+    shift, scatter, misfit = (float(one) for one in np.mean(each, axis=0))
+    first = files[0]
+    return Laid(first.compound, first.oxidation_state, shift, misfit, own, rows.size, scatter)
 
 
 def _lay(simulated: Simulated, rows: NDArray[np.intp], one: Standard) -> tuple[Floats, Floats]:
@@ -162,7 +216,10 @@ def _lay(simulated: Simulated, rows: NDArray[np.intp], one: Standard) -> tuple[F
     return TRIED[np.argmin(best, axis=1)], best.min(axis=1)
 
 
-def _of(shift: Floats, misfit: Floats, *, own: bool) -> tuple[float, float]:
-    """Return the median shift of the better half, of all rows where they are the compound's own."""
+def _of(shift: Floats, misfit: Floats, *, own: bool) -> tuple[float, float, float]:
+    """Return median and scatter of the shift, and the best rms.
+
+    Of the better half of the rows, or of all where they are the compound's own.
+    """
     half = np.argsort(misfit)[: max(1, shift.size if own else (shift.size + 1) // 2)]
-    return float(np.median(shift[half])), float(misfit.min())
+    return float(np.median(shift[half])), float(np.std(shift[half])), float(misfit.min())

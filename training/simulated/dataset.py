@@ -12,7 +12,7 @@ from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.model.domain import below_edge
 from rankaae_stream.spectrum import K_EDGES, Floats
 from training.config import Data, Grid
-from training.descriptors import DESCRIPTORS, describe
+from training.descriptors import DESCRIPTORS, ambiguous_shell, describe
 from training.folders import DATA
 from training.simulated.sources import elements, read_sites
 
@@ -62,6 +62,8 @@ class Simulated:
         Relaxed geometries in hosts of their own metal.
     own_host : (n,) array of bool
         All geometries in hosts of their own metal.
+    ambiguous : (n,) array of bool
+        Whose coordination number depends on where the first shell is drawn.
     dropped : dict
         How many sites were unphysical, by reason.
     bad : tuple of str
@@ -79,6 +81,7 @@ class Simulated:
     sources: tuple[tuple[str, str], ...]
     native: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
     own_host: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
+    ambiguous: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
     dropped: Mapping[str, int] = field(default_factory=dict[str, int])
     bad: tuple[str, ...] = ()
     related: "Simulated | None" = None
@@ -138,6 +141,9 @@ def read(
         sources=found.sources,
         native=np.array([site.native for site in sites]),
         own_host=np.array([site.own_host for site in sites]),
+        ambiguous=np.array(
+            [bool(site.symbols) and ambiguous_shell(site.symbols, site.xyz) for site in sites]
+        ),
         dropped=found.dropped,
         bad=found.bad,
     )

@@ -87,11 +87,34 @@ def test_a_compound_is_judged_by_what_has_not_seen_it_and_a_kind_too(world, quic
         assert any(key not in measured for _, _, measured in seen)
     limit = judge.threshold(world[2], found)
     seen.clear()
-    judged = {one.kind: one for one in judge.kinds_left_out(*world, limit)}
+    strange, strangers = judge.kinds_left_out(*world)
     # One classifier a kind, in their order, that has seen nothing of it.
     assert all(kind not in kinds for kind, (_, kinds, _) in zip(spectra.KINDS, seen, strict=True))
-    assert judged["sulfides"].measured == 10
-    assert judged["metals and alloys"].simulated == 0
+    assert np.isfinite(strange).all()
+    assert (np.isnan(strangers) == (world[2].kind == OXIDES)).all()
+    assert 0.0 < limit < 1.0
+
+
+def test_compounds_are_counted_by_kind_and_by_element():
+    others, measured = made_up("sulfides", 0.1, 20, "s"), made_up("sulfides", 0.1, 10, "ms")
+    oxides = made_up(OXIDES, 0.8, 10, "mo")
+    known = together(measured, oxides)
+    theory = np.where(others.compound == "s3", 0.2, 0.9)
+    found = np.where(np.isin(known.compound, ["ms7", "mo1"]), [0.4] * 10 + [0.8] * 10, 0.6)
+    found[10:][known.compound[10:] != "mo1"] = 0.1
+
+    def tally(names, of):
+        return judge.tally(names, of, (others, theory), (known, found), 0.5)
+
+    sulfides, metals = tally(["sulfides", "metals and alloys"], lambda one: one.kind)
+    assert (sulfides.simulated, sulfides.flagged_simulated) == (10, 0.9)
+    assert (sulfides.measured, sulfides.missed) == (10, ("Fe ms7",))
+    assert (metals.simulated, metals.oxides) == (0, 0)
+    assert np.isnan(metals.flagged_simulated)
+    iron, copper = tally(["Fe", "Cu"], lambda one: one.element)
+    assert (iron.measured, iron.missed) == (10, ("Fe ms7",))
+    assert (iron.oxides, iron.alarms) == (10, ("Fe mo1",))
+    assert copper.measured == 0
 
 
 def test_one_oxide_in_twenty_lies_beyond_the_threshold():

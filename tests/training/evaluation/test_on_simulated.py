@@ -1,8 +1,12 @@
 """Figures on made-up data whose answer is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from rankaae_stream.model.card import MonotoneMap
+from training.descriptors import DESCRIPTORS
 from training.evaluation.on_simulated import (
     classes,
     confusion,
@@ -95,3 +99,24 @@ def test_intervals_as_measured_miss_where_clean_ones_hold(steps):
     state = found.descriptors["oxidation_state"]
     assert state.coverage == 1.0
     assert state.augmented_coverage < 0.6
+
+
+def test_sites_of_an_ambiguous_shell_are_scored_apart(steps):
+    simulated = steps.simulated(compounds=20)
+    column = list(DESCRIPTORS).index("coordination_number")
+    simulated.labels[:, column] = np.where(simulated.labels[:, 0] == 2.0, 4.0, 6.0)
+    doubtful = simulated.ambiguous.copy()
+    doubtful[:6] = True
+    simulated.labels[:3, column] = 6.0  # a label that no spectrum follows
+    judge = steps.judge()
+    valences = MonotoneMap(np.array([10.0, 13.0]), np.array([4.0, 6.0]))
+    shell = replace(judge.card.outputs[0], name="coordination_number", maps=(valences,) * 2)
+    judge.card = replace(judge.card, outputs=(shell,))
+    network = steps.config.network.model_copy(update={"descriptors": ("coordination_number",)})
+    config = steps.config.model_copy(update={"network": network})
+    rows = np.arange(60)
+    found = score_simulated(judge, config, replace(simulated, ambiguous=doubtful), rows)
+    assert found.ambiguous == 6
+    assert found.clear_f1_score == 1.0
+    assert found.ambiguous_f1_score < found.f1_score < 1.0
+    assert np.isnan(score_simulated(judge, config, simulated, rows).ambiguous_f1_score)

@@ -14,6 +14,7 @@ from training.evaluation.figures import draw_report, draw_sweeps
 from training.evaluation.pages import models_readme, write_report
 from training.measured.shown import Shown
 from training.simulated.dataset import split
+from training.trials.select import TrialScore
 
 
 def wiggle(energy):
@@ -123,19 +124,33 @@ def built(judge, left_out, files):
         name: {"oxidation_state": truth[name], "own_shift": None, **one}
         for name, one in left_out.items()
     }
-    return {"standards": standards, "compounds": [asdict(one) for one in compounds]}
+    return {
+        "standards": standards,
+        "compounds": [asdict(one) for one in compounds],
+        "trials": [asdict(TrialScore(seed, (0.8 + seed / 10,), 0.3, 0.1, 0.05)) for seed in (0, 1)],
+        "kept": [1],
+    }
 
 
 RIGHT = {"FeO": {"left_out_error": 0.1}, "Fe2O3 hematite": {"left_out_error": -0.1}}
 
 
-KIND = {"kind": "nitrides", "simulated": 4, "measured": 2, "flagged_measured": 0.5}
+KIND = {"name": "nitrides", "simulated": 4, "measured": 2, "flagged_measured": 0.5}
+IRON = {"name": "Fe", "simulated": 8, "measured": 2, "missed": []}
 DOMAIN = {
     "version": "1",
     "threshold": 0.7,
     "threshold_rule": "5% of oxides lie above it",
     "known_kinds": [{**KIND, "flagged_simulated": 0.5, "missed": []}],
     "kinds_left_out": [{**KIND, "flagged_simulated": 0.25, "missed": ["Fe FeN"]}],
+    "known_elements": [
+        {**IRON, "flagged_simulated": 0.75, "oxides": 9, "alarms": ["Fe Fe3O4"]},
+        {**IRON, "name": "V", "simulated": 0, "measured": 0, "oxides": 0, "alarms": []},
+    ],
+    "elements_kinds_left_out": [
+        {**IRON, "flagged_simulated": 0.5, "missed": ["Fe FeN"]},
+        {**IRON, "name": "V", "simulated": 0, "measured": 0},
+    ],
 }
 """What the card of a classifier says."""
 
@@ -167,6 +182,8 @@ def test_a_model_that_is_right_meets_what_can_be_told(steps, found):
     assert met["measured: at most 5% of good standards refused or flagged"].met
     # Three of three is more than the 95 % that were asked for.
     assert met["measured: valence intervals hold 85% to 95%, pooled"].met is False
+    hold = met["measured: intervals of mixtures of two compounds hold 85% to 95%"]
+    assert (hold.found, hold.met) == ("100% of 5", False)
     # The model has no coordination number.
     assert met["simulated: coordination, weighted F1 ≥ 0.85"].met is None
 
@@ -206,6 +223,22 @@ def test_the_report_tabulates_every_compounds_own_shift(steps, found):
     )
 
 
+def test_the_report_shows_every_trial_every_class_and_the_mixtures(steps, found):
+    evaluation = found(steps.judge(), RIGHT)
+    page = write_report(evaluation)
+    assert "| 0 | 0.80 | 0.30 | 0.10 | 0.050 |\n| 1 (shipped) | 0.90 |" in page
+    assert "| mean and range | 0.85 (0.80–0.90) |" in page
+    assert "| FeO | 2 | 30 | +0.00 ± 0.00 | +0.00 |" in page
+    assert "of 5 mixtures 100% lie within" in page
+    far = replace(evaluation.classes[0], compound="wuestite", shift=3.0)
+    assert "| +3.00 ± 0.00 | +3.00 **!** |" in write_report(
+        replace(evaluation, classes=(*evaluation.classes, far))
+    )
+    every = models_readme([evaluation, evaluation], DOMAIN, {})
+    assert "| [Fe](fe-k/1/report.md) | 5 (0) |" in every
+    assert "| all | 10 (0) |" in every
+
+
 def test_without_native_sites_enough_all_are_stated(steps, found):
     evaluation = found(steps.judge(), RIGHT)
     kind, scores = evaluation.stated
@@ -232,6 +265,8 @@ def test_the_page_over_all_models_links_to_each_and_says_whether_aims_are_met(st
     assert "| -50 | +10 | 0.3 % | 100% | 0.42 | 92% | 1.80 | 90% | 0.51 | 88% | 1.90 |" in page
     assert "Compounds: standards 27, elsewhere 35." in page
     assert "| nitrides | 50% of 4 | 25% | 1 of 2 (not Fe FeN) |" in page
+    assert "| Fe | 75% of 8 | 50% | 2 of 2 | 1 of 2 (not Fe FeN) | 1 of 9 (Fe Fe3O4) |" in page
+    assert "| V | – | – | – | – | – |" in page
     assert "nan" not in page
     for line in page.splitlines():
         if line.startswith("|"):

@@ -5,7 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training.measured.own_shift import Laid, lay_compounds, left_out_shifts, shift_table
+from training.measured.own_shift import (
+    Laid,
+    apart,
+    lay_compounds,
+    lay_on_classes,
+    left_out_shifts,
+    shift_table,
+)
 
 
 @pytest.fixture
@@ -32,6 +39,21 @@ def test_a_compound_is_laid_on_its_own_formula(steps, world):
     )
     assert (own.own, other.own, alike.own) == (True, True, False)
     assert (own.shift, other.shift) == pytest.approx((1.0, -1.0))
+
+
+def test_a_compound_is_laid_on_every_site_of_its_class(steps, world):
+    odd = replace(world, mu=world.mu.copy())
+    axis, mu = world.energy, world.mu[0]
+    odd.mu[world.group == "M3O"] = [np.interp(axis - by, axis, mu) for by in (1.0, 2.0, 3.0)]
+    odd.mu[world.group == "M0O"] += 0.1 * np.sin(axis)  # the worse half
+    files = [measured(steps, 2.0, 0.0, "M3O"), measured(steps, 3.0, -3.0)]
+    two, three = lay_on_classes(odd, files)
+    assert (two.sites, three.sites) == (6, 6)  # two compounds of three geometries
+    assert (two.shift, two.scatter) == pytest.approx((2.0, np.std([1.0, 2.0, 3.0])))
+    assert (three.shift, three.scatter) == pytest.approx((3.0, 0.0))
+    assert apart([two, three]) == pytest.approx({"c2.0": -0.5, "c3.0": 0.5})
+    assert lay_on_classes(odd, [measured(steps, 2.5, 0.0)]) == []
+    assert apart([]) == {}
 
 
 def test_a_mean_valence_has_no_class(steps, world):
