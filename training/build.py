@@ -19,12 +19,11 @@ from training.evaluation.on_measured import answers_by_file
 from training.evaluation.on_simulated import score_simulated
 from training.export import write_model
 from training.folders import DATA, MODELS, RUNS
-from training.measured import intervals, own_shift, pool, shown, standards
-from training.measured.maps import Maps, fit_maps
+from training.measured import own_shift, pool, shown, standards
+from training.measured.fitted import Fitted, fit_networks
 from training.simulated import dataset
 from training.simulated.sources import RULE
 from training.trials import select, trials
-from training.trials.best import best_trials
 from training.trials.workers import HERE, Workers
 
 __all__ = ["Built", "build"]
@@ -84,18 +83,13 @@ def build(
     TrialFailedError
         When a trial raised or its worker died; those that had finished are kept.
     """
-    simulated, split = dataset.material(
-        config.element, config.data, config.grid, data, skip_bad=skip_bad
-    )
-    ensemble, scores = best_trials(config, simulated, split, runs, workers, watch)
-    maps = fit_maps(config, simulated, split, ensemble)
-    errors = intervals.simulated_errors(config, simulated, split.validation, ensemble, maps)
-    start = intervals.domain_start(simulated, split.train)
+    fitted = fit_networks(config, runs, data, workers, watch, skip_bad=skip_bad)
+    simulated, split, ensemble = fitted.simulated, fitted.split, fitted.ensemble
     measured = standards.load(config.element)
     used = [one for one in measured if one.role == "standard"]
     absent = shown.elsewhere(config.element)
     laid = own_shift.lay_compounds(simulated, used) + shown.laid_elsewhere(absent)
-    own = shown.show(config, simulated, used, ensemble, maps, errors, laid, start)
+    own = fitted.show(used, laid)
     known = [*own, *absent]
     together = [*known, *shown.others(config, models)]
     domain = read_domain(models)
@@ -103,11 +97,11 @@ def build(
     drafted = write_model.draft(
         config,
         ensemble,
-        _outputs(config, simulated, maps, errors, known, together),
+        _outputs(fitted, known, together),
         _theory_shift(config, known),
         {
             **{key: domain.card[key] for key in ("aligned", "kinds", "threshold")},
-            "start": start,
+            "start": fitted.start,
             "poor_fit": pool.poor_fit_limit(together),
         },
         domain.graph,
@@ -124,13 +118,13 @@ def build(
             }
             for name, one in test.descriptors.items()
         },
-        "trials": [asdict(score) for score in scores],
+        "trials": [asdict(score) for score in fitted.scores],
         "kept": list(ensemble.seeds),
         "standards": _by_compound(own, laid),
         "files": answers_by_file(model, measured),
         "simulated_errors": {
             name: asdict(error)
-            for name, error in zip(config.network.descriptors, errors, strict=True)
+            for name, error in zip(config.network.descriptors, fitted.errors, strict=True)
         },
         "compounds": [asdict(one) for one in known],
         "pooled": sorted({f"{one.element} {one.compound}" for one in together}),
@@ -148,32 +142,28 @@ def build(
 
 
 def _outputs(
-    config: Config,
-    simulated: dataset.Simulated,
-    maps: Maps,
-    errors: Sequence[intervals.ErrorModel],
-    known: Sequence[shown.Shown],
-    together: Sequence[shown.Shown],
+    fitted: Fitted, known: Sequence[shown.Shown], together: Sequence[shown.Shown]
 ) -> list[dict[str, Any]]:
     """Return the card's outputs; measured compounds calibrate whole half-widths."""
+    config, simulated = fitted.config, fitted.simulated
     level = config.calibration.level
     valences = simulated.labels[:, 0]
     entries: list[dict[str, Any]] = []
     for k, name in enumerate(config.network.descriptors):
-        fitted = pool.calibration(name, together, level)
-        supported = pool.is_shown(known, name, fitted, level)
-        fitted = fitted if supported else fitted.at_least_whole()
+        widths = pool.calibration(name, together, level)
+        supported = pool.is_shown(known, name, widths, level)
+        widths = widths if supported else widths.at_least_whole()
         state = name == "oxidation_state"
         found = np.unique(valences[np.isfinite(valences)])
         entries.append(
             write_model.output_entry(
                 name,
                 k,
-                maps[k],
+                fitted.maps[k],
                 level,
-                errors[k],
+                fitted.errors[k],
                 per_ev=dataset.valence_per_ev(simulated) if state else 0.0,
-                calibration={"whole": list(fitted.knots), "half": list(fitted.halves)},
+                calibration={"whole": list(widths.knots), "half": list(widths.halves)},
                 levels=pool.levels(known, list(found)) if state else [],
                 unsupported_half=pool.unsupported_half(together, level) if state else 0.0,
                 evidence="measured" if supported else "simulation",

@@ -10,10 +10,11 @@ from rankaae_stream.spectra.regrid import perturbed
 from rankaae_stream.spectrum import Floats
 from training.config import Config
 from training.folders import DATA, RUNS
-from training.measured import intervals, standards
+from training.measured import standards
+from training.measured.fitted import fit_networks
 from training.measured.maps import Maps, estimate, fit_maps
 from training.measured.own_shift import Laid, lay_compounds, lay_on_classes
-from training.measured.shown import Shown, show
+from training.measured.shown import Shown
 from training.measured.standards import Standard
 from training.network.ensemble import Ensemble
 from training.simulated import dataset
@@ -97,14 +98,9 @@ def judge_elsewhere(
     used = _of_element(config, measured)
     if not used:
         return []
-    simulated, split = dataset.material(config.element, config.data, config.grid, data)
-    ensemble, _ = best_trials(config, simulated, split, runs, workers, watch)
-    maps = fit_maps(config, simulated, split, ensemble)
-    errors = intervals.simulated_errors(config, simulated, split.validation, ensemble, maps)
-    start = intervals.domain_start(simulated, split.train)
+    fitted = fit_networks(config, runs, data, workers, watch)
     own = _of_element(config, standards.load(config.element))
-    laid = lay_compounds(simulated, [*own, *used])
-    return show(config, simulated, used, ensemble, maps, errors, laid, start)
+    return fitted.show(used, lay_compounds(fitted.simulated, [*own, *used]))
 
 
 def _of_element(config: Config, measured: Sequence[Standard]) -> list[Standard]:
