@@ -13,6 +13,7 @@ from rankaae_stream.spectrum import Floats
 __all__ = [
     "HALF",
     "STEP",
+    "at_positions",
     "below_edge",
     "edge_aligned",
     "fit_nuisances",
@@ -62,9 +63,21 @@ def edge_aligned(energy: Floats, flat: Floats, aligned: tuple[float, float]) -> 
     low, high = flat[rows, first], flat[rows, first + 1]
     share = np.clip((HALF - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0)
     relative = np.arange(aligned[0], aligned[1] + STEP / 2, STEP)
-    at = (first + share)[:, None] + relative / (energy[1] - energy[0])
-    at = np.clip(at, 0.0, points - 1.0)
-    left = np.minimum(at.astype(np.intp), points - 2)
+    return at_positions(flat, (first + share)[:, None] + relative / (energy[1] - energy[0]))
+
+
+def at_positions(flat: Floats, at: Floats) -> Floats:
+    """Interpolate spectra (n, g) linearly at positions (n, a) between their points.
+
+    Beyond the data the end values are repeated.
+
+    Examples
+    --------
+    >>> at_positions(np.array([[0.0, 1.0, 4.0]]), np.array([[-1.0, 0.5, 1.5, 9.0]]))
+    array([[0. , 0.5, 2.5, 4. ]])
+    """
+    at = np.clip(at, 0.0, flat.shape[1] - 1.0)
+    left = np.minimum(at.astype(np.intp), flat.shape[1] - 2)
     part = at - left
     left_values = np.take_along_axis(flat, left, axis=1)
     right_values = np.take_along_axis(flat, left + 1, axis=1)

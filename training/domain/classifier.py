@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax
 
-from rankaae_stream.model.domain import STEP, edge_aligned
+from rankaae_stream.model.domain import STEP, at_positions, edge_aligned
 from rankaae_stream.spectrum import Floats
 from training.config import Augment
 from training.domain.spectra import AXIS, KINDS, OXIDES, Spectra
@@ -175,11 +175,5 @@ def _copies(
 def _misaligned(flat: Floats, by: Floats) -> Floats:
     """Return edge-aligned spectra (n, a), each aligned `by` (n,) eV wrongly."""
     wide = edge_aligned(AXIS, flat, (ALIGNED[0] - 2.0, ALIGNED[1] + 2.0))
-    at = 2.0 / STEP + np.arange(round((ALIGNED[1] - ALIGNED[0]) / STEP) + 1) + by[:, None] / STEP
-    at = np.clip(at, 0.0, wide.shape[1] - 1.001)
-    left = at.astype(np.intp)
-    part = at - left
-    return (
-        np.take_along_axis(wide, left, 1) * (1.0 - part)
-        + np.take_along_axis(wide, left + 1, 1) * part
-    )
+    right = 2.0 / STEP + np.arange(round((ALIGNED[1] - ALIGNED[0]) / STEP) + 1)
+    return at_positions(wide, right + by[:, None] / STEP)
