@@ -16,7 +16,7 @@ from rankaae_stream.analysis import Analysis
 from rankaae_stream.documents.sweeps import out_of_order, to_spectrum
 from rankaae_stream.edges import find_edge, read_stated
 from rankaae_stream.errors import ConfigurationError, Refusal, Refused
-from rankaae_stream.files.base import Measured
+from rankaae_stream.files.base import Measured, from_scans
 from rankaae_stream.files.columns import MOST
 from rankaae_stream.files.read import looks_like_data, read_file
 from rankaae_stream.layouts.rebin import FRAGMENT, turning_points
@@ -337,18 +337,12 @@ def _scans(name: str, columns: Mapping[str, str] | None, group: str) -> list[lis
             before.append(found)
         else:
             together.append([found])
-    scans: list[list[Measured]] = []
-    refused: list[Refused] = []
-    for scan in together:
-        try:
-            scans += map(list, zip(*map(_sweeps, scan), strict=True))
-        except Refused as reason:
-            refused.append(reason)
-    if not scans:
-        raise refused[0]
-    if refused:
-        note = f"{len(refused)} of {len(together)} scans were left out ({refused[0].message})"
-        scans[0] = [replace(found, notes=(*found.notes, note)) for found in scans[0]]
+    scans, notes = from_scans(
+        together,
+        lambda scan: map(list, zip(*map(_sweeps, scan), strict=True)),
+        "were left out",
+    )
+    scans[0] = [replace(found, notes=(*found.notes, *notes)) for found in scans[0]]
     if not group:
         return [scan for scan in scans if scan[0].channel != "reference"] or scans
     chosen = [scan for scan in scans if scan[0].label.strip() == group.strip()]

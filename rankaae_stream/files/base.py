@@ -2,14 +2,18 @@
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from rankaae_stream.errors import Refused
 from rankaae_stream.spectrum import Channel, Floats
 
-__all__ = ["HDF5", "MAX_BYTES", "NO_ENERGIES", "Measured", "Table", "read_bounded"]
+__all__ = ["HDF5", "MAX_BYTES", "NO_ENERGIES", "Measured", "Table", "from_scans", "read_bounded"]
+
+Scan = TypeVar("Scan")
+Made = TypeVar("Made")
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 """First bytes of an HDF5 file. Its size is not limited, only what is read from it."""
@@ -96,6 +100,37 @@ class Measured:
     columns: tuple[str, ...] = ()
     kind: str = "xas"
     reference_energy: Floats | None = None
+
+
+def from_scans(
+    scans: Sequence[Scan], make: Callable[[Scan], Iterable[Made]], what: str
+) -> tuple[list[Made], tuple[str, ...]]:
+    """Return what is made of each scan of a file, and a note where some were refused.
+
+    Parameters
+    ----------
+    scans : sequence
+    make : callable
+    what : str
+        What the note says of those that were refused: ``hold no spectrum``.
+
+    Raises
+    ------
+    Refused
+        That of the first scan, where all were refused.
+    """
+    made: list[Made] = []
+    refused: list[Refused] = []
+    for scan in scans:
+        try:
+            made += make(scan)
+        except Refused as reason:
+            refused.append(reason)
+    if not made:
+        raise refused[0]
+    if not refused:
+        return made, ()
+    return made, (f"{len(refused)} of {len(scans)} scans {what} ({refused[0].message})",)
 
 
 def read_bounded(path: Path, most: int = 0) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from rankaae_stream.errors import Refused
-from rankaae_stream.files.base import Measured, Table
+from rankaae_stream.files.base import Measured, Table, from_scans
 from rankaae_stream.files.channels import energy_column, measure
 from rankaae_stream.files.cls import is_cls, read_cls
 from rankaae_stream.files.kek9809 import is_9809, read_9809
@@ -78,23 +78,15 @@ def measure_tables(
     """Return the spectra of all tables; skip a table without one, unless there is no other."""
     if len(tables) > MOST:
         raise Refused("file", f"{len(tables)} scans in one file; up to {MOST} are read")
-    found: list[Measured] = []
-    refused: list[Refused] = []
     labels: dict[str, int] = {}
+    labelled: list[Table] = []
     for number, table in enumerate(tables, 1):
         label = table.label or (str(number) if len(tables) > 1 else "")
         labels[label] = labels.get(label, 0) + 1
         label += f"-{labels[label]}" if labels[label] > 1 else ""
-        try:
-            found += measure(replace(table, label=label), choice)
-        except Refused as reason:
-            refused.append(reason)
-    if not found:
-        raise refused[0]
-    if refused:
-        note = f"{len(refused)} of {len(tables)} scans hold no spectrum ({refused[0].message})"
-        found[0] = replace(found[0], notes=(*found[0].notes, note))
-    return tuple(found)
+        labelled.append(replace(table, label=label))
+    found, notes = from_scans(labelled, lambda table: measure(table, choice), "hold no spectrum")
+    return (replace(found[0], notes=(*found[0].notes, *notes)), *found[1:])
 
 
 def _joined(tables: Sequence[Table]) -> list[Table]:
