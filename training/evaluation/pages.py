@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from rankaae_stream.model.card import FEWEST_COMPOUNDS
 from training.descriptors import DOUBT, FIRST_SHELL
 from training.evaluation.aims import measured_standing, targets
 from training.evaluation.disturbed import COPIES, JITTER, NOISE, SHARES, Disturbed, pooled
@@ -19,7 +20,7 @@ from training.evaluation.splits import over_splits
 from training.evaluation.sweeps import FEATURES
 from training.evaluation.text import NOTHING, heading, number, percent, scatter
 from training.measured import own_shift
-from training.measured.pool import FALSE_ALARMS
+from training.measured.pool import FALSE_ALARMS, near
 
 __all__ = ["models_readme", "write_report"]
 
@@ -37,6 +38,7 @@ NAMES: dict[str, Any] = {
     "ENOUGH": ENOUGH,
     "FALSE_ALARMS": FALSE_ALARMS,
     "FEATURES": FEATURES,
+    "FEWEST_COMPOUNDS": FEWEST_COMPOUNDS,
     "FIRST_SHELL": FIRST_SHELL,
     "JITTER": JITTER,
     "KINDS": KINDS,
@@ -45,6 +47,7 @@ NAMES: dict[str, Any] = {
     "apart": own_shift.apart,
     "copies": _copies,
     "nan": np.nan,
+    "near": near,
     "ordered_pairs": ordered_pairs,
     "over_splits": over_splits,
     "refused_share": refused_share,

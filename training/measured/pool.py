@@ -23,6 +23,7 @@ __all__ = [
     "calibration",
     "is_shown",
     "levels",
+    "near",
     "poor_fit_limit",
     "unsupported_half",
 ]
@@ -118,11 +119,12 @@ def is_shown(own: Sequence[Shown], name: str, fitted: Calibration, level: float)
 
 def levels(own: Sequence[Shown], valences: Sequence[float]) -> list[dict[str, float | int]]:
     """Count the measured compounds of an element near each valence."""
-    states = np.array([one.oxidation_state for one in own])
-    return [
-        {"value": float(one), "compounds": int(np.sum(np.abs(states - one) < LEVEL_WIDTH))}
-        for one in valences
-    ]
+    return [{"value": float(one), "compounds": len(near(own, one))} for one in valences]
+
+
+def near(own: Sequence[Shown], valence: float) -> list[Shown]:
+    """Return the compounds that count for a whole valence, see `LEVEL_WIDTH`."""
+    return [one for one in own if abs(one.oxidation_state - valence) < LEVEL_WIDTH]
 
 
 def unsupported_half(pool: Sequence[Shown], level: float) -> float:

@@ -7,6 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from rankaae_stream.model.card import Level
 from training import commands
 from training.evaluation.aims import targets
 from training.evaluation.evaluate import evaluate_model
@@ -141,6 +142,11 @@ DOMAIN = {
     "version": "1",
     "threshold": 0.7,
     "threshold_rule": "5% of oxides lie above it",
+    "elsewhere": [
+        {"element": "Fe", "compound": "ferrocene", "kind": "oxides", "no_oxide": 0.9},
+        {"element": "Fe", "compound": "FeOOH", "kind": "oxides", "no_oxide": 0.1},
+        {"element": "Fe", "compound": "FeP", "kind": "phosphides", "no_oxide": 0.9},
+    ],
     "known_kinds": [{**KIND, "flagged_simulated": 0.5, "missed": []}],
     "kinds_left_out": [{**KIND, "flagged_simulated": 0.25, "missed": ["Fe FeN"]}],
     "known_elements": [
@@ -239,6 +245,18 @@ def test_the_report_shows_every_trial_every_class_and_the_mixtures(steps, found)
     assert "| all | 10 (0) |" in every
 
 
+def test_the_report_names_the_compounds_that_each_valence_rests_on(steps, found):
+    judge = steps.judge()
+    levels = (Level(2.0, 1), Level(3.0, 2), Level(4.0, 0))
+    state = replace(judge.card.outputs[0], levels=levels, unsupported_half=0.4)
+    judge.card = replace(judge.card, outputs=(state,))
+    page = write_report(found(judge, RIGHT))
+    assert "| 2 | 1 | FeO (+0.10) |" in page
+    assert "| 3 | 2 | Fe2O3 hematite (-0.10), Fe3O4 (+0.00) |" in page
+    assert "| 4 | 0 | – |" in page
+    assert "What the valence rests on" not in write_report(found(steps.judge(), RIGHT))
+
+
 def test_without_native_sites_enough_all_are_stated(steps, found):
     evaluation = found(steps.judge(), RIGHT)
     kind, scores = evaluation.stated
@@ -267,6 +285,8 @@ def test_the_page_over_all_models_links_to_each_and_says_whether_aims_are_met(st
     assert "| nitrides | 50% of 4 | 25% | 1 of 2 (not Fe FeN) |" in page
     assert "| Fe | 75% of 8 | 50% | 2 of 2 | 1 of 2 (not Fe FeN) | 1 of 9 (Fe Fe3O4) |" in page
     assert "| V | – | – | – | – | – |" in page
+    assert page.count("is flagged as no oxide") == 1
+    assert "ferrocene is flagged as no oxide (0.90)" in page
     assert "nan" not in page
     for line in page.splitlines():
         if line.startswith("|"):
