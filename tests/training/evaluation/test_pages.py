@@ -303,7 +303,9 @@ def test_the_page_states_single_networks_over_splits_beside_the_shipped_model(st
     assert stated.found.endswith("; single networks over splits 0.85 ± 0.07")
     other = models_readme([evaluation, replace(evaluation, splits=None)], DOMAIN, {})
     assert "Not computed yet for Fe." in other
-    assert "Over several splits" not in models_readme([replace(evaluation, splits=None)], DOMAIN, {})
+    assert "Over several splits" not in models_readme(
+        [replace(evaluation, splits=None)], DOMAIN, {}
+    )
 
 
 def test_pictures_are_small(steps, found):
