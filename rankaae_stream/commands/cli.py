@@ -262,6 +262,77 @@ def calibrate(
 
 
 @app.command()
+def series(
+    files: Annotated[
+        list[str], typer.Argument(help="Files, folders or patterns, in the order of their names.")
+    ],
+    end: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A file of a known reference; repeated, the series is fitted as mixtures of "
+            "these (linear combination fit). By default its own purest spectra are taken."
+        ),
+    ] = None,
+    element: Annotated[
+        str | None,
+        typer.Option(help="Absorbing element, Fe; by default from the headers or the energies."),
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Which column is what, as for infer: energy=1,mu=2,ref=3.")
+    ] = None,
+    foil: Annotated[
+        str | None,
+        typer.Option(help="A metal foil of the same session, where the files have none."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of a model of your own, such as calibrate writes.")
+    ] = None,
+    stop_at: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            help="Half-width of the valence's interval that you want, 0.1: says how many more "
+            "repeats it takes, or that repeats do not help.",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Draw valence, fractions, pure spectra and residual: .pdf, .png, .svg."),
+    ] = None,
+    table: Annotated[Path | None, typer.Option(help="Write a row a spectrum as CSV.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Merge repeats, or resolve a changing series into fractions of its purest spectra.
+
+    Five spectra or more are counted for components: one means repeats, which are averaged and
+    answered together; several mean mixtures, whose valence is the fractions times the
+    valences of the pure spectra. Give a foil channel or --foil: axes that differ look like
+    chemistry.
+
+    rankaae-stream series scans/ --plot series.png
+
+    rankaae-stream series scans/ --end FeO.xdi --end Fe2O3.xdi --table fractions.csv
+
+    rankaae-stream series repeats/ --stop-at 0.1
+    """
+    from rankaae_stream.commands.series import run_series
+
+    run_series(
+        console,
+        files,
+        ends=end or (),
+        element=element,
+        columns=columns,
+        foil=foil,
+        model=model,
+        stop_at=stop_at,
+        plot=plot,
+        table=table,
+        as_json=as_json,
+    )
+
+
+@app.command()
 def replay(
     source: Annotated[
         str,

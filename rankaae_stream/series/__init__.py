@@ -1,0 +1,1 @@
+"""Series of spectra: repeats merged, mixtures resolved, changes found."""

@@ -1,0 +1,185 @@
+"""Resolve a series: repeats into one answer, mixtures into fractions of their purest spectra."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rankaae_stream.analysis import Analysis
+from rankaae_stream.report import FoilShift, Report, RunFoil
+from rankaae_stream.series.changes import Change, Drift, change_points, drift, scatter
+from rankaae_stream.series.mixtures import (
+    MOST,
+    Mixtures,
+    count_components,
+    mix,
+    purest,
+    smooth,
+)
+from rankaae_stream.series.repeats import Advice, Merged, Repeat, advise, merge
+from rankaae_stream.series.stack import LeftOut, Stack, stack
+from rankaae_stream.spectra.noise import point_noise
+from rankaae_stream.spectrum import Edge, Spectrum
+
+__all__ = ["Resolved", "resolve"]
+
+FEWEST_TO_RESOLVE = 5
+"""Spectra from which on components are counted; fewer are taken for repeats."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resolved:
+    """What a series shows.
+
+    Attributes
+    ----------
+    series : Stack
+        The spectra that take part.
+    left_out : tuple of LeftOut
+    components : int
+        How many spectra the series is mixed of; 1 for repeats.
+    mixtures : Mixtures or None
+        None for repeats without given ends.
+    merged : Report or None
+        The answer to the mean of the repeats; None for a series that changes.
+    repeats : Merged or None
+    advice : Advice or None
+        On more repeats, where a target was given.
+    drift : Drift or None
+        Of the valence over repeats: beam damage, where it is sure.
+    changes : tuple of Change
+        Where the valence changes its course.
+    """
+
+    series: Stack
+    left_out: tuple[LeftOut, ...]
+    components: int
+    mixtures: Mixtures | None = None
+    merged: Report | None = None
+    repeats: Merged | None = None
+    advice: Advice | None = None
+    drift: Drift | None = None
+    changes: tuple[Change, ...] = ()
+
+
+def resolve(
+    scans: Sequence[tuple[Report, Spectrum | None]],
+    analysis: Analysis,
+    ends: Sequence[Report] = (),
+    stop_at: float | None = None,
+) -> Resolved | list[LeftOut]:
+    """Resolve a series of answered scans, in their order.
+
+    Parameters
+    ----------
+    scans : sequence of (Report, Spectrum or None)
+        Each answer, and the spectrum as it was measured, which repeats are merged from.
+    analysis : Analysis
+        Answers the mean of repeats.
+    ends : sequence of Report, optional
+        Known references of the same edge: the series is fitted as mixtures of these.
+    stop_at : float, optional
+        Half-width of the valence's interval that is wanted, e.
+
+    Returns
+    -------
+    Resolved, or list of LeftOut
+        Why each spectrum takes no part, where fewer than two remain.
+    """
+    series, left_out = stack([report for report, _ in scans])
+    if series is None:
+        return left_out
+    if ends:
+        mixtures = _of_references(series, ends)
+        return Resolved(series, tuple(left_out), len(ends), mixtures, changes=_changes(mixtures))
+    count = count_components(series) if len(series.flat) >= FEWEST_TO_RESOLVE else 1
+    if count == 1:
+        return _repeats(series, left_out, scans, analysis, stop_at)
+    chosen = purest(series, count)
+    mixtures = mix(
+        series,
+        smooth(series.flat, count)[chosen],
+        [series.sources[int(i)] for i in chosen],
+        series.valence[chosen],
+        series.half[chosen],
+    )
+    return Resolved(series, tuple(left_out), count, mixtures, changes=_changes(mixtures))
+
+
+def _of_references(series: Stack, ends: Sequence[Report]) -> Mixtures:
+    """Fit known references.
+
+    Raises
+    ------
+    ValueError
+        Where one was refused, is of another edge, or they are too many.
+    """
+    found, left_out = stack([*ends, *ends])  # a single reference is a series, too
+    if left_out or found is None:
+        raise ValueError(left_out[0].reason if left_out else "no reference could be used")
+    if len(ends) > MOST:
+        raise ValueError(f"{len(ends)} references; at most {MOST} can be fitted")
+    if abs(found.energy[0] - series.energy[0]) > 1.0:
+        raise ValueError("the references are of another edge than the series")
+    n = len(ends)
+    return mix(series, found.flat[:n], found.sources[:n], found.valence[:n], found.half[:n])
+
+
+def _changes(mixtures: Mixtures) -> tuple[Change, ...]:
+    """Return changes of course that are larger than the fractions are uncertain."""
+    valence = mixtures.valence
+    sigma = float(np.median(mixtures.sigma.max(axis=1))) * float(np.ptp(valence))
+    return tuple(change_points(valence, float(np.hypot(sigma, scatter(valence)))))
+
+
+def _repeats(
+    series: Stack,
+    left_out: list[LeftOut],
+    scans: Sequence[tuple[Report, Spectrum | None]],
+    analysis: Analysis,
+    stop_at: float | None,
+) -> Resolved:
+    used = [
+        (report, scan)
+        for report, scan in scans
+        if report.source in series.sources and scan is not None and report.edge_step
+    ]
+    moved = drift(series.valence)
+    if len(used) < 2:
+        return Resolved(series, tuple(left_out), 1, drift=moved)
+    merged = merge([_repeat(report, scan) for report, scan in used])
+    foils = [report.shifts.foil for report, _ in used if report.shifts.foil is not None]
+    whole = len(foils) == len(used)
+    answer = analysis.process(
+        merged.spectrum, earlier=lambda edge: _aligned(edge, foils) if whole else None
+    )
+    state = answer.estimate("oxidation_state")
+    wanted = None
+    if stop_at is not None and state is not None:
+        wanted = advise(state, len(merged.taken), stop_at)
+    return Resolved(
+        series,
+        (*left_out, *merged.left_out),
+        1,
+        merged=answer,
+        repeats=merged,
+        advice=wanted,
+        drift=moved,
+    )
+
+
+def _repeat(report: Report, scan: Spectrum) -> Repeat:
+    step = report.edge_step or 1.0
+    moved = Spectrum(scan.energy + report.shifts.calibration, scan.mu, scan.edge, scan.origin)
+    noise = point_noise(moved.energy, moved.mu, scan.edge.e0) / step
+    return Repeat(moved, step, noise)
+
+
+def _aligned(edge: Edge, foils: Sequence[FoilShift]) -> RunFoil:
+    """Return that the merged axis is calibrated already, as surely as a single foil does it."""
+    del edge
+    uncertainty = float(np.median([one.uncertainty for one in foils]))
+    misfit = float(np.median([one.misfit for one in foils]))
+    return RunFoil(
+        FoilShift(0.0, uncertainty, misfit, foils[0].library, foils[0].moved), "merged", 0.0
+    )

@@ -1,0 +1,97 @@
+"""Put the spectra of a series side by side, and find their noise."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rankaae_stream.report import Report
+from rankaae_stream.spectrum import Floats
+
+__all__ = ["LEAST_NOISE", "LeftOut", "Stack", "second_differences", "stack"]
+
+LEAST_NOISE = 2e-4
+"""No measurement is better than this, edge steps: below is rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A spectrum that takes no part in a series, and why."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stack:
+    """Spectra of one edge on one grid, in the order of the series.
+
+    Attributes
+    ----------
+    energy : (g,) array
+        eV.
+    flat : (n, g) array
+        Flattened spectra.
+    valence, half : (n,) arrays
+        What each alone was answered, and the half-width of its interval.
+    sources : tuple of str
+    noise : float
+        Standard deviation of a grid point, edge steps.
+    """
+
+    energy: Floats
+    flat: Floats
+    valence: Floats
+    half: Floats
+    sources: tuple[str, ...]
+    noise: float
+
+
+def stack(reports: Sequence[Report]) -> tuple[Stack | None, list[LeftOut]]:
+    """Return the complete spectra of the most frequent edge, and what was left out.
+
+    None where fewer than two remain.
+    """
+    edges = Counter(str(one.edge) for one in reports if one.curves is not None)
+    edge = edges.most_common(1)[0][0] if edges else ""
+    kept: list[Report] = []
+    left_out: list[LeftOut] = []
+    for one in reports:
+        if one.refusal is not None:
+            left_out.append(LeftOut(one.source, one.refusal.message))
+        elif str(one.edge) != edge:
+            left_out.append(LeftOut(one.source, f"it is of {one.edge}, the series of {edge}"))
+        elif one.extent is not None or one.estimate("oxidation_state") is None:
+            left_out.append(LeftOut(one.source, "it is too short to be normalised"))
+        else:
+            kept.append(one)
+    if len(kept) < 2:
+        return None, left_out
+    states = [one.estimate("oxidation_state") for one in kept]
+    curves = [one.curves for one in kept]
+    flat = np.stack([one.flat for one in curves if one is not None])
+    found = Stack(
+        energy=curves[0].energy if curves[0] is not None else np.empty(0),
+        flat=flat,
+        valence=np.array([one.value for one in states if one is not None]),
+        half=np.array([(one.high - one.low) / 2.0 for one in states if one is not None]),
+        sources=tuple(one.source for one in kept),
+        noise=_noise(flat),
+    )
+    return found, left_out
+
+
+def second_differences(flat: Floats) -> Floats:
+    """Return (n - 2, g) differences from the neighbours' mean with the noise of one spectrum.
+
+    What changes evenly along the series is gone; with two spectra half their difference.
+    """
+    if len(flat) < 3:
+        return (flat[1:] - flat[:-1]) / np.sqrt(2.0)
+    return (flat[:-2] - 2.0 * flat[1:-1] + flat[2:]) / np.sqrt(6.0)
+
+
+def _noise(flat: Floats) -> float:
+    each = np.sqrt(np.mean(second_differences(flat) ** 2, axis=1))
+    return max(float(np.median(each)), LEAST_NOISE)

@@ -1,0 +1,178 @@
+"""Repeats, mixtures and changes of a series, on made-up spectra whose answer is known."""
+
+import numpy as np
+import pytest
+
+from rankaae_stream.report import Estimate, Shares
+from rankaae_stream.series.changes import change_points, drift
+from rankaae_stream.series.mixtures import count_components, fractions, mix, purest
+from rankaae_stream.series.repeats import Repeat, advise, merge
+from rankaae_stream.series.stack import Stack
+from rankaae_stream.spectrum import Edge, Origin, Spectrum
+
+ENERGY = np.arange(-12.0, 60.0, 0.5)
+IRON = Edge("Fe", "K", 7112.0)
+
+
+def white_line(edge, height, energy=ENERGY):
+    step = 0.5 + np.arctan((energy - edge) / 1.5) / np.pi
+    return step + height * np.exp(-0.5 * ((energy - edge - 4.0) / 3.0) ** 2)
+
+
+ENDS = np.stack([white_line(5.0, 0.4), white_line(9.0, 0.7), white_line(1.0, 0.05)])
+
+
+def series(shares, noise=0.003, jitter=0.0, seed=0):
+    rng = np.random.default_rng(seed)
+    flat = []
+    for row in np.atleast_2d(shares):
+        curve = row @ ENDS[: len(row)]
+        moved = np.interp(ENERGY + jitter * rng.normal(), ENERGY, curve)
+        flat.append(moved + noise * rng.normal(size=ENERGY.size))
+    n = len(flat)
+    names = tuple(f"s{i}" for i in range(n))
+    return Stack(IRON.e0 + ENERGY, np.array(flat), np.zeros(n), np.full(n, 0.2), names, noise)
+
+
+def ramp(n):
+    share = np.linspace(0.0, 1.0, n)
+    return np.column_stack([1.0 - share, share])
+
+
+# ---- mixtures ------------------------------------------------------------------------
+
+
+def test_one_two_and_three_components_are_counted_beside_drifts_of_the_axis():
+    same = np.tile([1.0, 0.0], (30, 1))
+    three = np.column_stack(
+        [
+            np.clip(1.0 - np.linspace(0, 2, 40), 0, 1),
+            1.0 - np.abs(np.linspace(-1, 1, 40)),
+            np.clip(np.linspace(-1, 1, 40), 0, 1),
+        ]
+    )
+    assert count_components(series(same, jitter=0.1)) == 1
+    assert count_components(series(ramp(40), jitter=0.1)) == 2
+    assert count_components(series(three, jitter=0.05)) == 3
+    assert count_components(series(same[:2])) == 1
+
+
+def test_the_purest_spectra_are_the_ends_of_a_ramp():
+    assert purest(series(ramp(41)), 2).tolist() in ([0, 40], [0, 39], [1, 40])
+
+
+def test_fractions_add_to_one_and_are_never_negative():
+    rng = np.random.default_rng(2)
+    shares = rng.dirichlet([0.3, 0.3, 0.3], 200)
+    found = fractions(shares @ ENDS + 0.01 * rng.normal(size=(200, ENERGY.size)), ENDS)
+    np.testing.assert_allclose(found.sum(axis=1), 1.0)
+    assert found.min() >= 0.0
+    assert np.abs(found - shares).max() < 0.1
+
+
+def test_intervals_of_fractions_hold_as_often_as_they_say():
+    found = series(np.tile([0.3, 0.7], (1000, 1)), noise=0.01, jitter=0.05)
+    mixed = mix(found, ENDS[:2], ("a", "b"), np.array([2.0, 3.0]), np.zeros(2))
+    held = np.abs(mixed.fractions[:, 1] - 0.7) <= 1.6449 * mixed.sigma[:, 1]
+    assert 0.85 <= held.mean() <= 0.97
+
+
+def test_the_valence_of_a_mixture_lies_on_the_line():
+    found = series(ramp(41), jitter=0.05)
+    mixed = mix(found, ENDS[:2], ("a", "b"), np.array([2.0, 3.0]), np.array([0.1, 0.1]))
+    line = 2.0 + ramp(41)[:, 1]
+    assert np.abs(mixed.valence - line).max() < 0.05
+    assert np.mean(np.abs(mixed.valence - line) <= mixed.half) >= 0.85
+    assert 0.5 < np.median(mixed.misfit) < 1.3
+
+
+def test_a_series_of_a_single_end_is_that_end():
+    mixed = mix(series(np.ones((5, 1))), ENDS[:1], ("a",), np.array([2.0]), np.array([0.3]))
+    assert (mixed.fractions == 1.0).all()
+    assert mixed.half == pytest.approx([0.3] * 5)
+
+
+# ---- changes -------------------------------------------------------------------------
+
+
+def test_a_step_is_found_where_it_is_and_a_ramp_is_none():
+    rng = np.random.default_rng(1)
+    step = np.r_[np.zeros(120), np.ones(180)] + 0.05 * rng.normal(size=300)
+    (change,) = change_points(step)
+    assert abs(change.at - 120) <= 2
+    assert change_points(np.linspace(0.0, 1.0, 300) + 0.05 * rng.normal(size=300)) == []
+    assert change_points(np.zeros(5)) == []
+
+
+def test_a_plateau_after_a_ramp_is_found():
+    rng = np.random.default_rng(4)
+    course = np.minimum(np.arange(60) / 40.0, 1.0) + 0.02 * rng.normal(size=60)
+    (change,) = change_points(course)
+    assert abs(change.at - 40) <= max(change.within, 3)
+    assert change.before > 0.02 > abs(change.after)
+
+
+def test_repeats_without_a_trend_rarely_drift_and_a_trend_is_found():
+    rng = np.random.default_rng(0)
+    alarms = [drift(rng.normal(size=20)).sure for _ in range(1000)]
+    assert np.mean(alarms) <= 0.02
+    damaged = drift(2.0 + 0.01 * (np.arange(20) + 0.5) + 0.02 * rng.normal(size=20))
+    assert damaged.sure
+    assert damaged.rate == pytest.approx(0.01, abs=3 * damaged.sigma)
+    assert damaged.start == pytest.approx(2.0, abs=3 * damaged.start_sigma)
+    assert drift(np.zeros(4)) is None
+
+
+# ---- repeats -------------------------------------------------------------------------
+
+
+def repeat(number, noise=0.01, edge=5.0, factor=1.0, stop=60.0, shift=0.0):
+    energy = np.arange(-12.0, stop, 0.5) + shift
+    rng = np.random.default_rng(number)
+    mu = white_line(edge, 0.4, energy) + noise * rng.normal(size=energy.size)
+    scan = Spectrum(IRON.e0 + energy, factor * mu, IRON, Origin(f"r{number}"))
+    return Repeat(scan, factor, noise)
+
+
+def test_sixteen_repeats_have_a_quarter_of_the_noise_in_whatever_order():
+    repeats = [repeat(i) for i in range(16)]
+    merged = merge(repeats)
+    truth = white_line(5.0, 0.4)
+    assert np.std(merged.spectrum.mu - truth) == pytest.approx(0.0025, rel=0.25)
+    assert np.mean(merged.error) == pytest.approx(0.0025, rel=0.1)
+    again = merge(repeats[::-1])
+    np.testing.assert_allclose(again.spectrum.mu, merged.spectrum.mu, atol=1e-12)
+
+
+def test_a_short_repeat_counts_where_it_was_measured():
+    merged = merge([repeat(0), repeat(1, stop=30.0), repeat(2)])
+    assert merged.used[0] == 3.0
+    assert merged.used[-1] == 2.0
+    assert merged.spectrum.energy.size == 144
+
+
+def test_another_height_is_kept_and_another_sample_left_out():
+    repeats = [repeat(i) for i in range(8)] + [repeat(8, factor=3.0), repeat(9, edge=9.0)]
+    merged = merge(repeats)
+    assert merged.taken == tuple(range(9))
+    assert [one.source for one in merged.left_out] == ["r9"]
+    assert "differs from the median" in merged.left_out[0].reason
+
+
+def test_a_change_of_all_repeats_leaves_none_out():
+    merged = merge([repeat(i, edge=5.0 + 0.3 * i) for i in range(10)])
+    assert len(merged.taken) >= 8
+
+
+def estimate(half, noise):
+    shares = Shares(noise=noise, axis=1.0 - noise)
+    return Estimate("oxidation_state", 3.0, 3.0 - half, 3.0 + half, 0.9, "e", shares)
+
+
+def test_the_advice_counts_repeats_and_says_where_they_do_not_help():
+    assert advise(estimate(0.1, 0.5), 4, 0.2).more == 0
+    # 0.8 of 0.2^2 is noise of 4 repeats; 0.15^2 leaves room for (0.15^2 - 0.2 0.2^2).
+    assert advise(estimate(0.2, 0.8), 4, 0.15).more == 5
+    nothing = advise(estimate(0.2, 0.1), 4, 0.1)
+    assert nothing.more is None
+    assert "without any noise it would be ±0.19" in nothing.sentence
