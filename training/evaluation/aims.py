@@ -100,7 +100,8 @@ def _median(
     met = middle <= limit if most else middle >= limit
     text = f"median {middle:.{digits}f} ({min(known):.{digits}f} to {max(known):.{digits}f})"
     if single:
-        text += f"; single networks over splits {scatter(_middle(single), digits)}"
+        found = scatter(_middle(single), digits)
+        text += f"; single networks over splits {found} ({len(single)} of {len(values)} elements)"
     return Target(aim, text, met)
 
 

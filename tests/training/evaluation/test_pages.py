@@ -300,7 +300,7 @@ def test_the_page_states_single_networks_over_splits_beside_the_shipped_model(st
     assert "Not computed yet" not in page
     stated = aims(evaluation)["simulated: oxidation state, ρ ≥ 0.93"]
     assert stated.met
-    assert stated.found.endswith("; single networks over splits 0.85 ± 0.07")
+    assert stated.found.endswith("; single networks over splits 0.85 ± 0.07 (1 of 1 elements)")
     other = models_readme([evaluation, replace(evaluation, splits=None)], DOMAIN, {})
     assert "Not computed yet for Fe." in other
     assert "Over several splits" not in models_readme(
