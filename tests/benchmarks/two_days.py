@@ -82,8 +82,8 @@ class Figures:
 
     @property
     def slope(self) -> float:
-        """MB for 1,000 scans, by a straight line through the last four fifths."""
-        late = [(at, size) for at, size in self.megabytes if at >= self.scans / 5]
+        """MB for 1,000 scans, by a straight line through the last half: caches are full then."""
+        late = [(at, size) for at, size in self.megabytes if at >= self.scans / 2]
         return float(np.polyfit(*zip(*late, strict=True), 1)[0]) * 1000 if len(late) > 1 else 0.0
 
     def memory(self, part: float) -> float:
