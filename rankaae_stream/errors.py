@@ -12,7 +12,10 @@ that it went through, with every array in them, for as long as somebody holds it
 from dataclasses import dataclass
 from threading import current_thread, main_thread
 
-__all__ = ["ConfigurationError", "ModelError", "Refusal", "Refused"]
+__all__ = ["ConfigurationError", "ModelError", "Refusal", "Refused", "describe"]
+
+LONGEST = 2000
+"""Characters of a foreign error's text that are kept."""
 
 
 class ConfigurationError(Exception):
@@ -39,7 +42,7 @@ class Refusal:
         """
         if not isinstance(error, Exception) and current_thread() is main_thread():
             raise error
-        return cls("internal_error", f"{type(error).__name__}: {error}")
+        return cls("internal_error", describe(error))
 
     def error(self) -> "Refused":
         """Return the exception to raise."""
@@ -67,3 +70,18 @@ class Refused(Exception):
     def refusal(self) -> Refusal:
         """What may be kept, without the frames that the exception holds."""
         return Refusal(self.name, self.message)
+
+
+def describe(error: BaseException) -> str:
+    """Return the name and text of any error, also of one that cannot be written as text.
+
+    Examples
+    --------
+    >>> describe(ValueError("no number"))
+    'ValueError: no number'
+    """
+    try:
+        text = str(error)[:LONGEST]
+    except Exception:  # noqa: BLE001 - of another program, it may do whatever it likes
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

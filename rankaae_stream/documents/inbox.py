@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any, NewType
 
 from rankaae_stream.documents.size import size_of
+from rankaae_stream.errors import describe
 from rankaae_stream.printable import get_logger
 
 __all__ = ["Inbox"]
@@ -22,6 +23,8 @@ logger = get_logger(__name__)
 
 _EVENTS = frozenset({"event", "event_page", "bulk_events", "datum", "datum_page", "stream_datum"})
 _PARENTS = frozenset({"descriptor", "resource", "stream_resource"})
+_ATTEMPTS = 2
+"""How often a document is handed on where the worker ends meanwhile."""
 _CLOSE = object()
 _SMALL = 2048
 """Bytes of a value that is kept of a start or stop document for which there is no room."""
@@ -88,9 +91,9 @@ class Inbox:
         self._dropped: dict[RunUid, int] = {}
         self._idle = threading.Condition(self._lock)
         self._closed = False
-        # The document in hand, and whether it was handed on: what a thread leaves that ends.
+        # The document in hand, and how often it was handed on: what a thread leaves that ends.
         self._item: Any = None
-        self._handed = False
+        self._attempts = 0
         self.late = 0
         self.dropped = 0
         self.errors = 0
@@ -227,7 +230,7 @@ class Inbox:
             self.restarts += 1
             self._thread = self._start()
         except RuntimeError as error:  # no thread can be started
-            self.last_error = f"{type(error).__name__}: {error}"
+            self.last_error = describe(error)
             return False
         return True
 
@@ -241,6 +244,7 @@ class Inbox:
                 self._count(error)
                 self.restarts += 1
                 logger.exception("the worker is started again; the scan is not affected")
+                time.sleep(self._period)  # whatever it is, not a million times a minute
 
     def _work(self) -> None:
         self._recount()
@@ -254,13 +258,15 @@ class Inbox:
                 return
             if item is not None:
                 name, doc, dropped, size = item
-                if not self._handed:
+                # Twice at most: a document that ends the worker must not end every next one.
+                if self._attempts < _ATTEMPTS:
+                    self._attempts += 1
                     self._guarded(self._handle, name, doc, dropped)
-                    self._handed = True
+                    self._attempts = _ATTEMPTS
                 with self._idle:
                     self._waiting -= 1
                     self._bytes -= size
-                    self._item, self._handed = None, False
+                    self._item, self._attempts = None, 0
                     if self._waiting == 0:
                         self._idle.notify_all()
             now = self._clock()
@@ -290,7 +296,7 @@ class Inbox:
     def _count(self, error: BaseException) -> None:
         with self._lock:
             self.errors += 1
-            self.last_error = f"{type(error).__name__}: {error}"
+            self.last_error = describe(error)
 
 
 def _parent_of(name: str, doc: Mapping[str, Any]) -> ParentUid:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.errors import ConfigurationError, describe
 from rankaae_stream.model.networks import Model
 from rankaae_stream.printable import get_logger
 from rankaae_stream.private import private_folder
@@ -151,11 +151,10 @@ class ResultPublisher:
             run = _what_if(model)
         except Exception as error:  # noqa: BLE001 - results count, curves are an extra
             logger.error(
-                "the what-if curves of model %s %s are left out: %s: %s",
+                "the what-if curves of model %s %s are left out: %s",
                 model.card.name,
                 model.card.version,
-                type(error).__name__,
-                error,
+                describe(error),
             )
         else:
             tiled.final(run)

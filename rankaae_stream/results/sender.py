@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from rankaae_stream.errors import describe
 from rankaae_stream.printable import get_logger
 from rankaae_stream.results.compose import ResultRun
 from rankaae_stream.results.sinks import Postponed, Rejected, Sink, Unavailable
@@ -419,7 +420,7 @@ def _attempt(send: Callable[..., None], *what: Any) -> Verdict:
 
 
 def _sentence(error: BaseException) -> str:
-    return str(error) if isinstance(error, Postponed) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, Postponed) else describe(error)
 
 
 def _abandoned(stop: Mapping[str, Any]) -> dict[str, Any]:

@@ -496,6 +496,58 @@ def test_the_document_in_hand_of_a_worker_that_ended_is_handled(make, recorder, 
     assert inbox.dropped == 0
 
 
+def test_a_document_that_ends_every_worker_holds_no_other(make, recorder, monkeypatch):
+    inbox = make(period=0.001)
+    real = inbox._guarded
+    handed = []
+
+    def fails(function, *arguments):
+        if function is recorder and arguments[1].get("uid") == "bad":
+            handed.append(arguments)
+            raise MemoryError
+        real(function, *arguments)
+
+    monkeypatch.setattr(inbox, "_guarded", fails)
+    inbox("start", {"uid": "bad"})
+    feed(inbox, run("a", 2))
+    assert inbox.wait_idle(PATIENCE)
+    assert recorder.names() == ["start", "descriptor", "event", "event", "stop"]
+    assert len(handed) == 2
+
+
+class Wordless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("there is no text")
+
+    __repr__ = __str__
+
+
+class Hostile(dict[str, Any]):
+    def get(self, *_: Any) -> Any:
+        raise Wordless
+
+    __getitem__ = values = get
+
+
+def test_an_error_that_has_no_text_is_named_and_harms_nothing(make, recorder):
+    def handle(name: str, doc: Any, dropped: int) -> None:
+        if doc.keys() == {"bad"}:
+            raise Wordless
+        recorder(name, doc, dropped)
+
+    inbox = make(handle=handle)
+    for name in ("event", "start", "stop", "descriptor"):
+        inbox(name, Hostile(uid="x", run_start="x"))  # in the scan's thread
+        assert "Wordless" in inbox.last_error
+        inbox.last_error = ""
+        inbox(name, {"bad": 1})  # in the worker's
+        wait_until(lambda: "Wordless" in inbox.last_error, "it is named")
+    feed(inbox, run("a", 2))
+    assert inbox.wait_idle(PATIENCE)
+    assert recorder.names() == ["start", "descriptor", "event", "event", "stop"]
+    assert inbox.restarts == 0
+
+
 def test_a_worker_that_cannot_be_started_again_is_said_to_be_dead(make, recorder, monkeypatch):
     inbox = make()
 
