@@ -58,6 +58,8 @@ class Analysis:
         Version of this program, as reports name it.
     axis : AxisRules, optional
         How foil shifts are used.
+    compounds : mapping of RunFoil, optional
+        By edge: the shift by a known compound, for scans for which there is no foil.
     """
 
     def __init__(
@@ -66,11 +68,13 @@ class Analysis:
         foils: Mapping[str, FoilLibrary],
         code_version: str = "",
         axis: AxisRules | None = None,
+        compounds: Mapping[str, RunFoil] | None = None,
     ) -> None:
         self.models = models
         self.code_version = code_version
         self.foils = foils
         self._axis = axis or AxisRules()
+        self._compounds = compounds or {}
 
     def process_columns(
         self,
@@ -240,6 +244,8 @@ class Analysis:
         used = own if isinstance(own, RunFoil) else None
         if used is None and earlier is not None:
             used = earlier(edge)
+        if used is None:
+            used = self._compounds.get(str(edge))
         foil, run, age = (used.shift, used.run, used.age) if used else (None, "", 0.0)
         added = foil.value if foil is not None and rules.apply else 0.0
         shifts = Shifts(

@@ -6,14 +6,16 @@ reads what is wrong, and never while a scan runs.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from rankaae_stream import resources
 from rankaae_stream.analysis import Analysis
+from rankaae_stream.documents.sweeps import to_spectrum
 from rankaae_stream.edges import tabulated_edges
-from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.errors import ConfigurationError, Refused
+from rankaae_stream.files.read import read_file
 from rankaae_stream.layouts.base import Layout
 from rankaae_stream.model.folder import checked_files, load_model, newest_models
 from rankaae_stream.model.networks import Model
@@ -22,11 +24,11 @@ from rankaae_stream.pipeline import Pipeline
 from rankaae_stream.printable import get_logger
 from rankaae_stream.private import make_private
 from rankaae_stream.profile import Profile
-from rankaae_stream.report import Result
-from rankaae_stream.spectra.axis import FoilLibrary
+from rankaae_stream.report import Result, RunFoil
+from rankaae_stream.spectra.axis import FoilLibrary, calibrate_by_compound
 from rankaae_stream.spectra.foils import FoilHistory, Foils, Published
-from rankaae_stream.spectra.library import library_foil
-from rankaae_stream.spectrum import K_EDGES
+from rankaae_stream.spectra.library import known_compounds, library_foil
+from rankaae_stream.spectrum import K_EDGES, Edge, Origin
 
 __all__ = ["analysis_with", "build_pipeline", "default_analysis", "load_analysis", "open_foils"]
 
@@ -107,7 +109,14 @@ def load_analysis(profile: Profile) -> Analysis:
     advice = duplicate_runtime()
     if advice:
         logger.warning(advice)
-    return Analysis(_models(profile), _foils(), resources.code_version(), profile.energy.build())
+    energy = profile.energy
+    return Analysis(
+        _models(profile),
+        _foils(),
+        resources.code_version(),
+        energy.build(),
+        _compounds(energy.axis_from, "axis_from of the profile"),
+    )
 
 
 @functools.cache
@@ -116,18 +125,89 @@ def default_analysis() -> Analysis:
     return Analysis(_newest("auto"), _foils(), resources.code_version())
 
 
-def analysis_with(folder: Path) -> Analysis:
-    """Return the shipped models and foils, with the model of a folder in place of its edge's.
+def analysis_with(
+    folder: Path | None = None,
+    axis_from: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+) -> Analysis:
+    """Return the shipped models and foils, with a model of one's own and known compounds.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Of a model, in place of its edge's.
+    axis_from : sequence of str
+        ``Cr2O3=scan.xdi``: measured compounds that put the axis right where no foil does.
+    columns : mapping, optional
+        Of these files, see `files.channels.measure`.
 
     Raises
     ------
-    ModelError
-        When it is incomplete or altered.
+    ConfigurationError
+        When the model is incomplete or altered, or a compound cannot be used.
     """
     shipped = default_analysis()
-    card, contents = checked_files(folder.expanduser(), None)
-    models = {**shipped.models, str(card.edge): Model(card, contents)}
-    return Analysis(models, shipped.foils, shipped.code_version)
+    models = dict(shipped.models)
+    if folder is not None:
+        card, contents = checked_files(folder.expanduser(), None)
+        models[str(card.edge)] = Model(card, contents)
+    named = dict(_named(text) for text in axis_from)
+    compounds = _compounds(named, "--axis-from", columns)
+    return Analysis(models, shipped.foils, shipped.code_version, compounds=compounds)
+
+
+def _named(text: str) -> tuple[str, str]:
+    compound, mark, file = text.partition("=")
+    if not mark or not compound.strip() or not file.strip():
+        raise ConfigurationError(
+            f"--axis-from {text!r}: write COMPOUND=FILE, such as Cr2O3=cr2o3.xdi; known are "
+            f"{_known_names()}"
+        )
+    return compound.strip(), file.strip()
+
+
+def _known_names() -> str:
+    known = {element: ", ".join(known_compounds(element)) for element in K_EDGES}
+    return "; ".join(f"{element} {names}" for element, names in known.items() if names)
+
+
+def _compounds(
+    named: Mapping[str, str], where: str, columns: Mapping[str, str] | None = None
+) -> dict[str, RunFoil]:
+    """Return the shift that each measured compound gives, by edge."""
+    found: dict[str, RunFoil] = {}
+    for name, file in named.items():
+        library = next(
+            (
+                (known, tuple(known_compounds(element).values()))
+                for element in K_EDGES
+                for known in known_compounds(element).values()
+                if known.name.lower() == name.lower()
+            ),
+            None,
+        )
+        if library is None:
+            raise ConfigurationError(
+                f"{where}: no spectrum of {name!r} is known; known are {_known_names()}. With "
+                "other compounds use rankaae-stream calibrate"
+            )
+        known, others = library
+        element = known.spectrum.edge.element
+        edge = Edge(element, "K", K_EDGES[element])
+        if str(edge) in found:
+            raise ConfigurationError(f"{where} gives two compounds of {element}; give one")
+        try:
+            measured = read_file(Path(file).expanduser(), columns)[0]
+            origin = Origin(file, measured.channel)
+            spectrum, _ = to_spectrum(measured.energy, measured.mu, edge, origin)
+            shift = calibrate_by_compound(spectrum.energy, spectrum.mu, known, others)
+        except Refused as refused:
+            raise ConfigurationError(
+                f"{where}: {file} as {known.name}: {refused.message}; give a scan of it that was "
+                "measured in this session, or none"
+            ) from refused
+        found[str(edge)] = RunFoil(shift, f"{Path(file).name} ({known.name})", 0.0)
+    return found
 
 
 def _models(profile: Profile) -> dict[str, Model]:

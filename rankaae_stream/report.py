@@ -124,6 +124,7 @@ class FoilShift:
     foil's file, and `moved` what was added to its energies so that its first inflection
     is the tabulated edge, eV. `damping` is by how much that foil's peaks had to be pressed
     down to fit, as by thickness or harmonics (`spectra.axis.FoilLibrary.damped`), else 0.
+    `compound` is the known compound that took a foil's place, else empty.
     """
 
     value: float
@@ -132,6 +133,7 @@ class FoilShift:
     library: str
     moved: float
     damping: float = 0.0
+    compound: str = ""
 
 
 @dataclass(frozen=True, slots=True)

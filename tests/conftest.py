@@ -227,7 +227,7 @@ def chromate(root):
     from rankaae_stream.files.read import read_spectrum
     from rankaae_stream.simulate.samples import Curves
 
-    xdi = read_spectrum(root / "training/data/standards/Cr/k2cro4_rt_001.xdi")
+    xdi = read_spectrum(root / "profiles/spectra/Cr/k2cro4_rt_001.xdi")
     energy, mu, foil = xdi.energy, xdi.mu, xdi.reference
     step = mu[np.searchsorted(energy, 6050)] - mu[np.searchsorted(energy, 5980)]
     return Curves(energy, (mu - mu.min()) / step + 0.4, energy, foil - foil.min() + 0.4)

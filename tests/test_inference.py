@@ -159,7 +159,7 @@ def test_the_table_says_what_each_file_is_and_a_bad_one_does_not_stop_it(command
 def test_json_lines_are_of_the_documented_schema(command, tmp_path):
     empty = tmp_path / "empty.xdi"
     empty.write_text("")
-    copper = STANDARDS / "Cu" / "CuO_tenorite_13K_01.xdi"
+    copper = SPECTRA / "Cu" / "CuO_tenorite_13K_01.xdi"
     metal = SPECTRA / "V" / "V_foil.xdi"
     result = command(HEMATITE, empty, copper, metal, HERE / "data" / "athena.prj", "--json")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
@@ -209,7 +209,7 @@ def test_a_wrong_option_ends_with_the_fix(command, arguments, says):
 @pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
 def test_a_picture_is_drawn_of_answers_and_refusals(command, tmp_path, ending):
     path = tmp_path / f"picture.{ending}"
-    copper = STANDARDS / "Cu" / "CuO_tenorite_13K_01.xdi"
+    copper = SPECTRA / "Cu" / "CuO_tenorite_13K_01.xdi"
     command(HEMATITE, copper, "--plot", path)
     drawn = sorted(tmp_path.iterdir())
     assert len(drawn) == (1 if ending == "pdf" else 2)

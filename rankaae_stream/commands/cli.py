@@ -151,6 +151,13 @@ def infer(
             "project.prj::group."
         ),
     ] = None,
+    axis_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Cr2O3=FILE: a known compound of the same session, to calibrate the energy axis "
+            "where there is no foil; once for each element."
+        ),
+    ] = None,
     model: Annotated[
         Path | None,
         typer.Option(help="Folder of a model of your own, such as calibrate writes."),
@@ -182,6 +189,7 @@ def infer(
         shell=edge,
         columns=columns,
         foil=foil,
+        axis_from=axis_from or (),
         model=model,
         plot=plot,
         as_json=as_json,

@@ -39,6 +39,7 @@ def run_infer(
     shell: str | None = None,
     columns: str | None = None,
     foil: str | None = None,
+    axis_from: Sequence[str] = (),
     model: Path | None = None,
     plot: Path | None = None,
     as_json: bool = False,
@@ -56,6 +57,8 @@ def run_infer(
         ``energy=1,mu=2``.
     foil : str, optional
         A file, or ``project.prj::group``.
+    axis_from : sequence of str
+        ``Cr2O3=scan.xdi``; see `loading.analysis_with`.
     model : Path, optional
         Folder of a model to use for its edge, such as `rankaae-stream calibrate` writes.
     plot : Path, optional
@@ -78,7 +81,7 @@ def run_infer(
     if not files:
         raise ConfigurationError(f"no spectrum in {', '.join(names)}; name files or folders")
     choice = read_columns(columns) if columns else None
-    analysis = analysis_with(model) if model else default_analysis()
+    analysis = analysis_with(model, axis_from, choice) if model or axis_from else default_analysis()
     reference = read_foil(foil, element) if foil else None
     # Progress goes to the error stream: the output holds answers only.
     quiet = as_json or len(files) < 20

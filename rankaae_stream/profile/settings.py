@@ -87,7 +87,11 @@ _AXIS = AxisRules()
 
 
 class EnergySettings(Table):
-    """How reference foils calibrate the axis; see `spectra.axis.AxisRules`."""
+    """How reference foils calibrate the axis; see `spectra.axis.AxisRules`.
+
+    `axis_from` names measured files of known compounds, ``{Cr2O3 = "cr2o3.xdi"}``, by which the
+    axis is put right where there is no foil; see `loading.analysis_with`.
+    """
 
     NEVER = ("shift_limit",)
 
@@ -95,6 +99,7 @@ class EnergySettings(Table):
     axis_sigma: Annotated[float, Field(gt=0)] = _AXIS.sigma
     foil_max_age: Annotated[float, Field(ge=0)] = _AXIS.max_age
     shift_limit: Annotated[float, Field(ge=0)] = _AXIS.limit
+    axis_from: dict[str, str] = Field(default_factory=dict[str, str])
 
     def build(self) -> AxisRules:
         """Return the rules that these settings describe."""

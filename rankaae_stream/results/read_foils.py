@@ -74,7 +74,7 @@ class PublishedFoils:
         if shift is None:
             return None
         run, own = shift["calibration_run"], found["start"]["original_run_uid"]
-        if not run:
+        if not run or _under(shift, "foil").get("compound"):
             return Use(None)
         if run == own:
             # Its own foil was accepted then and is not now: which earlier one, nobody knows.

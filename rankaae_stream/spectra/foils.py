@@ -26,6 +26,9 @@ KEEP = 20_000
 LARGEST = 1e15
 """No time, s, and no energy, eV, is as large."""
 
+_TEXTS = ("library", "compound")
+"""Fields of a shift that hold text."""
+
 _PREFERRED = ("pips", "fluorescence", "transmission")
 """Channels whose foil is taken, of several of the same sweep: the last has preference."""
 
@@ -220,8 +223,13 @@ def read_foil(plain: Mapping[str, Any]) -> AcceptedFoil:
         When something is missing, of another type, or no number.
     """
     shift: dict[str, Any] = dict(plain["shift"])
-    texts: list[Any] = [plain["edge"], plain["run"], plain["channel"], shift["library"]]
-    numbers: list[Any] = [plain["time"], *(shift[key] for key in shift if key != "library")]
+    texts: list[Any] = [
+        plain["edge"],
+        plain["run"],
+        plain["channel"],
+        *(shift[key] for key in shift if key in _TEXTS),
+    ]
+    numbers: list[Any] = [plain["time"], *(shift[key] for key in shift if key not in _TEXTS)]
     if not all(isinstance(text, str) for text in texts) or plain["channel"] not in _PREFERRED:
         raise ValueError(f"a foil holds {texts}")
     if type(plain["sweep"]) is not int or not all(map(_is_number, numbers)):

@@ -332,6 +332,8 @@ def shift_flag(shifts: Shifts, limit: float, *, applied: bool) -> Flag | None:
 
 
 def _name(shifts: Shifts) -> str:
+    if shifts.foil is not None and shifts.foil.compound:
+        return f"the shift by {shifts.calibration_run}"
     if not shifts.calibration_age:
         return "the foil's shift"
     return f"the shift of run {shifts.calibration_run}, {shifts.calibration_age:.1f} h before"
