@@ -3,18 +3,21 @@
 Live scans, files and replays all call `Analysis.process`.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from rankaae_stream.documents.sweeps import to_spectrum
+from rankaae_stream.edges import contradicting_edge
 from rankaae_stream.errors import Refusal, Refused
 from rankaae_stream.model.card import ModelCard, PartialRule
 from rankaae_stream.model.domain import edge_aligned, fit_nuisances, judge_domain, poor_fit
 from rankaae_stream.model.estimates import describe, estimate
 from rankaae_stream.model.intervals import little_shown
 from rankaae_stream.model.networks import Model
+from rankaae_stream.model.over_absorption import own_damping
 from rankaae_stream.model.parts import describe_part, domain_of_part, part_causes
 from rankaae_stream.report import (
     Curves,
@@ -25,12 +28,13 @@ from rankaae_stream.report import (
     RunFoil,
     Shifts,
 )
-from rankaae_stream.spectra import quality
+from rankaae_stream.spectra import defects, quality
 from rankaae_stream.spectra.axis import AxisRules, FoilLibrary, calibrate
+from rankaae_stream.spectra.glitches import without_glitches
 from rankaae_stream.spectra.noise import noise_copies, point_noise
 from rankaae_stream.spectra.normalize import normalize
 from rankaae_stream.spectra.partial import Seen, on_seen_grid, prepared
-from rankaae_stream.spectra.regrid import perturbed
+from rankaae_stream.spectra.regrid import perturbed, regrid
 from rankaae_stream.spectrum import Edge, Floats, NormalizationRanges, Origin, Spectrum
 
 __all__ = ["Analysis"]
@@ -85,6 +89,7 @@ class Analysis:
         reference: tuple[Floats, Floats] | None = None,
         *,
         reference_source: str | None = None,
+        beside: tuple[Floats, Floats] | None = None,
         problem: str = "",
         flags: Sequence[Flag] = (),
         earlier: Earlier | None = None,
@@ -101,6 +106,8 @@ class Analysis:
             Energy, eV, and absorption of a foil.
         reference_source : str, optional
             Where the foil comes from; ``origin.source`` by default.
+        beside : pair of (m,) arrays, optional
+            Energy, eV, and the transmission of the same scan, to judge fluorescence by.
         problem : str, optional
             Why the first bad point could not be read.
         flags, earlier
@@ -123,7 +130,12 @@ class Analysis:
                 foil, _ = to_spectrum(*reference, edge, Origin(named, "reference"))
             except Refused as refused:
                 foil = refused.refusal
-        return self.process(spectrum, foil, [*flags, missing] if missing else flags, earlier)
+        transmission: Spectrum | None = None
+        if beside is not None and origin.complete:
+            with contextlib.suppress(Refused):
+                transmission, _ = to_spectrum(*beside, edge, Origin(origin.source))
+        known = [*flags, missing] if missing else flags
+        return self.process(spectrum, foil, known, earlier, transmission)
 
     def process(
         self,
@@ -131,6 +143,7 @@ class Analysis:
         reference: Spectrum | Refusal | None = None,
         flags: Sequence[Flag] = (),
         earlier: Earlier | None = None,
+        beside: Spectrum | None = None,
     ) -> Report:
         """Answer a spectrum, or refuse it with the reason.
 
@@ -143,6 +156,8 @@ class Analysis:
             What is already known of the spectrum.
         earlier : callable, optional
             Asked for an earlier run's foil of this edge where `reference` gives no shift.
+        beside : Spectrum, optional
+            The transmission of the same scan, to judge fluorescence by.
 
         Returns
         -------
@@ -156,6 +171,8 @@ class Analysis:
                 raise Refused("no_model", f"there is no model for {edge}; models here: {known}")
             shifts, axis_flags = self._calibrate(model, reference, earlier)
             flags += axis_flags
+            spectrum, glitches = without_glitches(spectrum)
+            flags += [glitches] if glitches is not None else []
             if model.card.partial is not None and not quality.complete_enough(
                 spectrum.energy + shifts.calibration,
                 edge.e0,
@@ -173,8 +190,9 @@ class Analysis:
                 complete=spectrum.origin.complete,
             )
             flags += [cover.flag] if cover.flag is not None else []
-            return self._answer(spectrum, model, shifts, cover, flags)
+            return self._answer(spectrum, model, shifts, cover, flags, beside)
         except Refused as refused:
+            flags += _wrong_element(spectrum, refused.refusal)
             return self.refuse(
                 refused.refusal,
                 spectrum.energy,
@@ -282,6 +300,7 @@ class Analysis:
         shifts: Shifts,
         cover: quality.Coverage,
         flags: Sequence[Flag],
+        beside: Spectrum | None,
     ) -> Report:
         card, origin, e0 = model.card, spectrum.origin, spectrum.edge.e0
         theory = card.theory_shift
@@ -318,6 +337,10 @@ class Analysis:
         found = (
             outside,
             quality.poor_fit_flag(misfit, card.domain.poor_fit, region),
+            defects.noisy_flag(noise),
+            defects.small_step_flag(origin.channel, normalized.edge_step),
+            defects.coarse_flag(energy, e0, cover.gap),
+            _over_absorption(model, flat, misfit, origin, shifts, beside),
             # Of a number that should not be used there is no more to say.
             *(_valence_flags(card, estimates) if outside is None else ()),
             quality.disagreement_flag(estimates, part),
@@ -438,6 +461,55 @@ def _otherwise(
         except Refused:
             found.append(flat)
     return found
+
+
+def _wrong_element(spectrum: Spectrum, refusal: Refusal) -> list[Flag]:
+    """Return the flag of a finished scan that is refused because another edge is stated."""
+    if not spectrum.origin.complete or refusal.name not in ("coverage", "no_edge", "normalization"):
+        return []
+    found = contradicting_edge(spectrum.energy, spectrum.mu, spectrum.edge)
+    return [defects.wrong_element_flag(spectrum.edge, found)] if found is not None else []
+
+
+def _over_absorption(
+    model: Model,
+    flat: Floats,
+    misfit: float,
+    origin: Origin,
+    shifts: Shifts,
+    beside: Spectrum | None,
+) -> Flag | None:
+    """Flag damped fluorescence by the transmission of its scan, or else by the model's curve."""
+    if origin.channel not in ("fluorescence", "pips") or not origin.complete:
+        return None
+    transmission = _flattened(model, beside, shifts) if beside is not None else None
+    if transmission is not None:
+        rest = defects.damped_beside(flat, transmission)
+        highest = f"fluorescence reaches {flat.max():.2f} edge steps"
+        seen = f"{highest}, transmission {transmission.max():.2f}"
+        return defects.over_absorption_flag(rest, seen, sure=True) if rest else None
+    own = own_damping(model, flat, misfit)
+    if own is None:
+        return None
+    seen = f"with a damping undone the model's curve misses by {own[1]:.1%} instead of {misfit:.1%}"
+    return defects.over_absorption_flag(own[0], seen, sure=False)
+
+
+def _flattened(model: Model, spectrum: Spectrum, shifts: Shifts) -> Floats | None:
+    """Return another channel's spectrum on the model's grid; None where it can judge nothing."""
+    card, e0 = model.card, spectrum.edge.e0
+    spectrum, _ = without_glitches(spectrum)
+    energy = spectrum.energy + shifts.calibration
+    try:
+        cover = quality.coverage(
+            energy, e0, card.normalization, card.grid, shifts.theory, complete=True
+        )
+        found = normalize(energy, spectrum.mu, e0, cover.ranges)
+        if defects.noisy_flag(point_noise(energy, spectrum.mu, e0) / found.edge_step) is not None:
+            return None
+        return regrid(energy + shifts.theory, found.flat, card.grid, e0)
+    except Refused:
+        return None
 
 
 def _valence_flags(card: ModelCard, estimates: Sequence[Estimate]) -> list[Flag | None]:

@@ -24,6 +24,7 @@ from rankaae_stream.spectrum import K_EDGES, Edge, Floats
 
 __all__ = [
     "Stated",
+    "contradicting_edge",
     "edge_of",
     "element_within",
     "find_edge",
@@ -54,6 +55,8 @@ HARDLY = 8.0
 """Further than this from `TYPICAL`, eV, an L1 edge in `WEAK` is as likely as the K edge."""
 WEAK = 10.0
 """How far from `TYPICAL` the foot of an L1 edge may lie to be named, eV."""
+ELSEWHERE = 40.0
+"""A foot further than this from the stated edge, eV, is of another one."""
 SECOND = 0.3
 """A second K edge with this share of the largest step leaves open which one is meant."""
 FALL = 0.3
@@ -189,6 +192,18 @@ def find_edge(
             )
         raise Refused("no_edge", f"{message}; {ASK}")
     return _deduce(max(rises, key=lambda found: found.clarity), e0)
+
+
+def contradicting_edge(energy: Floats, mu: Floats, stated: Edge) -> Edge | None:
+    """Return the K edge at which mu (n,) rises, where that is clearly not the stated one."""
+    rise = _find_rise(energy, mu)
+    if rise is None or abs(rise.foot - stated.e0) < ELSEWHERE:
+        return None
+    try:
+        found, _ = _deduce(rise, None)
+    except Refused:
+        return None
+    return found if found.element != stated.element else None
 
 
 def _deduce(rise: "_Rise", e0: float | None) -> tuple[Edge, Flag]:

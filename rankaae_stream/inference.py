@@ -178,7 +178,8 @@ def infer_file(
             for found in scan
         ]
         edge = _find_edge(channels)
-        answers += _with_edges([_answer(analysis, found, name, edge, foil) for found in channels])
+        found = [_answer(analysis, one, name, edge, foil, channels) for one in channels]
+        answers += _with_edges(found)
     return answers
 
 
@@ -193,9 +194,17 @@ def _find_edge(channels: Sequence[Measured]) -> Found:
 
 
 def _answer(
-    analysis: Analysis, measured: Measured, name: str, found: Found, foil: Measured | None = None
+    analysis: Analysis,
+    measured: Measured,
+    name: str,
+    found: Found,
+    foil: Measured | None = None,
+    channels: Sequence[Measured] = (),
 ) -> Answer:
-    """Answer one spectrum of the file `name`, or say that it is of another kind."""
+    """Answer one spectrum of the file `name`, or say that it is of another kind.
+
+    `channels` are all of its scan.
+    """
     source = f"{name}::{measured.label}" if measured.label else name
     origin = Origin(source, measured.channel)
     edge, deduced = found
@@ -212,6 +221,7 @@ def _answer(
     elif measured.reference is not None:
         own = measured.reference_energy
         reference = measured.energy if own is None else own, measured.reference
+    transmission = [(one.energy, one.mu) for one in channels if one.channel == "transmission"]
     report = analysis.process_columns(
         measured.energy,
         measured.mu,
@@ -219,6 +229,7 @@ def _answer(
         origin,
         reference,
         reference_source=foil.label if foil else None,
+        beside=transmission[0] if transmission else None,
         flags=[deduced] if deduced is not None else [],
     )
     notes = (*measured.notes, deduced.message) if deduced is not None else measured.notes

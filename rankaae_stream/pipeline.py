@@ -320,6 +320,7 @@ class Pipeline:
                 edge,
                 origin,
                 sweep.channel("reference") if "reference" in sweep.mu else None,
+                beside=sweep.channel("transmission") if "transmission" in sweep.mu else None,
                 problem=sweep.problem,
                 flags=flags,
                 earlier=lambda edge: self._earlier_foil(run, origin, edge),

@@ -46,6 +46,11 @@ BEYOND_STANDARDS = 0.1
 """How far beyond a beamline's own standards an answer is still called within them."""
 LARGEST_GAP = 6.0
 """Largest distance of points within the model's grid, eV."""
+FLAT_BELOW = 0.0
+"""Before it a spectrum is flat, eV from the edge: standards that were thinned out to 10 eV there
+change by at most 0.08, a fifth of their interval."""
+LARGEST_FLAT_GAP = 12.0
+"""Largest distance of points there, eV."""
 LOW_SHARE = 0.01
 """Largest share of points with a low signal: the shutter opens after the first."""
 UNUSABLE = 0.02
@@ -63,13 +68,15 @@ _PRE_ERROR = np.array([0.01, 0.02, 0.08, 0.19, 0.25])
 class Coverage:
     """The normalisation ranges for the energies of a spectrum, and the error they cause.
 
-    `step_error` is the relative standard error of the edge step beyond that of a spectrum
-    with full coverage, which is part of the model's calibration.
+    `gap` is the widest (start, end) without a point before the edge, eV, where it is wider than
+    anywhere else allowed. `step_error` is the relative standard error of the edge step beyond that
+    of a spectrum with full coverage, which is part of the model's calibration.
     """
 
     ranges: NormalizationRanges
     step_error: float
     flag: Flag | None
+    gap: tuple[float, float] | None = None
 
 
 def complete_enough(
@@ -166,7 +173,7 @@ def coverage(
         raise Refused(
             "coverage", f"{reach}; the model needs {wanted[0]:+.1f} to {wanted[1]:+.1f} eV"
         )
-    _refuse_holes(energy, e0, wanted)
+    gap = _find_gap(energy, e0, wanted)
 
     used = ranges
     if last < USABLE[1] - TOLERANCE:
@@ -180,7 +187,7 @@ def coverage(
         )
     )
     if first <= FULL[0] + TOLERANCE and last >= FULL[1] - TOLERANCE:
-        return Coverage(used, 0.0, None)
+        return Coverage(used, 0.0, None, gap)
     flag = Flag(
         "coverage",
         "info" if usable else "warning",
@@ -189,24 +196,30 @@ def coverage(
         f"{reach}; full coverage is {FULL[0]:+.0f} to {FULL[1]:+.0f} eV: here the edge step is "
         f"uncertain by a further {step_error:.0%}, and the intervals are wider",
     )
-    return Coverage(used, step_error, flag)
+    return Coverage(used, step_error, flag, gap)
 
 
 def _excess(error: float, at_full: float) -> float:
     return float(np.sqrt(max(error**2 - at_full**2, 0.0)))
 
 
-def _refuse_holes(energy: Floats, e0: float, wanted: tuple[float, float]) -> None:
-    inside = energy[(energy >= e0 + wanted[0] - LARGEST_GAP) & (energy <= e0 + wanted[1])]
+def _find_gap(energy: Floats, e0: float, wanted: tuple[float, float]) -> tuple[float, float] | None:
+    """Return the widest gap in the flat part before the edge; refuse one anywhere else."""
+    inside = energy[(energy >= e0 + wanted[0] - LARGEST_FLAT_GAP) & (energy <= e0 + wanted[1])]
+    # What begins and ends before the grid does not count, however wide.
+    inside = inside[max(int(np.searchsorted(inside, e0 + wanted[0], "right")) - 1, 0) :]
     gaps = np.diff(inside)
-    if gaps.size == 0 or gaps.max() > LARGEST_GAP:
-        at = int(np.argmax(gaps)) if gaps.size else 0
+    allowed = np.where(inside[1:] - e0 <= FLAT_BELOW, LARGEST_FLAT_GAP, LARGEST_GAP)
+    if gaps.size == 0 or np.any(gaps > allowed):
+        at = int(np.argmax(gaps - allowed)) if gaps.size else 0
         hole = f"{inside[at]:.1f}-{inside[at + 1]:.1f} eV" if gaps.size else "the whole grid"
         raise Refused(
             "coverage",
             f"no points in {hole}; within the model's grid they may be at most "
-            f"{LARGEST_GAP:.0f} eV apart",
+            f"{LARGEST_GAP:.0f} eV apart, {LARGEST_FLAT_GAP:.0f} eV before the edge",
         )
+    at = int(np.argmax(gaps))
+    return (float(inside[at]), float(inside[at + 1])) if gaps[at] > LARGEST_GAP else None
 
 
 def unusable_points(energy: Floats, bad: int, problem: str = "") -> Flag | None:
