@@ -396,5 +396,6 @@ def summarize(report: Report) -> dict[str, Any]:
 
 def result_uid(origin: Origin, model_id: str, analysis_hash: str) -> str:
     """Return the uid of a result run: the same question to the same model has one answer."""
-    parts = "\n".join((origin.source, origin.channel, str(origin.sweep), model_id, analysis_hash))
+    source = str(origin.source)  # a run's uid may be of any type
+    parts = "\n".join((source, origin.channel, str(origin.sweep), model_id, analysis_hash))
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"rankaae-stream:{parts}"))

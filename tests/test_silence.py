@@ -100,6 +100,17 @@ def test_an_odd_start_document_is_answered(live, documents, hematite, case):
     assert summary["refusal"] is None
 
 
+def test_a_run_whose_uid_is_a_number_is_answered(live, documents, hematite):
+    numbered = [
+        (name, {**doc, ("uid" if name == "start" else "run_start"): 5})
+        if name == "start" or "run_start" in doc
+        else (name, doc)
+        for name, doc in generic(documents(*hematite))
+    ]
+    (summary,) = played(live, numbered, uid=5)
+    assert summary["refusal"] is None
+
+
 def without(documents, change):
     """The events changed by their place."""
     count = 0
