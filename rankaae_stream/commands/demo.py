@@ -30,6 +30,7 @@ from rankaae_stream.files.tiled_adapters import raw_writer_options
 from rankaae_stream.profile import reading_under
 from rankaae_stream.results.compose import PURPOSE
 from rankaae_stream.server.tiled_server import EmbeddedServer
+from rankaae_stream.show.intervals import moving_end, span, value_and_half
 from rankaae_stream.simulate.documents import stamped
 from rankaae_stream.simulate.samples import series
 from rankaae_stream.simulate.sessions import LATE, SESSIONS, Case, scans, session
@@ -140,6 +141,7 @@ def _play(
     raw = Inbox(lambda name, doc, _: writer(name, dict(doc)), name="raw")
     rules, results = stream.profile.run.build(), server.client("processed")
     documents: list[tuple[str, Mapping[str, Any]]] = []
+    newest = _Newest(stream)
     played: list[PlayedCase] = []
     engine = RunEngine({})
     engine.subscribe(stream)
@@ -148,7 +150,7 @@ def _play(
 
         def show(name: str, doc: Mapping[str, Any]) -> None:
             documents.append((name, doc))
-            progress.update(task, now=_newest_answer(stream, documents[0][1]["uid"]))
+            progress.update(task, now=newest.words(documents[0][1]["uid"]))
             if name == "event" and case.points:
                 progress.update(task, completed=len(played) + doc["seq_num"] / case.points)
 
@@ -188,11 +190,25 @@ def _run(engine: RunEngine, case: Case, pace: float) -> None:
         time.sleep(pace * case.pace.get(name, 0.0))
 
 
-def _newest_answer(stream: DescriptorStream, uid: str) -> str:
-    """Return the newest oxidation state of a run, or an empty string."""
-    report = stream.last
-    state = report.estimate("oxidation_state") if report and report.source == uid else None
-    return f"{state.value:+.2f}" if state else ""
+class _Newest:
+    """The newest oxidation state of the run that is played, in words."""
+
+    def __init__(self, stream: DescriptorStream) -> None:
+        self._stream = stream
+        self._uid = ""
+        self._first = (0.0, 0.0)
+
+    def words(self, uid: str) -> str:
+        """Return value, half-width and energy reached of a run; empty before its first answer."""
+        report = self._stream.last
+        if report is None or report.source != uid:
+            return ""
+        state, covered = report.estimate("oxidation_state"), span(report)
+        if state is None or covered is None:
+            return ""
+        if uid != self._uid:
+            self._uid, self._first = uid, covered
+        return f"{value_and_half(state)} at {moving_end(self._first, covered):+.0f} eV"
 
 
 def _read_back(
@@ -210,11 +226,11 @@ def _read_back(
 
 def _progress(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description:<40}"),
+        TextColumn("{task.description:<24}"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TextColumn("runs"),
-        TextColumn("{task.fields[now]:<7}"),
+        TextColumn("{task.fields[now]:<23}"),
         TimeElapsedColumn(),
         console=console,
     )

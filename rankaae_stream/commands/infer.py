@@ -4,17 +4,21 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
 
+from rankaae_stream.analysis import Analysis
 from rankaae_stream.errors import ConfigurationError
-from rankaae_stream.files.base import NO_ENERGIES
+from rankaae_stream.files.base import NO_ENERGIES, Measured
 from rankaae_stream.inference import find_files, infer_file, read_foil
 from rankaae_stream.loading import analysis_with, default_analysis
 from rankaae_stream.report import Report, to_dict
+from rankaae_stream.show.intervals import width_lines
 from rankaae_stream.show.table import report_table
 from rankaae_stream.show.terminal import Terminal
 from rankaae_stream.spectrum import Floats
@@ -29,6 +33,10 @@ NOTES = 20
 """Notes that are printed below the table."""
 SENTENCES = 5
 """Refusals that are printed in full below the table."""
+WIDTHS = 3
+"""Answers of which is printed below the table what their intervals are made of."""
+REACHED = (*range(8, 60, 2), *range(60, 155, 5))
+"""Energies at which a spectrum is cut to see its interval narrow, eV from the tabulated edge."""
 
 
 def run_infer(
@@ -87,6 +95,7 @@ def run_infer(
     quiet = as_json or len(files) < 20
     reports: list[Report] = []
     raw: list[tuple[Floats, Floats] | None] = []
+    grown: list[list[tuple[float, Report]]] = []
     notes: dict[str, list[str]] = {}
     for name in track(
         files, "reading", console=Terminal(stderr=True), disable=quiet, transient=True
@@ -100,6 +109,8 @@ def run_infer(
                 continue
             reports.append(report)
             raw.append((measured.energy, measured.mu) if measured else None)
+            if plot is not None:
+                grown.append(_grown(analysis, report, measured, reference))
             for note in remarks:
                 notes.setdefault(note, []).append(report.source)
             if as_json:
@@ -114,10 +125,47 @@ def run_infer(
             for model in analysis.models.values()
             for output in model.card.outputs
         }
-        save(reports, plot, ranges, raw)
+        save(reports, plot, ranges, raw, grown)
         if not as_json:
             console.print(f"drawn into {escape(str(plot))}", style="dim")
     return all(report.refusal is None for report in reports)
+
+
+def _grown(
+    analysis: Analysis, report: Report, measured: Measured | None, foil: Measured | None
+) -> list[tuple[float, Report]]:
+    """Answer a spectrum as far as it goes at each energy of `REACHED`, as its scan would be."""
+    if report.edge is None or measured is None or not report.estimates:
+        return []
+    edge, origin = report.edge, replace(report.origin, complete=False)
+    whole = (foil.energy, foil.mu) if foil else None
+    found: list[tuple[float, Report]] = []
+    for reached in REACHED:
+        end = edge.e0 + reached
+        if np.nanmax(measured.energy) <= end:
+            break
+        part = analysis.process_columns(
+            *_up_to(end, measured.energy, measured.mu),
+            edge,
+            origin,
+            whole or _own_foil_up_to(end, measured),
+        )
+        found.append((float(reached), part))
+    end = min(float(np.nanmax(measured.energy)) - edge.e0, float(REACHED[-1]))
+    return [*found[: len(REACHED) - 1], (end, report)]
+
+
+def _own_foil_up_to(end: float, measured: Measured) -> tuple[Floats, Floats] | None:
+    """Return the foil of a file's own reference channel as it was seen up to an energy, eV."""
+    if measured.reference is None:
+        return None
+    own = measured.reference_energy
+    return _up_to(end, measured.energy if own is None else own, measured.reference)
+
+
+def _up_to(end: float, energy: Floats, mu: Floats) -> tuple[Floats, Floats]:
+    seen = energy <= end
+    return energy[seen], mu[seen]
 
 
 def read_columns(text: str) -> dict[str, str]:
@@ -145,6 +193,7 @@ def _show(
     room = console.width
     names = [_cut_middle(name, max(room - TABLE, 40) // 2) for name in _names(rows)]
     console.print(report_table(rows, names, one_line=not verbose))
+    _show_widths(console, rows, names, len(rows) if verbose else WIDTHS)
     if not verbose:
         _show_cut(console, rows, room - TABLE - max(map(len, names)))
         _show_counted(console, [report for report in reports if report not in rows], others)
@@ -155,6 +204,20 @@ def _show(
         console.print(escape(said), style="dim", soft_wrap=True)
     if len(notes) > NOTES and not verbose:
         console.print(f"{len(notes) - NOTES} more notes with --verbose", style="dim")
+
+
+def _show_widths(console: Console, rows: list[Report], names: list[str], most: int) -> None:
+    """Print what the valence's interval is made of, of the first answers that may be used."""
+    usable = [
+        (row, name)
+        for row, name in zip(rows, names, strict=True)
+        if row.estimates and all(flag.name != "out_of_domain" for flag in row.flags)
+    ]
+    for row, name in usable[:most]:
+        if len(usable) > 1:
+            console.print(escape(name), style="dim", soft_wrap=True)
+        for line in width_lines(row):
+            console.print(line, soft_wrap=True)
 
 
 def _show_cut(console: Console, rows: list[Report], room: int) -> None:

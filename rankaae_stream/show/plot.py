@@ -1,4 +1,4 @@
-"""Draw a report: spectrum, reconstruction, residual, estimates, flags.
+"""Draw a report: spectrum, reconstruction, residual, estimates, what intervals are made of, flags.
 
 This is the only module that imports matplotlib. It does without pyplot, so that a figure
 leaves those of a session alone and needs no screen.
@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.report import Estimate, Report
+from rankaae_stream.show.intervals import CAUSES, SHADES, causes
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["draw", "save", "save_known"]
+__all__ = ["Grown", "draw", "save", "save_known"]
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 MEASURED, MODEL, RESIDUAL, QUIET, ALARM = "#000000", "#0072B2", "#D55E00", "#777777", "#D55E00"
@@ -35,12 +36,16 @@ TITLES = {
 Raw = tuple[Floats, Floats] | None
 """Energy in eV and mu as they were read, for a report without curves on the model's grid."""
 
+Grown = Sequence[tuple[float, Report]]
+"""Energies, eV from the tabulated edge, and what is answered of a spectrum up to there."""
+
 
 def save(
     reports: Sequence[Report],
     path: Path,
     ranges: dict[str, tuple[float, float]],
     raw: Sequence[Raw] = (),
+    grown: Sequence[Grown] = (),
 ) -> None:
     """Write one page a report to a PDF, or one report to a PNG or SVG.
 
@@ -53,6 +58,8 @@ def save(
         Lowest and highest value of each descriptor, for the axes.
     raw : sequence of (energy, mu), optional
         One for each report.
+    grown : sequence of Grown, optional
+        One for each report, to draw the valence's interval against the energy reached.
 
     Raises
     ------
@@ -61,15 +68,16 @@ def save(
     """
     ending = _require_picture(path)
     measured = list(raw) or [None] * len(reports)
+    parts = list(grown) or [()] * len(reports)
     try:
         if ending == ".pdf":
             with PdfPages(path) as pages:
-                for report, spectrum in zip(reports, measured, strict=True):
-                    pages.savefig(draw(report, ranges, spectrum))
+                for report, spectrum, part in zip(reports, measured, parts, strict=True):
+                    pages.savefig(draw(report, ranges, spectrum, part))
             return
         for i, report in enumerate(reports):
             file = path if len(reports) == 1 else path.with_stem(f"{path.stem}-{i + 1}")
-            draw(report, ranges, measured[i]).savefig(file, dpi=160)
+            draw(report, ranges, measured[i], parts[i]).savefig(file, dpi=160)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(f"cannot write {path}: {reason}") from error
@@ -125,12 +133,19 @@ def _require_picture(path: Path) -> str:
     return ending
 
 
-def draw(report: Report, ranges: dict[str, tuple[float, float]], raw: Raw = None) -> Figure:
+def draw(
+    report: Report, ranges: dict[str, tuple[float, float]], raw: Raw = None, grown: Grown = ()
+) -> Figure:
     """Draw one report on one page, 16:9 for a slide."""
-    figure = Figure(figsize=(10.0, 5.6), layout="constrained")
+    figure = Figure(figsize=(11.6, 6.5), layout="constrained")
     panels: Any = figure.subfigures(1, 2, width_ratios=(3, 2))
     left, right = panels
-    _spectrum(left, report, raw)
+    if grown:
+        above, below = left.subfigures(2, 1, height_ratios=(5, 2))
+        _spectrum(above, report, raw)
+        _growth(below.subplots(), grown)
+    else:
+        _spectrum(left, report, raw)
     _answers(right, report, ranges)
     what = f"{report.element} {report.edge.shell}" if report.edge else report.element or "?"
     figure.suptitle(
@@ -148,8 +163,16 @@ def _spectrum(panel: Any, report: Report, raw: Raw) -> None:
     if curves is None:
         _raw(panel.subplots(), raw)
         return
-    above, below = panel.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     energy = curves.energy
+    if report.extent is not None:
+        axes = panel.subplots()
+        axes.plot(energy, curves.flat, color=MEASURED, lw=1.6)
+        axes.set_xlabel("energy (eV)")
+        axes.set_ylabel("absorption (highest = 1), not normalised")
+        axes.set_xlim(energy[0], energy[-1])
+        axes.spines[["top", "right"]].set_visible(False)
+        return
+    above, below = panel.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     above.plot(energy, curves.flat, color=MEASURED, lw=1.6, label="measured, flattened")
     above.plot(energy, curves.reconstruction, color=MODEL, lw=1.4, ls="--", label="reconstruction")
     above.axhline(1.0, color=QUIET, lw=0.5)
@@ -176,6 +199,26 @@ def _raw(axes: Any, raw: Raw) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def _growth(axes: Any, grown: Grown) -> None:
+    """Draw the valence with its interval against the energy that the scan had reached."""
+    found = [(energy, one.estimate("oxidation_state"), one.extent) for energy, one in grown]
+    for part, color, label in ((True, RESIDUAL, "of the part"), (False, MODEL, "normalised")):
+        rows = [
+            (energy, state.low, state.value, state.high)
+            for energy, state, extent in found
+            if state is not None and (extent is not None) == part
+        ]
+        if not rows:
+            continue
+        energy, low, value, high = np.array(rows).T
+        axes.fill_between(energy, low, high, color=color, alpha=0.3, lw=0)
+        axes.plot(energy, value, color=color, lw=1.4, ls="--" if part else "-", label=label)
+    axes.set_xlabel("energy reached (eV from the edge)")
+    axes.set_ylabel("oxidation state")
+    axes.legend(frameon=False, loc="upper right", fontsize=8, ncols=2)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
 def _answers(panel: Any, report: Report, ranges: dict[str, tuple[float, float]]) -> None:
     if report.refusal is not None:
         axes = panel.subplots()
@@ -184,13 +227,14 @@ def _answers(panel: Any, report: Report, ranges: dict[str, tuple[float, float]])
         words = [_wrapped(report.refusal.message), *(_wrapped(f.message) for f in report.flags)]
         axes.text(0, 0.94, "\n\n".join(words), va="top", fontsize=9, parse_math=False)
         return
-    *rows, words = panel.subplots(
-        len(report.estimates) + 1, 1, height_ratios=[1] * len(report.estimates) + [3.4]
+    *rows, bar, words = panel.subplots(
+        len(report.estimates) + 2, 1, height_ratios=[1] * len(report.estimates) + [1.2, 3.4]
     )
     # Greyed, never hidden: an answer out of domain is shown as what it is.
     outside = any(flag.name == "out_of_domain" for flag in report.flags)
     for axes, estimate in zip(rows, report.estimates, strict=True):
         _interval(axes, estimate, ranges.get(estimate.name), QUIET if outside else MODEL)
+    _made_of(bar, report.estimate("oxidation_state"))
     words.set_axis_off()
     words.text(0, 1, _flags(report), va="top", fontsize=8, parse_math=False)
 
@@ -215,8 +259,27 @@ def _interval(axes: Any, estimate: Estimate, span: tuple[float, float] | None, c
     )
 
 
+def _made_of(axes: Any, state: Estimate | None) -> None:
+    """Draw what the valence's interval is made of as a stacked bar with its legend."""
+    axes.set_axis_off()
+    begin = 0.0
+    for name, share in causes(state) if state else []:
+        label = f"{CAUSES[name]} {share:.0%}"
+        axes.barh(0, share, left=begin, color=SHADES[name], edgecolor="white", label=label)
+        begin += share
+    if begin:
+        axes.set_xlim(0, 1)
+        axes.set_title("what the oxidation state's interval is made of", fontsize=9, loc="left")
+        axes.legend(
+            frameon=False, fontsize=7, ncols=3, loc="upper left", bbox_to_anchor=(-0.02, 0.1),
+            handlelength=1.0, columnspacing=1.0,
+        )  # fmt: skip
+
+
 def _flags(report: Report) -> str:
     lines = [_wrapped(f"{flag.name}: {flag.message}") for flag in report.flags]
+    if report.advice:
+        lines.insert(0, _wrapped(report.advice))
     shifts = report.shifts
     lines.append(
         f"axis moved by {shifts.calibration:+.2f} eV (foil) and {shifts.theory:+.2f} eV (theory)"
