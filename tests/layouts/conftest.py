@@ -37,9 +37,9 @@ def play(tmp_path):
 class Watched(Analysis):
     """An analysis that keeps the spectra it was given."""
 
-    def process(self, spectrum, reference=None, flags=(), earlier=None):
+    def process(self, spectrum, reference=None, *more):
         self.seen.append((spectrum, reference))
-        return super().process(spectrum, reference, flags, earlier)
+        return super().process(spectrum, reference, *more)
 
 
 @pytest.fixture
