@@ -166,6 +166,7 @@ def _outputs(
                 calibration={"whole": list(widths.knots), "half": list(widths.halves)},
                 levels=pool.levels(known, list(found)) if state else [],
                 unsupported_half=pool.unsupported_half(together, level) if state else 0.0,
+                mixed_half=pool.MIXED_HALF if state else 0.0,
                 evidence="measured" if supported else "simulation",
             )
         )
@@ -216,6 +217,7 @@ def _notes(
             held=f"{pool.HELD:.0%}",
             ranked=pool.RANKED,
             enough=pool.ENOUGH_FOR_GROUPS,
+            mixed=pool.MIXED_HALF,
             split_seed=config.data.split_seed,
             bond_tolerance=BOND_TOLERANCE,
         )

@@ -81,9 +81,10 @@ def calibrated(calibration: MonotoneMap, whole: Floats) -> Floats:
 def calibrated_half(output: Output, value: float, whole: float) -> float:
     """Return the half-width that holds measured compounds, by `Causes.whole`.
 
-    Near a valence that few of them have it is no smaller than the output's `unsupported_half`.
+    The output's `mixed_half` is added in quadrature. Near a valence that few of them have it is
+    no smaller than `unsupported_half`.
     """
-    half = float(calibrated(output.calibration, np.asarray(whole)))
+    half = math.hypot(float(calibrated(output.calibration, np.asarray(whole))), output.mixed_half)
     return max(half, output.unsupported_half) if little_shown(output, value) else half
 
 
@@ -132,6 +133,10 @@ def advise(output: Output, value: float, causes: Causes, sigma: float) -> str:
     best = min(halves, key=lambda what: halves[what])
     if halves[best] <= WORTH_IT * now:
         return f"{best} would narrow it from ±{now:.2f} to ±{halves[best]:.2f}"
+    if output.mixed_half > 0.7 * now:
+        return (
+            "a mixture may read like this: a series of spectra tells more (rankaae-stream series)"
+        )
     if shares.theory + shares.ensemble > 0.5:
         return (
             "most of it is what simulation and networks miss: only known compounds measured here "

@@ -244,6 +244,7 @@ def output_entry(
     per_ev: float,
     levels: list[dict[str, float | int]],
     unsupported_half: float,
+    mixed_half: float,
     evidence: str,
 ) -> dict[str, Any]:
     """Return one entry of the card's outputs."""
@@ -260,5 +261,6 @@ def output_entry(
         "per_ev": per_ev,
         "levels": levels,
         "unsupported_half": unsupported_half,
+        "mixed_half": mixed_half,
         "evidence": evidence,
     }
