@@ -19,13 +19,16 @@ from rankaae_stream.simulate.documents import stamped
 from rankaae_stream.simulate.sessions import SESSIONS, session
 
 REFUSED = {
-    r"(aborted|ended) at \+40 eV": "coverage",
     "NaN": "bad_signal",
     "XES": "not_xas",
     "HERFD": "not_xas",
     "no scan": "not_xas",
 }
-FLAGGED = {"no foil": "no_foil", "saturates": "saturated"}
+FLAGGED = {
+    r"(aborted|ended) at \+40 eV": "partial",
+    "no foil": "no_foil",
+    "saturates": "saturated",
+}
 SWEEPS = {"ten": 10, "three": 3, "one page": 3}
 EVERY = ("falling", "+40 eV", "same again")
 CHAMBERS = (*EVERY, "NaN", "no foil", "dilute")
