@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.files.columns import text_tables
 from rankaae_stream.results.what_if import what_if_uid
 from rankaae_stream.server.tiled_server import EmbeddedServer
+from rankaae_stream.show.intervals import CAUSES, causes
 
 pytestmark = pytest.mark.services
 
@@ -82,15 +84,33 @@ def test_before_the_first_result_it_says_what_to_do(page):
 
 def test_a_scan_grows_before_ones_eyes(page, session, analysis):
     scan = session.begin("Fe2O3")
-    session.feed(scan, until=7112 + 20)
-    page.wait_for("refusal", "a growing scan is answered once")
+    session.feed(scan, until=7112 + 5)
+    page.wait_for("refusal", "an answer needs -2 to +8 eV at least")
     assert page.text("sample") == "Fe2O3"
     assert page.text("refusal").startswith("No answer yet: ")
     assert "The scan is growing" in page.text("state")
-    session.feed(scan, until=7112 + 120)
+    for end in (12, 16, 20, 26, 35):
+        before = page.text("about")
+        session.feed(scan, until=7112 + end)
+        page.wait(lambda before=before: page.text("about") != before, "more points")
     page.wait_for("state", "Provisional")
-    before = page.text("about")
     page.wait(lambda: page.ink("spectrum-plot") > 1000, "the spectrum is drawn")
+    page.wait_for("spectrum-title", "as far as seen, not normalised")
+    assert page.ink("spectrum-plot", "--model") == 0, "no reconstruction of a part"
+    assert page.slider_off
+    assert not page.shown("residual-plot")
+    page.wait(lambda: page.ink("narrowing-plot", "--moved") > 200, "the interval of the part")
+    begin, end = halves(page)
+    assert end < begin
+    shares = named_shares(page)
+    assert shares == expected_shares(session.stream.last)
+    assert page.text("advice").rstrip(".").lower() == session.stream.last.advice.lower()
+    page.picture("part")
+    session.feed(scan, until=7112 + 120)
+    page.wait_for("spectrum-title", "the model’s reconstruction")
+    assert "Provisional" in page.text("state")
+    before = page.text("about")
+    page.wait(lambda: page.ink("spectrum-plot", "--model") > 100, "the reconstruction is drawn")
     page.picture("growing")
     session.feed(scan, until=7112 + 160)
     page.wait(lambda: page.text("about") != before, "more points")
@@ -102,6 +122,13 @@ def test_a_scan_grows_before_ones_eyes(page, session, analysis):
     assert page.text("hero-interval") == (
         f"90 % interval: +{estimate.low:.2f} to +{estimate.high:.2f}"
     )
+    page.wait(lambda: page.ink("narrowing-plot", "--ink") > 50, "the final answer is marked")
+    page.run("document.getElementById('narrowing-title').scrollIntoView()")
+    page.picture("narrowed")
+    page.run("scrollTo(0, 0)")
+    assert halves(page)[0] == begin, "from the stored rows as from those that came"
+    assert halves(page)[1] < begin
+    assert named_shares(page) == expected_shares(session.stream.last)
     outputs = analysis.models["Fe K"].card.outputs
     hints = [one.name for one in outputs if one.evidence == "simulation"]
     marked = page.run("return [...document.querySelectorAll('#others dt')].map(d => d.innerText)")
@@ -113,6 +140,23 @@ def test_a_scan_grows_before_ones_eyes(page, session, analysis):
         "return document.getElementById('spectrum-plot').getAttribute('aria-label')"
     )
     page.picture("final")
+
+
+def halves(page: Page) -> tuple[float, float]:
+    """The first and the newest half-width of the interval, as the page says them."""
+    found = page.wait(lambda: re.findall(r"±([\d.]+) at", page.text("narrowing-reading")), "halves")
+    return float(found[0]), float(found[1])
+
+
+def named_shares(page: Page) -> list[str]:
+    return page.run(
+        "return [...document.querySelectorAll('#budget-causes li')].map(one => one.textContent)"
+    )
+
+
+def expected_shares(report: Any) -> list[str]:
+    found = causes(report.estimate("oxidation_state"))
+    return [f"{CAUSES[name]} {share:.0%}".replace("%", " %") for name, share in found]
 
 
 def test_the_slider_moves_the_curve_as_the_stored_curves_say(page, session, tiled, analysis):
@@ -167,6 +211,8 @@ def test_a_refused_scan_says_why_and_the_last_answer_stays_in_the_series(page, s
     assert page.text("sample") == "too short"
     assert page.text("refusal") == f"Refused: coverage. {report.refusal.message}"
     assert not page.shown("hero")
+    assert not page.shown("budget")
+    assert not page.shown("narrowing-plot")
     rows = page.rows()
     assert ["too short" in row["text"] for row in rows] == [True, False]
     assert "refused: coverage" in rows[0]["text"]
@@ -379,11 +425,13 @@ def test_the_wall_view_fits_the_screen_and_the_night_is_dark(page):
     dark = [{"name": "prefers-color-scheme", "value": "dark"}]
     page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": dark})
     try:
+        page.show("Fe2O3")
         page.click("wall")
         page.wait(lambda: not page.shown("series"), "no table on the wall")
         height = page.run("return [document.documentElement.scrollHeight, innerHeight]")
         assert height[0] <= height[1]
         page.wait(lambda: page.ink("trend-plot") > 1000, "the series is drawn")
+        page.wait(lambda: page.ink("narrowing-plot") > 1000, "the narrowing interval is drawn")
         paper = page.run("return getComputedStyle(document.body).backgroundColor")
         assert sum(int(part) for part in paper[4:-1].split(",")) < 150
         size = page.run("return getComputedStyle(document.querySelector('.hero-value')).fontSize")
@@ -391,6 +439,7 @@ def test_the_wall_view_fits_the_screen_and_the_night_is_dark(page):
         page.picture("wall")
     finally:
         page.click("wall")
+        page.click("follow")
         page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
         page.desk()
 

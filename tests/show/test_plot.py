@@ -3,6 +3,7 @@
 import re
 
 from rankaae_stream.loading import default_analysis
+from rankaae_stream.show.intervals import CAUSES, SHADES
 from rankaae_stream.show.plot import TITLES, draw
 from rankaae_stream.spectrum import K_EDGES, Edge, Origin, Spectrum
 
@@ -17,6 +18,16 @@ def test_the_page_and_the_pictures_call_a_descriptor_the_same(root):
     assert on_the_page == TITLES
     described = default_analysis().models["Fe K"].card.outputs
     assert TITLES.keys() >= {output.name for output in described}
+
+
+def test_the_page_and_the_pictures_name_and_colour_the_shares_alike(root):
+    page = root / "rankaae_stream/dashboard/web"
+    script = (page / "src/words.js").read_text(encoding="utf-8")
+    names = script[script.index("CAUSES = {") :].partition("};")[0]
+    assert dict(re.findall(r'(\w+): "([^"]+)"', names)) == CAUSES
+    style = (page / "app.css").read_text(encoding="utf-8")
+    for name, colour in SHADES.items():
+        assert f"--{name}: {colour.lower()};" in style
 
 
 def test_a_picture_of_a_part_says_that_it_is_not_normalised_and_draws_no_reconstruction(

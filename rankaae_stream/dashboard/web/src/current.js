@@ -7,6 +7,12 @@ import { descriptorName, edgeText, interval, levelText, plain, unitText, value }
 
 const HERO = "oxidation_state";
 
+// The descriptor in large type, or undefined where a result has none.
+export function heroOf(result) {
+  const names = Object.keys(result.estimates);
+  return names.includes(HERO) ? HERO : names[0];
+}
+
 export function showCurrent(result) {
   setText($("sample"), result.sample || "No sample name");
   const about = [edgeText(result), result.channel, result.scan === null ? "" : `scan ${result.scan}`];
@@ -16,7 +22,7 @@ export function showCurrent(result) {
   showState(result);
   const refused = result.refusal !== null;
   const names = Object.keys(result.estimates);
-  const hero = names.includes(HERO) ? HERO : names[0];
+  const hero = heroOf(result);
   $("hero").hidden = !hero;
   $("hero").classList.toggle("outside", isOutside(result));
   if (hero) showHero(hero, result.estimates[hero], result.hints.has(hero));

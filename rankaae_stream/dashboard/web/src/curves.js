@@ -1,5 +1,7 @@
 // Spectra on the model's grid and the model's what-if curves, fetched when they are shown.
 
+import { merged } from "./story.js";
+
 const KEPT = 60; // finished results whose curves stay in memory
 export const LATER = 3000; // ms until curves that were not there are asked for again
 // As rankaae_stream/results/what_if.py publishes it; a test compares the two.
@@ -13,6 +15,7 @@ export class Curves {
   #of = new Map();
   #about = new Map();
   #whatIf = new Map();
+  #rows = new Map();
 
   constructor(tiled) {
     this.#tiled = tiled;
@@ -26,9 +29,17 @@ export class Curves {
     if (about.energy.length === 0) return null;
     const rows = await this.#tiled.array([result.uid, "primary", "curves"], "-1");
     const curves = arrange(rows, about);
-    this.#of.set(result.uid, curves);
-    if (this.#of.size > KEPT) this.#of.delete(this.#of.keys().next().value);
+    keep(this.#of, result.uid, curves);
     return curves;
+  }
+
+  // The rows of a finished result's table; see story.js.
+  async rows(result) {
+    const kept = this.#rows.get(result.uid);
+    if (kept) return kept;
+    const rows = merged(null, await this.#tiled.table([result.uid, "primary", "internal"]));
+    keep(this.#rows, result.uid, rows);
+    return rows;
   }
 
   // {energy, rows, descriptors, units} of a result's stream; the same for all of a model.
@@ -75,7 +86,14 @@ export function arrange(rows, about) {
   const curves = { energy: about.energy };
   about.rows.forEach((name, index) => (curves[name] = rows[index]));
   if (!curves.flat || !curves.flat.some((value) => value !== null)) return null;
+  // Of a part of a spectrum, which is not normalised, the model draws no reconstruction.
+  curves.part = !curves.reconstruction?.some((value) => value !== null);
   return curves;
+}
+
+function keep(known, uid, what) {
+  known.set(uid, what);
+  if (known.size > KEPT) known.delete(known.keys().next().value);
 }
 
 function read(selected) {

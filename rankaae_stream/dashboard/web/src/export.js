@@ -44,16 +44,22 @@ function field(content) {
 }
 
 // `norm` is the flattened spectrum, whose edge step is 1: what the model saw, on its grid.
+// Of a part, which cannot be normalised, only `mu`, in units of its highest value.
 export function toXdi(result, curves) {
   const lines = ["# XDI/1.0 rankaae-stream"];
+  const [names, columns, about] = curves.part
+    ? [["mu"], [curves.flat], "Not normalised: the part that was seen, without its background, highest value 1,"]
+    : [
+        ["norm", "reconstruction", "residual"],
+        [curves.flat, curves.reconstruction, curves.residual],
+        "Flattened and normalised to an edge step of 1,",
+      ];
   const header = (key, content) => {
     const line = String(content ?? "").replace(/[^\S ]|[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, " ").trim();
     if (line) lines.push(`# ${key}: ${line}`);
   };
   header("Column.1", "energy eV");
-  header("Column.2", "norm");
-  header("Column.3", "reconstruction");
-  header("Column.4", "residual");
+  names.forEach((name, i) => header(`Column.${i + 2}`, name));
   header("Element.symbol", result.element);
   header("Element.edge", result.edge);
   header("Sample.name", result.sample);
@@ -71,14 +77,13 @@ export function toXdi(result, curves) {
   header("Rankaae.flags", result.flags.map((flag) => flag.name).join(" "));
   lines.push(
     "# ///",
-    "# Flattened and normalised to an edge step of 1, on the axis and the grid of the model.",
+    `# ${about} on the axis and the grid of the model.`,
     "# -----",
-    "# energy norm reconstruction residual",
+    `# energy ${names.join(" ")}`,
   );
   const number = (value) => (value === null ? "nan" : value.toFixed(6));
   curves.energy.forEach((energy, i) => {
-    const row = [curves.flat[i], curves.reconstruction[i], curves.residual[i]];
-    lines.push(`${energy.toFixed(4)} ${row.map(number).join(" ")}`);
+    lines.push(`${energy.toFixed(4)} ${columns.map((column) => number(column[i])).join(" ")}`);
   });
   return lines.join("\n") + "\n";
 }

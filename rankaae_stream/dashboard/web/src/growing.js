@@ -1,6 +1,7 @@
 // Rows and curves of a run that is still growing, from its streams or by polling.
 
 import { sleep } from "./dom.js";
+import { merged } from "./story.js";
 
 // In ms. A run's first report comes within a second or minutes after its start: asked for
 // soon, then less and less often.
@@ -16,8 +17,9 @@ class Growing {
   #ended = false;
   #columns = null;
   #curves = null;
+  #rows = null;
 
-  // report({columns, index, curves}) for each row; streams() whether the server streams.
+  // report({columns, index, curves, rows}) for each row; streams() whether the server streams.
   constructor(tiled, uid, streams, report) {
     this.#tiled = tiled;
     this.uid = uid;
@@ -102,8 +104,9 @@ class Growing {
 
   #show(columns) {
     this.#columns = columns;
-    const rows = columns.seq_num?.length ?? 0;
-    if (rows > 0) this.#report({ columns, index: rows - 1, curves: this.#curves });
+    this.#rows = merged(this.#rows, columns);
+    const count = columns.seq_num?.length ?? 0;
+    if (count > 0) this.#report({ columns, index: count - 1, curves: this.#curves, rows: this.#rows });
   }
 }
 
@@ -112,7 +115,7 @@ export class Follower {
   #make;
   #run = null;
 
-  // report(uid, {columns, index, curves}) for each row; streams() whether the server streams.
+  // report(uid, {columns, index, curves, rows}) for each row; streams() whether the server streams.
   constructor(tiled, streams, report) {
     this.#make = (uid) => new Growing(tiled, uid, streams, (row) => report(uid, row));
   }

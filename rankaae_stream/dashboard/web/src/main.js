@@ -1,14 +1,18 @@
 // The page: results from Tiled go into the store, and the store is drawn.
 
 import "../app.css";
+import { showBudget } from "./budget.js";
 import { Curves } from "./curves.js";
-import { showNext } from "./current.js";
+import { heroOf, showNext } from "./current.js";
 import { $, download, scheduler, setOptions, setText } from "./dom.js";
 import { fileName, toCsv, toXdi } from "./export.js";
 import { Follower } from "./growing.js";
 import { Live } from "./live.js";
+import { Narrowing } from "./narrowing.js";
+import { isOutside } from "./results.js";
 import { ShownResult } from "./shown.js";
 import { SpectrumView } from "./spectrum.js";
+import { story } from "./story.js";
 import { announce, showAge, showConnection } from "./status.js";
 import { Store } from "./store.js";
 import { SeriesTable } from "./table.js";
@@ -26,6 +30,7 @@ const tiled = new Tiled(new URL("api/v1/", root), node);
 const store = new Store();
 const curves = new Curves(tiled);
 const spectrum = new SpectrumView();
+const narrowing = new Narrowing();
 const whatIf = new WhatIf(curves, (moved) => spectrum.move(moved));
 const shown = new ShownResult({
   tiled,
@@ -130,9 +135,14 @@ async function grow(uid, row) {
   requestAnimationFrame(() => markOnce("report-drawn", updated.updated));
 }
 
-function showCurves(result, found, reason) {
+function showCurves(result, found, reason, rows) {
   spectrum.show(found, reason);
-  whatIf.show(result, found);
+  whatIf.show(result, found?.part ? null : found);
+  const name = heroOf(result);
+  const { answers, shares, advice } = story(rows ?? [], name ?? "oxidation_state");
+  narrowing.show(answers, { name: name ?? "oxidation_state", unit: result.estimates[name]?.unit ?? "", final: result.final });
+  // Of a number that should not be used there is no more to say.
+  showBudget(name && !isOutside(result) ? shares : [], advice);
 }
 
 function choose(uid) {
@@ -186,6 +196,7 @@ function wall(on) {
 
 function redraw() {
   spectrum.remake();
+  narrowing.remake();
   trend.remake();
 }
 

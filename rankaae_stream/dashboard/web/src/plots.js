@@ -101,3 +101,26 @@ export class Plot {
     else if (this.#data) this.#make();
   }
 }
+
+// The range with a margin; a single value gets `least` on each side.
+export function room(low, high, least) {
+  if (low === null || high === null) return [0, 1];
+  const more = Math.max(0.04 * (high - low), high > low ? 0 : least);
+  return [low - more, high + more];
+}
+
+// A vertical line between two ends, with caps of half a width.
+export function whisker(ctx, x, [low, high], cap, stroke, ratio, opacity) {
+  ctx.globalAlpha = opacity;
+  ctx.strokeStyle = stroke;
+  ctx.lineWidth = 1.5 * ratio;
+  ctx.beginPath();
+  ctx.moveTo(x, low);
+  ctx.lineTo(x, high);
+  for (const y of cap ? [low, high] : []) {
+    ctx.moveTo(x - cap, y);
+    ctx.lineTo(x + cap, y);
+  }
+  ctx.stroke();
+  ctx.globalAlpha = 1;
+}

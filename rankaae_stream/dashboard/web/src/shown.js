@@ -17,7 +17,7 @@ export class ShownResult {
   #raw;
   #drawn = null; // the result as drawn last
 
-  // show(result, curves or null, reason) draws the curves; raw: {tree, root} of the raw runs.
+  // show(result, curves or null, reason, rows or null) draws curves and rows; raw: {tree, root} of the raw runs.
   constructor({ tiled, store, curves, show, raw }) {
     this.#tiled = tiled;
     this.#store = store;
@@ -41,7 +41,7 @@ export class ShownResult {
 
   // Take a growing run's row into the store, and draw it where that run is shown; the updated
   // result, or null where the row comes too late.
-  async grow(uid, { columns, index, curves }) {
+  async grow(uid, { columns, index, curves, rows }) {
     const about = await this.#curves.about(this.#store.get(uid)).catch(() => null);
     const before = this.#store.get(uid);
     if (!about || before.final) return null;
@@ -49,13 +49,14 @@ export class ShownResult {
     this.#store.grow(updated);
     if (this.#store.shown.uid === uid) {
       this.draw(updated);
-      this.#show(updated, arrange(curves, about), "No spectrum on the model’s grid yet.");
+      this.#show(updated, arrange(curves, about), "No spectrum on the model’s grid yet.", rows);
     }
     return updated;
   }
 
   async #showFinal(result) {
     let found = null;
+    const rows = this.#curves.rows(result).catch(() => null); // without them there is the answer
     let reason = result.refusal
       ? "Refused: there is no spectrum on the model’s grid."
       : "This result has no spectrum on the model’s grid.";
@@ -67,8 +68,9 @@ export class ShownResult {
         setTimeout(() => this.#isShown(result) && this.#showFinal(result), AGAIN);
       }
     }
+    const known = await rows;
     if (!this.#isShown(result) || this.#store.get(result.uid)?.final === false) return;
-    this.#show(result, found, reason);
+    this.#show(result, found, reason, known);
   }
 
   async #showRaw(result) {

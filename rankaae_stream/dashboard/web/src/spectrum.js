@@ -8,6 +8,7 @@ export class SpectrumView {
   #residual;
   #curves = null;
   #moved = null;
+  #part = false;
 
   constructor() {
     const sync = { key: "energy" };
@@ -17,8 +18,9 @@ export class SpectrumView {
       cursor: { sync, y: false, points: { size: 7 } },
       padding: [8, 12, 0, 0],
       axes: [
-        axis(null, { values: (_, ticks) => ticks.map(() => ""), size: 8 }),
-        axis("Absorption (edge step = 1)", { size: SIDE }),
+        // Below lies the residual with the same axis, where there is one.
+        this.#part ? axisBelow("Energy (eV)") : axis(null, { values: (_, ticks) => ticks.map(() => ""), size: 8 }),
+        axis(`Absorption (${this.#part ? "highest" : "edge step"} = 1)`, { size: SIDE }),
       ],
       series: [
         {},
@@ -51,7 +53,14 @@ export class SpectrumView {
     $("xdi").disabled = curves === null;
     setText($("spectrum-nothing"), curves === null ? reason : "");
     setText($("spectrum-reading"), "");
-    if (curves) this.#draw();
+    if (!curves) return;
+    const relabelled = curves.part !== this.#part;
+    this.#part = curves.part;
+    document.body.classList.toggle("part", curves.part);
+    const title = curves.part ? "Spectrum as far as seen, not normalised" : "Spectrum and the model’s reconstruction";
+    setText($("spectrum-title"), title);
+    this.#draw();
+    if (relabelled) this.remake();
   }
 
   // (n) reconstruction with one descriptor moved, or null.
@@ -74,10 +83,11 @@ export class SpectrumView {
     const { energy, flat, reconstruction, residual } = this.#curves;
     const moved = this.#moved ?? energy.map(() => null);
     this.#main.set([energy, flat, reconstruction, moved]);
-    this.#residual.set([energy, residual]);
+    if (!this.#part) this.#residual.set([energy, residual]);
     const ends = `${energy[0].toFixed(0)} to ${energy.at(-1).toFixed(0)} eV`;
     const off = rms(residual);
-    $("spectrum-plot").setAttribute("aria-label", `Spectrum and reconstruction, ${ends}`);
+    const what = this.#part ? "Spectrum as far as seen" : "Spectrum and reconstruction";
+    $("spectrum-plot").setAttribute("aria-label", `${what}, ${ends}`);
     $("residual-plot").setAttribute(
       "aria-label",
       off === null ? "Residual" : `Residual, root mean square ${off.toFixed(3)} edge steps`,
@@ -92,10 +102,8 @@ export class SpectrumView {
     const at = (values) => values?.[index]?.toFixed(3) ?? "–";
     const { energy, flat, reconstruction } = this.#curves;
     const moved = this.#moved ? `, what if ${at(this.#moved)}` : "";
-    setText(
-      $("spectrum-reading"),
-      `${energy[index].toFixed(1)} eV: ${at(flat)}, reconstruction ${at(reconstruction)}${moved}`,
-    );
+    const beside = this.#part ? "" : `, reconstruction ${at(reconstruction)}${moved}`;
+    setText($("spectrum-reading"), `${energy[index].toFixed(1)} eV: ${at(flat)}${beside}`);
   }
 }
 

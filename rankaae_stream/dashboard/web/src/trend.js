@@ -2,7 +2,7 @@
 
 import { $, color, setOptions, setText } from "./dom.js";
 import { isFlagged, isOutside } from "./results.js";
-import { Plot, SIDE, axis, axisBelow, timeAxis } from "./plots.js";
+import { Plot, SIDE, axis, axisBelow, room, timeAxis, whisker } from "./plots.js";
 import { dateTime, descriptorName, interval, plain, unitText, value, withUnit } from "./words.js";
 
 const CROWDED = 400; // results from which on smaller marks without caps are drawn
@@ -197,28 +197,6 @@ export class Trend {
     if (last) ring(ctx, ...last, size + 4 * ratio, colors.ink, ratio);
     ctx.restore();
   }
-}
-
-// The range with a margin; a single value gets `least` on each side.
-function room(low, high, least) {
-  if (low === null || high === null) return [0, 1];
-  const more = Math.max(0.04 * (high - low), high > low ? 0 : least);
-  return [low - more, high + more];
-}
-
-function whisker(ctx, x, [low, high], cap, stroke, ratio, opacity) {
-  ctx.globalAlpha = opacity;
-  ctx.strokeStyle = stroke;
-  ctx.lineWidth = 1.5 * ratio;
-  ctx.beginPath();
-  ctx.moveTo(x, low);
-  ctx.lineTo(x, high);
-  for (const y of cap ? [low, high] : []) {
-    ctx.moveTo(x - cap, y);
-    ctx.lineTo(x + cap, y);
-  }
-  ctx.stroke();
-  ctx.globalAlpha = 1;
 }
 
 // Filled disc; triangle with a warning; open diamond out of domain; open while growing.

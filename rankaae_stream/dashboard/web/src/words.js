@@ -9,6 +9,16 @@ const NAMES = {
   min_ligand_distance: "Shortest O–O distance",
 };
 
+// As rankaae_stream/show/intervals.py has them; a test compares the two.
+export const CAUSES = {
+  noise: "noise",
+  normalization: "normalisation",
+  axis: "energy axis",
+  ensemble: "networks",
+  theory: "simulation",
+  extent: "unseen part",
+};
+
 const DIGITS = {
   coordination_number: 1,
   ligand_coordination: 1,
@@ -43,6 +53,14 @@ export function interval(name, estimate) {
 
 export function levelText(estimate) {
   return estimate.level === null ? "Interval" : `${Math.round(estimate.level * 100)} % interval`;
+}
+
+export function share(part) {
+  return `${Math.round(100 * part)} %`;
+}
+
+export function sentence(words) {
+  return words && `${words.charAt(0).toUpperCase()}${words.slice(1)}.`;
 }
 
 // out_of_domain -> out of domain

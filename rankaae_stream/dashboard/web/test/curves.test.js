@@ -21,8 +21,10 @@ function fake(answers = {}) {
 }
 
 test("rows become named curves, and none where nothing is on the grid", () => {
-  const about = { energy: [7000, 7001], rows: ["flat", "residual"] };
-  assert.deepEqual(arrange([[0, 1], [null, 2]], about), { energy: [7000, 7001], flat: [0, 1], residual: [null, 2] });
+  const about = { energy: [7000, 7001], rows: ["flat", "reconstruction"] };
+  const curves = { energy: [7000, 7001], flat: [0, 1], reconstruction: [null, 2], part: false };
+  assert.deepEqual(arrange([[0, 1], [null, 2]], about), curves);
+  assert.ok(arrange([[0, 1], [null, null]], about).part, "without a reconstruction it is of a part");
   assert.equal(arrange([[null, null], [null, null]], about), null);
   assert.equal(arrange(null, about), null);
   assert.equal(arrange([[0, 1]], { energy: [], rows: [] }), null);
@@ -36,6 +38,14 @@ test("the grid is asked for once a model, and curves once a result", async () =>
   assert.deepEqual(await curves.about(finished("c")), {
     energy: [7000, 7001], rows: ["flat", "reconstruction"], descriptors: ["spread"], units: { spread: "Å" },
   }); // prettier-ignore
+});
+
+test("the rows of a finished result are asked for once", async () => {
+  let asked = 0;
+  const tiled = { ...fake(), table: async () => ({ seq_num: [++asked] }) };
+  const curves = new Curves(tiled);
+  for (const uid of ["a", "a"]) assert.deepEqual([...(await curves.rows(finished(uid))).keys()], [1]);
+  assert.equal(asked, 1);
 });
 
 test("a grid that could not be read is asked for again", async () => {

@@ -36,6 +36,16 @@ test("a spectrum is saved as XDI with its grid and what was estimated", () => {
   assert.deepEqual(lines.slice(-3), ["7000.0000 0.000000 nan nan", "7001.0000 1.000000 0.900000 0.100000", ""]);
 });
 
+test("a part of a spectrum is saved as what it is: not normalised", () => {
+  const nothing = [null, null];
+  const curves = { energy: [7000, 7001], flat: [0, null], reconstruction: nothing, residual: nothing, part: true };
+  const lines = toXdi(finished("a"), curves).split("\n");
+  assert.ok(lines.includes("# Column.2: mu"));
+  assert.ok(!lines.some((line) => line.includes("Column.3") || line.includes("# energy norm")));
+  assert.ok(lines.some((line) => line.startsWith("# Not normalised: ")));
+  assert.deepEqual(lines.slice(-3), ["7000.0000 0.000000", "7001.0000 nan", ""]);
+});
+
 test("a file's name holds the sample and no path", () => {
   assert.equal(fileName(finished("0123456789"), "xdi"), "Fe2O3_7_01234567.xdi");
   assert.equal(fileName(finished("abc", { sample_name: "../../etc/pass wd", scan_id: null }), "xdi"), "etc-pass-wd_abc.xdi");

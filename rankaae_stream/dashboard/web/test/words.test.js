@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { age, dateTime, descriptorName, edgeText, interval, levelText, plain, unitText, value, withUnit } from "../src/words.js";
+import { age, dateTime, sentence, share, descriptorName, edgeText, interval, levelText, plain, unitText, value, withUnit } from "../src/words.js";
 
 test("an oxidation state has its sign, and other numbers only a minus", () => {
   assert.equal(value("oxidation_state", 2.964), "+2.96");
@@ -39,6 +39,11 @@ test("an age has the unit that a person would take, and is never before now", ()
 test("a time is a date and a time of day that sort as text", () => {
   assert.match(dateTime(0), /^19(69|70)-\d\d-\d\d \d\d:\d\d:00$/);
   assert.ok(dateTime(1e9) < dateTime(1e9 + 1));
+});
+
+test("a share is in per cent, and an advice becomes a sentence", () => {
+  assert.deepEqual([0, 0.005, 0.624, 1].map(share), ["0 %", "1 %", "62 %", "100 %"]);
+  assert.deepEqual([sentence("a foil would"), sentence("")], ["A foil would.", ""]);
 });
 
 test("an edge is element and edge, as far as known", () => {
