@@ -18,28 +18,26 @@ from rankaae_stream.files.frames import read_rows
 from rankaae_stream.files.resolve import resolve
 from rankaae_stream.files.run_writer import Documents, RunWriter, write_rows
 from rankaae_stream.layouts.assets import streamed_asset
-from rankaae_stream.layouts.base import Document, EventNumbers, Field, Reading, Scan
+from rankaae_stream.layouts.base import Document, EventNumbers, Reading, Scan
 from rankaae_stream.layouts.rehearsal import examples, names_played, passes, within
 from rankaae_stream.layouts.rows import Rows
 from rankaae_stream.layouts.signals import (
+    NamedSignals,
     check_roles,
     column,
     energy_unit,
     event_count,
     event_numbers,
-    find_roles,
-    first,
+    find_signals,
     first_dimension,
     in_events,
-    is_energy,
     levels_of,
     limits_of,
-    match_all,
     names_of,
     no_stream,
 )
 from rankaae_stream.report import Flag
-from rankaae_stream.spectrum import Channel, Floats, Limits, absorption
+from rankaae_stream.spectrum import Channel, Floats, absorption
 
 __all__ = ["FlyLayout"]
 
@@ -49,7 +47,7 @@ LARGEST = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class FlyLayout:
+class FlyLayout(NamedSignals):
     """Field names of a fly scan; of several the first that a run has is used.
 
     Attributes
@@ -66,25 +64,12 @@ class FlyLayout:
         By role, of a field as it is read; of several fluorescence fields the highest counts.
     """
 
-    stream: str
-    energy: Sequence[str]
-    i0: Sequence[str]
-    it: Sequence[str] = ()
-    ir: Sequence[str] = ()
-    fluorescence: Sequence[str] = ()
-    pips: Sequence[str] = ()
     allowed_roots: Sequence[str] = ()
     root_map: Mapping[str, str] = field(default_factory=dict[str, str])
-    limits: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
 
     def open(self, start: Document) -> "_FlyReader":
         """Begin a run."""
         return _FlyReader(self, first_dimension(start, self.stream))
-
-    def fields(self) -> list[Field]:
-        """Return the names of the fields; see `layouts.base.NamingLayout`."""
-        roles = ("energy", "i0", "it", "ir", "fluorescence", "pips")
-        return [Field(role, getattr(self, role), self.stream) for role in roles]
 
     def rehearse(self, scan: Scan, folder: Path) -> Documents:
         """Write stream documents, and an HDF5 file with one data set a field."""
@@ -211,13 +196,7 @@ class _FlyReader:
 
     def _describe(self, doc: Document) -> _Stream:
         layout, keys = self._layout, doc["data_keys"]
-        roles = find_roles(layout.fields(), keys, ("energy", "i0", "it", "ir", "pips"))
-        axis = first((self._dimension,), keys)
-        if "energy" not in roles and axis is not None and is_energy(keys, axis):
-            roles["energy"] = (axis,)
-        sums = match_all(layout.fluorescence, keys)
-        if sums:
-            roles["fluorescence"] = sums
+        roles = find_signals(layout.fields(), keys, self._dimension, [layout.fluorescence])
         check_roles(layout.stream, layout.fields(), roles, keys)
         unit = energy_unit(keys, roles["energy"][0])
         here = in_events(keys)

@@ -3,7 +3,7 @@
 import operator
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, TypeGuard, cast
 
@@ -15,17 +15,18 @@ from rankaae_stream.spectrum import Floats, Limits
 
 __all__ = [
     "ANSWERS",
+    "NamedSignals",
     "check_roles",
     "column",
     "energy_unit",
     "event_count",
     "event_numbers",
     "find_roles",
+    "find_signals",
     "first",
     "first_dimension",
     "flat",
     "in_events",
-    "is_energy",
     "levels_of",
     "limits_of",
     "match_all",
@@ -37,6 +38,51 @@ __all__ = [
 
 ANSWERS = ("it", "fluorescence", "pips")
 """Signals of which a run needs one at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSignals:
+    """Field names of a scan in one stream, by role; of several the first that a run has is used."""
+
+    stream: str
+    energy: Sequence[str]
+    i0: Sequence[str]
+    it: Sequence[str] = ()
+    ir: Sequence[str] = ()
+    fluorescence: Sequence[Any] = ()
+    pips: Sequence[str] = ()
+    limits: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
+
+    def fields(self) -> list[Field]:
+        """Return the names of the fields; see `layouts.base.NamingLayout`."""
+        roles = ("energy", "i0", "it", "ir", "fluorescence", "pips")
+        return [Field(role, getattr(self, role), self.stream) for role in roles]
+
+
+def find_signals(
+    fields: Iterable[Field],
+    keys: Mapping[str, Any],
+    dimension: str | None,
+    sums: Iterable[Sequence[str]],
+) -> dict[str, tuple[str, ...]]:
+    """Return the fields of a scan by role.
+
+    Parameters
+    ----------
+    fields : iterable of Field
+    keys : mapping
+        Data keys of the stream.
+    dimension : str or None
+        What the scan moves first: the energy where none of its names is there.
+    sums : iterable of sequences of str
+        Names or patterns to sum as the fluorescence; the first that all are there counts.
+    """
+    found = find_roles(fields, keys, ("energy", "i0", "it", "ir", "pips"))
+    axis = first((dimension,), keys)
+    if "energy" not in found and axis is not None and _unit_of(keys, axis).lower() in _UNITS:
+        found["energy"] = (axis,)
+    summed = next(filter(None, (match_all(names, keys) for names in sums)), ())
+    return {**found, "fluorescence": summed} if summed else found
 
 
 def find_roles(
@@ -243,11 +289,6 @@ def times_of(doc: Document, count: int | None) -> list[float]:
 
 
 _UNITS = {"": 1.0, "ev": 1.0, "electron_volt": 1.0, "kev": 1000.0, "kiloelectron_volt": 1000.0}
-
-
-def is_energy(keys: Mapping[str, Any], field: str) -> bool:
-    """Return whether a field can be an energy by its unit; one without a unit can."""
-    return _unit_of(keys, field).lower() in _UNITS
 
 
 def energy_unit(keys: Mapping[str, Any], field: str) -> float:

@@ -12,19 +12,18 @@ from rankaae_stream.files.run_writer import Documents, RunWriter, number
 from rankaae_stream.layouts.base import Document, Field, Reading, Scan, value_at
 from rankaae_stream.layouts.rehearsal import examples, names_played, passes, put, within
 from rankaae_stream.layouts.signals import (
+    NamedSignals,
     check_roles,
     column,
     energy_unit,
     event_count,
     event_numbers,
-    find_roles,
+    find_signals,
     first,
     first_dimension,
     in_events,
-    is_energy,
     levels_of,
     limits_of,
-    match_all,
     names_of,
     no_stream,
     times_of,
@@ -37,7 +36,7 @@ Role = Literal["i0", "it", "ir", "fluorescence", "pips"]
 
 
 @dataclass(frozen=True, slots=True)
-class StepLayout:
+class StepLayout(NamedSignals):
     """Field names of a step scan; of several the first that a run has is used.
 
     Attributes
@@ -72,18 +71,10 @@ class StepLayout:
         highest counts.
     """
 
-    stream: str
-    energy: Sequence[str]
-    i0: Sequence[str]
-    it: Sequence[str] = ()
-    ir: Sequence[str] = ()
-    fluorescence: Sequence[str] | Sequence[Sequence[str]] = ()
     fluorescence_from: Sequence[str] = ()
-    pips: Sequence[str] = ()
     dwell: Sequence[str] = ()
     integrated: Sequence[Role] = ()
     offsets: Mapping[str, str] = field(default_factory=dict[str, str])
-    limits: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
 
     def open(self, start: Document) -> "_StepReader":
         """Begin a run."""
@@ -91,9 +82,8 @@ class StepLayout:
 
     def fields(self) -> list[Field]:
         """Return the names of the fields; see `layouts.base.NamingLayout`."""
-        roles = ("energy", "i0", "it", "ir", "fluorescence", "pips")
-        stated = Field("fluorescence_from", self.fluorescence_from, None)
-        return [*(Field(role, getattr(self, role), self.stream) for role in roles), stated]
+        named = NamedSignals.fields(self)  # super() would need the class without slots
+        return [*named, Field("fluorescence_from", self.fluorescence_from, None)]
 
     def rehearse(self, scan: Scan, folder: Path) -> Documents:
         """Write one event a point, and the configuration that holds the offsets; no file."""
@@ -192,7 +182,7 @@ class _StepReader:
 
     def _resolve(self, descriptor: Document) -> _Fields:
         layout, keys = self._layout, in_events(descriptor["data_keys"])
-        signals = self._find(keys)
+        signals = find_signals(layout.fields(), keys, self._dimension, self._sums)
         fields = [*layout.fields(), Field("fluorescence", self._sums)]
         try:
             check_roles(layout.stream, fields, signals, keys)
@@ -209,15 +199,6 @@ class _StepReader:
             _offsets(layout, signals, descriptor),
             limits_of(layout.limits, signals),
         )
-
-    def _find(self, keys: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-        """Return the fields by role; the scan's first dimension if no energy is named."""
-        found = find_roles(self._layout.fields(), keys, ("energy", "i0", "it", "ir", "pips"))
-        axis = first((self._dimension,), keys)
-        if "energy" not in found and axis is not None and is_energy(keys, axis):
-            found["energy"] = (axis,)
-        sums = next(filter(None, (match_all(names, keys) for names in self._sums)), ())
-        return {**found, "fluorescence": sums} if sums else found
 
     def _reading(self, fields: _Fields, name: str, doc: Document) -> Reading:
         count = event_count(name, doc)
