@@ -1,7 +1,9 @@
 """List the measured samples for the simulated beam, and the foils behind them."""
 
+import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -53,56 +55,8 @@ class Sample:
         return Edge(self.element, "K", K_EDGES[self.element])
 
 
-_OTHER_LABORATORY = (
-    "the foil was measured in another laboratory: it cannot calibrate the sample's axis"
-)
-
-
-def _iron(name: str, state: float, neighbours: float, foil: str) -> Sample:
-    return Sample(name, "Fe", name, f"Fe/{name}_rt_01.xdi", f"Fe/{foil}.xdi", state, neighbours)
-
-
-def _vanadium(name: str, state: float, neighbours: float) -> Sample:
-    return Sample(name, "V", name, f"V/{name}.xdi", "V/V_foil.xdi", state, neighbours)
-
-
-def _manganese(name: str, state: float) -> Sample:
-    file = f"Mn/mn_{name.lower()}.xdi"
-    return Sample(name, "Mn", name, file, "foils/Mn.xdi", state, 6.0, note=_OTHER_LABORATORY)
-
-
-SERIES: tuple[Sample, ...] = (
-    _iron("FeO", 2.0, 6.0, "Fe_metal_rt_02"),
-    _iron("Fe3O4", 8 / 3, 16 / 3, "Fe_metal_rt_01"),
-    _iron("Fe2O3", 3.0, 6.0, "Fe_metal_rt_02"),
-    _vanadium("V2O3", 3.0, 6.0),
-    _vanadium("VO2", 4.0, 6.0),
-    _vanadium("V2O5", 5.0, 5.0),
-    _manganese("MnO", 2.0),
-    _manganese("Mn2O3", 3.0),
-    _manganese("MnO2", 4.0),
-    Sample(
-        "Fe foil",
-        "Fe",
-        "Fe",
-        "Fe/Fe_metal_rt_02.xdi",
-        "Fe/Fe_metal_rt_02.xdi",
-        0.0,
-        8.0,
-        role="foil",
-    ),
-    Sample(
-        "FeS2",
-        "Fe",
-        "FeS2",
-        "Fe/FeS2_rt_01.xdi",
-        "Fe/Fe_metal_rt_01.xdi",
-        2.0,
-        6.0,
-        role="other",
-        note=_OTHER_LABORATORY,
-    ),
-)
+_TABLE = Path(__file__).with_name("samples.toml").read_text(encoding="utf-8")
+SERIES = tuple(Sample(name, **row) for name, row in tomllib.loads(_TABLE).items())
 """Samples in the order of a demonstration; within an element by oxidation state."""
 
 
