@@ -21,6 +21,7 @@ __all__ = [
     "TICK",
     "Apb",
     "Encoder",
+    "Monochromator",
     "Pulses",
     "is_whole",
     "read_apb",
@@ -55,6 +56,36 @@ _APB_COLUMNS, _PULSE_COLUMNS = 10, 3
 _WORD = 4
 _FLIP = 0xFFFFFE
 """A positive 24-bit word is a negative position with all bits but the last inverted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Monochromator:
+    """From encoder counts to energy, and back.
+
+    Attributes
+    ----------
+    pulses_per_degree : float
+    d_spacing : float
+        Å. The beamline's own, not the crystal's: the energy scale of its
+        archive was made with it.
+    hc : float
+        eV Å.
+    """
+
+    pulses_per_degree: float
+    d_spacing: float
+    hc: float
+
+    def energy(self, counts: Floats, angle_offset: float) -> Floats:
+        """Return the energy of encoder counts (n,), eV; `angle_offset` in degrees."""
+        theta = np.deg2rad(counts / self.pulses_per_degree + angle_offset)
+        with np.errstate(divide="ignore"):
+            return self.hc / (2 * self.d_spacing * np.sin(np.abs(theta)))
+
+    def counts(self, energy: Floats, angle_offset: float) -> Floats:
+        """Return the encoder counts at energies (n,), eV: negative whole numbers."""
+        theta = np.rad2deg(np.arcsin(self.hc / (2 * self.d_spacing * energy)))
+        return np.round((-theta - angle_offset) * self.pulses_per_degree)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

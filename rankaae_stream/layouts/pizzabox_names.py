@@ -4,41 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from rankaae_stream.spectrum import Channel, Floats, Limits
+from rankaae_stream.files.pizzabox import Monochromator
+from rankaae_stream.spectrum import Channel, Limits
 
 __all__ = ["Frames", "Monochromator", "PizzaboxNames"]
-
-
-@dataclass(frozen=True, slots=True)
-class Monochromator:
-    """From encoder counts to energy, and back.
-
-    Attributes
-    ----------
-    pulses_per_degree : float
-    d_spacing : float
-        Å. The beamline's own, not the crystal's: the energy scale of its
-        archive was made with it.
-    hc : float
-        eV Å.
-    """
-
-    pulses_per_degree: float
-    d_spacing: float
-    hc: float
-
-    def energy(self, counts: Floats, angle_offset: float) -> Floats:
-        """Return the energy of encoder counts (n,), eV; `angle_offset` in degrees."""
-        theta = np.deg2rad(counts / self.pulses_per_degree + angle_offset)
-        with np.errstate(divide="ignore"):
-            return self.hc / (2 * self.d_spacing * np.sin(np.abs(theta)))
-
-    def counts(self, energy: Floats, angle_offset: float) -> Floats:
-        """Return the encoder counts at energies (n,), eV: negative whole numbers."""
-        theta = np.rad2deg(np.arcsin(self.hc / (2 * self.d_spacing * energy)))
-        return np.round((-theta - angle_offset) * self.pulses_per_degree)
 
 
 @dataclass(frozen=True, slots=True)

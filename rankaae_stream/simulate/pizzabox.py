@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rankaae_stream.files.pizzabox import APB_CHANNELS
+from rankaae_stream.files.pizzabox import APB_CHANNELS, Monochromator
 from rankaae_stream.files.pizzabox_writer import APB_RATE, ENCODER_RATE, PizzaboxWriter
 from rankaae_stream.files.run_writer import Documents, RunWriter
 from rankaae_stream.simulate.samples import Curves
@@ -43,23 +43,22 @@ class FlyBeamline:
     encoder: str
     encoder_spec: str
     experiment: str
-    pulses_per_degree: float
-    angle_offset: float
-    d_spacing: float = 3.1356
-    hc: float = 12398.42
+    mono: Monochromator
+    angle_offset: float = 0.684
     inputs: Mapping[str, str] = field(default_factory=dict[str, str])
     angle_key: str = "angle_offset"
     offset_key: str = "ch{n}_offset"
     gain_key: str = "ch{n}_amp_gain"
 
-    def counts(self, energy: Floats) -> Floats:
-        """Return the encoder counts at energies (n,), eV: negative whole numbers."""
-        theta = np.rad2deg(np.arcsin(self.hc / (2 * self.d_spacing * energy)))
-        return np.round((-theta - self.angle_offset) * self.pulses_per_degree)
 
-
+_D_SPACING, _HC = 3.1356, 12398.42
 ISS = FlyBeamline(
-    "iss", "apb_stream", "pb9_enc1", "PIZZABOX_ENC_FILE_TXT_PD", "fly_scan", 360000.0, 0.684
+    "iss",
+    "apb_stream",
+    "pb9_enc1",
+    "PIZZABOX_ENC_FILE_TXT_PD",
+    "fly_scan",
+    Monochromator(360000.0, _D_SPACING, _HC),
 )
 QAS = FlyBeamline(
     "qas",
@@ -67,8 +66,7 @@ QAS = FlyBeamline(
     "pb1_enc1",
     "PIZZABOX_ENC_FILE_TXT",
     "fly_energy_scan_apb",
-    26222.222222222223,
-    0.684,
+    Monochromator(26222.222222222223, _D_SPACING, _HC),
 )
 
 
@@ -215,7 +213,7 @@ def fly_scan(
     files = PizzaboxWriter(run, folder, f"raw/{uid}")
     files.electrometer(beamline.analog, rows, volts, offsets)
     moments = np.arange(0.0, duration, 1 / ENCODER_RATE)
-    counts = beamline.counts(np.interp(moments, time, energy))
+    counts = beamline.mono.counts(np.interp(moments, time, energy), beamline.angle_offset)
     spec = beamline.encoder_spec
     files.encoder(beamline.encoder, moments, counts, spec=spec, positive=positive_words)
     if detector is not None:
