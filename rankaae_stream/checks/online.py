@@ -13,12 +13,6 @@ __all__ = ["offline_notes", "online_checks"]
 
 _T = TypeVar("_T")
 
-_QUESTIONS = (
-    "Tiled answers and lets us in",
-    "the node holds no raw runs",
-    "a probe is written, read and removed",
-)
-
 
 def offline_notes(profile: Profile) -> list[Check]:
     """Return one check that cannot be done, in place of `online_checks`."""
@@ -37,8 +31,12 @@ def offline_notes(profile: Profile) -> list[Check]:
 def online_checks(profile: Profile) -> list[Check]:
     """Return checks of the profile's Tiled; they write only a probe, and remove it."""
     visit = _Visit(profile)
-    answers = (visit.reach, visit.no_raw_runs, visit.probe)
-    return [Check("tiled", name, ask) for name, ask in zip(_QUESTIONS, answers, strict=True)]
+    answers = {
+        "Tiled answers and lets us in": visit.reach,
+        "the node holds no raw runs": visit.no_raw_runs,
+        "a probe is written, read and removed": visit.probe,
+    }
+    return [Check("tiled", name, ask) for name, ask in answers.items()]
 
 
 class _Visit:

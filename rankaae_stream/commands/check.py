@@ -55,7 +55,9 @@ def run_check(
         Whether nothing failed; what could not be checked is no failure.
     """
     verdicts: Counter[str] = Counter()
-    with console.status("checking") if not as_json else _Silent() as status:
+    if as_json:
+        console = Console(quiet=True)
+    with console.status("checking") as status:
         findings = check_profile(
             profile,
             run=run,
@@ -70,25 +72,10 @@ def run_check(
                 found.append(finding)
                 if as_json:
                     print(json.dumps(asdict(finding), allow_nan=False), flush=True)  # noqa: T201
-            if not as_json:
-                console.print(_shown(area, found, verbose=verbose))
-    if not as_json:
-        counts = [f"[{style}]{verdicts[name]} {name}[/]" for name, style in STYLES.items()]
-        console.print(f"\n{', '.join(counts)}", highlight=False)
+            console.print(_shown(area, found, verbose=verbose))
+    counts = [f"[{style}]{verdicts[name]} {name}[/]" for name, style in STYLES.items()]
+    console.print(f"\n{', '.join(counts)}", highlight=False)
     return not verdicts["failed"]
-
-
-class _Silent:
-    """Stand for a console's status where none is shown."""
-
-    def __enter__(self) -> "_Silent":
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        pass
-
-    def update(self, status: str) -> None:
-        del status
 
 
 def _shown(area: str, found: Sequence[Finding], *, verbose: bool) -> Group:

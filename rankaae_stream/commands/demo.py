@@ -17,7 +17,7 @@ from bluesky_tiled_plugins import TiledWriter
 from event_model import DocumentNames
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TextColumn
 from tiled.queries import Key
 
 from rankaae_stream.callback import DescriptorStream
@@ -31,6 +31,7 @@ from rankaae_stream.profile import reading_under
 from rankaae_stream.results.compose import PURPOSE
 from rankaae_stream.server.tiled_server import EmbeddedServer
 from rankaae_stream.show.intervals import moving_end, span, value_and_half
+from rankaae_stream.show.progress import progress_bar
 from rankaae_stream.simulate.documents import stamped
 from rankaae_stream.simulate.samples import series
 from rankaae_stream.simulate.sessions import LATE, SESSIONS, Case, scans, session
@@ -145,7 +146,7 @@ def _play(
     played: list[PlayedCase] = []
     engine = RunEngine({})
     engine.subscribe(stream)
-    with _progress(console) as progress:
+    with progress_bar(console, "runs", TextColumn("{task.fields[now]:<23}")) as progress:
         task = progress.add_task("", total=len(cases), now="")
 
         def show(name: str, doc: Mapping[str, Any]) -> None:
@@ -156,7 +157,7 @@ def _play(
 
         engine.subscribe(show)
         for case in cases:
-            progress.update(task, description=f"{case.sample}: {case.what}")
+            progress.update(task, description=f"{f'{case.sample}: {case.what}':<24}")
             documents.clear()
             _run(engine, case, pace)
             stopped = time.monotonic()
@@ -224,19 +225,8 @@ def _read_back(
     return PlayedCase(case, start["uid"], summaries, silence, latency)
 
 
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description:<24}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("runs"),
-        TextColumn("{task.fields[now]:<23}"),
-        TimeElapsedColumn(),
-        console=console,
-    )
-
-
-def _print_where(console: Console, server: EmbeddedServer, folder: Path, keep: bool) -> None:
+def hand_over(console: Console, server: EmbeddedServer, folder: Path, *, keep: bool) -> None:
+    """Print where the results are, and leave the server up until Ctrl-C where `keep` is set."""
     console.print(f"\nThe results are runs in Tiled, kept in [bold]{escape(str(folder))}[/]")
     console.print("(raw scans in the tree raw, results in the tree processed). Read them with:\n")
     newest = f'.search(Key("start.purpose") == "{PURPOSE}").values().last()'
@@ -255,19 +245,9 @@ def _print_where(console: Console, server: EmbeddedServer, folder: Path, keep: b
         console.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
     if not keep:
         console.print("\n--keep leaves the server up, for a browser too.", style="dim")
-
-
-def _wait_for_interrupt(console: Console) -> None:
+        return
     console.print("\nThe server stays up; Ctrl-C ends it.")
     try:
-        while True:
-            time.sleep(3600)
+        server.wait()
     except KeyboardInterrupt:
         console.print("stopping the server")
-
-
-def hand_over(console: Console, server: EmbeddedServer, folder: Path, *, keep: bool) -> None:
-    """Print where the results are, and leave the server up where `keep` is set."""
-    _print_where(console, server, folder, keep)
-    if keep:
-        _wait_for_interrupt(console)
