@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,10 +187,7 @@ def with_related(simulated: Simulated, element: str, data: Data, grid: Grid) -> 
     """
     if data.related is None:
         return simulated
-    shipped = Data(
-        simulated=data.related,
-        core_hole_width=data.core_hole_width,
-    )
+    shipped = Data(simulated=data.related, core_hole_width=data.core_hole_width)
     found: list[Simulated] = []
     for path in sorted(DATA.glob(data.related)):
         one = shipped.model_copy(update={"simulated": path.name})
@@ -201,15 +199,13 @@ def with_related(simulated: Simulated, element: str, data: Data, grid: Grid) -> 
             f"data.related = {data.related!r} matches no file with another element in "
             f"training/data; leave it out, or name one such as mn-feff10-*.parquet"
         )
+    each = ("mu", "first", "last", "labels", "group", "native", "own_host")
+    rows: dict[str, Any] = {
+        name: np.concatenate([getattr(one, name) for one in found]) for name in each
+    }
     related = Simulated(
         energy=simulated.energy,
-        mu=np.concatenate([one.mu for one in found]),
-        first=np.concatenate([one.first for one in found]),
-        last=np.concatenate([one.last for one in found]),
-        labels=np.concatenate([one.labels for one in found]),
-        group=np.concatenate([one.group for one in found]),
-        native=np.concatenate([one.native for one in found]),
-        own_host=np.concatenate([one.own_host for one in found]),
+        **rows,
         sources=tuple(source for one in found for source in one.sources),
     )
     return replace(simulated, related=related)

@@ -3,8 +3,6 @@
 import os
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -17,10 +15,10 @@ QUARTERS = 4
 """Lines a job gets where nothing can be redrawn."""
 
 
-class Display:
+class Display(Progress):
     """All jobs at once, wherever they run; a `training.trials.trials.Watch`.
 
-    A job that ends leaves one line. On a terminal those that run stand below
+    A job that ends leaves one line. On a terminal those that run are shown below
     as bars; elsewhere each prints a line after every quarter of its epochs.
 
     Parameters
@@ -29,9 +27,8 @@ class Display:
     """
 
     def __init__(self, console: Console) -> None:
-        self.console = console
-        self._total: TaskID | None = None
-        self._bars = Progress(
+        self._all: TaskID | None = None
+        super().__init__(
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.completed}/{task.total} {task.fields[text]}"),
@@ -40,32 +37,20 @@ class Display:
             disable=not console.is_terminal,
         )
 
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bars.stop()
-
     def starts(self, jobs: int, logs: Path) -> None:
         """Say where the losses are drawn, and by which command."""
-        self._print(f"losses: tensorboard --logdir {os.path.relpath(logs)}")
-        self._total = self._bars.add_task("all", total=jobs, text="finished")
+        self._line(f"losses: tensorboard --logdir {os.path.relpath(logs)}")
+        self._all = self.add_task("all", total=jobs, text="finished")
 
     def found(self, job: Job) -> None:
         """Print one line for a job that had finished before."""
-        self._print(f"{job.name}: found, trained before")
+        self._line(f"{job.name}: found, trained before")
         self._advance()
 
     def begin(self, job: Job):
         """Add a bar, and return what moves it after each epoch."""
         epochs = job.config.fit.epochs
-        bar = self._bars.add_task(job.name, total=epochs, text="epochs")
+        bar = self.add_task(job.name, total=epochs, text="epochs")
         started = time.monotonic()
 
         def epoch(done: int, losses: dict[str, float], rate: float) -> None:
@@ -73,21 +58,21 @@ class Display:
             text = " ".join(f"{name[:6]} {value:.3f}" for name, value in losses.items())
             if done == epochs:
                 spent = time.monotonic() - started
-                self._bars.remove_task(bar)
-                self._print(f"{job.name}: {done} epochs in {spent:.0f} s: {text}")
+                self.remove_task(bar)
+                self._line(f"{job.name}: {done} epochs in {spent:.0f} s: {text}")
                 self._advance()
                 return
-            self._bars.update(bar, completed=done, text=f"epochs {text}")
+            self.update(bar, completed=done, text=f"epochs {text}")
             quarter = done * QUARTERS // epochs
             if not self.console.is_terminal and quarter > (done - 1) * QUARTERS // epochs:
-                self._print(f"{job.name}: {done}/{epochs} epochs: {text}")
+                self._line(f"{job.name}: {done}/{epochs} epochs: {text}")
 
         return epoch
 
     def _advance(self) -> None:
-        if self._total is not None:
-            self._bars.advance(self._total)
+        if self._all is not None:
+            self.advance(self._all)
 
-    def _print(self, line: str) -> None:
+    def _line(self, line: str) -> None:
         """Print a line unbroken, so that a path or a command can be copied."""
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)

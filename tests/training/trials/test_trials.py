@@ -269,7 +269,7 @@ def shown(terminal, epochs=8):
         other(1, {"rank": 0.5}, 1e-3)
         for done in range(1, epochs + 1):
             report(done, {"rank": -done / 100}, 1e-3)
-        display._bars.refresh()
+        display.refresh()
     return console.file.getvalue()
 
 

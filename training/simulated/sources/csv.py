@@ -21,7 +21,7 @@ from rankaae_stream.spectrum import Floats
 from training.descriptors import DESCRIPTORS
 from training.simulated.sources.site import Site, SourceError, unlabelled
 
-__all__ = ["AUX", "Table", "read", "read_table", "write_table"]
+__all__ = ["AUX", "Table", "read", "write_table"]
 
 AUX = {
     "OS": "oxidation_state",
@@ -35,7 +35,7 @@ AUX = {
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A file's content.
+    """What a file is made of.
 
     Attributes
     ----------
@@ -49,8 +49,6 @@ class Table:
         By heading without ``AUX_``, in the order of the columns; NaN where a cell is empty.
     comments : tuple of str
         Lines that began with ``#``, without it.
-    line : tuple of n int
-        Where each row stood.
     """
 
     index: tuple[str, str]
@@ -60,7 +58,6 @@ class Table:
     mu: Floats
     aux: dict[str, Floats]
     comments: tuple[str, ...] = ()
-    line: tuple[int, ...] = ()
 
 
 def read(path: Path, element: str) -> Iterator[Site | SourceError]:
@@ -74,7 +71,7 @@ def read(path: Path, element: str) -> Iterator[Site | SourceError]:
     SourceError
         When the file is no text or its heading is wrong.
     """
-    head, rows, _ = _lines(path)
+    head, rows = _lines(path)
     energy, aux = _heading(path, head)
     for line, cells in rows:
         row = f"line {line}"
@@ -100,31 +97,8 @@ def read(path: Path, element: str) -> Iterator[Site | SourceError]:
         )
 
 
-def read_table(path: Path) -> Table:
-    """Read a whole file.
-
-    Raises
-    ------
-    SourceError
-        At the first heading or row that is wrong.
-    """
-    head, rows, comments = _lines(path)
-    energy, aux = _heading(path, head)
-    parsed = [_numbers(path, line, cells, head, aux) for line, cells in rows]
-    return Table(
-        index=(head[0], head[1]),
-        material=tuple(cells[0] for _, cells in rows),
-        site=tuple(cells[1] for _, cells in rows),
-        energy=energy,
-        mu=np.array([mu for _, mu in parsed]).reshape(len(rows), energy.size),
-        aux={name: np.array([labels[k] for labels, _ in parsed]) for k, name in enumerate(aux)},
-        comments=comments,
-        line=tuple(line for line, _ in rows),
-    )
-
-
 def write_table(path: Path, table: Table) -> None:
-    """Write a file that `read_table` reads back to the last bit.
+    """Write a file that `read` reads back to the last bit.
 
     Raises
     ------
@@ -158,12 +132,11 @@ def _text(value: float) -> str:
     return "" if math.isnan(value) else repr(float(value))
 
 
-def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], tuple[str, ...]]:
-    """Return heading, numbered rows and comments."""
+def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Return heading and numbered rows."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
         lines = [line.removesuffix("\r") for line in text.split("\n")]
-        comments = tuple(line[1:] for line in lines if line.startswith("#"))
         kept = [(i, line) for i, line in enumerate(lines, start=1) if _is_row(line)]
         rows = [(i, next(csv.reader([line], strict=True), list[str]())) for i, line in kept]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -174,7 +147,7 @@ def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], tuple[st
         raise SourceError(
             path.name, "", "no heading", "two index columns, AUX_* columns, ENE_<eV> columns"
         )
-    return rows[0][1], rows[1:], comments
+    return rows[0][1], rows[1:]
 
 
 def _is_row(line: str) -> bool:
