@@ -94,15 +94,15 @@ class Stated(NamedTuple):
 
     @property
     def symbol(self) -> str:
-        """The element's symbol; empty where none is stated, or a name."""
+        """Return the element's symbol; empty where none is stated, or a name."""
         return self.element if self.element and len(self.element) <= 2 else ""
 
 
 def read_stated(element: object, edge: object = None) -> Stated:
     """Read a stated element and edge in any usual spelling; either may name both.
 
-    What is no text is read as it is written: whoever states an element by a number is told
-    that there is none of that name.
+    A value that is no text is read as it is written: an element stated by its number is refused
+    later, as an element that is not known.
 
     Examples
     --------

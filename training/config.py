@@ -132,12 +132,12 @@ class Network(_Section):
 
     @property
     def latent(self) -> int:
-        """Number of latent dimensions."""
+        """Return the number of latent dimensions."""
         return len(self.descriptors) + self.free
 
     @property
     def averaged(self) -> tuple[int, ...]:
-        """Positions of the descriptors that a mixture of sites has the mean of."""
+        """Return the positions of the descriptors that a mixture of sites has the mean of."""
         return tuple(k for k, name in enumerate(self.descriptors) if name in AVERAGED)
 
 
@@ -246,12 +246,12 @@ class Config(_Section):
 
     @property
     def e0(self) -> float:
-        """Tabulated edge, eV."""
+        """Return the tabulated edge, eV."""
         return K_EDGES[self.element]
 
     @property
     def folder(self) -> str:
-        """Where the model lies below models/, such as ``fe-k/2026-11-22``."""
+        """Return the model's folder below models/, such as ``fe-k/2026-11-22``."""
         return f"{self.element.lower()}-k/{self.version}"
 
 

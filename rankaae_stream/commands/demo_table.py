@@ -50,7 +50,7 @@ class PlayedCase:
 def scans_table(played: Sequence[PlayedCase]) -> Table:
     """Return a table of scanned samples with their true values; it fits 80 columns.
 
-    Below it stands what those are that are no oxides.
+    The caption says of each sample out of domain what it is.
     """
     caption = [
         "CN: coordination number. Latency: from the scan's stop to the result in Tiled, an "

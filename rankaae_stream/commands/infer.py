@@ -200,8 +200,8 @@ def _show(
     for note, sources in list(notes.items())[: None if verbose else NOTES]:
         shown = len(sources) if verbose else 1
         more = f" and {_count(len(sources) - shown, 'other')}" if len(sources) > shown else ""
-        said = f"{', '.join(sources[:shown])}{more}: {note}"
-        console.print(escape(said), style="dim", soft_wrap=True)
+        line = f"{', '.join(sources[:shown])}{more}: {note}"
+        console.print(escape(line), style="dim", soft_wrap=True)
     if len(notes) > NOTES and not verbose:
         console.print(f"{len(notes) - NOTES} more notes with --verbose", style="dim")
 
@@ -222,11 +222,11 @@ def _show_widths(console: Console, rows: list[Report], names: list[str], most: i
 
 def _show_cut(console: Console, rows: list[Report], room: int) -> None:
     """Print in full, each once, the sentences that were cut for want of room in the table."""
-    said = [f"{row.refusal.name}: {row.refusal.message}" for row in rows if row.refusal]
-    sentences = Counter(sentence for sentence in said if len(sentence) > room)
-    for said, count in list(sentences.items())[:SENTENCES]:
+    refusals = [f"{row.refusal.name}: {row.refusal.message}" for row in rows if row.refusal]
+    sentences = Counter(sentence for sentence in refusals if len(sentence) > room)
+    for sentence, count in list(sentences.items())[:SENTENCES]:
         times = f" ({count} times)" if count > 1 else ""
-        console.print(f"{escape(said)}{times}", soft_wrap=True)
+        console.print(f"{escape(sentence)}{times}", soft_wrap=True)
     if len(sentences) > SENTENCES:
         console.print(f"{len(sentences) - SENTENCES} more sentences with --verbose")
 
@@ -260,13 +260,13 @@ def _cut_middle(name: str, room: int) -> str:
 
 
 def _other_edge(report: Report) -> bool:
-    """Whether a spectrum is refused because it states an edge that no model here is of."""
+    """Return whether a spectrum is refused because it states an edge that no model here is of."""
     refused = report.refusal is not None and report.refusal.name in ("unknown_element", "no_model")
     return refused and bool(report.element)
 
 
 def _names(reports: list[Report]) -> list[str]:
-    """What the table calls each report: its file, and its channel where a file has several."""
+    """Return each report's name in the table: its file, and one of several channels."""
     sources = [report.source for report in reports]
     return [
         f"{name} {report.channel}" if sources.count(report.source) > 1 else name

@@ -1,6 +1,6 @@
 """Read data sets of HDF5 files without following them out of the file or out of memory.
 
-HDF5 has ways of its own out of a file: external links, virtual data sets and external storage.
+HDF5 can lead out of a file: by external links, virtual data sets and external storage.
 None of them is followed; a link inside the file is. How much a data set takes is asked of its
 element type and its chunks, not of its shape alone.
 """

@@ -137,7 +137,7 @@ class _Budget:
 
 
 def _entries(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
-    """Groups of the first level, or the file itself where data sets lie there."""
+    """Yield the groups of the first level, and the file itself where data sets lie there."""
     groups = [
         (name, found)
         for name, found in members(file, MOST_ENTRIES)
@@ -152,7 +152,7 @@ def _entries(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
 
 
 def _table(name: str, entry: h5py.Group, budget: _Budget) -> Table | None:
-    """The columns of an entry that are as long as its energies; None where it has none."""
+    """Return the columns of an entry that are as long as its energies; None where it has none."""
     try:
         measurement = own(entry, "measurement")
     except Refused:
@@ -174,7 +174,7 @@ def _table(name: str, entry: h5py.Group, budget: _Budget) -> Table | None:
         facts = _facts(entry)
         leaves = [column.rsplit("/", 1)[-1] for column, _ in columns]
         if {"incoming_beam", "monitor"} & set(leaves) and "absorbed_beam" in leaves:
-            # NXxas calls so whatever its mode says that was measured.
+            # NXxas gives this name to either signal; its mode says which was measured.
             through = facts.get("title", "").lower().rfind("transmission") >= 0
             leaves[leaves.index("absorbed_beam")] = "It" if through else "If"
         table = Table(
@@ -195,7 +195,7 @@ def _table(name: str, entry: h5py.Group, budget: _Budget) -> Table | None:
 
 
 def _signals(group: h5py.Group, path: str, depth: int) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Data sets of real numbers along one axis, with their paths below the entry."""
+    """Yield data sets of real numbers along one axis, with their paths below the entry."""
     seen: set[int] = set()
     waiting = [(path, group, depth)]
     for where, inside, level in waiting:
@@ -230,7 +230,7 @@ def _facts(entry: h5py.Group) -> dict[str, str]:
 
 
 def _value(dataset: h5py.Dataset) -> str:
-    """A single text or number as text."""
+    """Return a single text or number as text; empty where there are several."""
     if dataset.size != 1 or dataset.dtype.itemsize > 4096:
         return ""
     value = np.asarray(dataset[()]).ravel()[0]

@@ -146,7 +146,7 @@ def fluorescence(names: Sequence[str], symbols: Sequence[str]) -> list[int]:
 
 
 def _words(name: str) -> str:
-    """The words of a name in lower case, joined with ``_``: ``EnergyFeedback (eV)`` has three."""
+    """Return a name's words, lower case, joined by ``_``: ``EnergyFeedback (eV)`` has three."""
     parted = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", name)
     return "_".join(re.findall(r"[a-z0-9]+", parted.lower()))
 

@@ -131,7 +131,7 @@ class Profile(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _without_secrets(cls, settings: Any) -> Any:
-        """Refuse addresses with a key or a password, wherever they stand: they are published."""
+        """Refuse addresses with a key or a password, in any setting: they are published."""
         for where, text in _texts(settings):
             if "://" in text or "%3a" in text.lower():
                 refuse_secret(text, API_KEY_VARIABLE, f"{where} of the profile")

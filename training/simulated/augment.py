@@ -125,8 +125,8 @@ def mix(
 ) -> tuple[AnyFloats, AnyFloats, AnyFloats]:
     """Replace a share of the spectra by sums with one or two others, as often the one as the other.
 
-    The weights are uniform on their simplex. An operando sample is such a sum, and what
-    is said of it is the mean valence and the mean coordination number; the geometric
+    The weights are uniform on their simplex. An operando sample is such a sum, and its known
+    labels are the mean valence and the mean coordination number; the geometric
     labels mean nothing there and become NaN. A mean of something unknown is unknown.
 
     Parameters
@@ -190,7 +190,7 @@ def over_absorb(
 ) -> AnyFloats:
     """Damp a share of the spectra as self-absorption in fluorescence does.
 
-    ``mu (1 + a) / (1 + a mu)``: what stands above 1 is lowered, the step stays.
+    ``mu (1 + a) / (1 + a mu)``: values above 1 are lowered, the step stays.
     """
     a = np.where(rng.random(len(mu)) < share, rng.uniform(0.0, strength, len(mu)), 0.0)
     a = _column(a, mu)

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 RESOLUTION = 0.8
-"""Gaussian sigma that stands for an ordinary monochromator in scores, eV."""
+"""Gaussian sigma of an ordinary monochromator, eV, to which spectra are broadened for scores."""
 
 WORSE = 2.0
 """Times the median reconstruction loss of the trials: beyond it one has lost its curves."""

@@ -245,19 +245,19 @@ def _nearest(symbols: list[str], xyz: Floats) -> tuple[tuple[str, ...], Floats]:
 def _absorber(folder: Path, spectrum: Xmu, inputs: FeffInput | None) -> tuple[str, str]:
     """Return element and shell, on which feff.inp and xmu.dat must agree."""
     found: list[str] = []
-    for what, told in (
+    for what, stated in (
         ("element", (spectrum.element, inputs.element if inputs else "")),
         ("edge", (spectrum.shell, inputs.shell if inputs else "")),
     ):
-        said = {one for one in told if one}
-        if len(said) != 1:
+        names = {one for one in stated if one}
+        if len(names) != 1:
             raise SourceError(
                 folder.name,
                 "",
-                f"xmu.dat says {what} {told[0] or '-'}, feff.inp {told[1] or '-'}",
+                f"xmu.dat says {what} {stated[0] or '-'}, feff.inp {stated[1] or '-'}",
                 f"one {what}, in the header of xmu.dat or in feff.inp (EDGE, POTENTIALS)",
             )
-        found.append(said.pop())
+        found.append(names.pop())
     return found[0], found[1]
 
 
