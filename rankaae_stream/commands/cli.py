@@ -45,9 +45,9 @@ def _printable_usage() -> Generator[None]:
     try:
         yield
     except Exception as error:
-        # Its common class is private to typer.
-        if hasattr(error, "format_message") and hasattr(error, "message"):
-            error.message = printable(str(error.message))
+        wrong: Any = error  # the class of typer's own errors is private to it
+        if hasattr(wrong, "format_message") and hasattr(wrong, "message"):
+            wrong.message = printable(str(wrong.message))
         raise
 
 
