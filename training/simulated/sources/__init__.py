@@ -179,20 +179,20 @@ def _table(path: Path) -> Given:
         with path.open(encoding="utf-8-sig", newline="") as handle:
             rows = list(csv_module.DictReader(handle, strict=True, restval=""))
     except (OSError, UnicodeDecodeError, csv_module.Error) as error:
-        raise SourceError(path.name, "", f"cannot be read ({error})", expected) from error
+        raise SourceError(path.name, f"cannot be read ({error})", expected) from error
     given: dict[str, Mapping[str, str]] = {}
     for number, row in enumerate(rows, start=1):
         if "id" not in row or not {"oxidation_state", "host_formula"} & row.keys():
-            raise SourceError(path.name, "heading", f"columns {', '.join(map(str, row))}", expected)
+            raise SourceError(path.name, f"columns {', '.join(map(str, row))}", expected, "heading")
         state = row.get("oxidation_state") or "nan"
         try:
             float(state)
         except ValueError as error:
             raise SourceError(
-                path.name, f"row {number}", f"oxidation_state {state!r}", expected
+                path.name, f"oxidation_state {state!r}", expected, f"row {number}"
             ) from error
         if row["id"] in given:
-            raise SourceError(path.name, f"row {number}", f"{row['id']} is there twice", expected)
+            raise SourceError(path.name, f"{row['id']} is there twice", expected, f"row {number}")
         given[row["id"]] = row
     return given
 

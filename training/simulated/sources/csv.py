@@ -141,11 +141,11 @@ def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         rows = [(i, next(csv.reader([line], strict=True), list[str]())) for i, line in kept]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SourceError(
-            path.name, "", f"cannot be read ({error})", "comma-separated UTF-8 text"
+            path.name, f"cannot be read ({error})", "comma-separated UTF-8 text"
         ) from error
     if not rows:
         raise SourceError(
-            path.name, "", "no heading", "two index columns, AUX_* columns, ENE_<eV> columns"
+            path.name, "no heading", "two index columns, AUX_* columns, ENE_<eV> columns"
         )
     return rows[0][1], rows[1:]
 
@@ -189,10 +189,10 @@ def _heading(path: Path, head: list[str]) -> tuple[Floats, tuple[str, ...]]:
 def _bad_heading(path: Path, problem: str) -> SourceError:
     return SourceError(
         path.name,
-        "heading",
         problem,
         "two index columns (material, site), then AUX_* (of "
         f"{', '.join(AUX)}), then at least 2 columns ENE_<eV> with ascending energies",
+        "heading",
     )
 
 
@@ -202,7 +202,7 @@ def _numbers(
     """Return labels and spectrum of one row; NaN where a cell is empty."""
     if len(cells) != len(head):
         raise SourceError(
-            path.name, f"line {line}", f"{len(cells)} columns", f"{len(head)} as in the heading"
+            path.name, f"{len(cells)} columns", f"{len(head)} as in the heading", f"line {line}"
         )
     values = np.empty(len(head) - 2)
     for i, cell in enumerate(cells[2:]):
@@ -211,9 +211,9 @@ def _numbers(
         except ValueError as error:
             raise SourceError(
                 path.name,
-                f"line {line}",
                 f"{cell[:40]!r} in column {head[i + 2]}",
                 "a number, or nothing where a label is unknown",
+                f"line {line}",
             ) from error
     return values[: len(aux)], values[len(aux) :]
 

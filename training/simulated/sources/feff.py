@@ -82,7 +82,7 @@ def read(folder: Path, table: Mapping[str, Mapping[str, str]] | None = None) -> 
         When a file is missing, cut short or contradicts another.
     """
     if not (folder / "xmu.dat").is_file():
-        raise SourceError(folder.name, "", "no xmu.dat", "a finished FEFF run")
+        raise SourceError(folder.name, "no xmu.dat", "a finished FEFF run")
     spectrum = parse_xmu(_text(folder / "xmu.dat"), _name(folder, "xmu.dat"))
     inputs = (
         parse_input(_text(folder / "feff.inp"), _name(folder, "feff.inp"))
@@ -91,19 +91,18 @@ def read(folder: Path, table: Mapping[str, Mapping[str, str]] | None = None) -> 
     )
     element, shell = _absorber(folder, spectrum, inputs)
     if shell != "K":
-        raise SourceError(folder.name, "", f"the edge is {shell}", "a K edge")
+        raise SourceError(folder.name, f"the edge is {shell}", "a K edge")
     if inputs and inputs.last_k is not None and spectrum.k[-1] < inputs.last_k - 0.1:
         raise SourceError(
             _name(folder, "xmu.dat"),
-            f"row {spectrum.k.size}",
             f"the last k is {spectrum.k[-1]:g} 1/Å",
             f"{inputs.last_k:g} 1/Å as feff.inp says (cut short?)",
+            f"row {spectrum.k.size}",
         )
     structure = _structure(folder)
     if structure is not None and element not in structure.symbol_set:
         raise SourceError(
             folder.name,
-            "",
             f"the structure holds {', '.join(structure.symbol_set)}",
             f"the absorber {element}",
         )
@@ -112,9 +111,7 @@ def read(folder: Path, table: Mapping[str, Mapping[str, str]] | None = None) -> 
     elif structure is not None:
         symbols, xyz = _cut(folder, structure, element)
     else:
-        raise SourceError(
-            folder.name, "", "no structure", "feff.inp with ATOMS, or POSCAR or a CIF"
-        )
+        raise SourceError(folder.name, "no structure", "feff.inp with ATOMS, or POSCAR or a CIF")
     formula = structure.composition.reduced_formula if structure is not None else ""
     given = (table or {}).get(folder.name, {})
     return Site(
@@ -151,18 +148,18 @@ def parse_xmu(text: str, name: str) -> Xmu:
             try:
                 element = _symbol(int(absorber[1])) if absorber else element
             except ValueError as error:
-                raise SourceError(name, f"line {number}", str(error), "an element's Z") from error
+                raise SourceError(name, str(error), "an element's Z", f"line {number}") from error
             shell = edge[1] if edge and absorber else shell
             continue
         if not words:
             continue
         if len(words) != 6 or not all(_is_number(word) for word in words):
             raise SourceError(
-                name, f"line {number}", f"{line.strip()[:60]!r}", f"{COLUMNS} (cut short?)"
+                name, f"{line.strip()[:60]!r}", f"{COLUMNS} (cut short?)", f"line {number}"
             )
         rows.append([float(word) for word in words])
     if len(rows) < 2:
-        raise SourceError(name, "", f"{len(rows)} rows of numbers", COLUMNS)
+        raise SourceError(name, f"{len(rows)} rows of numbers", COLUMNS)
     columns = np.array(rows)
     return Xmu(columns[:, 0], columns[:, 2], columns[:, 3], element, shell)
 
@@ -211,9 +208,9 @@ def parse_input(text: str, name: str) -> FeffInput:
     except (ValueError, IndexError, KeyError) as error:
         raise SourceError(
             name,
-            where,
             str(error),
             "POTENTIALS (ipot Z ...) and ATOMS (x y z ipot), one atom of ipot 0: the absorber",
+            where,
         ) from error
     return FeffInput(
         potentials.get(0, ""), shell, formula, grid_k if grid_k else last_k, symbols, xyz
@@ -253,7 +250,6 @@ def _absorber(folder: Path, spectrum: Xmu, inputs: FeffInput | None) -> tuple[st
         if len(names) != 1:
             raise SourceError(
                 folder.name,
-                "",
                 f"xmu.dat says {what} {stated[0] or '-'}, feff.inp {stated[1] or '-'}",
                 f"one {what}, in the header of xmu.dat or in feff.inp (EDGE, POTENTIALS)",
             )
@@ -277,26 +273,25 @@ def _structure(folder: Path) -> Structure | None:
             return Structure.from_file(path)
     except FOREIGN as error:
         raise SourceError(
-            _name(folder, path.name), "", f"cannot be read ({error})", "a structure"
+            _name(folder, path.name), f"cannot be read ({error})", "a structure"
         ) from error
 
 
 def _cut(folder: Path, structure: Structure, element: str) -> tuple[tuple[str, ...], Floats]:
     """Cut the cluster about the absorber of a structure in which all its sites are equivalent."""
     if not structure.is_ordered:
-        raise SourceError(folder.name, "", "sites are partly occupied", "an ordered structure")
+        raise SourceError(folder.name, "sites are partly occupied", "an ordered structure")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         analyzer: Any = SpacegroupAnalyzer(structure, symprec=0.01)
         alike = analyzer.get_symmetry_dataset()
     if alike is None:
-        raise SourceError(folder.name, "", "the structure has no symmetry", "atoms apart")
+        raise SourceError(folder.name, "the structure has no symmetry", "atoms apart")
     sites = [i for i, site in enumerate(structure) if site.specie.symbol == element]
     kinds = {int(alike.equivalent_atoms[i]) for i in sites}
     if len(kinds) > 1:
         raise SourceError(
             folder.name,
-            "",
             f"{len(kinds)} different {element} sites",
             "feff.inp with ATOMS, which says whose spectrum it is",
         )
@@ -327,5 +322,5 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise SourceError(
-            _name(path.parent, path.name), "", f"cannot be read ({error})", "text"
+            _name(path.parent, path.name), f"cannot be read ({error})", "text"
         ) from error

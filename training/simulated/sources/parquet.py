@@ -33,14 +33,11 @@ def read(path: Path) -> Iterator[Site | Dropped | SourceError]:
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(path.name, "", f"cannot be read ({error})", "a Parquet file") from error
+        raise SourceError(path.name, f"cannot be read ({error})", "a Parquet file") from error
     missing = [name for name in REQUIRED if name not in table.column_names]
     if missing:
         raise SourceError(
-            path.name,
-            "",
-            f"no column {', '.join(missing)}",
-            f"the columns {', '.join(REQUIRED)}",
+            path.name, f"no column {', '.join(missing)}", f"the columns {', '.join(REQUIRED)}"
         )
     rows = table.to_pylist()
     found = [_row(path.name, i, row) for i, row in enumerate(rows, start=1)]
@@ -71,7 +68,7 @@ def _row(file: str, number: int, row: dict[str, Any]) -> Site | SourceError:
     try:
         return _site(file, f"row {number} ({row['host_formula']})", row)
     except (TypeError, ValueError) as error:
-        return SourceError(file, f"row {number}", str(error), "no empty cells, and numbers")
+        return SourceError(file, str(error), "no empty cells, and numbers", f"row {number}")
 
 
 def _site(file: str, where: str, row: dict[str, Any]) -> Site:

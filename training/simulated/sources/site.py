@@ -23,7 +23,7 @@ ABSORBER_AT_ORIGIN = 0.01
 class SourceError(ConfigurationError):
     """What cannot be read: which file, which row, and what was expected instead."""
 
-    def __init__(self, file: str, row: str, problem: str, expected: str) -> None:
+    def __init__(self, file: str, problem: str, expected: str, row: str = "") -> None:
         self.file, self.row, self.problem, self.expected = file, row, problem, expected
         where = f"{file}, {row}" if row else file
         super().__init__(f"{where}: {problem}; expected {expected}")
@@ -146,4 +146,4 @@ def _check_cluster(site: Site) -> None:
 
 
 def _error(site: Site, problem: str, expected: str) -> SourceError:
-    return SourceError(site.file, site.row, problem, expected)
+    return SourceError(site.file, problem, expected, site.row)
