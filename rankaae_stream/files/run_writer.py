@@ -160,8 +160,10 @@ class RunWriter:
         )
         self.documents.append(("stream_datum", datum))
 
-    def stop(self, exit_status: str = "success", reason: str = "") -> None:
-        """End the run."""
+    def stop(self, exit_status: str | None = "success", reason: str = "") -> None:
+        """End the run, or leave it without an end where there is no status."""
+        if exit_status is None:
+            return
         self.time += 0.1
         stop = self._run.compose_stop(
             exit_status=exit_status,  # type: ignore[arg-type]

@@ -115,8 +115,7 @@ def xafs(
     else:
         run.events("primary", columns)
     run.event("baseline", {"ring_current": 399.0, "dcm_energy": float(energy[-1])})
-    if stop is not None:
-        run.stop(stop, "" if stop == "success" else "the user pressed Ctrl-C")
+    run.stop(stop, "" if stop == "success" else "the user pressed Ctrl-C")
     return run.documents
 
 

@@ -95,8 +95,7 @@ def iss_step(
         **dict.fromkeys(counts, 50 * seen["iff"]),
     }
     run.events("primary", columns, points)
-    if stop is not None:
-        run.stop(stop)
+    run.stop(stop)
     return run.documents
 
 
@@ -156,8 +155,7 @@ def ophyd_step(
         "pips": 3.0 * seen["iff"],
     }
     run.events("primary", columns, points)
-    if stop is not None:
-        run.stop(stop)
+    run.stop(stop)
     return run.documents
 
 

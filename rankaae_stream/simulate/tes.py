@@ -98,6 +98,5 @@ def fly(
     else:
         for columns in scan_columns:
             run.event("primary", columns, 30.0)
-    if stop is not None:
-        run.stop(stop)
+    run.stop(stop)
     return run.documents
