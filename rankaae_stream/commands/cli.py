@@ -222,7 +222,10 @@ def calibrate(
         typer.Option(help="Absorbing element, Ni; by default from the headers or the energies."),
     ] = None,
     columns: Annotated[
-        str | None, typer.Option(help="Which column is what, as for infer: energy=1,mu=2,ref=3.")
+        str | None,
+        typer.Option(
+            help="Which column is what, as for infer: energy=1,mu=2 or energy=1,i0=2,it=3,ir=4."
+        ),
     ] = None,
     foil: Annotated[
         str | None,
@@ -286,7 +289,10 @@ def series(
         typer.Option(help="Absorbing element, Fe; by default from the headers or the energies."),
     ] = None,
     columns: Annotated[
-        str | None, typer.Option(help="Which column is what, as for infer: energy=1,mu=2,ref=3.")
+        str | None,
+        typer.Option(
+            help="Which column is what, as for infer: energy=1,mu=2 or energy=1,i0=2,it=3,ir=4."
+        ),
     ] = None,
     foil: Annotated[
         str | None,

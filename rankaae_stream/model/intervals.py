@@ -91,17 +91,18 @@ def calibrated_half(output: Output, value: float, whole: float) -> float:
 def interval(output: Output, value: float, causes: Causes) -> tuple[float, Shares]:
     """Return the half-width that is published, and each cause's part of its square.
 
-    What measured compounds ask for beyond the known causes is theory. Where they ask for less,
-    the known causes are scaled down alike.
+    What measured compounds and mixtures ask for beyond the known causes is theory. Where
+    compounds ask for less, the known causes are scaled down alike.
     """
     base, known = calibrated_half(output, value, causes.whole) ** 2, causes.whole**2
-    scale = min(base / known, 1.0)
+    shown = float(calibrated(output.calibration, np.asarray(causes.whole))) ** 2
+    scale = min(shown / known, 1.0)
     squares = {
         "noise": scale * causes.blurred**2 + causes.noise**2,
         "normalization": scale * causes.step**2 + causes.background**2,
         "axis": scale * causes.axis**2,
         "ensemble": scale * causes.ensemble**2,
-        "theory": max(base - known, 0.0),
+        "theory": base - scale * known,
         "extent": causes.extent**2,
     }
     total = sum(squares.values())
