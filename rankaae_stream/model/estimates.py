@@ -139,7 +139,7 @@ def _mapped(latents: Floats, outputs: Sequence[Output]) -> tuple[Floats, Floats]
 
 def _root_mean_square(rows: Floats) -> Floats:
     """Return the root mean square (k,) over rows (n, k); 0 without rows."""
-    return np.sqrt(np.mean(rows**2, axis=0)) if len(rows) else np.zeros(rows.shape[1])
+    return np.sqrt(np.einsum("nk,nk->k", rows, rows) / max(len(rows), 1))
 
 
 @cache

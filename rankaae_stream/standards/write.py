@@ -14,6 +14,7 @@ from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.model.card import ModelCard, Output
 from rankaae_stream.model.maps import apply_map
 from rankaae_stream.model.networks import GRAPHS, PARTIAL
+from rankaae_stream.spectrum import Floats
 from rankaae_stream.standards.encode import Encoded
 from rankaae_stream.standards.leave_out import Judged
 
@@ -126,14 +127,16 @@ def require_new(folder: Path) -> None:
 def _carried(before: Output, after: Output) -> dict[str, list[float]]:
     """Return the map from the parent's values to those of the calibrated model."""
     latents = np.linspace(-LATENTS, LATENTS, 201)
-    known, wanted = (
-        np.mean([apply_map(one, latents) for one in output.maps], axis=0)
-        for output in (before, after)
-    )
-    levels, where = np.unique(np.round(known, 6), return_inverse=True)
+    known, wanted = (_mean_of_maps(output, latents) for output in (before, after))
+    levels, where = np.unique(known.round(6), return_inverse=True)
     # Where the parent's map is flat, many new values belong to one: their mean.
     means = np.bincount(where, weights=wanted) / np.bincount(where)
     return {"latent": levels.tolist(), "value": np.maximum.accumulate(means).tolist()}
+
+
+def _mean_of_maps(output: Output, latents: Floats) -> Floats:
+    each = np.stack([apply_map(one, latents) for one in output.maps])
+    return each.mean(axis=0)
 
 
 def _changed(output: Output) -> dict[str, Any]:

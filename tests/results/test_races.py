@@ -16,8 +16,10 @@ databases = pytest.mark.parametrize(
 
 @databases
 def test_writers_of_the_same_results_that_meet_are_all_done_and_each_is_there_once(database):
-    rows = races.race(1, database=database)
-    assert len(rows) == 6
+    # In threads once; the database makes a difference between processes.
+    processes = (False, True) if database == "sqlite" else (True,)
+    rows = races.race(1, database=database, processes=processes)
+    assert len(rows) == 3 * len(processes)
     for row in rows:
         assert row.right, row
 
@@ -28,8 +30,8 @@ def test_a_tiled_that_is_killed_while_it_makes_a_node_has_all_results_at_the_end
         assert row.right, row
 
 
-def test_a_session_of_forty_scans_loses_nothing_and_leaves_nothing():
-    figures = two_days.play(40)
+def test_a_session_of_thirty_scans_loses_nothing_and_leaves_nothing():
+    figures = two_days.play(30)
     assert figures.right, figures
     assert figures.outages >= 3
     assert figures.left_by_the_killed == 3
