@@ -6,6 +6,7 @@ Live scans, files and replays all call `Analysis.process`.
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -308,8 +309,9 @@ class Analysis:
         normalized = normalize(energy, spectrum.mu, e0, cover.ranges)
         on_theory = energy + theory.value
         relative = card.grid.relative()
-        sigma = float(np.hypot(shifts.uncertainty or 0.0, theory.uncertainty))
-        noise = point_noise(energy, spectrum.mu, e0) / normalized.edge_step
+        sigma = _axis_sigma(shifts, card)
+        raw_noise = point_noise(energy, spectrum.mu, e0)
+        noise = raw_noise / normalized.edge_step
         # One call of the encoder answers the spectrum and its perturbed copies.
         copies = perturbed(
             on_theory,
@@ -332,7 +334,7 @@ class Analysis:
         aligned = edge_aligned(relative, flat[None], card.domain.aligned)
         domain = judge_domain(model.judge(aligned)[0].astype(np.float64), card.domain)
         estimates, advice = describe(latents, card, sigma)
-        part = self._part(spectrum, model, shifts)
+        part = self._part(spectrum, model, shifts, raw_noise)
         outside = quality.domain_flag(domain, spectrum.edge, self._metal(spectrum))
         found = (
             outside,
@@ -345,24 +347,16 @@ class Analysis:
             *(_valence_flags(card, estimates) if outside is None else ()),
             quality.disagreement_flag(estimates, part),
         )
-        return Report(
-            source=origin.source,
-            element=spectrum.edge.element,
-            edge=spectrum.edge,
-            channel=origin.channel,
-            sweep=origin.sweep,
-            points=spectrum.energy.size,
-            energy_range=spectrum.span,
-            complete=origin.complete,
+        return self._report(
+            spectrum,
+            card,
+            shifts,
+            estimates,
+            (*flags, *found),
             edge_step=normalized.edge_step,
-            estimates=estimates,
-            flags=(*flags, *(flag for flag in found if flag is not None)),
             domain=domain,
             latent=tuple(float(value) for value in latents[:, 0].mean(axis=0)),
-            model=card.title,
             normalization=normalized.ranges,
-            shifts=shifts,
-            code_version=self.code_version,
             curves=Curves(e0 + relative, flat, reconstruction),
             part_answer=part,
             advice=advice,
@@ -378,7 +372,8 @@ class Analysis:
     ) -> Report:
         """Answer what a growing or a short scan has seen, on raw absorption."""
         card, origin, e0 = model.card, spectrum.origin, spectrum.edge.e0
-        part, found, sigma = _seen(spectrum, model, rule, shifts)
+        noise = point_noise(spectrum.energy + shifts.calibration, spectrum.mu, e0)
+        part, shown, found, sigma = _seen(spectrum, model, rule, shifts, noise, NOISY)
         estimates, advice = describe_part(found, card, rule, part.reach[1], sigma)
         domain = domain_of_part(found[0], rule, part.reach[1])
         outside = quality.domain_flag(domain, spectrum.edge, self._metal(spectrum))
@@ -387,9 +382,35 @@ class Analysis:
             outside,
             *(_valence_flags(card, estimates) if outside is None else ()),
         )
-        relative, points = card.grid.relative(), rule.grid.points
-        values = prepared(part.values[None], part.seen[None], rule.grid.relative())[0, :points]
-        drawn = np.where(part.seen, values, np.nan)
+        relative = card.grid.relative()
+        drawn = np.where(part.seen, shown, np.nan)
+        return self._report(
+            spectrum,
+            card,
+            shifts,
+            estimates,
+            (*flags, *more),
+            domain=domain,
+            curves=Curves(
+                e0 + relative,
+                np.interp(relative, rule.grid.relative() + shifts.theory, drawn),
+                np.full(relative.size, np.nan),
+            ),
+            extent=part.reach,
+            advice=advice,
+        )
+
+    def _report(
+        self,
+        spectrum: Spectrum,
+        card: ModelCard,
+        shifts: Shifts,
+        estimates: tuple[Estimate, ...],
+        flags: Sequence[Flag | None],
+        **more: Any,
+    ) -> Report:
+        """Report the estimates of a spectrum; `more` are further fields of `Report`."""
+        origin = spectrum.origin
         return Report(
             source=origin.source,
             element=spectrum.edge.element,
@@ -400,28 +421,23 @@ class Analysis:
             energy_range=spectrum.span,
             complete=origin.complete,
             estimates=estimates,
-            flags=(*flags, *(flag for flag in more if flag is not None)),
-            domain=domain,
+            flags=tuple(flag for flag in flags if flag is not None),
             model=card.title,
             shifts=shifts,
             code_version=self.code_version,
-            curves=Curves(
-                e0 + relative,
-                np.interp(relative, rule.grid.relative() + shifts.theory, drawn),
-                np.full(relative.size, np.nan),
-            ),
-            extent=part.reach,
-            advice=advice,
+            **more,
         )
 
-    def _part(self, spectrum: Spectrum, model: Model, shifts: Shifts) -> Estimate | None:
+    def _part(
+        self, spectrum: Spectrum, model: Model, shifts: Shifts, noise: float
+    ) -> Estimate | None:
         """Return the valence of a complete spectrum as its raw absorption alone would give it."""
         card = model.card
         names = [output.name for output in card.outputs]
         if card.partial is None or "oxidation_state" not in names:
             return None
         try:
-            part, found, sigma = _seen(spectrum, model, card.partial, shifts, noisy=0)
+            part, _, found, sigma = _seen(spectrum, model, card.partial, shifts, noise, 0)
         except Refused:  # a raw edge that is hard to see may be normalised all the same
             return None
         k = names.index("oxidation_state")
@@ -429,21 +445,27 @@ class Analysis:
 
 
 def _seen(
-    spectrum: Spectrum, model: Model, rule: PartialRule, shifts: Shifts, noisy: int = NOISY
-) -> tuple[Seen, Floats, float]:
-    """Return the seen part, what the network says of it and noisy copies, and the axis' sigma."""
+    spectrum: Spectrum, model: Model, rule: PartialRule, shifts: Shifts, noise: float, copies: int
+) -> tuple[Seen, Floats, Floats, float]:
+    """Return the seen part, as the network sees it, what it says of it, and the axis' sigma.
+
+    `noise` is of a point of mu; the network answers as many noisy copies, too.
+    """
     e0 = spectrum.edge.e0
-    energy = spectrum.energy + shifts.calibration
-    noise = point_noise(energy, spectrum.mu, e0)
-    part = on_seen_grid(energy + shifts.theory, spectrum.mu, rule.grid, e0, noise)
+    energy = spectrum.energy + shifts.calibration + shifts.theory
+    part = on_seen_grid(energy, spectrum.mu, rule.grid, e0, noise)
     relative = rule.grid.relative()
-    added = noise_copies(noise / part.scale, energy.size, noisy)
-    rows: list[Floats] = [np.interp(e0 + relative, energy + shifts.theory, row) for row in added]
+    added = noise_copies(noise / part.scale, energy.size, copies)
+    rows: list[Floats] = [np.interp(e0 + relative, energy, row) for row in added]
     values = np.stack([part.values, *(part.values + row for row in rows)])
-    seen = np.broadcast_to(part.seen, values.shape)
-    found = model.answer_parts(prepared(values, seen, relative)).astype(np.float64)
-    sigma = float(np.hypot(shifts.uncertainty or 0.0, model.card.theory_shift.uncertainty))
-    return part, found, sigma
+    inputs = prepared(values, np.broadcast_to(part.seen, values.shape), relative)
+    found = model.answer_parts(inputs).astype(np.float64)
+    return part, inputs[0, : relative.size], found, _axis_sigma(shifts, model.card)
+
+
+def _axis_sigma(shifts: Shifts, card: ModelCard) -> float:
+    """Return the standard deviation of the axis towards the model's, eV."""
+    return float(np.hypot(shifts.uncertainty or 0.0, card.theory_shift.uncertainty))
 
 
 def _otherwise(

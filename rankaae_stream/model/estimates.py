@@ -2,13 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from functools import cache
-from statistics import NormalDist
 
 import numpy as np
 
 from rankaae_stream.model.card import ModelCard, Output
-from rankaae_stream.model.intervals import Causes, advise, interval
+from rankaae_stream.model.intervals import Causes, advise, interval, normal_quantile
 from rankaae_stream.model.maps import apply_map
 from rankaae_stream.report import Estimate
 from rankaae_stream.spectrum import Floats
@@ -111,7 +109,7 @@ def _causes(
     found: list[tuple[Output, float, Causes]] = []
     for output, row in zip(outputs, np.stack(columns, axis=1).tolist(), strict=True):
         value, whole, blur, axis, step, background, noise = row
-        normal = _normal(output.level)
+        normal = normal_quantile(output.level)
         causes = Causes(
             ensemble=math.sqrt(whole - blur),
             blurred=math.sqrt(blur),
@@ -140,9 +138,3 @@ def _mapped(latents: Floats, outputs: Sequence[Output]) -> tuple[Floats, Floats]
 def _root_mean_square(rows: Floats) -> Floats:
     """Return the root mean square (k,) over rows (n, k); 0 without rows."""
     return np.sqrt(np.einsum("nk,nk->k", rows, rows) / max(len(rows), 1))
-
-
-@cache
-def _normal(level: float) -> float:
-    """Return the normal quantile that holds a level between its two sides."""
-    return NormalDist().inv_cdf(0.5 + level / 2)

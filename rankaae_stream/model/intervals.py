@@ -2,6 +2,8 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 
@@ -16,6 +18,7 @@ __all__ = [
     "calibrated_half",
     "interval",
     "little_shown",
+    "normal_quantile",
 ]
 
 FOIL = 0.1
@@ -144,6 +147,12 @@ def advise(output: Output, value: float, causes: Causes, sigma: float) -> str:
             "would narrow it (rankaae-stream calibrate)"
         )
     return ""
+
+
+@cache
+def normal_quantile(level: float) -> float:
+    """Return the normal quantile that holds a level between its two sides."""
+    return NormalDist().inv_cdf(0.5 + level / 2)
 
 
 def little_shown(output: Output, value: float) -> Level | None:

@@ -2,13 +2,12 @@
 
 import math
 from dataclasses import replace
-from statistics import NormalDist
 
 import numpy as np
 
 from rankaae_stream.model.card import ModelCard, Output, PartialRule
 from rankaae_stream.model.estimates import estimate
-from rankaae_stream.model.intervals import Causes, advise
+from rankaae_stream.model.intervals import Causes, advise, normal_quantile
 from rankaae_stream.model.maps import apply_map
 from rankaae_stream.report import Domain, Estimate
 from rankaae_stream.spectrum import Floats
@@ -56,7 +55,6 @@ def part_causes(
     Parameters are those of `describe_part`.
     """
     output = card.outputs[k]
-    normal = NormalDist().inv_cdf(0.5 + output.level / 2)
     factors: Floats = rule.factors[output.name]
     value, steeper = float(found[0, 0, k]), 1.0
     changed = rule.values.get(output.name)
@@ -64,11 +62,14 @@ def part_causes(
         steeper = float(np.ptp(changed.value) / np.ptp(changed.latent))
         value = float(apply_map(changed, np.asarray(value)))
     off: Floats = found[1:, 0, k] - found[0, 0, k]
+    noise = float(np.sqrt(np.mean(off**2))) if off.size else 0.0
     own = math.exp(float(found[0, 0, len(card.outputs) + k]))
     causes = replace(
         complete_causes(output, own, sigma),
         extent=float(np.interp(reach, rule.reach, factors)) * float(found[0, 1, k]) * steeper,
-        noise=normal * float(np.sqrt(np.mean(off**2))) * steeper if off.size else 0.0,
+        noise=normal_quantile(output.level) * float(np.sqrt(np.mean(off**2))) * steeper
+        if off.size
+        else 0.0,
     )
     low, high = output.range
     return output, min(max(value, low), high), causes
@@ -79,8 +80,7 @@ def complete_causes(output: Output, own: float, sigma: float) -> Causes:
 
     `own` is the half-width that the model itself will give it.
     """
-    normal = NormalDist().inv_cdf(0.5 + output.level / 2)
-    return Causes(ensemble=own, axis=normal * output.per_ev * sigma)
+    return Causes(ensemble=own, axis=normal_quantile(output.level) * output.per_ev * sigma)
 
 
 def domain_of_part(found: Floats, rule: PartialRule, reach: float) -> Domain:
