@@ -1,5 +1,7 @@
 """Run `rankaae-stream series`: a folder of scans as repeats, or as mixtures that change."""
 
+import csv
+import io
 import json
 import re
 from collections.abc import Sequence
@@ -102,9 +104,10 @@ def run_series(
     if table is not None:
         table.write_text(_csv(found), encoding="utf-8")
     if plot is not None:
-        from rankaae_stream.show.series_plot import save_series
+        from rankaae_stream.show.plot import save_figure
+        from rankaae_stream.show.series_plot import draw_series
 
-        save_series(found, plot)
+        save_figure(draw_series(found), plot)
         if not as_json:
             console.print(f"drawn into {escape(str(plot))}", style="dim")
     return found
@@ -237,9 +240,6 @@ def _rows(found: Resolved) -> list[dict[str, Any]]:
 
 
 def _csv(found: Resolved) -> str:
-    import csv
-    import io
-
     rows, text = _rows(found), io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()

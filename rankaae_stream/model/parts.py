@@ -67,9 +67,7 @@ def part_causes(
     causes = replace(
         complete_causes(output, own, sigma),
         extent=float(np.interp(reach, rule.reach, factors)) * float(found[0, 1, k]) * steeper,
-        noise=normal_quantile(output.level) * float(np.sqrt(np.mean(off**2))) * steeper
-        if off.size
-        else 0.0,
+        noise=normal_quantile(output.level) * noise * steeper,
     )
     low, high = output.range
     return output, min(max(value, low), high), causes

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rankaae_stream.series.stack import second_differences
 from rankaae_stream.spectrum import Floats
 
 __all__ = ["Change", "Drift", "change_points", "drift", "scatter"]
@@ -113,7 +114,7 @@ def scatter(values: Floats) -> float:
     """Return the standard deviation of a value about a smooth course, from second differences."""
     if values.size < 3:
         return 1e-9
-    second = np.abs(values[:-2] - 2.0 * values[1:-1] + values[2:]) / np.sqrt(6.0)
+    second = np.abs(second_differences(values[:, None]))
     return max(float(np.median(second)) / 0.6745, 1e-9)
 
 

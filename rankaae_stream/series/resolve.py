@@ -114,15 +114,14 @@ def _of_references(series: Stack, ends: Sequence[Report]) -> Mixtures:
     ValueError
         Where one was refused, is of another edge, or they are too many.
     """
-    found, left_out = stack([*ends, *ends])  # a single reference is a series, too
+    found, left_out = stack(ends, fewest=1)
     if left_out or found is None:
         raise ValueError(left_out[0].reason if left_out else "no reference could be used")
     if len(ends) > MOST:
         raise ValueError(f"{len(ends)} references; at most {MOST} can be fitted")
     if abs(found.energy[0] - series.energy[0]) > 1.0:
         raise ValueError("the references are of another edge than the series")
-    n = len(ends)
-    return mix(series, found.flat[:n], found.sources[:n], found.valence[:n], found.half[:n])
+    return mix(series, found.flat, found.sources, found.valence, found.half)
 
 
 def _changes(mixtures: Mixtures) -> tuple[Change, ...]:

@@ -48,10 +48,10 @@ class Stack:
     noise: float
 
 
-def stack(reports: Sequence[Report]) -> tuple[Stack | None, list[LeftOut]]:
+def stack(reports: Sequence[Report], fewest: int = 2) -> tuple[Stack | None, list[LeftOut]]:
     """Return the complete spectra of the most frequent edge, and what was left out.
 
-    None where fewer than two remain.
+    None where fewer than `fewest` remain.
     """
     edges = Counter(str(one.edge) for one in reports if one.curves is not None)
     edge = edges.most_common(1)[0][0] if edges else ""
@@ -66,7 +66,7 @@ def stack(reports: Sequence[Report]) -> tuple[Stack | None, list[LeftOut]]:
             left_out.append(LeftOut(one.source, "it is too short to be normalised"))
         else:
             kept.append(one)
-    if len(kept) < 2:
+    if len(kept) < fewest:
         return None, left_out
     states = [one.estimate("oxidation_state") for one in kept]
     curves = [one.curves for one in kept]
@@ -93,5 +93,7 @@ def second_differences(flat: Floats) -> Floats:
 
 
 def _noise(flat: Floats) -> float:
+    if len(flat) < 2:
+        return LEAST_NOISE
     each = np.sqrt(np.mean(second_differences(flat) ** 2, axis=1))
     return max(float(np.median(each)), LEAST_NOISE)

@@ -18,7 +18,7 @@ from rankaae_stream.report import Estimate, Report
 from rankaae_stream.show.intervals import CAUSES, SHADES, causes
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["Grown", "draw", "save", "save_known"]
+__all__ = ["draw", "save", "save_figure", "save_known"]
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 MEASURED, MODEL, RESIDUAL, QUIET, ALARM = "#000000", "#0072B2", "#D55E00", "#777777", "#D55E00"
@@ -100,7 +100,6 @@ def save_known(
     ConfigurationError
         For another ending than .pdf, .png or .svg, or where the file cannot be written.
     """
-    _require_picture(path)
     figure = Figure(figsize=(5.6, 5.6), layout="constrained")
     axes = figure.subplots()
     ends = np.array([min(known.min(), before.min()), max(known.max(), before.max())])
@@ -112,6 +111,18 @@ def save_known(
     axes.set_title(title, fontsize=10, loc="left")
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
+    save_figure(figure, path)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write one picture.
+
+    Raises
+    ------
+    ConfigurationError
+        For another ending than .pdf, .png or .svg, or where the file cannot be written.
+    """
+    _require_picture(path)
     try:
         figure.savefig(path, dpi=160)
     except (OSError, ValueError) as error:

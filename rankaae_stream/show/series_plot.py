@@ -6,30 +6,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.series.resolve import Resolved
 
-__all__ = ["draw_series", "save_series"]
+__all__ = ["draw_series"]
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 QUIET = "#999999"
-
-
-def save_series(found: Resolved, path: Path) -> None:
-    """Write the picture of a series.
-
-    Raises
-    ------
-    ConfigurationError
-        For another ending than .pdf, .png or .svg, or where the file cannot be written.
-    """
-    if path.suffix.lower() not in (".pdf", ".png", ".svg"):
-        raise ConfigurationError(f"cannot draw into {path}; give a name with .pdf, .png or .svg")
-    try:
-        draw_series(found).savefig(path, dpi=160)
-    except OSError as error:
-        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
 
 
 def draw_series(found: Resolved) -> Figure:

@@ -15,7 +15,7 @@ from rankaae_stream.spectrum import Floats, Origin, Spectrum
 from training.evaluation.on_measured import APART, analysis_of
 from training.measured.standards import Standard
 
-__all__ = ["COPIES", "SHARES", "Disturbed", "disturb", "mix", "pooled"]
+__all__ = ["COPIES", "SHARES", "Disturbed", "cut", "disturb", "mix", "noisy", "pooled"]
 
 NOISE = (0.003, 0.02)
 """Standard deviation of point noise, edge steps."""
@@ -34,14 +34,17 @@ JITTER = 0.05
 """Standard deviation of each end member's axis in a mixture, eV."""
 
 
-def _noisy(scan: Spectrum, sigma: float) -> Spectrum:
+def noisy(scan: Spectrum, share: float) -> tuple[Spectrum, float]:
+    """Return a scan with noise of a share of its edge step, and the noise of a point of mu."""
     relative = scan.energy - scan.edge.e0
     step = np.median(scan.mu[relative > 30.0]) - np.median(scan.mu[relative < -15.0])
+    sigma = share * abs(float(step))
     rng = np.random.default_rng(0)
-    return replace(scan, mu=scan.mu + sigma * abs(step) * rng.normal(size=scan.mu.size))
+    return replace(scan, mu=scan.mu + sigma * rng.normal(size=scan.mu.size)), sigma
 
 
-def _cut(scan: Spectrum, low: float, high: float) -> Spectrum:
+def cut(scan: Spectrum, low: float, high: float) -> Spectrum:
+    """Return a scan between two energies, eV from the tabulated edge."""
     relative = scan.energy - scan.edge.e0
     used = (relative >= low) & (relative <= high)
     return replace(scan, energy=scan.energy[used], mu=scan.mu[used])
@@ -49,9 +52,9 @@ def _cut(scan: Spectrum, low: float, high: float) -> Spectrum:
 
 COPIES: Mapping[str, Callable[[Spectrum], Spectrum]] = {
     "as measured": lambda scan: scan,
-    **{f"noise of {one:.1%} of the step": lambda scan, s=one: _noisy(scan, s) for one in NOISE},
-    **{f"cut off at {one:+.0f} eV": lambda scan, e=one: _cut(scan, -np.inf, e) for one in ENDS},
-    f"from {BEGINS:+.0f} eV on": lambda scan: _cut(scan, BEGINS, np.inf),
+    **{f"noise of {one:.1%} of the step": lambda scan, s=one: noisy(scan, s)[0] for one in NOISE},
+    **{f"cut off at {one:+.0f} eV": lambda scan, e=one: cut(scan, -np.inf, e) for one in ENDS},
+    f"from {BEGINS:+.0f} eV on": lambda scan: cut(scan, BEGINS, np.inf),
 }
 """Names and what is done to a scan."""
 
@@ -117,7 +120,7 @@ def mix(model: Model, used: Sequence[Standard]) -> Disturbed:
             continue
         with suppress(Refused):
             for share in SHARES:
-                scan = _noisy(_mixture(low, high, share, rng.normal(0.0, JITTER, 2)), NOISE[0])
+                scan, _ = noisy(_mixture(low, high, share, rng.normal(0.0, JITTER, 2)), NOISE[0])
                 truth = (1.0 - share) * low.oxidation_state + share * high.oxidation_state
                 rows.append(_answer(analysis, scan, _foil(low, high), truth))
     return _gathered([one for one in rows if one is not None], len(rows))

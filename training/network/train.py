@@ -23,6 +23,7 @@ __all__ = [
     "fit_trial",
     "labels_of",
     "related_rows",
+    "settle",
     "shown_rows",
     "tensor",
 ]
@@ -115,7 +116,11 @@ def fit_trial(
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / steps
         if progress:
             progress(epoch + 1, sums, float(schedule.get_last_lr()[0]))
-    _settle(model, (tensor(seen.flat) for _ in range(SETTLING) for seen in batches(0.0)))
+    settle(
+        model,
+        lambda flat: model.decoder(model.encoder(flat)),
+        (tensor(seen.flat) for _ in range(SETTLING) for seen in batches(0.0)),
+    )
     return model.eval()
 
 
@@ -183,8 +188,12 @@ def _losses(
     }
 
 
-def _settle(model: RankAAE, batches: Iterable[Tensor]) -> None:
-    """Take the batch normalisations' statistics anew, from spectra (n, g) and without dropout.
+def settle(
+    model: torch.nn.Module, run: Callable[[Tensor], object], batches: Iterable[Tensor]
+) -> None:
+    """Take the batch normalisations' statistics anew, from batches (n, g) and without dropout.
+
+    `run` passes a batch through the model.
 
     Those that training leaves were taken with dropout on, and half of them on normal
     draws, which pass through decoder and encoder for the mutual information: the
@@ -196,8 +205,8 @@ def _settle(model: RankAAE, batches: Iterable[Tensor]) -> None:
             module.momentum = None  # the plain mean over all batches
         module.train(not isinstance(module, torch.nn.Dropout))
     with torch.no_grad():
-        for flat in batches:
-            model.decoder(model.encoder(flat))
+        for one in batches:
+            run(one)
 
 
 def labels_of(

@@ -1,7 +1,7 @@
 """Judge partial networks on compounds they have not seen, cut at several energies."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from rankaae_stream.spectra.partial import on_seen_grid, prepared
 from rankaae_stream.spectrum import AXIS_UNCERTAINTY, Floats
 from training.config import Config
 from training.descriptors import DESCRIPTORS
+from training.evaluation.disturbed import cut, noisy
 from training.folders import DATA
 from training.measured.standards import Standard
 from training.partial.parts import GRID
@@ -168,17 +169,13 @@ def _answer(
     card: ModelCard, student: Student, one: Standard, case: Case
 ) -> dict[str, dict[str, float]] | None:
     """Return error, scale and the complete half-width by output; None where it is refused."""
-    scan, e0 = one.spectrum, one.spectrum.edge.e0
-    energy = scan.energy + one.calibration + card.theory_shift.value
-    relative = energy - e0
-    step = np.median(scan.mu[relative > 30.0]) - np.median(scan.mu[relative < -15.0])
-    sigma = case.noise * abs(float(step))
-    mu = scan.mu + sigma * np.random.default_rng(0).normal(size=scan.mu.size)
-    seen = (relative >= case.begins) & (relative <= case.reach + 0.25)
-    if np.count_nonzero(seen) < 2:
+    moved = one.spectrum.energy + one.calibration + card.theory_shift.value
+    scan, sigma = noisy(replace(one.spectrum, energy=moved), case.noise)
+    scan = cut(scan, case.begins, case.reach + 0.25)
+    if scan.energy.size < 2:
         return None
     try:
-        part = on_seen_grid(energy[seen], mu[seen], GRID, e0, sigma)
+        part = on_seen_grid(scan.energy, scan.mu, GRID, scan.edge.e0, sigma)
     except Refused:
         return None
     inputs = prepared(part.values[None], part.seen[None], GRID.relative()).astype(np.float32)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rankaae_stream.spectrum import Floats
 from training.network.networks import PReLU
+from training.network.train import settle
 
 __all__ = ["DEPTH", "STEPS", "WIDTH", "Drawn", "Student", "empty", "fit_member"]
 
@@ -109,20 +110,8 @@ def fit_member(
         loss.backward()
         optimizer.step()
         schedule.step()
-    _settle(network, [batch()[0] for _ in range(SETTLING)])
+    settle(network, network, [batch()[0] for _ in range(SETTLING)])
     return network.eval()
-
-
-def _settle(network: nn.Sequential, batches: Sequence[Tensor]) -> None:
-    """Take the batch normalisations' statistics anew, without dropout."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm1d):
-            module.reset_running_stats()
-            module.momentum = None
-        module.train(not isinstance(module, nn.Dropout))
-    with torch.no_grad():
-        for one in batches:
-            network(one)
 
 
 def empty(inputs: int, outputs: int) -> nn.Sequential:

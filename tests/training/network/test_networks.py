@@ -46,7 +46,7 @@ def test_settled_latents_of_spectra_have_mean_0_and_variance_1_whatever_training
     for _ in range(20):  # what the mutual information does: spectra nobody measured
         model.encoder(5.0 * torch.rand(64, 96))
     flat = torch.rand(8, 64, 96)
-    train._settle(model, iter(flat))
+    train.settle(model, lambda flat: model.decoder(model.encoder(flat)), iter(flat))
     with torch.no_grad():
         latent = model.eval().encoder(flat.flatten(0, 1))
     assert float(latent.mean(0).abs().max()) < 0.1
