@@ -425,6 +425,7 @@ class Analysis:
             model=card.title,
             shifts=shifts,
             code_version=self.code_version,
+            measured=spectrum,
             **more,
         )
 

@@ -315,7 +315,8 @@ class Replay:
         final = [result for result in results if result.report.complete]
         if not final:
             return Outcome(run.name, start, skipped="not XAS, as the profile's [run] has it"), []
-        reports = tuple(dataclasses.replace(result.report, curves=None) for result in final)
+        bare = {"curves": None, "measured": None}
+        reports = tuple(dataclasses.replace(result.report, **bare) for result in final)
         return Outcome(run.name, start, reports), final
 
 

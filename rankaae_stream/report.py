@@ -12,7 +12,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from rankaae_stream.errors import Refusal
-from rankaae_stream.spectrum import Channel, Edge, Floats, NormalizationRanges, Origin
+from rankaae_stream.spectrum import (
+    Channel,
+    Edge,
+    Floats,
+    NormalizationRanges,
+    Origin,
+    Spectrum,
+)
 
 __all__ = [
     "SCHEMA",
@@ -191,7 +198,8 @@ class Report:
     `extent` is the range that the answer to a part of a spectrum rests on, eV from the
     tabulated edge; None for the answer to a complete one. To that, `part_answer` is what the
     valence is by the raw absorption alone, as for a part. `advice` says what would narrow the
-    valence's interval most.
+    valence's interval most. `measured` is the spectrum that was answered, on the axis as it was
+    measured and without glitches: repeats are merged from these.
     """
 
     source: str
@@ -216,6 +224,7 @@ class Report:
     extent: tuple[float, float] | None = None
     part_answer: Estimate | None = None
     advice: str = ""
+    measured: Spectrum | None = None
 
     def __post_init__(self) -> None:
         if bool(self.estimates) == (self.refusal is not None):

@@ -15,8 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rankaae_stream.commands.infer import read_columns
-from rankaae_stream.documents.sweeps import to_spectrum
-from rankaae_stream.errors import ConfigurationError, Refused
+from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.inference import Answer, find_files, infer_file, read_foil
 from rankaae_stream.loading import analysis_with, default_analysis
 from rankaae_stream.report import Report
@@ -24,7 +23,6 @@ from rankaae_stream.series.resolve import Resolved, resolve
 from rankaae_stream.series.stack import LeftOut
 from rankaae_stream.show.progress import progress_bar
 from rankaae_stream.show.terminal import Terminal
-from rankaae_stream.spectrum import Origin, Spectrum
 
 __all__ = ["run_series"]
 
@@ -83,11 +81,11 @@ def run_series(
     def answers(file: str) -> list[Answer]:
         return infer_file(file, element, columns=choice, foil=reference, analysis=analysis)
 
-    scans: list[tuple[Report, Spectrum | None]] = []
+    scans: list[Report] = []
     with progress_bar(Terminal(stderr=True), "") as bar:
         task = bar.add_task("reading", total=len(files), visible=len(files) >= QUIET)
         for file in files:
-            scans += [(one.report, _measured(one)) for one in answers(file)]
+            scans += [one.report for one in answers(file)]
             bar.advance(task)
     known = [one.report for name in ends for one in answers(name)]
     try:
@@ -116,18 +114,6 @@ def run_series(
 def _natural(name: str) -> list[tuple[int, str]]:
     """Return a key that sorts scan_2 before scan_10."""
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
-
-
-def _measured(answer: Answer) -> Spectrum | None:
-    """Return the spectrum as it was read, sorted; None where the answer has none."""
-    edge, found = answer.report.edge, answer.measured
-    if edge is None or found is None or answer.report.refusal is not None:
-        return None
-    try:
-        origin = Origin(answer.report.source, answer.report.channel)
-        return to_spectrum(found.energy, found.mu, edge, origin)[0]
-    except Refused:
-        return None
 
 
 def _show(console: Console, found: Resolved) -> None:

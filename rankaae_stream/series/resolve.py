@@ -63,7 +63,7 @@ class Resolved:
 
 
 def resolve(
-    scans: Sequence[tuple[Report, Spectrum | None]],
+    scans: Sequence[Report],
     analysis: Analysis,
     ends: Sequence[Report] = (),
     stop_at: float | None = None,
@@ -72,8 +72,8 @@ def resolve(
 
     Parameters
     ----------
-    scans : sequence of (Report, Spectrum or None)
-        Each answer, and the spectrum as it was measured, which repeats are merged from.
+    scans : sequence of Report
+        Each answer, with its curves, and with the measured spectrum that repeats are merged from.
     analysis : Analysis
         Answers the mean of repeats.
     ends : sequence of Report, optional
@@ -86,7 +86,7 @@ def resolve(
     Resolved, or list of LeftOut
         Why each spectrum takes no part, where fewer than two remain.
     """
-    series, left_out = stack([report for report, _ in scans])
+    series, left_out = stack(scans)
     if series is None:
         return left_out
     if ends:
@@ -94,7 +94,7 @@ def resolve(
         return Resolved(series, tuple(left_out), len(ends), mixtures, changes=_changes(mixtures))
     count = count_components(series) if len(series.flat) >= FEWEST_TO_RESOLVE else 1
     if count == 1:
-        return _repeats(series, left_out, scans, analysis, stop_at)
+        return _repeats(series, left_out, analysis, stop_at)
     chosen = purest(series, count)
     mixtures = mix(
         series,
@@ -134,20 +134,15 @@ def _changes(mixtures: Mixtures) -> tuple[Change, ...]:
 def _repeats(
     series: Stack,
     left_out: list[LeftOut],
-    scans: Sequence[tuple[Report, Spectrum | None]],
     analysis: Analysis,
     stop_at: float | None,
 ) -> Resolved:
-    used = [
-        (report, scan)
-        for report, scan in scans
-        if report.source in series.sources and scan is not None and report.edge_step
-    ]
+    used = [one for one in series.reports if one.measured is not None and one.edge_step]
     moved = drift(series.valence)
     if len(used) < 2:
         return Resolved(series, tuple(left_out), 1, drift=moved)
-    merged = merge([_repeat(report, scan) for report, scan in used])
-    foils = [report.shifts.foil for report, _ in used if report.shifts.foil is not None]
+    merged = merge([_repeat(one, one.measured) for one in used if one.measured is not None])
+    foils = [one.shifts.foil for one in used if one.shifts.foil is not None]
     whole = len(foils) == len(used)
     answer = analysis.process(
         merged.spectrum, earlier=lambda edge: _aligned(edge, foils) if whole else None

@@ -9,7 +9,7 @@ import numpy as np
 from rankaae_stream.report import Report
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["LEAST_NOISE", "LeftOut", "Stack", "second_differences", "stack"]
+__all__ = ["LEAST_NOISE", "LeftOut", "Stack", "name_of", "second_differences", "stack"]
 
 LEAST_NOISE = 2e-4
 """No measurement is better than this, edge steps: below is rounding."""
@@ -38,6 +38,8 @@ class Stack:
     sources : tuple of str
     noise : float
         Standard deviation of a grid point, edge steps.
+    reports : tuple of Report
+        The answers to each alone.
     """
 
     energy: Floats
@@ -46,6 +48,7 @@ class Stack:
     half: Floats
     sources: tuple[str, ...]
     noise: float
+    reports: tuple[Report, ...] = ()
 
 
 def stack(reports: Sequence[Report], fewest: int = 2) -> tuple[Stack | None, list[LeftOut]]:
@@ -59,11 +62,11 @@ def stack(reports: Sequence[Report], fewest: int = 2) -> tuple[Stack | None, lis
     left_out: list[LeftOut] = []
     for one in reports:
         if one.refusal is not None:
-            left_out.append(LeftOut(one.source, one.refusal.message))
+            left_out.append(LeftOut(name_of(one), one.refusal.message))
         elif str(one.edge) != edge:
-            left_out.append(LeftOut(one.source, f"it is of {one.edge}, the series of {edge}"))
+            left_out.append(LeftOut(name_of(one), f"it is of {one.edge}, the series of {edge}"))
         elif one.extent is not None or one.estimate("oxidation_state") is None:
-            left_out.append(LeftOut(one.source, "it is too short to be normalised"))
+            left_out.append(LeftOut(name_of(one), "it is too short to be normalised"))
         else:
             kept.append(one)
     if len(kept) < fewest:
@@ -76,10 +79,16 @@ def stack(reports: Sequence[Report], fewest: int = 2) -> tuple[Stack | None, lis
         flat=flat,
         valence=np.array([one.value for one in states if one is not None]),
         half=np.array([(one.high - one.low) / 2.0 for one in states if one is not None]),
-        sources=tuple(one.source for one in kept),
+        sources=tuple(name_of(one) for one in kept),
         noise=_noise(flat),
+        reports=tuple(kept),
     )
     return found, left_out
+
+
+def name_of(report: Report) -> str:
+    """Return what a spectrum is called in a series: its source, and its sweep beyond the first."""
+    return f"{report.source} sweep {report.sweep}" if report.sweep else report.source
 
 
 def second_differences(flat: Floats) -> Floats:
