@@ -15,6 +15,7 @@ from rankaae_stream.printable import get_logger
 from rankaae_stream.profile import Profile, load_profile
 from rankaae_stream.report import Report, Result
 from rankaae_stream.results.publisher import ResultPublisher
+from rankaae_stream.series.live import LiveSeries, SeriesResult
 
 __all__ = ["DescriptorStream", "Status"]
 
@@ -104,9 +105,13 @@ class DescriptorStream:
         analysis = load_analysis(profile)
         self._pipeline = build_pipeline(profile, self._emit, analysis, foils=open_foils(profile))
         self._publisher = ResultPublisher(profile, sinks, to_tiled=to_tiled, models=analysis.models)
+        self.series: SeriesResult | None = None
+        self._series: LiveSeries | None = None
+        if profile.series.publish:
+            self._series = LiveSeries(profile.series.build(), analysis, self._emit_series)
         self._inbox = Inbox(
             lambda name, doc, dropped: self._pipeline.feed(name, doc, clock(), dropped),
-            self._pipeline.tick,
+            self._tick,
             max_bytes=profile.inbox_megabytes * 1024 * 1024,
             clock=clock,
             name="rankaae-stream",
@@ -140,7 +145,7 @@ class DescriptorStream:
         deadline = time.monotonic() + timeout
         if not self._inbox.wait_idle(timeout):
             return False
-        while self._pipeline.waiting_for_files:
+        while self._pipeline.waiting_for_files or (self._series and self._series.pending):
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)  # in the caller; the worker looks for the files itself
@@ -161,6 +166,8 @@ class DescriptorStream:
         deadline = time.monotonic() + timeout
         if self._inbox.close(timeout):
             self._pipeline.finish()
+            if self._series is not None:
+                self._series.finish()
         else:
             logger.warning(
                 "%d documents could not be analysed within %.0f s; replay their runs",
@@ -183,10 +190,21 @@ class DescriptorStream:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    def _tick(self, now: float) -> None:
+        self._pipeline.tick(now)
+        if self._series is not None:
+            self._series.tick(now)
+
+    def _emit_series(self, series: SeriesResult) -> None:
+        self.series = series
+        self._publisher.series(series)
+
     def _emit(self, result: Result) -> None:
         report = result.report
         self.last = report
         self._publisher(result)
+        if self._series is not None:
+            self._series.take(result)
         if report.complete:
             self._answered += report.refusal is None
             self._refused += report.refusal is not None

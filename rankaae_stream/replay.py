@@ -31,6 +31,7 @@ from rankaae_stream.report import Report, Result
 from rankaae_stream.results.publisher import PATIENCE, ResultPublisher
 from rankaae_stream.results.read_foils import PublishedFoils
 from rankaae_stream.results.sinks import Unreachable
+from rankaae_stream.series.live import LiveSeries, SeriesResult
 from rankaae_stream.spectra.foils import AcceptedFoil, FoilHistory, Foils
 
 __all__ = ["Outcome", "Replayed", "replay"]
@@ -106,6 +107,7 @@ def replay(
     dry_run: bool = False,
     selection: Selection | None = None,
     told: Callable[[Outcome], object] | None = None,
+    series: Callable[[SeriesResult], object] | None = None,
     sending: Callable[[int], object] | None = None,
     clock: Callable[[], float] = time.time,
     patience: float = PATIENCE,
@@ -127,6 +129,9 @@ def replay(
     selection : Selection, optional
     told : callable, optional
         Receives each Outcome as soon as it is known.
+    series : callable, optional
+        Receives each series of the runs, complete. They are published, too, unless single runs
+        are selected by their uids: of a series these are a part at most.
     sending : callable, optional
         Receives how many results wait to be sent, once all runs are read.
     clock : callable
@@ -153,16 +158,29 @@ def replay(
     published = _published(profile) if to_tiled else None
     history = open_foils(profile, published, writes=publisher is not None)
 
+    whole = publisher is not None and profile.series.publish and not (selection or Selection()).uids
+
+    def hand_over_series(found: SeriesResult) -> None:
+        if publisher is not None and whole:
+            publisher.series(found)
+        if series is not None:
+            series(found)
+
+    gathered = LiveSeries(profile.series.build(), analysis, hand_over_series)
+
     def hand_over(outcome: Outcome, results: Sequence[Result]) -> None:
-        if publisher is not None:
-            for result in results:
+        for result in results:
+            if publisher is not None:
                 publisher(result)
+            if whole or series is not None:
+                gathered.take(result)
         if told is not None:
             told(outcome)
 
     work = Replay(profile, analysis, history, selection or Selection(), hand_over, clock)
     try:
         work.run(runs)
+        gathered.finish()
         if publisher is not None:
             publisher.drain(patience, sending)
             work.done.failing = publisher.failing

@@ -27,6 +27,7 @@ from rankaae_stream.server.tiled_server import EmbeddedServer
 from rankaae_stream.simulate import SERIES, Beamline, scan, scan_energies
 
 NOWHERE = {"uri": "http://127.0.0.1:1"}
+NO_SERIES = {"publish": False}
 SAMPLES = {sample.name: sample for sample in SERIES}
 FE2O3 = SAMPLES["Fe2O3"]
 
@@ -287,7 +288,7 @@ def test_a_scan_too_fast_for_the_inbox_is_refused_by_name_with_the_count(
     start, documents, hematite, monkeypatch
 ):
     sink = Collector()
-    stream = start(sinks=[sink], to_tiled=False, inbox_megabytes=1)
+    stream = start(sinks=[sink], to_tiled=False, inbox_megabytes=1, series=NO_SERIES)
     go, real = threading.Event(), Pipeline.feed
 
     def stuck(*args: Any) -> None:
@@ -320,7 +321,7 @@ def test_a_sink_that_raises_disturbs_neither_the_scan_nor_another_sink(
         raise error
 
     sink = Collector()
-    stream = start(sinks=[broken, sink], to_tiled=False)
+    stream = start(sinks=[broken, sink], to_tiled=False, series=NO_SERIES)
     engine.subscribe(stream)
     for _ in range(2):
         play(engine, beamline)
@@ -391,7 +392,7 @@ def test_documents_are_left_as_they_are(start, documents, hematite):
 def test_without_tiled_it_starts_warns_once_and_keeps_the_results(
     engine, beamline, start, tmp_path, caplog
 ):
-    stream = start(tiled=NOWHERE)
+    stream = start(tiled=NOWHERE, series=NO_SERIES)
     engine.subscribe(stream)
     for _ in range(2):
         play(engine, beamline)

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich import box
@@ -21,6 +20,7 @@ from rankaae_stream.loading import analysis_with, default_analysis
 from rankaae_stream.report import Report
 from rankaae_stream.series.resolve import Resolved, resolve
 from rankaae_stream.series.stack import LeftOut
+from rankaae_stream.series.state import rows, to_dict
 from rankaae_stream.show.progress import progress_bar
 from rankaae_stream.show.terminal import Terminal
 
@@ -96,7 +96,7 @@ def run_series(
         why = "; ".join(f"{one.source}: {one.reason}" for one in found[:3]) or "only one is there"
         raise ConfigurationError(f"a series needs two complete spectra of one edge ({why})")
     if as_json:
-        print(json.dumps(_plain(found), allow_nan=False))  # noqa: T201
+        print(json.dumps(to_dict(found), allow_nan=False))  # noqa: T201
     else:
         _show(console, found)
     if table is not None:
@@ -140,13 +140,8 @@ def _show(console: Console, found: Resolved) -> None:
         )
     if found.merged is not None:
         _show_merged(console, found)
-    if found.drift is not None and found.drift.sure:
-        console.print(
-            f"the repeats drift by {found.drift.rate:+.4f} ± {found.drift.sigma:.4f} each: beam "
-            f"damage? Without dose it would be {found.drift.start:.2f} ± "
-            f"{found.drift.start_sigma:.2f}",
-            style="yellow",
-        )
+    for flag in found.flags:
+        console.print(flag.message, style="yellow", markup=False)
     for one in found.left_out:
         console.print(_left_out(one), style="dim", soft_wrap=True)
 
@@ -201,56 +196,9 @@ def _table(found: Resolved) -> Table:
     return table
 
 
-def _rows(found: Resolved) -> list[dict[str, Any]]:
-    """Return a row a spectrum, the columns of the CSV."""
-    series, mixtures = found.series, found.mixtures
-    rows: list[dict[str, Any]] = []
-    for i, source in enumerate(series.sources):
-        row: dict[str, Any] = {
-            "spectrum": source,
-            "alone": float(series.valence[i]),
-            "alone_half_width": float(series.half[i]),
-        }
-        if mixtures is not None:
-            for k in range(len(mixtures.ends)):
-                row[f"share_{k + 1}"] = float(mixtures.fractions[i, k])
-                row[f"share_{k + 1}_sigma"] = float(mixtures.sigma[i, k])
-            row |= {
-                "valence": float(mixtures.valence[i]),
-                "half_width": float(mixtures.half[i]),
-                "misfit": float(mixtures.misfit[i]),
-                "r_factor": float(mixtures.r_factor[i]),
-            }
-        rows.append(row)
-    return rows
-
-
 def _csv(found: Resolved) -> str:
-    rows, text = _rows(found), io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    table, text = rows(found), io.StringIO()
+    writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(table)
     return text.getvalue()
-
-
-def _plain(found: Resolved) -> dict[str, Any]:
-    """Return plain data: JSON types only."""
-    mixtures, merged = found.mixtures, found.merged
-    state = merged.estimate("oxidation_state") if merged is not None else None
-    return {
-        "spectra": _rows(found),
-        "components": found.components,
-        "noise": found.series.noise,
-        "ends": list(mixtures.names) if mixtures is not None else [],
-        "changes": [
-            {"at": one.at, "within": one.within, "before": one.before, "after": one.after}
-            for one in found.changes
-        ],
-        "merged": {"value": state.value, "low": state.low, "high": state.high} if state else None,
-        "advice": found.advice.sentence if found.advice is not None else "",
-        "more_repeats": found.advice.more if found.advice is not None else None,
-        "drift": None
-        if found.drift is None
-        else {"rate": found.drift.rate, "sigma": found.drift.sigma, "sure": found.drift.sure},
-        "left_out": [{"spectrum": one.source, "reason": one.reason} for one in found.left_out],
-    }

@@ -24,6 +24,7 @@ from rankaae_stream.profile.settings import (
     ModelSettings,
     NormalizationSettings,
     RunSettings,
+    SeriesSettings,
     TiledSettings,
 )
 
@@ -77,6 +78,7 @@ class Profile(BaseSettings):
         How documents become mu(E); a run is read by the first layout that fits it.
     run : RunSettings
     energy : EnergySettings
+    series : SeriesSettings
     tiled : TiledSettings
     models : dict of ModelSettings
         By edge, ``{"Fe K": {path = ..., id = ...}}``: a model of your own, pinned
@@ -117,6 +119,7 @@ class Profile(BaseSettings):
     ]
     run: RunSettings = RunSettings()
     energy: EnergySettings = EnergySettings()
+    series: SeriesSettings = SeriesSettings()
     tiled: TiledSettings = TiledSettings()
     models: dict[str, ModelSettings] = {}
     normalization: NormalizationSettings | None = None

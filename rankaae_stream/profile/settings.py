@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 
 from rankaae_stream.addresses import read_server
 from rankaae_stream.documents.rules import Exclusion, RunRules
+from rankaae_stream.documents.together import GROUPED_BY, SeriesRules
 from rankaae_stream.model.card import SPECTRA
 from rankaae_stream.profile.environment import API_KEY_VARIABLE
 from rankaae_stream.profile.table import Table
@@ -18,6 +19,7 @@ __all__ = [
     "ModelSettings",
     "NormalizationSettings",
     "RunSettings",
+    "SeriesSettings",
     "TiledSettings",
 ]
 
@@ -106,6 +108,26 @@ class EnergySettings(Table):
         return AxisRules(
             self.calibration == "apply", self.axis_sigma, self.foil_max_age, self.shift_limit
         )
+
+
+class SeriesSettings(Table):
+    """Which scans make a series, and what it is told with; see `documents.together.SeriesRules`.
+
+    Without `publish` scans are answered one by one only.
+    """
+
+    NEVER = ("publish", "group", "gap", "stop_at", "against")
+
+    publish: bool = True
+    group: tuple[str | tuple[str, ...], ...] = GROUPED_BY
+    gap: Annotated[float, Field(gt=0)] = 2.0
+    stop_at: Annotated[float, Field(gt=0)] | None = None
+    against: tuple[str, ...] = ()
+
+    def build(self) -> SeriesRules:
+        """Return the rules that these settings describe."""
+        group = tuple((keys,) if isinstance(keys, str) else keys for keys in self.group)
+        return SeriesRules(group, self.gap, self.stop_at, self.against)
 
 
 class TiledSettings(Table):

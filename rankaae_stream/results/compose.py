@@ -15,7 +15,17 @@ from rankaae_stream.documents.open_run import time_of
 from rankaae_stream.documents.rules import lookup
 from rankaae_stream.report import Result, flatten, summarize
 
-__all__ = ["CURVES", "PURPOSE", "ResultRun", "compose", "data_key", "is_partial", "one_event_run"]
+__all__ = [
+    "CURVES",
+    "PURPOSE",
+    "ResultRun",
+    "compose",
+    "copied_from",
+    "data_key",
+    "is_partial",
+    "one_event_run",
+    "plain",
+]
 
 STREAM = "primary"
 PURPOSE = "descriptors from XANES by rankaae-stream"
@@ -80,13 +90,9 @@ def compose(result: Result, profile: Mapping[str, Any], copied_keys: tuple[str, 
     """
     report = result.report
     started = time_of(result.start, result.time)
-    copied = {key: _plain(result.start[key]) for key in copied_keys if key in result.start}
-    named = None if "sample_name" in copied else lookup(result.start, SAMPLE)
-    if named is not None:
-        copied["sample_name"] = named
     summary = summarize(report)
     start = {
-        **copied,
+        **copied_from(result.start, copied_keys),
         "uid": result.uid,
         "time": started,
         "original_run_uid": result.start["uid"],
@@ -98,7 +104,7 @@ def compose(result: Result, profile: Mapping[str, Any], copied_keys: tuple[str, 
         "sweep": report.sweep,
         "model": summary["model"],
         "descriptors": [output._asdict() for output in result.outputs],
-        "profile": _plain(profile),
+        "profile": plain(profile),
         "code_version": report.code_version,
     }
     data = {**flatten(report, [output.name for output in result.outputs]), **_curves(result)}
@@ -114,9 +120,18 @@ def compose(result: Result, profile: Mapping[str, Any], copied_keys: tuple[str, 
         configuration={"rankaae_stream": _grid(result, started)},
         stop={
             "reason": report.refusal.message if report.refusal else "",
-            "summary": _plain(summary),
+            "summary": plain(summary),
         },
     )
+
+
+def copied_from(start: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    """Return what a result repeats of a raw run's start document, and the sample's name."""
+    copied = {key: plain(start[key]) for key in keys if key in start}
+    named = None if "sample_name" in copied else lookup(start, SAMPLE)
+    if named is not None:
+        copied["sample_name"] = named
+    return copied
 
 
 def one_event_run(
@@ -243,17 +258,17 @@ def data_key(value: Any, unit: str) -> dict[str, Any]:
     return {**key, "dtype": "number", "dtype_numpy": "<f8"}
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
+def plain(value: Any, depth: int = 0) -> Any:
     """Copy a value as JSON has it: arrays to lists, numbers that are not finite to None."""
     if depth > DEEPEST:
         return "..."
     if isinstance(value, Mapping):
         items = cast("Mapping[Any, Any]", value).items()
-        return {str(key): _plain(item, depth + 1) for key, item in items}
+        return {str(key): plain(item, depth + 1) for key, item in items}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item, depth + 1) for item in cast("Iterable[Any]", value)]
+        return [plain(item, depth + 1) for item in cast("Iterable[Any]", value)]
     if isinstance(value, (np.ndarray, np.generic)):
-        return _plain(value.tolist(), depth)
+        return plain(value.tolist(), depth)
     if isinstance(value, float):
         return value if np.isfinite(value) else None
     if isinstance(value, int) and abs(value) >= 2**63:  # no format on the way holds more

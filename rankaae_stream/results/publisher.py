@@ -19,11 +19,13 @@ from rankaae_stream.private import private_folder
 from rankaae_stream.profile import API_KEY_VARIABLE, Profile
 from rankaae_stream.report import Result
 from rankaae_stream.results.compose import ResultRun, compose
+from rankaae_stream.results.compose_series import compose_series
 from rankaae_stream.results.sender import Sender
 from rankaae_stream.results.sinks import CallableSink, Sink
 from rankaae_stream.results.spool import Spool
 from rankaae_stream.results.tiled_sink import ABANDONED, TiledSink
 from rankaae_stream.results.what_if import compose_what_if
+from rankaae_stream.series.live import SeriesResult
 
 __all__ = ["PATIENCE", "ResultPublisher", "tiled_folder"]
 
@@ -66,6 +68,7 @@ class ResultPublisher:
     ) -> None:
         self._settings = profile.published()
         self._copied_keys = profile.copied_keys()
+        self._series = profile.series.build()
         # Those whose what-if curves this process has not published.
         self._models = {model.card.id: model for model in (models or {}).values()}
         chosen: list[Sink] = [CallableSink(sink) for sink in sinks]
@@ -94,6 +97,15 @@ class ResultPublisher:
                 sender.provisional(run)
         if self._tiled is not None and result.report.complete and result.report.model:
             self._publish_what_if(result.report.model.id, self._tiled)
+
+    def series(self, series: SeriesResult) -> None:
+        """Take what a series shows up to now; of a complete one it is on the disk afterwards."""
+        run = compose_series(series, self._settings, self._copied_keys, self._series)
+        for sender in self._senders:
+            if series.complete:
+                sender.final(run)
+            else:
+                sender.provisional(run)
 
     @property
     def waiting(self) -> int:

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from rankaae_stream.addresses import refuse_secret
 from rankaae_stream.printable import get_logger
 from rankaae_stream.results.compose import ResultRun, is_partial
+from rankaae_stream.results.compose_series import PURPOSE as SERIES
+from rankaae_stream.results.compose_series import is_newer
 from rankaae_stream.results.sinks import Postponed, Rejected, Unavailable
 from rankaae_stream.results.tiled_client import (
     begin_run,
@@ -89,7 +91,10 @@ class TiledSink:
         self._clock = clock
 
     def provisional(self, run: ResultRun) -> None:
-        """Append an event to the run, which is opened the first time."""
+        """Append an event to the run, which is opened the first time; renew a series."""
+        if run.start.get("purpose") == SERIES:
+            self._renew(run)
+            return
         writer, number = self._opened(run.uid)
         numbered = run.numbered(number + 1)
         with self._errors():
@@ -102,6 +107,9 @@ class TiledSink:
 
     def final(self, run: ResultRun) -> None:
         """Complete the run that is open, or write it whole unless a complete one is there."""
+        if run.start.get("purpose") == SERIES:
+            self._renew(run)
+            return
         writer, number = self._opened(run.uid)
         if writer is not None:
             try:
@@ -137,6 +145,21 @@ class TiledSink:
                 return
             if "stop" not in node.metadata:
                 node.update_metadata({"stop": dict(stop)}, drop_revision=True)
+
+    def _renew(self, run: ResultRun) -> None:
+        """Write a series, or replace the state that is there by a newer one.
+
+        It has no stream: its state is metadata, of which the latest counts.
+        """
+        with self._errors():
+            node = self._node_of(run.start)
+            if node is None:
+                node = self._begin_new(run).root_node
+                self._ours.discard(run.uid)
+            elif not is_newer(dict(node.metadata).get("stop") or {}, run):
+                return
+            stop: dict[str, Any] = {**run.stop, "num_events": {}}
+            node.update_metadata({"stop": stop}, drop_revision=True)
 
     def _opened(self, uid: str) -> tuple[Any, int]:
         """Take the writer of an open run with the number of its events; None and 0 if none is.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rankaae_stream.analysis import Analysis
-from rankaae_stream.report import FoilShift, Report, RunFoil
+from rankaae_stream.report import Flag, FoilShift, Report, RunFoil
 from rankaae_stream.series.changes import Change, Drift, change_points, drift, scatter
 from rankaae_stream.series.mixtures import (
     MOST,
@@ -49,6 +49,8 @@ class Resolved:
         Of the valence over repeats: beam damage, where it is sure.
     changes : tuple of Change
         Where the valence changes its course.
+    flags : tuple of Flag
+        Something worth knowing about the series, such as beam damage.
     """
 
     series: Stack
@@ -60,6 +62,7 @@ class Resolved:
     advice: Advice | None = None
     drift: Drift | None = None
     changes: tuple[Change, ...] = ()
+    flags: tuple[Flag, ...] = ()
 
 
 def resolve(
@@ -140,7 +143,7 @@ def _repeats(
     used = [one for one in series.reports if one.measured is not None and one.edge_step]
     moved = drift(series.valence)
     if len(used) < 2:
-        return Resolved(series, tuple(left_out), 1, drift=moved)
+        return Resolved(series, tuple(left_out), 1, drift=moved, flags=_flags(moved))
     merged = merge([_repeat(one, one.measured) for one in used if one.measured is not None])
     foils = [one.shifts.foil for one in used if one.shifts.foil is not None]
     whole = len(foils) == len(used)
@@ -159,7 +162,18 @@ def _repeats(
         repeats=merged,
         advice=wanted,
         drift=moved,
+        flags=_flags(moved),
     )
+
+
+def _flags(moved: Drift | None) -> tuple[Flag, ...]:
+    if moved is None or not moved.sure:
+        return ()
+    message = (
+        f"the repeats drift by {moved.rate:+.4f} ± {moved.sigma:.4f} each: beam damage? Without "
+        f"dose it would be {moved.start:.2f} ± {moved.start_sigma:.2f}"
+    )
+    return (Flag("damage", "warning", moved.rate, "e", message),)
 
 
 def _repeat(report: Report, scan: Spectrum) -> Repeat:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -13,6 +14,8 @@ from waiting import PATIENCE, wait_until
 from rankaae_stream.report import (
     Flag,
 )
+from rankaae_stream.results.compose import ResultRun
+from rankaae_stream.results.compose_series import PURPOSE as SERIES
 from rankaae_stream.results.sender import Sender
 from rankaae_stream.results.sinks import Postponed, Rejected, Unavailable
 from rankaae_stream.results.spool import Spool
@@ -349,3 +352,22 @@ def test_results_wait_for_a_server_that_is_away_and_arrive_when_it_returns(tmp_p
     said = [r.message for r in caplog.records if r.name == "rankaae_stream.results.sender"]
     assert sum("takes no results" in line for line in said) == 1
     assert sum("takes results again" in line for line in said) == 1
+
+
+def series(uid: str, count: int, *, complete: bool) -> ResultRun:
+    """A series' documents; the composer has tests of its own."""
+    run = composed(uid, state=2.5)
+    start = {**run.start, "purpose": SERIES, "original_run_uid": ""}
+    state = {"count": count, "complete": complete, "spectra": [{"share_1": 0.5}] * count}
+    return replace(run, start=start, stop={**run.stop, "summary": state})
+
+
+def test_a_series_is_renewed_in_its_place_and_an_older_state_changes_nothing(server, tiled, uid):
+    """A series of another session, or of a replay, that holds more stays."""
+    seen = []
+    for count, complete in ((2, False), (3, False), (2, True), (3, True), (3, False)):
+        send = tiled.final if complete else tiled.provisional
+        send(series(uid, count, complete=complete))
+        state = server.client("processed")[uid].metadata["stop"]["summary"]
+        seen.append((state["count"], len(state["spectra"]), state["complete"]))
+    assert seen == [(2, 2, False), (3, 3, False), (3, 3, False), (3, 3, True), (3, 3, True)]
