@@ -76,10 +76,16 @@ def count_components(series: Stack) -> int:
     noise = second_differences(series.flat)
     noise = noise - (noise @ nuisances) @ nuisances.T
     rows = len(changes) / max(len(noise), 1)
-    floor = float(np.linalg.norm(noise, 2)) * np.sqrt(rows)
+    floor = float(_strengths(noise)[0]) * np.sqrt(rows)
     floor = max(floor, LEAST_NOISE * np.sqrt(changes.size))
-    strong = int(np.sum(np.linalg.svd(changes, compute_uv=False) > ABOVE_NOISE * floor))
+    strong = int(np.sum(_strengths(changes) > ABOVE_NOISE * floor))
     return min(1 + strong, MOST, len(series.flat))
+
+
+def _strengths(rows: Floats) -> Floats:
+    """Return the singular values, strongest first, from the products of the shorter side."""
+    products = rows.T @ rows if len(rows) > rows.shape[1] else rows @ rows.T
+    return np.sqrt(np.maximum(np.linalg.eigvalsh(products)[::-1], 0.0))
 
 
 def _nuisances(energy: Floats, mean: Floats) -> Floats:
@@ -103,14 +109,19 @@ def purest(series: Stack, count: int) -> NDArray[np.intp]:
     return np.array(sorted(chosen), dtype=np.intp)
 
 
-def smooth(flat: Floats, count: int) -> Floats:
-    """Return spectra of what the strongest components explain."""
+def smooth(flat: Floats, count: int, rows: NDArray[np.intp] | None = None) -> Floats:
+    """Return spectra, or some rows of them, of what the strongest components explain."""
     mean = flat.mean(axis=0)
+    some = flat if rows is None else flat[rows]
     if count < 2:
-        return np.broadcast_to(mean, flat.shape).copy()
-    left, strength, right = np.linalg.svd(flat - mean, full_matrices=False)
-    kept = count - 1
-    return mean + (left[:, :kept] * strength[:kept]) @ right[:kept]
+        return np.broadcast_to(mean, some.shape).copy()
+    away = flat - mean
+    if len(away) > away.shape[1]:  # the products of energies are the smaller matrix
+        right: Floats = _linalg.eigh(away.T @ away)[1][:, ::-1].T
+    else:
+        right = _linalg.svd(away, full_matrices=False)[2]
+    kept = right[: count - 1]
+    return mean + ((some - mean) @ kept.T) @ kept
 
 
 def fractions(flat: Floats, ends: Floats) -> Floats:
@@ -225,12 +236,14 @@ def _sigma(series: Stack, ends: Floats, share: Floats, blur: float) -> Floats:
 
 def _correlated(residual: Floats) -> float:
     """Return by how much neighbours that err alike raise a fit's variance: 1 for white noise."""
-    power = float(np.mean(residual**2))
+    products = residual.T @ residual
+    points = residual.shape[1]
+    power = float(np.trace(products)) / points
     if power <= 0.0:
         return 1.0
     total = 1.0
-    for lag in range(1, residual.shape[1] // 4):
-        alike = float(np.mean(residual[:, lag:] * residual[:, :-lag])) / power
+    for lag in range(1, points // 4):
+        alike = float(np.trace(products, offset=lag)) / (points - lag) / power
         if alike <= 0.0:
             break
         total += 2.0 * alike

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 
@@ -12,8 +11,6 @@ from rankaae_stream.series.stack import LEAST_NOISE, LeftOut
 from rankaae_stream.spectrum import Floats, Spectrum
 
 __all__ = ["Advice", "Merged", "Repeat", "advise", "merge"]
-
-_linalg = cast("Any", np.linalg)  # its functions' types are not known
 
 FEWEST = 5
 """Repeats from which on one that differs from the others can be told."""
@@ -24,6 +21,9 @@ makes a repeat be left out."""
 
 MOST_LEFT_OUT = 0.2
 """No larger share of the repeats is left out: then it is the sample that changes."""
+
+BLOCK = 512
+"""Repeats that are worked on at a time; of more the median is that of averaged neighbours."""
 
 MOST_REPEATS = 10_000
 """More repeats are not advised."""
@@ -85,25 +85,50 @@ def merge(repeats: Sequence[Repeat]) -> Merged:
     repeats : sequence of Repeat
         Of one edge, each on its own calibrated axis.
     """
-    energy = repeats[0].spectrum.energy
+    first = repeats[0].spectrum
+    energy = first.energy
     rows = np.stack([_on(energy, one) for one in repeats])
     taken, left_out = _choose(rows, repeats)
-    rows, weights = rows[taken], np.array([1.0 / _noise(repeats[i]) ** 2 for i in taken])
-    there = np.isfinite(rows)
-    mass = np.where(there, weights[:, None], 0.0)
-    total = mass.sum(axis=0)
-    kept = total > 0.0
-    mean = np.where(there, rows, 0.0)
-    mean = (mass * mean).sum(axis=0)[kept] / total[kept]
-    used = there.sum(axis=0)[kept].astype(float)
+    mean, square, mass, used = _average(rows, repeats, taken)
+    kept = used > 0.0
     # From the scatter of the repeats where there are several, else from the noise.
-    off = np.where(there, rows, np.nan)[:, kept] - mean
-    square: Floats = np.nansum(mass[:, kept] * off**2, axis=0) / total[kept]
     scatter: Floats = np.sqrt(square / np.maximum(used - 1.0, 1.0))
-    error = np.where(used > 1.0, scatter, 1.0 / np.sqrt(total[kept]))
-    first = repeats[0].spectrum
-    merged = Spectrum(energy[kept], mean, first.edge, first.origin)
-    return Merged(merged, error, used, tuple(taken), tuple(left_out))
+    error = np.where(used > 1.0, scatter, 1.0 / np.sqrt(np.where(kept, mass, 1.0)))
+    merged = Spectrum(energy[kept], mean[kept], first.edge, first.origin)
+    return Merged(merged, error[kept], used[kept], tuple(taken), tuple(left_out))
+
+
+def _average(
+    rows: Floats, repeats: Sequence[Repeat], taken: Sequence[int]
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return weighted mean and variance, summed weight and number of repeats at each energy.
+
+    In blocks, so that of many repeats little is held beside the rows.
+    """
+    weights = np.array([1.0 / _noise(repeats[i]) ** 2 for i in taken])
+    places = np.array(taken)
+    shape = (3, rows.shape[1])
+    total, square = np.zeros(shape), np.zeros(shape[1])
+    for block in _blocks(len(taken)):
+        part, heavy = rows[places[block]], weights[block, None]
+        there = np.isfinite(part)
+        total += np.array(
+            [
+                (heavy * np.where(there, part, 0.0)).sum(axis=0),
+                (heavy * there).sum(axis=0),
+                there.sum(axis=0),
+            ]
+        )
+    mass, used = total[1], total[2]
+    mean = total[0] / np.where(mass > 0.0, mass, 1.0)
+    for block in _blocks(len(taken)):
+        off = rows[places[block]] - mean
+        square += np.nansum(weights[block, None] * off**2, axis=0)
+    return mean, square / np.where(mass > 0.0, mass, 1.0), mass, used
+
+
+def _blocks(count: int) -> list[slice]:
+    return [slice(first, first + BLOCK) for first in range(0, count, BLOCK)]
 
 
 def _on(energy: Floats, one: Repeat) -> Floats:
@@ -121,20 +146,13 @@ def _choose(rows: Floats, repeats: Sequence[Repeat]) -> tuple[list[int], list[Le
     everyone = list(range(len(repeats)))
     if len(repeats) < FEWEST:
         return everyone, []
-    middle = np.nanmedian(rows, axis=0)
-    structure: list[float] = []
-    chance: list[float] = []
-    for row, one in zip(rows, repeats, strict=True):
-        there = np.isfinite(row) & np.isfinite(middle)
-        # Height and offset are the beam's: a repeat that differs in these is the same sample.
-        design = np.column_stack([middle[there], np.ones(int(there.sum()))])
-        fitted: Floats = _linalg.lstsq(design, row[there], rcond=None)[0]
-        rest: Floats = row[there] - design @ fitted
-        # Noise is not alike in neighbours, another sample is.
-        structure.append(max(float(np.mean(rest[1:] * rest[:-1])), 0.0))
-        chance.append(_noise(one) ** 2 / math.sqrt(row.size))
-    usual = np.array(chance) + float(np.median(structure))
-    scores = np.array(structure) / usual
+    middle = np.nanmedian(_at_most(rows, BLOCK), axis=0)
+    known = np.isfinite(middle)
+    structure = np.concatenate(
+        [_structure(rows[block][:, known], middle[known]) for block in _blocks(len(rows))]
+    )
+    chance = np.array([_noise(one) for one in repeats]) ** 2 / math.sqrt(rows.shape[1])
+    scores = structure / (chance + float(np.median(structure)))
     most = int(MOST_LEFT_OUT * len(repeats))
     worst = [int(i) for i in np.argsort(-scores)[:most] if scores[i] > LARGEST]
     reasons = [
@@ -146,6 +164,35 @@ def _choose(rows: Floats, repeats: Sequence[Repeat]) -> tuple[list[int], list[Le
         for i in sorted(worst)
     ]
     return [i for i in everyone if i not in worst], reasons
+
+
+def _structure(rows: Floats, middle: Floats) -> Floats:
+    """Return the power (n,) that neighbouring points share of what rows (n, m) differ by.
+
+    Height and offset are the beam's: a repeat that differs in these is the same sample. Noise is
+    not alike in neighbours, another sample is.
+    """
+    there = np.isfinite(rows)
+    count = np.maximum(there.sum(axis=1, keepdims=True), 1)
+    away = np.where(there, middle, 0.0)
+    away = np.where(there, away - away.sum(axis=1, keepdims=True) / count, 0.0)
+    level = np.where(there, rows, 0.0).sum(axis=1, keepdims=True) / count
+    rest = np.where(there, rows - level, 0.0)
+    power = np.maximum((away**2).sum(axis=1, keepdims=True), 1e-12)
+    rest -= (away * rest).sum(axis=1, keepdims=True) / power * away
+    pairs = np.maximum((there[:, 1:] & there[:, :-1]).sum(axis=1), 1)
+    return np.maximum((rest[:, 1:] * rest[:, :-1]).sum(axis=1) / pairs, 0.0)
+
+
+def _at_most(rows: Floats, most: int) -> Floats:
+    """Return rows, of many the means of neighbours: a median of these costs little."""
+    size = -(-len(rows) // most)
+    if size == 1:
+        return rows
+    first = np.arange(0, len(rows), size)
+    there = np.add.reduceat(np.isfinite(rows), first, axis=0, dtype=float)
+    total = np.add.reduceat(np.nan_to_num(rows), first, axis=0)
+    return np.where(there > 0.0, total / np.maximum(there, 1.0), np.nan)
 
 
 def advise(merged: Estimate, repeats: int, target: float) -> Advice:

@@ -1,13 +1,21 @@
 """Resolve a series: repeats into one answer, mixtures into fractions of their purest spectra."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.report import Flag, FoilShift, Report, RunFoil
-from rankaae_stream.series.changes import Change, Drift, change_points, drift, scatter
+from rankaae_stream.series.changes import (
+    Change,
+    Drift,
+    Piece,
+    change_points,
+    course,
+    drift,
+    scatter,
+)
 from rankaae_stream.series.mixtures import (
     MOST,
     Mixtures,
@@ -18,13 +26,16 @@ from rankaae_stream.series.mixtures import (
 )
 from rankaae_stream.series.repeats import Advice, Merged, Repeat, advise, merge
 from rankaae_stream.series.stack import LeftOut, Stack, stack
-from rankaae_stream.spectra.noise import point_noise
-from rankaae_stream.spectrum import Edge, Spectrum
+from rankaae_stream.spectra.noise import point_noise, point_noises
+from rankaae_stream.spectrum import Edge, Floats
 
 __all__ = ["Resolved", "resolve"]
 
 FEWEST_TO_RESOLVE = 5
 """Spectra from which on components are counted; fewer are taken for repeats."""
+
+AT_ONCE = 64
+"""Neighbours whose noise is found at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +62,8 @@ class Resolved:
         Where the valence changes its course.
     flags : tuple of Flag
         Something worth knowing about the series, such as beam damage.
+    pieces : tuple of Piece
+        The straight lines between.
     """
 
     series: Stack
@@ -63,6 +76,7 @@ class Resolved:
     drift: Drift | None = None
     changes: tuple[Change, ...] = ()
     flags: tuple[Flag, ...] = ()
+    pieces: tuple[Piece, ...] = ()
 
 
 def resolve(
@@ -70,6 +84,7 @@ def resolve(
     analysis: Analysis,
     ends: Sequence[Report] = (),
     stop_at: float | None = None,
+    at: Sequence[float] | Floats | None = None,
 ) -> Resolved | list[LeftOut]:
     """Resolve a series of answered scans, in their order.
 
@@ -83,30 +98,40 @@ def resolve(
         Known references of the same edge: the series is fitted as mixtures of these.
     stop_at : float, optional
         Half-width of the valence's interval that is wanted, e.
+    at : sequence of n float, optional
+        Time, temperature, charge, dose ... of each scan: rates are told per unit of it, too.
 
     Returns
     -------
     Resolved, or list of LeftOut
         Why each spectrum takes no part, where fewer than two remain.
+
+    Raises
+    ------
+    ValueError
+        Where a reference cannot be used, or `at` is of another length than `scans`.
     """
     series, left_out = stack(scans)
     if series is None:
         return left_out
+    if at is not None and len(at) != len(scans):
+        raise ValueError(f"{len(at)} values of `at` for {len(scans)} scans")
+    along = None if at is None else np.asarray(at, dtype=float)[list(series.places)]
     if ends:
         mixtures = _of_references(series, ends)
-        return Resolved(series, tuple(left_out), len(ends), mixtures, changes=_changes(mixtures))
+        return _changing(series, left_out, len(ends), mixtures, along)
     count = count_components(series) if len(series.flat) >= FEWEST_TO_RESOLVE else 1
     if count == 1:
-        return _repeats(series, left_out, analysis, stop_at)
+        return _repeats(series, left_out, analysis, stop_at, along)
     chosen = purest(series, count)
     mixtures = mix(
         series,
-        smooth(series.flat, count)[chosen],
+        smooth(series.flat, count, chosen),
         [series.sources[int(i)] for i in chosen],
         series.valence[chosen],
         series.half[chosen],
     )
-    return Resolved(series, tuple(left_out), count, mixtures, changes=_changes(mixtures))
+    return _changing(series, left_out, count, mixtures, along)
 
 
 def _of_references(series: Stack, ends: Sequence[Report]) -> Mixtures:
@@ -127,11 +152,28 @@ def _of_references(series: Stack, ends: Sequence[Report]) -> Mixtures:
     return mix(series, found.flat, found.sources, found.valence, found.half)
 
 
-def _changes(mixtures: Mixtures) -> tuple[Change, ...]:
-    """Return changes of course that are larger than the fractions are uncertain."""
+def _changing(
+    series: Stack,
+    left_out: Sequence[LeftOut],
+    count: int,
+    mixtures: Mixtures,
+    along: Floats | None,
+) -> Resolved:
+    """Return mixtures with the course of their valence.
+
+    A change must be larger than the fractions are uncertain.
+    """
     valence = mixtures.valence
-    sigma = float(np.median(mixtures.sigma.max(axis=1))) * float(np.ptp(valence))
-    return tuple(change_points(valence, float(np.hypot(sigma, scatter(valence)))))
+    of_fractions = float(np.median(mixtures.sigma.max(axis=1))) * float(np.ptp(valence))
+    sigma = float(np.hypot(of_fractions, scatter(valence)))
+    return Resolved(
+        series,
+        tuple(left_out),
+        count,
+        mixtures,
+        changes=tuple(change_points(valence, sigma, along)),
+        pieces=tuple(course(valence, sigma, along)),
+    )
 
 
 def _repeats(
@@ -139,12 +181,13 @@ def _repeats(
     left_out: list[LeftOut],
     analysis: Analysis,
     stop_at: float | None,
+    along: Floats | None,
 ) -> Resolved:
     used = [one for one in series.reports if one.measured is not None and one.edge_step]
-    moved = drift(series.valence)
+    moved = drift(series.valence, along)
     if len(used) < 2:
         return Resolved(series, tuple(left_out), 1, drift=moved, flags=_flags(moved))
-    merged = merge([_repeat(one, one.measured) for one in used if one.measured is not None])
+    merged = merge(_measured(used))
     foils = [one.shifts.foil for one in used if one.shifts.foil is not None]
     whole = len(foils) == len(used)
     answer = analysis.process(
@@ -176,11 +219,24 @@ def _flags(moved: Drift | None) -> tuple[Flag, ...]:
     return (Flag("damage", "warning", moved.rate, "e", message),)
 
 
-def _repeat(report: Report, scan: Spectrum) -> Repeat:
-    step = report.edge_step or 1.0
-    moved = Spectrum(scan.energy + report.shifts.calibration, scan.mu, scan.edge, scan.origin)
-    noise = point_noise(moved.energy, moved.mu, scan.edge.e0) / step
-    return Repeat(moved, step, noise)
+def _measured(reports: Sequence[Report]) -> list[Repeat]:
+    """Return the calibrated spectra, each with its noise; of neighbours on the same energies this
+    is found at once.
+    """
+    repeats: list[Repeat] = []
+    scans = [(one, one.measured) for one in reports if one.measured is not None]
+    for first in range(0, len(scans), AT_ONCE):
+        block = scans[first : first + AT_ONCE]
+        energy, edge = block[0][1].energy, block[0][1].edge
+        if all(np.array_equal(scan.energy, energy) for _, scan in block):
+            noises = point_noises(energy, np.stack([scan.mu for _, scan in block]), edge.e0)
+        else:
+            noises = [point_noise(scan.energy, scan.mu, edge.e0) for _, scan in block]
+        for (report, scan), noise in zip(block, noises, strict=True):
+            step = report.edge_step or 1.0
+            moved = replace(scan, energy=scan.energy + report.shifts.calibration)
+            repeats.append(Repeat(moved, step, float(noise) / step))
+    return repeats
 
 
 def _aligned(edge: Edge, foils: Sequence[FoilShift]) -> RunFoil:

@@ -40,6 +40,8 @@ class Stack:
         Standard deviation of a grid point, edge steps.
     reports : tuple of Report
         The answers to each alone.
+    places : tuple of int
+        Their positions among all that were given.
     """
 
     energy: Floats
@@ -49,6 +51,7 @@ class Stack:
     sources: tuple[str, ...]
     noise: float
     reports: tuple[Report, ...] = ()
+    places: tuple[int, ...] = ()
 
 
 def stack(reports: Sequence[Report], fewest: int = 2) -> tuple[Stack | None, list[LeftOut]]:
@@ -59,8 +62,9 @@ def stack(reports: Sequence[Report], fewest: int = 2) -> tuple[Stack | None, lis
     edges = Counter(str(one.edge) for one in reports if one.curves is not None)
     edge = edges.most_common(1)[0][0] if edges else ""
     kept: list[Report] = []
+    places: list[int] = []
     left_out: list[LeftOut] = []
-    for one in reports:
+    for place, one in enumerate(reports):
         if one.refusal is not None:
             left_out.append(LeftOut(name_of(one), one.refusal.message))
         elif str(one.edge) != edge:
@@ -69,6 +73,7 @@ def stack(reports: Sequence[Report], fewest: int = 2) -> tuple[Stack | None, lis
             left_out.append(LeftOut(name_of(one), "it is too short to be normalised"))
         else:
             kept.append(one)
+            places.append(place)
     if len(kept) < fewest:
         return None, left_out
     states = [one.estimate("oxidation_state") for one in kept]
@@ -82,6 +87,7 @@ def stack(reports: Sequence[Report], fewest: int = 2) -> tuple[Stack | None, lis
         sources=tuple(name_of(one) for one in kept),
         noise=_noise(flat),
         reports=tuple(kept),
+        places=tuple(places),
     )
     return found, left_out
 

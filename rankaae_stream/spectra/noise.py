@@ -4,7 +4,7 @@ import numpy as np
 
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["noise_copies", "point_noise"]
+__all__ = ["noise_copies", "point_noise", "point_noises"]
 
 STEEP = (-15.0, 30.0)
 """Where a spectrum bends too much to tell noise from structure, eV from the tabulated edge."""
@@ -41,17 +41,22 @@ def point_noise(energy: Floats, mu: Floats, e0: float) -> float:
     >>> bool(abs(point_noise(energy, 0.001 * energy + noise, 7112.0) - 0.01) < 0.002)
     True
     """
+    return float(point_noises(energy, mu[None], e0)[0])
+
+
+def point_noises(energy: Floats, mu: Floats, e0: float) -> Floats:
+    """Return the noise (k,) of spectra (k, n) on the same energies; see `point_noise`."""
     if energy.size < 4:
-        return 0.0
+        return np.zeros(len(mu))
     left, right = np.diff(energy)[:-1], np.diff(energy)[1:]
     share = right / (left + right)  # of the left neighbour
-    off = mu[1:-1] - share * mu[:-2] - (1.0 - share) * mu[2:]
+    off = mu[:, 1:-1] - share * mu[:, :-2] - (1.0 - share) * mu[:, 2:]
     scaled = np.abs(off) / np.sqrt(1.0 + share**2 + (1.0 - share) ** 2)
     relative = energy[1:-1] - e0
     calm = (relative < STEEP[0]) | (relative > STEEP[1])
     if np.count_nonzero(calm) >= FEWEST:
-        scaled = scaled[calm]
-    return float(np.median(scaled)) / 0.6745
+        scaled = scaled[:, calm]
+    return np.median(scaled, axis=1) / 0.6745
 
 
 def noise_copies(noise: float, points: int, copies: int) -> Floats:
