@@ -2,15 +2,20 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from rankaae_stream.report import Estimate
+from rankaae_stream.model.intervals import normal_quantile
+from rankaae_stream.report import Estimate, Shares
+from rankaae_stream.series.changes import Drift
 from rankaae_stream.series.stack import LEAST_NOISE, LeftOut
 from rankaae_stream.spectrum import Floats, Spectrum
 
-__all__ = ["Advice", "Merged", "Repeat", "advise", "merge"]
+__all__ = ["Advice", "Merged", "Repeat", "advise", "merge", "widened"]
+
+FEWEST_TO_SCATTER = 3
+"""Repeats from which on their valences' scatter widens the interval."""
 
 FEWEST = 5
 """Repeats from which on one that differs from the others can be told."""
@@ -195,6 +200,57 @@ def _at_most(rows: Floats, most: int) -> Floats:
     return np.where(there > 0.0, total / np.maximum(there, 1.0), np.nan)
 
 
+def widened(
+    merged: Estimate,
+    values: Floats,
+    moved: Drift | None = None,
+    limits: tuple[float, float] = (-math.inf, math.inf),
+) -> Estimate:
+    """Return an estimate whose interval holds what repeats scatter by beyond their noise.
+
+    Parameters
+    ----------
+    merged : Estimate
+        Of the mean of the repeats, with its shares.
+    values : (n,) array
+        What each repeat alone was answered.
+    moved : Drift, optional
+        A sure trend is told as such, and is no scatter.
+    limits : pair of float
+        Possible values.
+
+    Notes
+    -----
+    The standard error of the mean takes the place of the noise's part, where it is larger.
+    """
+    n = values.size
+    if n < FEWEST_TO_SCATTER or merged.shares is None:
+        return merged
+    off, free = values - values.mean(), n - 1
+    if moved is not None and moved.sure:
+        places = np.arange(n) - (n - 1) / 2.0
+        off, free = off - (off @ places) / (places @ places) * places, n - 2
+    error = math.sqrt(float(off @ off) / max(free, 1) / n)
+    before = _half(merged) ** 2
+    noise = max(merged.shares.noise * before, (normal_quantile(merged.level) * error) ** 2)
+    square = (1.0 - merged.shares.noise) * before + noise
+    if not before < square < math.inf:
+        return merged
+    half = math.sqrt(square)
+    parts = {name: share * before / square for name, share in asdict(merged.shares).items()}
+    return replace(
+        merged,
+        low=min(max(merged.value - half, limits[0]), merged.low),
+        high=max(min(merged.value + half, limits[1]), merged.high),
+        shares=Shares(**(parts | {"noise": noise / square})),
+    )
+
+
+def _half(found: Estimate) -> float:
+    """Return the half-width that an interval has before it is cut to possible values."""
+    return max(found.high - found.value, found.value - found.low)
+
+
 def advise(merged: Estimate, repeats: int, target: float) -> Advice:
     """Say how many more repeats bring the half-width of an estimate to a target.
 
@@ -207,7 +263,7 @@ def advise(merged: Estimate, repeats: int, target: float) -> Advice:
     target : float
         Half-width, in the estimate's unit.
     """
-    half = (merged.high - merged.low) / 2.0
+    half = _half(merged)
     if half <= target:
         return Advice(0, f"enough: the interval is ±{half:.2f}, the target ±{target:.2f}")
     noise = merged.shares.noise if merged.shares is not None else 0.0

@@ -24,7 +24,7 @@ from rankaae_stream.series.mixtures import (
     purest,
     smooth,
 )
-from rankaae_stream.series.repeats import Advice, Merged, Repeat, advise, merge
+from rankaae_stream.series.repeats import Advice, Merged, Repeat, advise, merge, widened
 from rankaae_stream.series.stack import LeftOut, Stack, stack
 from rankaae_stream.spectra.noise import point_noise, point_noises
 from rankaae_stream.spectrum import Edge, Floats
@@ -193,6 +193,8 @@ def _repeats(
     answer = analysis.process(
         merged.spectrum, earlier=lambda edge: _aligned(edge, foils) if whole else None
     )
+    alone = [used[i].estimate("oxidation_state") for i in merged.taken]
+    answer = _widened(answer, analysis, [one.value for one in alone if one is not None], moved)
     state = answer.estimate("oxidation_state")
     wanted = None
     if stop_at is not None and state is not None:
@@ -217,6 +219,23 @@ def _flags(moved: Drift | None) -> tuple[Flag, ...]:
         f"dose it would be {moved.start:.2f} ± {moved.start_sigma:.2f}"
     )
     return (Flag("damage", "warning", moved.rate, "e", message),)
+
+
+def _widened(
+    answer: Report, analysis: Analysis, values: Sequence[float], moved: Drift | None
+) -> Report:
+    """Return the answer to the mean, whose valence's interval holds the repeats' scatter."""
+    model = analysis.models.get(str(answer.edge))
+    if model is None:
+        return answer
+    limits = {output.name: output.range for output in model.card.outputs}
+    estimates = tuple(
+        widened(one, np.array(values), moved, limits[one.name])
+        if one.name == "oxidation_state"
+        else one
+        for one in answer.estimates
+    )
+    return replace(answer, estimates=estimates)
 
 
 def _measured(reports: Sequence[Report]) -> list[Repeat]:

@@ -1,12 +1,14 @@
 """Repeats, mixtures and changes of a series, on made-up spectra whose answer is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from rankaae_stream.report import Estimate, Shares
 from rankaae_stream.series.changes import change_points, course, drift, student_tail
 from rankaae_stream.series.mixtures import count_components, fractions, mix, purest, smooth
-from rankaae_stream.series.repeats import Repeat, advise, merge
+from rankaae_stream.series.repeats import Repeat, advise, merge, widened
 from rankaae_stream.series.stack import Stack
 from rankaae_stream.spectrum import Edge, Origin, Spectrum
 
@@ -258,3 +260,29 @@ def test_the_advice_counts_repeats_and_says_where_they_do_not_help():
     nothing = advise(estimate(0.2, 0.1), 4, 0.1)
     assert nothing.more is None
     assert "without any noise it would be ±0.19" in nothing.sentence
+
+
+def test_scatter_beyond_noise_widens_the_interval_and_a_trend_is_no_scatter():
+    merged = estimate(0.2, 0.25)  # of 0.2^2, 0.1^2 is noise
+    rng = np.random.default_rng(6)
+    quiet = 3.0 + 0.01 * rng.normal(size=16)
+    assert widened(merged, quiet) == merged
+    values = 3.0 + 0.4 * np.tile([1.0, -1.0], 8)
+    wide = widened(merged, values)
+    noise = 1.6449**2 * 0.4**2 / 15.0
+    assert (wide.high - wide.low) / 2.0 == pytest.approx(np.sqrt(0.03 + noise), rel=1e-3)
+    assert wide.shares.noise == pytest.approx(noise / (0.03 + noise), rel=1e-3)
+    assert wide.shares.noise + wide.shares.axis == pytest.approx(1.0)
+    trend = 3.0 + 0.1 * (np.arange(16) - 7.5) + 0.01 * rng.normal(size=16)
+    assert widened(merged, trend).shares.noise > 0.5
+    assert widened(merged, trend, drift(trend)) == merged
+    assert widened(merged, values[:2]) == merged
+
+
+def test_a_widened_interval_stays_within_possible_values():
+    cut = replace(estimate(0.2, 0.25), value=0.1, low=0.0, high=0.3)
+    wide = widened(cut, np.array([0.5, -0.5] * 4), None, (0.0, 6.0))
+    assert wide.low == 0.0
+    assert wide.high - wide.value > 0.2
+    assert advise(cut, 8, 0.25).more == 0
+    assert advise(cut, 8, 0.19).more > 0
