@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from rankaae_stream.series.axis import JITTER
 from rankaae_stream.series.stack import LEAST_NOISE, Stack, second_differences
 from rankaae_stream.spectrum import Floats
 
@@ -20,9 +21,6 @@ MOST = 4
 
 ABOVE_NOISE = 1.3
 """A component is stronger than the strongest one of the noise by this factor."""
-
-JITTER = 0.05
-"""Standard deviation by which the axes of one series differ, eV, when a foil aligns them."""
 
 NORMAL = 1.6449
 """Of a 90 % interval."""
@@ -181,7 +179,7 @@ def mix(
     first = fractions(series.flat, ends)
     left = series.flat - first @ ends
     blur = series.noise**2 * _correlated(left)
-    flat = series.flat - _jitter(series.energy, ends, first, left, blur)
+    flat = series.flat - _jitter(series, ends, first, left, blur)
     share = fractions(flat, ends)
     residual = flat - share @ ends
     sigma = _sigma(series, ends, share, blur)
@@ -201,19 +199,25 @@ def mix(
     )
 
 
-def _jitter(energy: Floats, ends: Floats, share: Floats, left: Floats, blur: float) -> Floats:
+def _jitters(series: Stack) -> Floats:
+    """Return the variance (n,) of each axis beforehand, eV^2."""
+    own = np.zeros(len(series.flat)) if series.axis is None else series.axis
+    return JITTER**2 + own**2
+
+
+def _jitter(series: Stack, ends: Floats, share: Floats, left: Floats, blur: float) -> Floats:
     """Return what a small shift of each axis explains of the residuals `left` (n, g).
 
-    Of a shift only that part counts which no other fractions explain, and its standard
-    deviation beforehand is `JITTER`: no spectrum is aligned to the ends.
+    Of a shift only that part counts which no other fractions explain, and it is small
+    beforehand: no spectrum is aligned to the ends.
     """
-    slope: Floats = np.gradient(share @ ends, energy, axis=1)
+    slope: Floats = np.gradient(share @ ends, series.energy, axis=1)
     others = ends[:-1] - ends[-1]
     own = slope
     if len(others):
         inverse: Floats = _linalg.pinv(others)
         own = slope - (slope @ inverse) @ others
-    weight: Floats = (own**2).sum(axis=1) + blur / JITTER**2
+    weight: Floats = (own**2).sum(axis=1) + blur / _jitters(series)
     return ((own * left).sum(axis=1) / weight)[:, None] * slope
 
 
@@ -230,7 +234,7 @@ def _sigma(series: Stack, ends: Floats, share: Floats, blur: float) -> Floats:
     along = slope @ others.T @ inverse
     own = ((slope - along @ others) ** 2).sum(axis=1)
     # What is left of the jitter once the residuals have told their part of it.
-    left = blur / (own + blur / JITTER**2)
+    left = blur / (own + blur / _jitters(series))
     return np.sqrt(noise + left[:, None] * (along @ to_all.T) ** 2)
 
 

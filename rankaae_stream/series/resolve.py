@@ -1,5 +1,6 @@
 """Resolve a series: repeats into one answer, mixtures into fractions of their purest spectra."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.report import Flag, FoilShift, Report, RunFoil
+from rankaae_stream.series.axis import axis_flags, axis_jumps
 from rankaae_stream.series.changes import (
     Change,
     Drift,
@@ -27,7 +29,7 @@ from rankaae_stream.series.mixtures import (
 from rankaae_stream.series.repeats import Advice, Merged, Repeat, advise, merge, widened
 from rankaae_stream.series.stack import LeftOut, Stack, stack
 from rankaae_stream.spectra.noise import point_noise, point_noises
-from rankaae_stream.spectrum import Edge, Floats
+from rankaae_stream.spectrum import Floats
 
 __all__ = ["Resolved", "resolve"]
 
@@ -117,12 +119,13 @@ def resolve(
     if at is not None and len(at) != len(scans):
         raise ValueError(f"{len(at)} values of `at` for {len(scans)} scans")
     along = None if at is None else np.asarray(at, dtype=float)[list(series.places)]
+    seen = _axis(series)
     if ends:
         mixtures = _of_references(series, ends)
-        return _changing(series, left_out, len(ends), mixtures, along)
+        return _changing(series, left_out, len(ends), mixtures, along, seen)
     count = count_components(series) if len(series.flat) >= FEWEST_TO_RESOLVE else 1
     if count == 1:
-        return _repeats(series, left_out, analysis, stop_at, along)
+        return _repeats(series, left_out, analysis, stop_at, along, seen)
     chosen = purest(series, count)
     mixtures = mix(
         series,
@@ -131,7 +134,13 @@ def resolve(
         series.valence[chosen],
         series.half[chosen],
     )
-    return _changing(series, left_out, count, mixtures, along)
+    return _changing(series, left_out, count, mixtures, along, seen)
+
+
+def _axis(series: Stack) -> list[Flag]:
+    """Return what should be known of the energy axes of a series."""
+    jumps = axis_jumps(series.energy, series.flat, series.noise)
+    return axis_flags(series.sources, jumps, series.moved, series.axis)
 
 
 def _of_references(series: Stack, ends: Sequence[Report]) -> Mixtures:
@@ -142,7 +151,7 @@ def _of_references(series: Stack, ends: Sequence[Report]) -> Mixtures:
     ValueError
         Where one was refused, is of another edge, or they are too many.
     """
-    found, left_out = stack(ends, fewest=1)
+    found, left_out = stack(ends, fewest=1, together=False)
     if left_out or found is None:
         raise ValueError(left_out[0].reason if left_out else "no reference could be used")
     if len(ends) > MOST:
@@ -158,6 +167,7 @@ def _changing(
     count: int,
     mixtures: Mixtures,
     along: Floats | None,
+    seen: Sequence[Flag],
 ) -> Resolved:
     """Return mixtures with the course of their valence.
 
@@ -173,6 +183,7 @@ def _changing(
         mixtures,
         changes=tuple(change_points(valence, sigma, along)),
         pieces=tuple(course(valence, sigma, along)),
+        flags=tuple(seen),
     )
 
 
@@ -182,17 +193,19 @@ def _repeats(
     analysis: Analysis,
     stop_at: float | None,
     along: Floats | None,
+    seen: Sequence[Flag],
 ) -> Resolved:
-    used = [one for one in series.reports if one.measured is not None and one.edge_step]
+    places = [i for i, one in enumerate(series.reports) if one.measured and one.edge_step]
     moved = drift(series.valence, along)
-    if len(used) < 2:
-        return Resolved(series, tuple(left_out), 1, drift=moved, flags=_flags(moved))
-    merged = merge(_measured(used))
-    foils = [one.shifts.foil for one in used if one.shifts.foil is not None]
-    whole = len(foils) == len(used)
-    answer = analysis.process(
-        merged.spectrum, earlier=lambda edge: _aligned(edge, foils) if whole else None
+    flags = (*seen, *_flags(moved))
+    if len(places) < 2:
+        return Resolved(series, tuple(left_out), 1, drift=moved, flags=flags)
+    used = [series.reports[i] for i in places]
+    merged = merge(
+        _measured(used, np.zeros(len(used)) if series.moved is None else series.moved[places])
     )
+    foil = _foil_of([used[i] for i in merged.taken], series, [places[i] for i in merged.taken])
+    answer = analysis.process(merged.spectrum, earlier=lambda _: foil)
     alone = [used[i].estimate("oxidation_state") for i in merged.taken]
     answer = _widened(answer, analysis, [one.value for one in alone if one is not None], moved)
     state = answer.estimate("oxidation_state")
@@ -207,7 +220,7 @@ def _repeats(
         repeats=merged,
         advice=wanted,
         drift=moved,
-        flags=_flags(moved),
+        flags=flags,
     )
 
 
@@ -238,7 +251,7 @@ def _widened(
     return replace(answer, estimates=estimates)
 
 
-def _measured(reports: Sequence[Report]) -> list[Repeat]:
+def _measured(reports: Sequence[Report], moved: Floats) -> list[Repeat]:
     """Return the calibrated spectra, each with its noise; of neighbours on the same energies this
     is found at once.
     """
@@ -251,18 +264,25 @@ def _measured(reports: Sequence[Report]) -> list[Repeat]:
             noises = point_noises(energy, np.stack([scan.mu for _, scan in block]), edge.e0)
         else:
             noises = [point_noise(scan.energy, scan.mu, edge.e0) for _, scan in block]
-        for (report, scan), noise in zip(block, noises, strict=True):
+        more = moved[first : first + AT_ONCE]
+        for (report, scan), noise, extra in zip(block, noises, more, strict=True):
             step = report.edge_step or 1.0
-            moved = replace(scan, energy=scan.energy + report.shifts.calibration)
-            repeats.append(Repeat(moved, step, float(noise) / step))
+            placed = replace(scan, energy=scan.energy + report.shifts.calibration + extra)
+            repeats.append(Repeat(placed, step, float(noise) / step))
     return repeats
 
 
-def _aligned(edge: Edge, foils: Sequence[FoilShift]) -> RunFoil:
-    """Return that the merged axis is calibrated already, as surely as a single foil does it."""
-    del edge
-    uncertainty = float(np.median([one.uncertainty for one in foils]))
+def _foil_of(taken: Sequence[Report], series: Stack, places: Sequence[int]) -> RunFoil | None:
+    """Return that the merged axis is calibrated already, as surely as a single foil does it.
+
+    What scans without a foil borrowed from their neighbours adds to that, as they have weight.
+    """
+    shifts = [one.shifts for one in taken if one.shifts.foil is not None]
+    if not shifts:
+        return None
+    foils = [one.foil for one in shifts if one.foil is not None]
+    uncertainty = float(np.median([one.uncertainty or 0.0 for one in shifts]))
+    more = 0.0 if series.axis is None else float(series.axis[list(places)].mean())
     misfit = float(np.median([one.misfit for one in foils]))
-    return RunFoil(
-        FoilShift(0.0, uncertainty, misfit, foils[0].library, foils[0].moved), "merged", 0.0
-    )
+    shift = FoilShift(0.0, math.hypot(uncertainty, more), misfit, foils[0].library, foils[0].moved)
+    return RunFoil(shift, "merged", 0.0)

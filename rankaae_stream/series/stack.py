@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rankaae_stream.report import Report
+from rankaae_stream.series.axis import borrowed
 from rankaae_stream.spectrum import Floats
 
 __all__ = ["LEAST_NOISE", "LeftOut", "Stack", "name_of", "second_differences", "stack"]
@@ -42,6 +43,9 @@ class Stack:
         The answers to each alone.
     places : tuple of int
         Their positions among all that were given.
+    moved, axis : (n,) arrays or None
+        What the neighbours' foils added to axes without one, and its standard deviation, eV; 0
+        for scans with a foil, None where all have one or none has.
     """
 
     energy: Floats
@@ -52,12 +56,17 @@ class Stack:
     noise: float
     reports: tuple[Report, ...] = ()
     places: tuple[int, ...] = ()
+    moved: Floats | None = None
+    axis: Floats | None = None
 
 
-def stack(reports: Sequence[Report], fewest: int = 2) -> tuple[Stack | None, list[LeftOut]]:
+def stack(
+    reports: Sequence[Report], fewest: int = 2, *, together: bool = True
+) -> tuple[Stack | None, list[LeftOut]]:
     """Return the complete spectra of the most frequent edge, and what was left out.
 
-    None where fewer than `fewest` remain.
+    None where fewer than `fewest` remain. Of spectra measured `together` one without a foil is
+    moved as its neighbours' foils say.
     """
     edges = Counter(str(one.edge) for one in reports if one.curves is not None)
     edge = edges.most_common(1)[0][0] if edges else ""
@@ -79,8 +88,12 @@ def stack(reports: Sequence[Report], fewest: int = 2) -> tuple[Stack | None, lis
     states = [one.estimate("oxidation_state") for one in kept]
     curves = [one.curves for one in kept]
     flat = np.stack([one.flat for one in curves if one is not None])
+    energy = curves[0].energy if curves[0] is not None else np.empty(0)
+    moved, axis = borrowed(kept if together else [])
+    for place in np.flatnonzero(moved):
+        flat[place] = np.interp(energy, energy + moved[place], flat[place])
     found = Stack(
-        energy=curves[0].energy if curves[0] is not None else np.empty(0),
+        energy=energy,
         flat=flat,
         valence=np.array([one.value for one in states if one is not None]),
         half=np.array([(one.high - one.low) / 2.0 for one in states if one is not None]),
@@ -88,6 +101,8 @@ def stack(reports: Sequence[Report], fewest: int = 2) -> tuple[Stack | None, lis
         noise=_noise(flat),
         reports=tuple(kept),
         places=tuple(places),
+        moved=moved if axis.any() else None,
+        axis=axis if axis.any() else None,
     )
     return found, left_out
 

@@ -77,6 +77,7 @@ def to_dict(
         if found.drift is not None
         else None,
         "changes": [_rounded(asdict(one)) for one in found.changes],
+        "pieces": [_rounded(asdict(one)) for one in found.pieces],
         "flags": [asdict(one) for one in found.flags],
         "left_out": [{"spectrum": one.source, "reason": one.reason} for one in found.left_out],
         "curves": _curves(found),
