@@ -103,8 +103,11 @@ class DescriptorStream:
         if to_tiled:
             profile.api_key()  # missing, it is reported before the second that models take to load
         analysis = load_analysis(profile)
-        self._pipeline = build_pipeline(profile, self._emit, analysis, foils=open_foils(profile))
+        foils = open_foils(profile)
         self._publisher = ResultPublisher(profile, sinks, to_tiled=to_tiled, models=analysis.models)
+        self._pipeline = build_pipeline(
+            profile, self._emit, analysis, foils=foils, ended=self._publisher.ended
+        )
         self.series: SeriesResult | None = None
         self._series: LiveSeries | None = None
         if profile.series.publish:

@@ -43,11 +43,13 @@ def build_pipeline(
     layout: Layout | None = None,
     *,
     provisional: bool = True,
+    ended: Callable[[str], None] = lambda _: None,
 ) -> Pipeline:
     """Load models and foils, unless they are given, and build the pipeline of a profile.
 
     Without `foils` those of earlier runs are remembered in memory only; `layout` replaces
-    the profile's; without `provisional` no growing sweep is answered.
+    the profile's; without `provisional` no growing sweep is answered; `ended` receives each run's
+    uid when all its results were emitted.
 
     Raises
     ------
@@ -66,6 +68,7 @@ def build_pipeline(
         stop_deadline=profile.stop_deadline,
         file_deadline=profile.file_deadline,
         foils=foils or FoilHistory(profile.analysis_hash(), profile.energy.foil_max_age),
+        ended=ended,
     )
 
 

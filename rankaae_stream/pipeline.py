@@ -50,6 +50,8 @@ class Pipeline:
         Which runs are XAS, and of which edge.
     emit : callable
         Receives every `Result`, in the calling thread.
+    ended : callable, optional
+        Receives a run's uid when all its results were emitted.
     analysis_hash : str
         Of the settings that can change a number.
     provisional_interval, stop_deadline : float
@@ -72,11 +74,13 @@ class Pipeline:
         stop_deadline: float = 900.0,
         file_deadline: float = 20.0,
         foils: Foils | None = None,
+        ended: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._layout = layout
         self._analysis = analysis
         self._rules = rules
         self._emit = emit
+        self._ended = ended
         self._analysis_hash = analysis_hash
         self._provisional_interval = provisional_interval
         self._stop_deadline = stop_deadline
@@ -239,7 +243,8 @@ class Pipeline:
     def _answer_provisionally(self, run: OpenRun, now: float) -> None:
         # On its way a scan may cross other edges than its own: without a stated
         # element only the finished one tells.
-        if run.stated_edge.element is None:
+        # Quick sweeps follow each other too fast to be watched, and are rows in the end.
+        if run.stated_edge.element is None or (run.first_unanswered_sweep and run.quick):
             return
         sweep = run.growing_sweep(now, self._provisional_interval)
         if sweep is not None and math.isfinite(self._provisional_interval):
@@ -263,6 +268,7 @@ class Pipeline:
             logger.exception("a run could not be answered")
             self._refuse(run, Refusal.of(error))
         finally:
+            self._ended(run.uid)
             # Open until it is answered: who waits for that looks at `open_runs`.
             del self._runs[run.uid]
             self._leave(run.uid)
@@ -376,7 +382,8 @@ class Pipeline:
         grid = model.card.edge.e0 + model.card.grid.relative() if model else None
         primary = report.channel == run.primary(report.sweep, self._rules.primary_of(run.start))
         uid = self._result_uid(report.origin, report.edge)
-        result = Result(report, uid, run.start, run.time, outputs, grid, primary)
+        quick = report.complete and run.quick
+        result = Result(report, uid, run.start, run.time, outputs, grid, primary, quick)
         if report.complete:
             try:
                 self._foils.remember(result)  # before anybody sees the result

@@ -174,6 +174,8 @@ def replay(
                 publisher(result)
             if whole or series is not None:
                 gathered.take(result)
+        if publisher is not None:
+            publisher.ended(outcome.name)
         if told is not None:
             told(outcome)
 

@@ -273,6 +273,8 @@ class Result:
         Energies of the model's grid, eV, which the event's curves are on.
     primary : bool
         Whether its channel is the one that the run was measured for.
+    quick : bool
+        Whether its sweep took seconds only: with many of these it is a row of one result run.
     """
 
     report: Report
@@ -282,6 +284,7 @@ class Result:
     outputs: tuple[Described, ...] = ()
     grid: Floats | None = None
     primary: bool = True
+    quick: bool = False
 
 
 def to_dict(report: Report) -> dict[str, Any]:

@@ -24,6 +24,9 @@ from rankaae_stream.spectrum import Channel
 
 __all__ = ["OpenRun", "time_of"]
 
+QUICK = 5.0
+"""Seconds that a quick sweep takes at most."""
+
 logger = get_logger(__name__)
 
 
@@ -78,6 +81,7 @@ class OpenRun:
     end_flags: list[Flag] = field(default_factory=list[Flag])
     give_up_at: float = float("inf")
     _points_to_show: bool = False
+    _quick: bool | None = None
     _collected: bool = False
     _stop: Document = field(default_factory=dict[str, Any])
     _unread: int = 0
@@ -93,6 +97,20 @@ class OpenRun:
     def began(self) -> float:
         """Time of the start document, seconds since the epoch."""
         return time_of(self.start)
+
+    @property
+    def quick(self) -> bool:
+        """Whether its sweeps take seconds only, as far as known when it was first asked.
+
+        By the times of events, which a replay has as well; where sweeps come with no such
+        times, by those of start and stop, when the run ends.
+        """
+        if self._quick is None:
+            took, count = self.sweeps.first_took, len(self.sweeps.items)
+            if took is None and self._stop and count > 1 and not self.first_unanswered_sweep:
+                took = (self.time - self.began) / count
+            self._quick = took is not None and 0.0 <= took <= QUICK
+        return self._quick
 
     def feed(self, name: str, doc: Document) -> bool:
         """Read a document; return whether it brought points or flags."""

@@ -149,6 +149,16 @@ class Sweeps:
         known = [energy for item in self.items for energy in item.energy if np.isfinite(energy)]
         return (min(known), max(known)) if known else None
 
+    @property
+    def first_took(self) -> float | None:
+        """Seconds from the first event to the next sweep's first; None where that is not known."""
+        if len(self.items) < 2 or not self._seq:
+            return None
+        ends = itertools.accumulate(self._points)
+        first = len(self.items[0].energy)
+        following = next((i for i, end in enumerate(ends) if end > first), None)
+        return None if following is None else self._time[following] - self._time[0]
+
     def read_as_kev(self) -> None:
         """Take all energies, those that came and those to come, for keV."""
         self.unit *= 1000.0

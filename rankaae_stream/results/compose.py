@@ -5,7 +5,7 @@ stream and a replay compose the same documents.
 """
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ __all__ = [
     "PURPOSE",
     "ResultRun",
     "compose",
+    "compose_rows",
     "copied_from",
     "data_key",
     "is_partial",
@@ -42,12 +43,16 @@ CURVES = ("flat", "reconstruction", "residual")
 
 @dataclass(frozen=True, slots=True)
 class ResultRun:
-    """The documents of one result: start, descriptor, one event, stop."""
+    """The documents of one result: start, descriptor, one event, stop.
+
+    That of many quick sweeps has an event for each: `earlier` are all but the last.
+    """
 
     start: dict[str, Any]
     descriptor: dict[str, Any]
     event: dict[str, Any]
     stop: dict[str, Any]
+    earlier: Sequence[dict[str, Any]] = ()
 
     @property
     def uid(self) -> str:
@@ -58,17 +63,37 @@ class ResultRun:
         """Yield (name, document) in order."""
         yield "start", self.start
         yield "descriptor", self.descriptor
+        for event in self.earlier:
+            yield "event", event
         yield "event", self.event
         yield "stop", self.stop
 
+    @classmethod
+    def of(cls, documents: Iterable[tuple[str, dict[str, Any]]]) -> "ResultRun":
+        """Put the documents of a run together again, as `documents` gave them."""
+        events: list[dict[str, Any]] = []
+        single: dict[str, Any] = {}
+        for name, doc in documents:
+            if name == "event":
+                events.append(doc)
+            else:
+                single[name] = doc
+        return cls(**single, event=events[-1], earlier=events[:-1])
+
     def numbered(self, number: int) -> "ResultRun":
-        """Return the same run with its event as the `number`-th of the stream."""
-        uid = str(uuid.uuid5(uuid.UUID(self.uid), f"event {number}"))
+        """Return the same run with its events numbered in the stream from `number` on."""
+        first, last = number, number + len(self.earlier)
         return replace(
             self,
-            event={**self.event, "uid": uid, "seq_num": number},
-            stop={**self.stop, "num_events": {STREAM: number}},
+            event=_numbered(self.uid, self.event, last),
+            stop={**self.stop, "num_events": {STREAM: last}},
+            earlier=[_numbered(self.uid, event, first + i) for i, event in enumerate(self.earlier)],
         )
+
+
+def _numbered(run: str, event: dict[str, Any], number: int) -> dict[str, Any]:
+    uid = str(uuid.uuid5(uuid.UUID(run), f"event {number}"))
+    return {**event, "uid": uid, "seq_num": number}
 
 
 def compose(result: Result, profile: Mapping[str, Any], copied_keys: tuple[str, ...]) -> ResultRun:
@@ -88,9 +113,40 @@ def compose(result: Result, profile: Mapping[str, Any], copied_keys: tuple[str, 
         All uids and times follow from the raw run, so that a replay composes
         the same documents.
     """
-    report = result.report
+    return _compose([result], profile, copied_keys)
+
+
+def compose_rows(
+    results: Sequence[Result], profile: Mapping[str, Any], copied_keys: tuple[str, ...]
+) -> ResultRun:
+    """Compose the quick sweeps of one run and channel as one run, an event a sweep.
+
+    Its uid and start document are those of the first sweep, with the number of `sweeps`. Each
+    event has the columns of a single result, and its `sweep`. The summary is that of the last
+    sweep that was answered.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        In the order of their sweeps, by one model.
+    profile, copied_keys
+        See `compose`.
+    """
+    run = _compose(results, profile, copied_keys)
+    run.start["sweeps"] = len(results)
+    refused = sum(result.report.refusal is not None for result in results)
+    run.stop["sweeps"] = {"answered": len(results) - refused, "refused": refused}
+    return run
+
+
+def _compose(
+    results: Sequence[Result], profile: Mapping[str, Any], copied_keys: tuple[str, ...]
+) -> ResultRun:
+    result, last = results[0], results[-1]
+    answered = [one for one in results if one.report.refusal is None]
+    report, told = result.report, (answered or results)[-1].report
     started = time_of(result.start, result.time)
-    summary = summarize(report)
+    summary = summarize(told)
     start = {
         **copied_from(result.start, copied_keys),
         "uid": result.uid,
@@ -107,22 +163,41 @@ def compose(result: Result, profile: Mapping[str, Any], copied_keys: tuple[str, 
         "profile": plain(profile),
         "code_version": report.code_version,
     }
-    data = {**flatten(report, [output.name for output in result.outputs]), **_curves(result)}
+    rows = [_row(one) for one in results]
+    if len(rows) > 1:
+        rows = [{"sweep": float(i), **row} for i, row in zip(_sweeps(results), rows, strict=True)]
     units = dict(_UNITS)
     for output in result.outputs:
         units.update({f"{output.name}{suffix}": output.unit for suffix in ("", "_low", "_high")})
-    return one_event_run(
+    run = one_event_run(
         start,
-        data,
-        {key: data_key(value, units.get(key, "")) for key, value in data.items()},
-        time=result.time,
+        rows[-1],
+        {key: data_key(value, units.get(key, "")) for key, value in rows[0].items()},
+        time=last.time,
         hints={"rankaae_stream": {"fields": [output.name for output in result.outputs]}},
         configuration={"rankaae_stream": _grid(result, started)},
         stop={
-            "reason": report.refusal.message if report.refusal else "",
+            "reason": told.refusal.message if told.refusal else "",
             "summary": plain(summary),
         },
     )
+    earlier = [
+        {**run.event, "data": row, "time": one.time, "timestamps": dict.fromkeys(row, one.time)}
+        for row, one in zip(rows[:-1], results[:-1], strict=True)
+    ]
+    return replace(run, earlier=earlier).numbered(1) if earlier else run
+
+
+def _sweeps(results: Sequence[Result]) -> list[int]:
+    return [one.report.sweep for one in results]
+
+
+def _row(result: Result) -> dict[str, Any]:
+    """Return the columns of a result's event."""
+    return {
+        **flatten(result.report, [output.name for output in result.outputs]),
+        **_curves(result),
+    }
 
 
 def copied_from(start: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
@@ -211,6 +286,7 @@ def _curves(result: Result) -> dict[str, list[list[float]]]:
 
 _UNITS = {
     "points": "1",
+    "sweep": "1",
     "energy_first": "eV",
     "energy_last": "eV",
     "extent_first": "eV",

@@ -18,7 +18,7 @@ from rankaae_stream.printable import get_logger
 from rankaae_stream.private import private_folder
 from rankaae_stream.profile import API_KEY_VARIABLE, Profile
 from rankaae_stream.report import Result
-from rankaae_stream.results.compose import ResultRun, compose
+from rankaae_stream.results.compose import ResultRun, compose, compose_rows
 from rankaae_stream.results.compose_series import compose_series
 from rankaae_stream.results.sender import Sender
 from rankaae_stream.results.sinks import CallableSink, Sink
@@ -37,6 +37,13 @@ PATIENCE = 20.0
 ANOTHER_WRITER = ABANDONED + 30.0
 """Seconds added to that while only single results are postponed: one that another session has
 left half written can be written again after `ABANDONED`, found at the next attempt."""
+
+FEWEST_ROWS = 20
+"""Quick sweeps of a run and channel from which on they are rows of one result run: a reader finds
+a few as results of their own."""
+
+MOST_ROWS = 500
+"""Rows of a result run; more sweeps make another."""
 
 
 class ResultPublisher:
@@ -81,15 +88,42 @@ class ResultPublisher:
         spools = [_spool(profile, folder) for folder in _folders(chosen)]
         self._senders = [Sender(*pair) for pair in zip(chosen, spools, strict=True)]
         self._tiled = self._senders[0] if to_tiled else None
+        self._quick: dict[tuple[str, str, str], list[Result]] = {}
 
     def __call__(self, result: Result) -> None:
-        """Take a result; a final one is on the disk when this returns."""
+        """Take a result; a final one is on the disk when this returns.
+
+        That of a quick sweep is when its run is `ended`, or has `MOST_ROWS` of them.
+        """
+        if result.quick:
+            report = result.report
+            key = str(result.start["uid"]), report.channel, str(report.edge)
+            rows = self._quick.setdefault(key, [])
+            rows.append(result)
+            if len(rows) == MOST_ROWS:
+                self._send(self._quick.pop(key))
+        else:
+            self._send([result])
+
+    def ended(self, run: str) -> None:
+        """Take note that a run has no further results: those of its quick sweeps are published."""
+        for key in [key for key in self._quick if key[0] == str(run)]:
+            rows = self._quick.pop(key)
+            if len(rows) >= FEWEST_ROWS or rows[0].report.sweep >= MOST_ROWS:
+                self._send(rows)
+            else:
+                for one in rows:
+                    self._send([one])
+
+    def _send(self, results: Sequence[Result]) -> None:
+        """Compose results as one run, and hand it to every sender."""
+        result = results[0]
         try:
-            run = compose(result, self._settings, self._copied_keys)
+            run = self._composed(results, self._copied_keys)
         except Exception:
             logger.exception("a start document cannot be copied from; its result is published")
             known = {"uid": result.start["uid"], "time": result.time}
-            run = compose(replace(result, start=known), self._settings, ())
+            run = self._composed([replace(one, start=known) for one in results], ())
         for sender in self._senders:
             if result.report.complete:
                 sender.final(run)
@@ -97,6 +131,11 @@ class ResultPublisher:
                 sender.provisional(run)
         if self._tiled is not None and result.report.complete and result.report.model:
             self._publish_what_if(result.report.model.id, self._tiled)
+
+    def _composed(self, results: Sequence[Result], copied_keys: tuple[str, ...]) -> ResultRun:
+        if len(results) == 1:
+            return compose(results[0], self._settings, copied_keys)
+        return compose_rows(results, self._settings, copied_keys)
 
     def series(self, series: SeriesResult) -> None:
         """Take what a series shows up to now; of a complete one it is on the disk afterwards."""

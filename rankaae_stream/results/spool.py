@@ -199,10 +199,10 @@ class Spool:
             with self._path(uid, "waiting").open(encoding="utf-8") as file:
                 self._read[uid] = os.fstat(file.fileno()).st_ino
                 text = file.read()
-            run = ResultRun(**dict(json.loads(line) for line in text.splitlines()))
+            run = ResultRun.of(json.loads(line) for line in text.splitlines())
             if run.uid != uid or any(doc.get("time") is None for _, doc in run.documents()):
                 raise ValueError(f"its start document has the uid {run.uid!r}")
-        except (IsADirectoryError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (IsADirectoryError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from error
         return run
 

@@ -32,6 +32,9 @@ API_KEY = "RANKAAE_STREAM_TILED_API_KEY"
 ABANDONED = 60.0
 """Seconds without a change after which a run without a stop has no writer any more."""
 
+AT_ONCE = 10_000
+"""Rows of a result that are written by one request: all that a result has."""
+
 
 class TiledSink:
     """Write results to a container of bluesky runs on a Tiled server.
@@ -83,7 +86,8 @@ class TiledSink:
         self._key_variable = key_variable
         self._timeout = timeout
         self._client: Any = None
-        self._writer: Any = None
+        # By how many rows they write at once.
+        self._writers: dict[int, Any] = {}
         self._open: dict[str, tuple[Any, int, float]] = {}
         # Begun by this session, or by a killed one: nobody else is filling them.
         self._ours: set[str] = set()
@@ -111,7 +115,7 @@ class TiledSink:
             self._renew(run)
             return
         writer, number = self._opened(run.uid)
-        if writer is not None:
+        if writer is not None and not run.earlier:
             try:
                 numbered = run.numbered(number + 1)
                 with self._errors():
@@ -179,8 +183,9 @@ class TiledSink:
         try:
             writer = self._begin(run)
             if writer is not None:
-                writer("event", dict(run.event))
-                writer("stop", dict(run.stop))
+                for name, doc in run.documents():
+                    if name in ("event", "stop"):
+                        writer(name, dict(doc))
         except HTTPStatusError as error:
             if error.response.status_code == 404:
                 self._ours.discard(run.uid)  # deleted by another session, which writes it now
@@ -233,7 +238,7 @@ class TiledSink:
 
     def close(self) -> None:
         """Close the connection; it is made again when it is needed."""
-        client, self._client, self._writer = self._client, None, None
+        client, self._client, self._writers = self._client, None, {}
         if client is not None:
             client.context.close()
 
@@ -262,10 +267,12 @@ class TiledSink:
         from bluesky_tiled_plugins import TiledWriter
         from httpx import HTTPStatusError
 
-        if self._writer is None:  # kept, for it asks for the container when it is made
-            self._writer = TiledWriter(self._container(), normalizer=None, batch_size=1)
+        # Kept, for each asks for the container when it is made.
+        rows = AT_ONCE if run.earlier else 1
+        if rows not in self._writers:
+            self._writers[rows] = TiledWriter(self._container(), normalizer=None, batch_size=rows)
         try:
-            writer = begin_run(self._writer, run.start)
+            writer = begin_run(self._writers[rows], run.start)
         except HTTPStatusError:
             raise
         except Exception:
