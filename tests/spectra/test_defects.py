@@ -73,6 +73,18 @@ def test_a_sharp_pre_edge_peak_is_no_glitch(root):
     assert cleaned.energy.size == scan.energy.size
 
 
+@pytest.mark.parametrize("share", [0.65, 0.7])
+def test_the_peak_of_v2o5_on_coarse_steps_is_no_glitch(share):
+    e0 = K_EDGES["V"]
+    energy = e0 + np.r_[np.arange(-150.0, -20.0, 5.0), np.arange(-20.0, 180.0, 0.6)]
+    other, pure = (np.interp(energy, *measured(f"V/{name}.xdi")) for name in ("V2O3", "V2O5"))
+    mu = (1.0 - share) * other + share * pure
+    for seed in range(10):
+        noise = 0.003 * np.random.default_rng(seed).normal(size=mu.size)
+        spectrum = Spectrum(energy, mu + noise, Edge("V", "K", e0), Origin())
+        assert without_glitches(spectrum)[1] is None
+
+
 def test_many_outlying_points_are_noise_and_stay():
     energy, mu = measured("Fe/FeO_rt_01.xdi")
     mu[::20] += 0.3
