@@ -12,7 +12,16 @@ from rankaae_stream.series.axis import JITTER
 from rankaae_stream.series.stack import LEAST_NOISE, Stack, second_differences
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["MOST", "Mixtures", "count_components", "fractions", "mix", "purest", "smooth"]
+__all__ = [
+    "MOST",
+    "Mixtures",
+    "count_components",
+    "fractions",
+    "mix",
+    "purest",
+    "smooth",
+    "sum_to_one",
+]
 
 _linalg = cast("Any", np.linalg)  # its functions' types are not known
 
@@ -21,6 +30,9 @@ MOST = 4
 
 ABOVE_NOISE = 1.3
 """A component is stronger than the strongest one of the noise by this factor."""
+
+LEAST_SIGMA = 1e-3
+"""No fraction is known better than this: what a shift of the axis changes beyond its slope."""
 
 NORMAL = 1.6449
 """Of a 90 % interval."""
@@ -143,14 +155,14 @@ def fractions(flat: Floats, ends: Floats) -> Floats:
         for chosen in combinations(range(k), size):
             part = ends[list(chosen)]
             share = np.zeros((n, k))
-            share[:, chosen] = _sum_to_one(flat, part)
+            share[:, chosen] = sum_to_one(flat, part)
             error = ((flat - share @ ends) ** 2).sum(axis=1)
             better = (error < best) & (share >= 0.0).all(axis=1)
             found[better], best[better] = share[better], error[better]
     return found
 
 
-def _sum_to_one(flat: Floats, ends: Floats) -> Floats:
+def sum_to_one(flat: Floats, ends: Floats) -> Floats:
     """Return fractions (n, k) of any sign that add to 1."""
     if len(ends) == 1:
         return np.ones((len(flat), 1))
@@ -176,13 +188,14 @@ def mix(
     valences, halves : (k,) arrays
         Of the ends, and the half-widths of their intervals.
     """
-    first = fractions(series.flat, ends)
-    left = series.flat - first @ ends
-    blur = series.noise**2 * _correlated(left)
-    flat = series.flat - _jitter(series, ends, first, left, blur)
-    share = fractions(flat, ends)
-    residual = flat - share @ ends
-    sigma = _sigma(series, ends, share, blur)
+    share = fractions(series.flat, ends)
+    residual = series.flat - share @ ends
+    for _ in range(2):  # what an axis explains is told from noise better the second time
+        left = series.flat - share @ ends
+        flat = series.flat - _jitter(series, ends, share, left, _blur(residual))
+        share = fractions(flat, ends)
+        residual = flat - share @ ends
+    sigma = _sigma(series, ends, share, _blur(residual))
     by_fractions = NORMAL * np.sqrt(((sigma * (valences - valences.mean())) ** 2).sum(axis=1))
     # The ends err alike, since one model answers them: their halves add as they are mixed.
     half = np.hypot(share @ halves, by_fractions)
@@ -235,7 +248,13 @@ def _sigma(series: Stack, ends: Floats, share: Floats, blur: float) -> Floats:
     own = ((slope - along @ others) ** 2).sum(axis=1)
     # What is left of the jitter once the residuals have told their part of it.
     left = blur / (own + blur / _jitters(series))
-    return np.sqrt(noise + left[:, None] * (along @ to_all.T) ** 2)
+    return np.sqrt(noise + left[:, None] * (along @ to_all.T) ** 2 + LEAST_SIGMA**2)
+
+
+def _blur(residual: Floats) -> float:
+    """Return the variance of a point by which fractions err: that of what the fit leaves."""
+    each = np.mean(residual**2, axis=1)
+    return max(float(np.median(each)), LEAST_NOISE**2) * _correlated(residual)
 
 
 def _correlated(residual: Floats) -> float:

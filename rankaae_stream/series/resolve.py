@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rankaae_stream.analysis import Analysis
+from rankaae_stream.model.intervals import little_shown
 from rankaae_stream.report import Flag, FoilShift, Report, RunFoil
 from rankaae_stream.series.axis import axis_flags, axis_jumps
 from rankaae_stream.series.changes import (
@@ -18,6 +19,7 @@ from rankaae_stream.series.changes import (
     drift,
     scatter,
 )
+from rankaae_stream.series.metal import find_metal, foil_curves, metal_flag
 from rankaae_stream.series.mixtures import (
     MOST,
     Mixtures,
@@ -35,6 +37,9 @@ __all__ = ["Resolved", "resolve"]
 
 FEWEST_TO_RESOLVE = 5
 """Spectra from which on components are counted; fewer are taken for repeats."""
+
+PUREST = 0.5
+"""Part of its half-width that a reference keeps at least when it is known to be no mixture."""
 
 AT_ONCE = 64
 """Neighbours whose noise is found at once."""
@@ -121,20 +126,43 @@ def resolve(
     along = None if at is None else np.asarray(at, dtype=float)[list(series.places)]
     seen = _axis(series)
     if ends:
-        mixtures = _of_references(series, ends)
-        return _changing(series, left_out, len(ends), mixtures, along, seen)
+        mixtures, more = _of_references(series, ends, analysis)
+        return _changing(series, left_out, len(ends), mixtures, along, (*seen, *more))
     count = count_components(series) if len(series.flat) >= FEWEST_TO_RESOLVE else 1
     if count == 1:
         return _repeats(series, left_out, analysis, stop_at, along, seen)
     chosen = purest(series, count)
-    mixtures = mix(
+    mixtures, more = _mixed(
         series,
         smooth(series.flat, count, chosen),
         [series.sources[int(i)] for i in chosen],
-        series.valence[chosen],
-        series.half[chosen],
+        (series.valence[chosen], series.half[chosen]),
+        analysis,
     )
-    return _changing(series, left_out, count, mixtures, along, seen)
+    return _changing(series, left_out, count, mixtures, along, (*seen, *more))
+
+
+def _mixed(
+    series: Stack,
+    ends: Floats,
+    names: Sequence[str],
+    answers: tuple[Floats, Floats],
+    analysis: Analysis,
+) -> tuple[Mixtures, list[Flag]]:
+    """Fit mixtures of ends, and say which contains the metal: that part's valence is 0.
+
+    `answers` are the ends' valences and half-widths.
+    """
+    valences, halves = answers[0].copy(), answers[1].copy()
+    edge = series.reports[0].edge
+    foils = foil_curves(analysis, edge, series.energy) if edge is not None else None
+    found = find_metal(ends, foils, series.noise) if foils is not None else None
+    flags: list[Flag] = []
+    if found is not None and edge is not None:
+        value, half = found.valence(valences, halves)
+        valences[found.end], halves[found.end] = value, half
+        flags = [metal_flag(found, names, edge.element, value)]
+    return mix(series, ends, names, valences, halves), flags
 
 
 def _axis(series: Stack) -> list[Flag]:
@@ -143,7 +171,9 @@ def _axis(series: Stack) -> list[Flag]:
     return axis_flags(series.sources, jumps, series.moved, series.axis)
 
 
-def _of_references(series: Stack, ends: Sequence[Report]) -> Mixtures:
+def _of_references(
+    series: Stack, ends: Sequence[Report], analysis: Analysis
+) -> tuple[Mixtures, list[Flag]]:
     """Fit known references.
 
     Raises
@@ -158,7 +188,22 @@ def _of_references(series: Stack, ends: Sequence[Report]) -> Mixtures:
         raise ValueError(f"{len(ends)} references; at most {MOST} can be fitted")
     if abs(found.energy[0] - series.energy[0]) > 1.0:
         raise ValueError("the references are of another edge than the series")
-    return mix(series, found.flat, found.sources, found.valence, found.half)
+    answers = found.valence, _pure(found, analysis)
+    return _mixed(series, found.flat, found.sources, answers, analysis)
+
+
+def _pure(references: Stack, analysis: Analysis) -> Floats:
+    """Return half-widths (k,) without the part that allows for a mixture: references are none."""
+    model = analysis.models.get(str(references.reports[0].edge))
+    outputs = model.card.outputs if model is not None else ()
+    halves = references.half.copy()
+    for output in outputs:
+        if output.name == "oxidation_state":
+            for i, value in enumerate(references.valence):
+                if little_shown(output, float(value)) is None:
+                    square = halves[i] ** 2 - output.mixed_half**2
+                    halves[i] = math.sqrt(max(square, (PUREST * halves[i]) ** 2))
+    return halves
 
 
 def _changing(

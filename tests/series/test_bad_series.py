@@ -156,3 +156,41 @@ def test_a_glitch_in_one_repeat_is_neither_a_component_nor_in_the_mean():
     assert found.components == 1
     clean = resolved([scan(i) for i in range(8)])
     assert state(found).value == pytest.approx(state(clean).value, abs=0.02)
+
+
+# ---- metal in oxide --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("most", "last"), [(0.3, 2.1), (1.0, 0.0)])
+def test_metal_in_oxide_is_found_and_counts_as_valence_0(most, last):
+    share = np.linspace(0.0, most, 11)
+    scans = [
+        scan(i, (1.0 - share[i]) * curve(HEMATITE) + share[i] * curve(METAL)) for i in range(11)
+    ]
+    found = resolved(scans)
+    assert (found.components, names(found)) == (2, ["metal"])
+    assert found.flags[0].value == pytest.approx(most, abs=0.03)
+    assert "Fe metal" in found.flags[0].message
+    truth = 3.0 * (1.0 - share)
+    assert found.mixtures.valence[-1] == pytest.approx(last, abs=0.05)
+    assert (np.abs(found.mixtures.valence - truth) <= found.mixtures.half).all()
+    assert found.mixtures.half[-1] < 0.2
+    ends = [scan(90, curve(HEMATITE)), scan(91, curve(METAL))]
+    given = resolved(scans, ends=ends)
+    assert names(given) == ["metal"]
+    assert given.mixtures.valence[-1] == pytest.approx(last, abs=0.05)
+    assert given.mixtures.half[0] < found.mixtures.half[0], "a reference is no mixture"
+
+
+def test_a_reduction_without_metal_has_none_and_one_through_oxides_to_metal_has_it():
+    def along(*compounds):
+        steps = np.linspace(0.0, len(compounds) - 1.0, 24)
+        curves = np.stack([curve(name) for name in compounds])
+        shares = np.maximum(1.0 - np.abs(steps[:, None] - np.arange(len(compounds))), 0.0)
+        return resolved([scan(i, mu) for i, mu in enumerate(shares @ curves)])
+
+    assert names(along(HEMATITE, "Fe/Fe3O4_rt_01", WUSTITE)) == []
+    whole = along(HEMATITE, WUSTITE, METAL)
+    assert (whole.components, names(whole)) == (3, ["metal"])
+    assert whole.mixtures.valence[0] == pytest.approx(3.0, abs=0.1)
+    assert whole.mixtures.valence[-1] == pytest.approx(0.0, abs=0.1)
