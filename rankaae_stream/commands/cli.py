@@ -73,6 +73,26 @@ def main(
         raise typer.Exit
 
 
+UidOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Only this run, by the beginning of its uid; may be repeated."),
+]
+SinceOption = Annotated[
+    str | None,
+    typer.Option(help="Only runs that began at this time or later, 2026-11-22T14:30."),
+]
+UntilOption = Annotated[
+    str | None,
+    typer.Option(help="Only runs that began before this time; a date includes its whole day."),
+]
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Only runs whose start document has this value, element=Fe; repeated, all of them."
+    ),
+]
+
+
 @app.command()
 def demo(
     element: Annotated[
@@ -275,7 +295,12 @@ def calibrate(
 @app.command()
 def series(
     files: Annotated[
-        list[str], typer.Argument(help="Files, folders or patterns, in the order of their names.")
+        list[str],
+        typer.Argument(
+            help="Files, folders or patterns, in the order of their names; or stored runs: a Tiled "
+            "catalog, http://127.0.0.1:8000#raw, or a file of documents, *.jsonl or *.msgpack.",
+            metavar="FILE...|SOURCE",
+        ),
     ],
     end: Annotated[
         list[str] | None,
@@ -309,6 +334,18 @@ def series(
             "repeats it takes, or that repeats do not help.",
         ),
     ] = None,
+    profile: ProfileOption = "sim",
+    uid: UidOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    where: WhereOption = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A number in the start documents of stored runs, sample_T: changes are told at "
+            "its values instead of times."
+        ),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(help="Draw valence, fractions, pure spectra and residual: .pdf, .png, .svg."),
@@ -328,8 +365,11 @@ def series(
     rankaae-stream series scans/ --end FeO.xdi --end Fe2O3.xdi --table fractions.csv
 
     rankaae-stream series repeats/ --stop-at 0.1
+
+    rankaae-stream series http://127.0.0.1:8000#raw --profile iss --where sample_name=cell-3
     """
     from rankaae_stream.commands.series import run_series
+    from rankaae_stream.past.selection import Selection
 
     run_series(
         console,
@@ -340,6 +380,9 @@ def series(
         foil=foil,
         model=model,
         stop_at=stop_at,
+        profile=profile,
+        selection=Selection.parse(uid or (), since, until, where or ()),
+        against=against or (),
         plot=plot,
         table=table,
         as_json=as_json,
@@ -356,24 +399,10 @@ def replay(
         ),
     ],
     profile: ProfileOption = "sim",
-    uid: Annotated[
-        list[str] | None,
-        typer.Option(help="Only this run, by the beginning of its uid; may be repeated."),
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(help="Only runs that began at this time or later, 2026-11-22T14:30."),
-    ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(help="Only runs that began before this time; a date includes its whole day."),
-    ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Only runs whose start document has this value, element=Fe; repeated, all of them."
-        ),
-    ] = None,
+    uid: UidOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    where: WhereOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the answers, publish nothing.")
     ] = False,

@@ -1,12 +1,16 @@
 """Say which scans belong together: repeats of one sample, or the course of its change."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rankaae_stream.documents.rules import lookup
 from rankaae_stream.layouts.base import Document, value_at
 
-__all__ = ["GROUPED_BY", "SeriesRules"]
+__all__ = ["GROUPED_BY", "HOURS", "SeriesRules"]
+
+HOURS = "hours"
+"""What a series is told against where no number of its runs is."""
 
 GROUPED_BY: tuple[tuple[str, ...], ...] = (
     ("sample_uid",),
@@ -57,6 +61,20 @@ class SeriesRules:
         """Return the numbers of a run that its series is told with."""
         found = {key: _number(value_at(start, key)) for key in self.against}
         return {key: value for key, value in found.items() if value is not None}
+
+    def along(self, starts: Sequence[Document]) -> tuple[str, list[float]]:
+        """Return what a series is told against, and its value for each run.
+
+        That is the first key of `against` that every run has a number of, and not always the
+        same; else the hours since the first run began.
+        """
+        numbers = [self.numbers(start) for start in starts]
+        for key in self.against:
+            values = [found[key] for found in numbers if key in found]
+            if len(values) == len(starts) and len(set(values)) > 1:
+                return key, values
+        began = [float(start.get("time") or 0.0) for start in starts]
+        return HOURS, [(time - began[0]) / 3600.0 for time in began]
 
 
 def _text(start: Document, key: str) -> str:

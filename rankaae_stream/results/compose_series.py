@@ -19,7 +19,7 @@ from rankaae_stream.series.live import SeriesResult
 from rankaae_stream.series.stack import name_of
 from rankaae_stream.series.state import to_dict
 
-__all__ = ["PURPOSE", "compose_series", "is_newer"]
+__all__ = ["PURPOSE", "about", "compose_series", "is_newer"]
 
 PURPOSE = "series of XANES by rankaae-stream"
 """The purpose in the start document of every series, and of nothing else."""
@@ -71,8 +71,11 @@ def compose_series(
         "profile": plain(profile),
         "code_version": report.code_version,
     }
-    about = {name_of(one.report): _about(one, rules) for one in series.results}
-    state: dict[str, Any] = {"complete": series.complete, **to_dict(series.found, about)}
+    state: dict[str, Any] = {
+        "complete": series.complete,
+        "against": series.against,
+        **to_dict(series.found, about(series, rules)),
+    }
     merged = state["merged"] or dict.fromkeys(("value", "low", "high"), float("nan"))
     data: dict[str, Any] = {
         "spectra": float(state["count"]),
@@ -103,8 +106,12 @@ def _extent(state: Mapping[str, Any]) -> tuple[int, bool]:
     return int(state.get("count") or 0), bool(state.get("complete"))
 
 
+def about(series: SeriesResult, rules: SeriesRules) -> dict[str, dict[str, Any]]:
+    """Return what is told of each spectrum beside its numbers, by its name in the series."""
+    return {name_of(one.report): _about(one, rules) for one in series.results}
+
+
 def _about(result: Result, rules: SeriesRules) -> dict[str, Any]:
-    """Return what is told of a spectrum beside its numbers."""
     return {
         "uid": result.uid,
         "raw_uid": str(result.start["uid"]),

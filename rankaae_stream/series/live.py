@@ -42,6 +42,8 @@ class SeriesResult:
     found : Resolved
     complete : bool
         Whether no more spectra will come.
+    against : str
+        What its rates are given by: a start key, or hours.
     """
 
     uid: str
@@ -49,6 +51,7 @@ class SeriesResult:
     results: tuple[Result, ...]
     found: Resolved
     complete: bool
+    against: str
 
 
 @dataclass(slots=True, eq=False)
@@ -161,13 +164,16 @@ class LiveSeries:
         began, results = self._clock(), tuple(one.results)
         one.shown = len(results)
         try:
+            against, at = self._rules.along([result.start for result in results])
             found = resolve(
                 [result.report for result in results],
                 self._analysis,
                 stop_at=self._rules.stop_at,
+                at=at,
             )
             if isinstance(found, Resolved):
-                self._emit(SeriesResult(_uid(results[0]), one.group, results, found, complete))
+                uid = _uid(results[0])
+                self._emit(SeriesResult(uid, one.group, results, found, complete, against))
         except Exception:
             logger.exception("a series of %d spectra could not be resolved", len(results))
         return self._clock() - began

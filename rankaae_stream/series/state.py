@@ -73,9 +73,7 @@ def to_dict(
         "advice": found.advice.sentence if found.advice is not None else "",
         "more_repeats": found.advice.more if found.advice is not None else None,
         "enough": found.advice is not None and found.advice.more == 0,
-        "drift": {key: _round(value) for key, value in asdict(found.drift).items()}
-        if found.drift is not None
-        else None,
+        "drift": _rounded(asdict(found.drift)) if found.drift is not None else None,
         "changes": [_rounded(asdict(one)) for one in found.changes],
         "pieces": [_rounded(asdict(one)) for one in found.pieces],
         "flags": [asdict(one) for one in found.flags],

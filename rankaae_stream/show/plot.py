@@ -18,7 +18,7 @@ from rankaae_stream.report import Estimate, Report
 from rankaae_stream.show.intervals import CAUSES, SHADES, causes
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["draw", "save", "save_figure", "save_known"]
+__all__ = ["draw", "save", "save_figure", "save_figures", "save_known"]
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 MEASURED, MODEL, RESIDUAL, QUIET, ALARM = "#000000", "#0072B2", "#D55E00", "#777777", "#D55E00"
@@ -122,9 +122,27 @@ def save_figure(figure: Figure, path: Path) -> None:
     ConfigurationError
         For another ending than .pdf, .png or .svg, or where the file cannot be written.
     """
-    _require_picture(path)
+    save_figures([figure], path)
+
+
+def save_figures(figures: Sequence[Figure], path: Path) -> None:
+    """Write pictures, several as the pages of a .pdf.
+
+    Raises
+    ------
+    ConfigurationError
+        For another ending than .pdf, .png or .svg, or where the file cannot be written.
+    """
+    ending = _require_picture(path)
+    if len(figures) > 1 and ending != ".pdf":
+        raise ConfigurationError(f"{len(figures)} pictures do not fit in {path}; give a .pdf")
     try:
-        figure.savefig(path, dpi=160)
+        if len(figures) == 1:
+            figures[0].savefig(path, dpi=160)
+        else:
+            with PdfPages(path) as pages:
+                for figure in figures:
+                    pages.savefig(figure)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(f"cannot write {path}: {reason}") from error

@@ -15,9 +15,11 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 QUIET = "#999999"
 
 
-def draw_series(found: Resolved) -> Figure:
+def draw_series(found: Resolved, title: str = "") -> Figure:
     """Draw a series on one page, 16:9 for a slide."""
     figure = Figure(figsize=(10.0, 5.6), layout="constrained")
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     panels: Any = figure.subplots(2, 2)
     _valence(panels[0, 0], found)
     _fractions(panels[1, 0], found)

@@ -10,9 +10,13 @@ from typer.testing import CliRunner
 from rankaae_stream import resources
 from rankaae_stream.commands.cli import app
 from rankaae_stream.files.read import read_spectrum
+from rankaae_stream.simulate import SERIES
+from rankaae_stream.simulate.documents import Beam
+from rankaae_stream.simulate.steps import ophyd_step
 from rankaae_stream.spectra.normalize import normalize
 from rankaae_stream.spectrum import NormalizationRanges
 
+SAMPLES = {sample.name: sample for sample in SERIES}
 SPECTRA = resources.folder("profiles/spectra")
 ENERGY = np.concatenate([np.arange(6962.0, 7092.0, 5.0), np.arange(7092.0, 7290.0, 0.6)])
 
@@ -110,3 +114,39 @@ def test_what_cannot_be_a_series_is_named(reduction, words, message):
     result = run(*(word.format(folder=reduction) for word in words), "--element", "Fe")
     assert result.exit_code == 1
     assert message in " ".join(result.output.split())
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    """Stored runs: a cell that is heated and reduced in one step, and a single scan of another."""
+    path = tmp_path_factory.mktemp("session") / "runs.jsonl"
+    lines = []
+    for number in range(9):
+        beam = Beam(SAMPLES["Fe2O3" if number < 5 else "FeO"])
+        heater = {"T": 300.0 + 20.0 * number}
+        names = {"sample_name": "cell 3" if number else "other", "scan_id": 100 + number}
+        for name, doc in ophyd_step(beam, name=f"x{number}", element="Fe", heater=heater, **names):
+            lines.append(json.dumps([name, {**doc, "time": doc["time"] + 600.0 * number}]))
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def test_stored_runs_make_series_by_the_profiles_rule(session, tmp_path):
+    words = (session, "--profile", "generic", "--against", "heater.T")
+    found = json.loads(run(*words, "--json").stdout)
+    assert found["series"] == "cell 3, Fe K, transmission"
+    assert found["against"] == "heater.T"
+    assert [row["scan_id"] for row in found["spectra"]] == list(range(101, 109))
+    assert [row["heater.T"] for row in found["spectra"]] == [320.0 + 20.0 * i for i in range(8)]
+    (change,) = found["changes"]
+    assert (change["at"], change["at_value"]) == (4, pytest.approx(400.0, abs=20.0))
+    output = run(*words, "--table", tmp_path / "t.csv").output
+    assert "scan 105 (± 1 spectra), heater.T" in output
+    rows = list(csv.DictReader((tmp_path / "t.csv").read_text(encoding="utf-8").splitlines()))
+    assert {row["series"] for row in rows} == {"cell 3, Fe K, transmission"}
+
+
+def test_runs_that_make_no_series_say_what_does(session):
+    result = run(session, "--profile", "generic", "--where", "sample_name=other")
+    assert result.exit_code == 1
+    assert "[series] of the profile" in result.output
