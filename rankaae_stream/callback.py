@@ -143,12 +143,17 @@ class DescriptorStream:
             worker=self._inbox.worker,
         )
 
-    def wait_idle(self, timeout: float = 30.0) -> bool:
-        """Wait until all that was taken is answered and published; False on time-out."""
+    def wait_idle(self, timeout: float = 30.0, *, series: bool = True) -> bool:
+        """Wait until all that was taken is answered and published; False on time-out.
+
+        Without `series` only until each scan is: a series is resolved in pauses.
+        """
         deadline = time.monotonic() + timeout
         if not self._inbox.wait_idle(timeout):
             return False
-        while self._pipeline.waiting_for_files or (self._series and self._series.pending):
+        while self._pipeline.waiting_for_files or (
+            series and self._series is not None and self._series.pending
+        ):
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)  # in the caller; the worker looks for the files itself

@@ -23,6 +23,7 @@ from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.pipeline import Pipeline
 from rankaae_stream.profile import API_KEY_VARIABLE, load_profile
 from rankaae_stream.results.compose import PURPOSE
+from rankaae_stream.series.live import LiveSeries
 from rankaae_stream.server.tiled_server import EmbeddedServer
 from rankaae_stream.simulate import SERIES, Beamline, scan, scan_energies
 
@@ -123,6 +124,13 @@ def test_a_scan_becomes_a_published_oxidation_state(engine, beamline, live, serv
     assert (status.failing, status.last_error) == ("", "")
     assert str(status).startswith("rankaae-stream is on\n")
     assert "answered: 1" in str(status)
+
+
+def test_one_can_wait_for_the_scans_without_the_series_that_they_make(start, monkeypatch):
+    stream = start(to_tiled=False)
+    monkeypatch.setattr(LiveSeries, "pending", property(lambda _: True))
+    assert stream.wait_idle(PATIENCE, series=False)
+    assert not stream.wait_idle(0.1)
 
 
 def test_the_key_is_in_nothing_that_is_published_or_shown(engine, beamline, start):

@@ -96,10 +96,10 @@ WhereOption = Annotated[
 @app.command()
 def demo(
     element: Annotated[
-        str | None, typer.Option(help="Scan only this element's series: Fe, V or Mn.")
+        str | None, typer.Option(help="Scan only this element's samples: Fe, V or Mn.")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Scan one series with wide steps: a few seconds.")
+        bool, typer.Option("--quick", help="Scan iron only, with wide steps.")
     ] = False,
     directory: Annotated[
         Path | None,

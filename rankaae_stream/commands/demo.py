@@ -22,17 +22,24 @@ from tiled.queries import Key
 
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.commands.dashboard import page_address, show_page
-from rankaae_stream.commands.demo_table import PlayedCase, scans_table, session_table
+from rankaae_stream.commands.demo_table import (
+    PlayedCase,
+    scans_table,
+    series_table,
+    session_table,
+)
 from rankaae_stream.documents.inbox import Inbox
 from rankaae_stream.documents.rules import RunRules
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.files.tiled_adapters import raw_writer_options
 from rankaae_stream.profile import reading_under
 from rankaae_stream.results.compose import PURPOSE
+from rankaae_stream.results.compose_series import PURPOSE as SERIES
 from rankaae_stream.server.tiled_server import EmbeddedServer
 from rankaae_stream.show.intervals import moving_end, span, value_and_half
 from rankaae_stream.show.progress import progress_bar
 from rankaae_stream.simulate.documents import stamped
+from rankaae_stream.simulate.reduction import reduction
 from rankaae_stream.simulate.samples import series
 from rankaae_stream.simulate.sessions import LATE, SESSIONS, Case, scans, session
 
@@ -40,6 +47,8 @@ __all__ = ["run_demo"]
 
 DWELL, QUICK_DWELL, WATCHED_DWELL = 0.02, 0.005, 0.06
 """Seconds that a point of a scan takes; the last while somebody watches the page."""
+HASTE = 5.0
+"""How many times as fast the points of a reduction are: it has more scans than all samples."""
 PATIENCE = 120.0
 """Seconds to wait for the last results; then the demo has failed and says so."""
 
@@ -64,9 +73,9 @@ def run_demo(
     beamline : str
         ``sim`` to scan measured spectra, or one of `SESSIONS`.
     element : str, optional
-        Scan only this element's series.
+        Scan only this element's samples.
     quick : bool
-        Scan one series, with a short dwell and wide steps.
+        Scan one element, with a short dwell and wide steps.
     directory : Path, optional
         For Tiled's files, the beamline's own and the spool; a new temporary one by default.
         It stays.
@@ -88,7 +97,7 @@ def run_demo(
     cases: list[Case] = []
     if beamline == "sim":
         dwell = WATCHED_DWELL if dashboard else QUICK_DWELL if quick else DWELL
-        cases = scans(series(element or ("Fe" if quick else None)), quick=quick, dwell=dwell)
+        cases = _samples(element or ("Fe" if quick else None), quick=quick, dwell=dwell)
     elif element or quick:
         raise ConfigurationError(
             "--element and --quick choose scans of the demo itself; leave them out beside "
@@ -119,12 +128,26 @@ def run_demo(
         )
         with DescriptorStream(profile) as stream:
             played = _play(console, server, stream, cases, pace)
-        scanned = beamline == "sim"
-        console.print(scans_table(played) if scanned else session_table(beamline, played))
+        if beamline == "sim":
+            console.print(scans_table([item for item in played if not item.case.series]))
+            reduced = [item for item in played if item.case.series]
+            if reduced:
+                console.print()
+                console.print(series_table(reduced, _resolved(server.client("processed"))))
+        else:
+            console.print(session_table(beamline, played))
         hand_over(console, server, folder, keep=keep or dashboard)
     finally:
         server.close()
     return played
+
+
+def _samples(element: str | None, *, quick: bool, dwell: float) -> list[Case]:
+    """Return a scan of each sample of an element, or of all, and of iron a reduction as well."""
+    cases = scans(series(element), quick=quick, dwell=dwell)
+    if any(case.reference and case.reference.element == "Fe" for case in cases):
+        cases += reduction(quick=quick, dwell=dwell / HASTE)
+    return cases
 
 
 def _play(
@@ -165,7 +188,7 @@ def _play(
                 progress.update(task, now="its file is late")
                 time.sleep(LATE)
                 case.late[0].rename(case.late[1])
-            if not stream.wait_idle(PATIENCE):
+            if not stream.wait_idle(PATIENCE, series=False):
                 raise ConfigurationError(
                     f"the results of {case.sample}, {case.what}, did not reach Tiled within "
                     f"{PATIENCE:.0f} s: {stream.status()}"
@@ -223,6 +246,13 @@ def _read_back(
     ]
     silence = "" if summaries else rules.unwanted(start) or "no energy and signals to read"
     return PlayedCase(case, start["uid"], summaries, silence, latency)
+
+
+def _resolved(results: Any) -> dict[str, Mapping[str, Any]]:
+    """Read what all series say of their scans, by the raw run's uid."""
+    found = results.search(Key("start.purpose") == SERIES).values()
+    states = [run.metadata["stop"]["summary"] for run in found]
+    return {row["raw_uid"]: row for state in states for row in state["spectra"]}
 
 
 def hand_over(console: Console, server: EmbeddedServer, folder: Path, *, keep: bool) -> None:

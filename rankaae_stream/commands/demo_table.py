@@ -12,7 +12,10 @@ from rich.table import Table
 from rankaae_stream.show.table import flag_markup
 from rankaae_stream.simulate.sessions import Case
 
-__all__ = ["PlayedCase", "scans_table", "session_table"]
+__all__ = ["PlayedCase", "scans_table", "series_table", "session_table"]
+
+FITS = 4.0
+"""Misfit in units of the noise, beyond which it is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +79,87 @@ def scans_table(played: Sequence[PlayedCase]) -> Table:
         summary = item.shown()[-1]
         estimates = summary["estimates"]
         state, number = estimates.get("oxidation_state"), estimates.get("coordination_number")
-        words = [flag_markup(name, flag["severity"]) for name, flag in summary["flags"].items()]
-        if summary["refusal"]:
-            words.insert(0, f"[bold]refused: {escape(summary['refusal']['name'])}[/]")
         table.add_row(
             sample.name,
             f"{sample.oxidation_state:+.2f}",
             f"[bold]{state['value']:+.2f}[/]" if state else "-",
             f"{state['low']:+.2f} to {state['high']:+.2f}" if state else "-",
             f"{number['value'] if number else math.nan:.1f} ({sample.coordination_number:.1f})",
-            ", ".join(words),
+            _flag_names(summary),
             f"{item.latency * 1e3:.0f} ms",
         )
     return table
+
+
+def series_table(
+    played: Sequence[PlayedCase], resolved: Mapping[str, Mapping[str, Any]] | None = None
+) -> Table:
+    """Return a table of a series, scan by scan, beside what is known; it fits 80 columns.
+
+    Parameters
+    ----------
+    played : sequence of PlayedCase
+        The scans of one series, in their order.
+    resolved : mapping of mapping, optional
+        What the whole series says of a scan, by the raw run's uid, as `series.state.rows` names
+        it: ``share_1`` ..., ``valence``, ``half_width``, ``misfit``. A scan that takes no part is
+        not in it.
+    """
+    first = played[0].case
+    product = list(first.fractions)[-1]
+    told = (
+        f"{product}, known: its share of the metal's atoms and the mean valence, as played. Alone: "
+        "the scan by itself, as read from Tiled."
+    )
+    if resolved is not None:
+        told += " Shares, series: the scan as a mixture of the series' purest spectra."
+    faults = [
+        f"{one.case.what.capitalize()}: {one.case.fault}." for one in played if one.case.fault
+    ]
+    table = _table(f"A reduction, scan by scan: {first.series}", "\n".join([told, *faults]))
+    found = () if resolved is None else ("shares", "series")
+    for name in ("scan", product, "known", "alone", *found):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("flags")
+    for item in played:
+        case, summary = item.case, item.shown()[-1]
+        alone, names = summary["estimates"].get("oxidation_state"), _flag_names(summary)
+        table.add_row(
+            case.what.removeprefix("scan "),
+            f"{case.fractions[product]:.2f}",
+            "-" if case.truth is None else f"{case.truth:+.2f}",
+            _with_half(alone["value"], (alone["high"] - alone["low"]) / 2.0) if alone else "-",
+            *(() if resolved is None else _of_series(resolved.get(item.uid, {}))),
+            ", ".join(filter(None, (_misfit((resolved or {}).get(item.uid, {})), names))),
+        )
+    return table
+
+
+def _of_series(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the shares of a scan and its valence; dashes where it takes no part."""
+    shares: list[str] = []
+    while f"share_{len(shares) + 1}" in row:
+        shares.append(f"{row[f'share_{len(shares) + 1}']:.2f}")
+    valence = _with_half(row["valence"], row["half_width"]) if shares else "-"
+    return " ".join(shares) or "-", valence
+
+
+def _misfit(row: Mapping[str, Any]) -> str:
+    """Name the misfit of a scan that is no mixture of the series' ends."""
+    misfit: float = row.get("misfit") or 0.0
+    return f"[bold red]misfit {misfit:.0f}[/]" if misfit > FITS else ""
+
+
+def _with_half(value: float, half: float) -> str:
+    return f"{value:+.2f} ±{half:.2f}"
+
+
+def _flag_names(summary: Mapping[str, Any]) -> str:
+    """Return the refusal and the flags by name."""
+    words = [flag_markup(name, flag["severity"]) for name, flag in summary["flags"].items()]
+    if summary["refusal"]:
+        words.insert(0, f"[bold]refused: {escape(summary['refusal']['name'])}[/]")
+    return ", ".join(words)
 
 
 def session_table(beamline: str, played: Sequence[PlayedCase]) -> Table:

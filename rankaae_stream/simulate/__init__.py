@@ -6,7 +6,7 @@ Nothing here depends on the analysis: the devices are ophyd-async devices and th
 
 from rankaae_stream.simulate.devices import Beamline, Faults
 from rankaae_stream.simulate.plans import scan, scan_energies, step_energies
-from rankaae_stream.simulate.samples import SERIES, Curves, Sample, curves, series
+from rankaae_stream.simulate.samples import SERIES, Curves, Sample, curves, mixture, series
 
 __all__ = [
     "SERIES",
@@ -15,6 +15,7 @@ __all__ = [
     "Faults",
     "Sample",
     "curves",
+    "mixture",
     "scan",
     "scan_energies",
     "series",

@@ -27,11 +27,13 @@ __all__ = ["Beamline", "Energy", "Faults", "IonChambers", "Monochromator", "Samp
 
 LIMITS = (2000.0, 30000.0)
 """Energies that a Si(111) monochromator reaches, eV."""
+GLITCH = 0.8
+"""Share of its counts that a chamber has in a glitch: mu is 0.2 higher, a fifth of a step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Faults, as intervals of energy in eV (ends included).
+    """Faults; intervals are of the energy that is read, eV, ends included.
 
     Attributes
     ----------
@@ -39,10 +41,19 @@ class Faults:
         The beam is lost: every chamber reads 0.
     nan : (float, float) or None
         The amplifier behind the sample is off its range: ``it`` is not a number.
+    glitch : (float, float) or None
+        The chamber behind the sample reads `GLITCH` of what it should.
+    beside : float
+        Share of the beam that passes beside the sample, 0 to 1.
+    offset : float
+        How much more than the true energy the encoder reads, eV.
     """
 
     no_beam: tuple[float, float] | None = None
     nan: tuple[float, float] | None = None
+    glitch: tuple[float, float] | None = None
+    beside: float = 0.0
+    offset: float = 0.0
 
 
 class Energy(StandardReadable):
@@ -212,12 +223,16 @@ class Beamline:
         energy = await self.mono.energy.readback.get_value()
         if _inside(energy, self.faults.no_beam):
             return 0.0, 0.0, 0.0
-        sample, foil = self.wheel.in_beam.at(energy) if self.wheel.in_beam else (0.0, 0.0)
+        true = energy - self.faults.offset
+        sample, foil = self.wheel.in_beam.at(true) if self.wheel.in_beam else (0.0, 0.0)
         expected = self._flux * counting_time * self._drift()
+        behind = self.faults.beside + (1.0 - self.faults.beside) * math.exp(-sample)
         i0, it, ir = (
-            float(self._rng.poisson(expected * math.exp(-absorption)))
-            for absorption in (0.0, sample, sample + foil)
+            float(self._rng.poisson(expected * transmitted))
+            for transmitted in (1.0, behind, behind * math.exp(-foil))
         )
+        if _inside(energy, self.faults.glitch):
+            it *= GLITCH
         return i0, math.nan if _inside(energy, self.faults.nan) else it, ir
 
     def _drift(self) -> float:

@@ -61,6 +61,14 @@ class Case:
         Events of the run, where that is known before.
     reference : Sample or None
         What is known of the compound.
+    series : str
+        Name of the series that the run is a scan of.
+    fault : str
+        What went wrong in this scan.
+    truth : float or None
+        Known mean valence of a scan of a series.
+    fractions : mapping of float
+        Known shares of the element's atoms, by the names of compounds.
     """
 
     sample: str
@@ -73,6 +81,10 @@ class Case:
     plan: Generator[Any, Any, Any] | None = None
     points: int = 0
     reference: Sample | None = None
+    series: str = ""
+    fault: str = ""
+    truth: float | None = None
+    fractions: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 def scans(samples: Iterable[Sample], *, quick: bool, dwell: float) -> list[Case]:

@@ -21,6 +21,7 @@ from rankaae_stream.commands.cli import app
 from rankaae_stream.commands.demo import run_demo
 from rankaae_stream.dashboard import PATH
 from rankaae_stream.results.compose import PURPOSE
+from rankaae_stream.results.compose_series import PURPOSE as SERIES
 from rankaae_stream.server.tiled_server import EmbeddedServer
 from rankaae_stream.simulate import series
 
@@ -64,7 +65,8 @@ def shown(tmp_path_factory):
 
 
 def of(element, rows):
-    return [row for row in rows if row.case.reference.element == element]
+    known = [row for row in rows if row.case.reference is not None]
+    return [row for row in known if row.case.reference.element == element]
 
 
 @pytest.mark.parametrize("element", ELEMENTS)
@@ -99,8 +101,8 @@ def test_a_metal_foil_is_answered_with_a_warning_or_not_at_all(shown, element):
 
 def test_the_table_names_every_sample_and_the_folder(shown):
     for row in shown.rows:
-        assert row.case.reference.name in shown.text
-        assert f"{row.latency * 1e3:.0f} ms" in shown.text
+        assert row.case.sample in shown.text
+        assert (f"{row.latency * 1e3:.0f} ms" in shown.text) == (not row.case.series)
     assert "out_of_domain" in shown.text
     assert str(shown.folder) in shown.text
 
@@ -116,11 +118,44 @@ def test_the_two_printed_lines_read_the_results_afterwards(shown):
     assert ast.literal_eval(done.stdout) == shown.rows[-1].summaries[0]["estimates"]
 
 
+def test_a_reduction_is_scanned_last_and_single_scans_follow_it_with_wide_intervals(shown):
+    samples, scans = shown.rows[: len(series())], shown.rows[len(series()) :]
+    assert not any(row.case.series for row in samples)
+    assert {row.case.series for row in scans} == {"Fe2O3 under H2"}
+    assert "A reduction, scan by scan" in shown.text
+    states = [row.summaries[0]["estimates"]["oxidation_state"] for row in scans]
+    for row, state in zip(scans, states, strict=True):
+        assert state["low"] < row.case.truth < state["high"], row.case.what
+    assert states[0]["value"] > 2.9
+    assert states[-1]["value"] < 2.1
+    glitches = [row.case.fault for row in scans if "glitch" in row.summaries[0]["flags"]]
+    assert glitches == ["one point is a glitch"]
+
+
+def test_a_reduction_is_a_series_in_tiled_that_is_nearer_to_the_known_valence(shown):
+    with EmbeddedServer(shown.folder) as server:
+        named = server.client("processed").search(Key("start.sample_name") == "Fe2O3 under H2")
+        found = named.search(Key("start.purpose") == PURPOSE).values()
+        starts = [run.metadata["start"] for run in found]
+        (series_of_all,) = named.search(Key("start.purpose") == SERIES).values()
+    scans = [row.case for row in shown.rows if row.case.series]
+    told = series_of_all.metadata["stop"]["summary"]["spectra"]
+    for case, row in zip(scans, told, strict=True):
+        near = abs(row["valence"] - case.truth) < 0.05
+        assert near == ("beside" not in case.fault), (case, row)
+        assert f"{row['valence']:+.2f} ±{row['half_width']:.2f}" in shown.text
+    assert len(starts) == len(shown.rows) - len(series())
+    temperatures = [start["sample_temperature"] for start in starts]
+    assert temperatures == sorted(temperatures)
+    assert temperatures[0] < temperatures[-1]
+    assert len({start["scan_group_uid"] for start in starts}) == 1
+
+
 def test_scans_and_results_are_all_there_and_nothing_is_left_to_send(shown):
     with EmbeddedServer(shown.folder) as server:
         raw = server.client("raw")
         processed = server.client("processed").search(Key("start.purpose") == PURPOSE)
-        assert len(raw) == len(processed) == len(shown.rows) == len(series())
+        assert len(raw) == len(processed) == len(shown.rows) > len(series())
         for run in processed.values():
             assert raw[run.start["original_run_uid"]].stop["exit_status"] == "success"
     assert list(shown.folder.glob("spool/*/sent/*.jsonl"))
