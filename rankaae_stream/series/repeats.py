@@ -12,10 +12,11 @@ from rankaae_stream.series.changes import Drift
 from rankaae_stream.series.stack import LEAST_NOISE, LeftOut
 from rankaae_stream.spectrum import Floats, Spectrum
 
-__all__ = ["Advice", "Merged", "Repeat", "advise", "merge", "widened"]
+__all__ = ["Advice", "Merged", "Repeat", "advise", "by_scatter", "merge"]
 
-FEWEST_TO_SCATTER = 3
-"""Repeats from which on their valences' scatter widens the interval."""
+COPIES = 3.0
+"""Repeats that the noise by a spectrum's noisy copies counts for: it is off by a factor of .3 to 2
+where networks bend."""
 
 FEWEST = 5
 """Repeats from which on one that differs from the others can be told."""
@@ -200,20 +201,20 @@ def _at_most(rows: Floats, most: int) -> Floats:
     return np.where(there > 0.0, total / np.maximum(there, 1.0), np.nan)
 
 
-def widened(
+def by_scatter(
     merged: Estimate,
-    values: Floats,
+    alone: Sequence[Estimate],
     moved: Drift | None = None,
     limits: tuple[float, float] = (-math.inf, math.inf),
 ) -> Estimate:
-    """Return an estimate whose interval holds what repeats scatter by beyond their noise.
+    """Return the estimate of a mean, the noise in its interval by what its repeats scatter.
 
     Parameters
     ----------
     merged : Estimate
         Of the mean of the repeats, with its shares.
-    values : (n,) array
-        What each repeat alone was answered.
+    alone : sequence of Estimate
+        Of each repeat.
     moved : Drift, optional
         A sure trend is told as such, and is no scatter.
     limits : pair of float
@@ -221,29 +222,44 @@ def widened(
 
     Notes
     -----
-    The standard error of the mean takes the place of the noise's part, where it is larger.
+    The noise of one repeat is what they scatter by, together with what their noisy copies say,
+    which counts as `COPIES` repeats do; that of the mean falls with their number. Whatever else
+    differs between repeats, such as the place on the sample, is in their scatter, too.
     """
+    values = np.array([one.value for one in alone])
+    known = [one.shares.noise * _half(one) ** 2 for one in alone if one.shares is not None]
     n = values.size
-    if n < FEWEST_TO_SCATTER or merged.shares is None:
+    if n < 2 or merged.shares is None or not known:
         return merged
     off, free = values - values.mean(), n - 1
     if moved is not None and moved.sure:
         places = np.arange(n) - (n - 1) / 2.0
         off, free = off - (off @ places) / (places @ places) * places, n - 2
-    error = math.sqrt(float(off @ off) / max(free, 1) / n)
+    scattered = normal_quantile(merged.level) ** 2 * float(off @ off)
+    noise = (scattered + COPIES * float(np.mean(known))) / (free + COPIES) / n
     before = _half(merged) ** 2
-    noise = max(merged.shares.noise * before, (normal_quantile(merged.level) * error) ** 2)
     square = (1.0 - merged.shares.noise) * before + noise
-    if not before < square < math.inf:
+    if not 0.0 < square < math.inf:
         return merged
     half = math.sqrt(square)
     parts = {name: share * before / square for name, share in asdict(merged.shares).items()}
     return replace(
         merged,
-        low=min(max(merged.value - half, limits[0]), merged.low),
-        high=max(min(merged.value + half, limits[1]), merged.high),
+        low=max(merged.value - half, limits[0]),
+        high=min(merged.value + half, limits[1]),
         shares=Shares(**(parts | {"noise": noise / square})),
     )
+
+
+def _falling(merged: Estimate, repeats: int, alone: Sequence[Estimate]) -> float:
+    """Return the part of a squared half-width, beside noise, that falls with more repeats."""
+    if merged.shares is None or repeats < 2 or not alone:
+        return 0.0
+    known = [(1.0 - one.shares.noise) * _half(one) ** 2 for one in alone if one.shares is not None]
+    square = _half(merged) ** 2
+    rest = (1.0 - merged.shares.noise) * square
+    more = (float(np.mean(known)) - rest) / (repeats - 1) if known else 0.0
+    return min(max(more, 0.0), rest - merged.shares.theory * square)
 
 
 def _half(found: Estimate) -> float:
@@ -251,7 +267,7 @@ def _half(found: Estimate) -> float:
     return max(found.high - found.value, found.value - found.low)
 
 
-def advise(merged: Estimate, repeats: int, target: float) -> Advice:
+def advise(merged: Estimate, repeats: int, target: float, alone: Sequence[Estimate] = ()) -> Advice:
     """Say how many more repeats bring the half-width of an estimate to a target.
 
     Parameters
@@ -262,12 +278,18 @@ def advise(merged: Estimate, repeats: int, target: float) -> Advice:
         How many it rests on.
     target : float
         Half-width, in the estimate's unit.
+    alone : sequence of Estimate, optional
+        Of each repeat: what else in their intervals is wider than in that of the mean falls with
+        the number of repeats, too. Networks differ more on a noisy spectrum, and normalisation
+        is less sure.
     """
     half = _half(merged)
     if half <= target:
         return Advice(0, f"enough: the interval is ±{half:.2f}, the target ±{target:.2f}")
     noise = merged.shares.noise if merged.shares is not None else 0.0
     by_noise, rest = noise * half**2, (1.0 - noise) * half**2
+    falls = _falling(merged, repeats, alone)
+    by_noise, rest = by_noise + falls, rest - falls
     if rest >= target**2:
         return Advice(
             None,

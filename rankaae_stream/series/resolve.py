@@ -1,14 +1,14 @@
 """Resolve a series: repeats into one answer, mixtures into fractions of their purest spectra."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.model.intervals import little_shown
-from rankaae_stream.report import Flag, FoilShift, Report, RunFoil
+from rankaae_stream.report import Estimate, Flag, FoilShift, Report, RunFoil
 from rankaae_stream.series.axis import axis_flags, axis_jumps
 from rankaae_stream.series.changes import (
     Change,
@@ -28,7 +28,7 @@ from rankaae_stream.series.mixtures import (
     purest,
     smooth,
 )
-from rankaae_stream.series.repeats import Advice, Merged, Repeat, advise, merge, widened
+from rankaae_stream.series.repeats import Advice, Merged, Repeat, advise, by_scatter, merge
 from rankaae_stream.series.stack import LeftOut, Stack, stack
 from rankaae_stream.spectra.noise import point_noise, point_noises
 from rankaae_stream.spectrum import Floats
@@ -251,12 +251,11 @@ def _repeats(
     )
     foil = _foil_of([used[i] for i in merged.taken], series, [places[i] for i in merged.taken])
     answer = analysis.process(merged.spectrum, earlier=lambda _: foil)
-    alone = [used[i].estimate("oxidation_state") for i in merged.taken]
-    answer = _widened(answer, analysis, [one.value for one in alone if one is not None], moved)
+    answer = _scattered(answer, analysis, [used[i] for i in merged.taken], moved)
     state = answer.estimate("oxidation_state")
     wanted = None
     if stop_at is not None and state is not None:
-        wanted = advise(state, len(merged.taken), stop_at)
+        wanted = advise(state, len(merged.taken), stop_at, _states(used[i] for i in merged.taken))
     return Resolved(
         series,
         (*left_out, *merged.left_out),
@@ -279,21 +278,25 @@ def _flags(moved: Drift | None) -> tuple[Flag, ...]:
     return (Flag("damage", "warning", moved.rate, "e", message),)
 
 
-def _widened(
-    answer: Report, analysis: Analysis, values: Sequence[float], moved: Drift | None
+def _scattered(
+    answer: Report, analysis: Analysis, repeats: Sequence[Report], moved: Drift | None
 ) -> Report:
-    """Return the answer to the mean, whose valence's interval holds the repeats' scatter."""
+    """Return the answer to the mean, with the repeats' scatter in its valence's interval."""
     model = analysis.models.get(str(answer.edge))
     if model is None:
         return answer
     limits = {output.name: output.range for output in model.card.outputs}
+    alone = _states(repeats)
     estimates = tuple(
-        widened(one, np.array(values), moved, limits[one.name])
-        if one.name == "oxidation_state"
-        else one
+        by_scatter(one, alone, moved, limits[one.name]) if one.name == "oxidation_state" else one
         for one in answer.estimates
     )
     return replace(answer, estimates=estimates)
+
+
+def _states(reports: Iterable[Report]) -> list[Estimate]:
+    each = [one.estimate("oxidation_state") for one in reports]
+    return [one for one in each if one is not None]
 
 
 def _measured(reports: Sequence[Report], moved: Floats) -> list[Repeat]:

@@ -8,7 +8,7 @@ import pytest
 from rankaae_stream.report import Estimate, Shares
 from rankaae_stream.series.changes import change_points, course, drift, student_tail
 from rankaae_stream.series.mixtures import count_components, fractions, mix, purest, smooth
-from rankaae_stream.series.repeats import Repeat, advise, merge, widened
+from rankaae_stream.series.repeats import Repeat, advise, by_scatter, merge
 from rankaae_stream.series.stack import Stack
 from rankaae_stream.spectrum import Edge, Origin, Spectrum
 
@@ -262,27 +262,48 @@ def test_the_advice_counts_repeats_and_says_where_they_do_not_help():
     assert "without any noise it would be ±0.19" in nothing.sentence
 
 
-def test_scatter_beyond_noise_widens_the_interval_and_a_trend_is_no_scatter():
-    merged = estimate(0.2, 0.25)  # of 0.2^2, 0.1^2 is noise
-    rng = np.random.default_rng(6)
-    quiet = 3.0 + 0.01 * rng.normal(size=16)
-    assert widened(merged, quiet) == merged
+def alone(values, noise=0.1):
+    """Estimates of repeats with so much noise in a half-width of 0.2, e."""
+    share = noise**2 / 0.2**2
+    return [replace(estimate(0.2, share), value=v, low=v - 0.2, high=v + 0.2) for v in values]
+
+
+def test_the_noise_of_a_mean_is_what_its_repeats_scatter_by():
+    merged = estimate(0.2, 0.25)  # of 0.2^2, 0.03 is not noise
     values = 3.0 + 0.4 * np.tile([1.0, -1.0], 8)
-    wide = widened(merged, values)
-    noise = 1.6449**2 * 0.4**2 / 15.0
+    wide = by_scatter(merged, alone(values))
+    noise = (1.6449**2 * 16 * 0.4**2 + 3 * 0.1**2) / 18 / 16
     assert (wide.high - wide.low) / 2.0 == pytest.approx(np.sqrt(0.03 + noise), rel=1e-3)
     assert wide.shares.noise == pytest.approx(noise / (0.03 + noise), rel=1e-3)
     assert wide.shares.noise + wide.shares.axis == pytest.approx(1.0)
-    trend = 3.0 + 0.1 * (np.arange(16) - 7.5) + 0.01 * rng.normal(size=16)
-    assert widened(merged, trend).shares.noise > 0.5
-    assert widened(merged, trend, drift(trend)) == merged
-    assert widened(merged, values[:2]) == merged
+    assert by_scatter(merged, alone(values[:1])) == merged
 
 
-def test_a_widened_interval_stays_within_possible_values():
+def test_the_noise_of_a_mean_of_sixteen_is_a_quarter_and_a_trend_is_no_scatter():
+    merged, rng = estimate(0.2, 0.25), np.random.default_rng(6)
+    values = 3.0 + 0.1 / 1.6449 * rng.normal(size=16)
+    quarter = by_scatter(merged, alone(values))
+    assert np.sqrt(quarter.shares.noise) * (quarter.high - quarter.low) / 2.0 == pytest.approx(
+        0.1 / 4.0, rel=0.25
+    )
+    trend = values + 0.2 * (np.arange(16) - 7.5)
+    assert by_scatter(merged, alone(trend)).shares.noise > 0.5
+    told = by_scatter(merged, alone(trend), drift(trend))
+    assert told.shares.noise == pytest.approx(quarter.shares.noise, rel=0.5)
+
+
+def test_an_interval_stays_within_possible_values():
     cut = replace(estimate(0.2, 0.25), value=0.1, low=0.0, high=0.3)
-    wide = widened(cut, np.array([0.5, -0.5] * 4), None, (0.0, 6.0))
+    wide = by_scatter(cut, alone([0.5, -0.5] * 4), None, (0.0, 6.0))
     assert wide.low == 0.0
     assert wide.high - wide.value > 0.2
     assert advise(cut, 8, 0.25).more == 0
     assert advise(cut, 8, 0.19).more > 0
+
+
+def test_what_else_is_wider_for_a_single_repeat_falls_with_more_of_them():
+    merged, wide = estimate(0.2, 0.25), estimate(0.4, 0.25)
+    # Beside noise: 0.12 of one repeat and 0.03 of the mean of four, so 0.03 of that falls.
+    told = advise(merged, 4, 0.11, [wide] * 4)
+    assert told.more == 10
+    assert advise(merged, 4, 0.11).more is None
