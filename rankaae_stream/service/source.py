@@ -1,0 +1,61 @@
+"""Say what a bus of documents is to the service: Kafka, bluesky's 0MQ proxy, Tiled."""
+
+import threading
+from collections import Counter
+from typing import Protocol
+
+from rankaae_stream.layouts.base import Document
+
+__all__ = ["Source", "Taker"]
+
+
+class Taker(Protocol):
+    """Takes documents of a bus in their order and keeps them on the disk.
+
+    Neither method raises for what a document holds.
+    """
+
+    def take(self, name: str, doc: Document) -> None:
+        """Take a document; it is kept once `flush` has returned."""
+        ...
+
+    def flush(self) -> None:
+        """Bring to the disk what was taken: only then may a bus forget it."""
+        ...
+
+    def full(self) -> bool:
+        """Return whether so much waits that a bus should pause; it goes on being polled."""
+        ...
+
+
+class Source(Protocol):
+    """A bus.
+
+    Attributes
+    ----------
+    name : str
+        ``kafka``, ``zmq`` or ``tiled``, with the address, for people.
+    refused : Counter of str
+        Messages that were no documents, by reason: ``pickle``, ``size``, ``format`` ...
+    """
+
+    name: str
+    refused: Counter[str]
+
+    def run(self, taker: Taker, stopping: threading.Event) -> None:
+        """Take documents until `stopping` is set; try again by itself after every failure.
+
+        Raises
+        ------
+        ConfigurationError
+            Where no trial can help: a topic that the key may not read, a wrong address.
+        """
+        ...
+
+    def failing(self) -> str:
+        """Return why nothing comes now, or an empty text."""
+        ...
+
+    def lag(self) -> int | None:
+        """Return how many messages wait on the bus; None where that is not known."""
+        ...
