@@ -28,8 +28,17 @@ makes a repeat be left out."""
 MOST_LEFT_OUT = 0.2
 """No larger share of the repeats is left out: then it is the sample that changes."""
 
+GAP = 8
+"""So many energies of the first repeat between two neighbouring points of another are a gap."""
+
+EVEN = 3.0
+"""Largest ratio of steps through which a cubic is laid."""
+
 BLOCK = 512
 """Repeats that are worked on at a time; of more the median is that of averaged neighbours."""
+
+NOISY = 0.05
+"""Share of noise from which on it may make networks differ, by chance more or less."""
 
 MOST_REPEATS = 10_000
 """More repeats are not advised."""
@@ -138,9 +147,35 @@ def _blocks(count: int) -> list[slice]:
 
 
 def _on(energy: Floats, one: Repeat) -> Floats:
-    """Return a repeat in edge steps on other energies; NaN where it was not measured."""
+    """Return a repeat in edge steps on other energies; NaN where it was not measured.
+
+    Between points by the cubic through four, as a straight line would blunt the edge; by a line
+    where they are uneven. A gap that holds many of the other energies was not measured.
+    """
     scan = one.spectrum
-    return np.interp(energy, scan.energy, scan.mu / one.edge_step, left=np.nan, right=np.nan)
+    x, y = scan.energy, scan.mu / one.edge_step
+    if np.array_equal(x, energy):
+        return y
+    found = np.interp(energy, x, y, left=np.nan, right=np.nan)
+    if x.size < 4:
+        return found
+    steps = np.diff(x)
+    near = np.clip(np.searchsorted(x, energy), 1, x.size - 1)  # the right end of the interval
+    found[np.bincount(near, minlength=x.size)[near] > GAP] = np.nan
+    first = np.clip(near - 2, 0, x.size - 4)
+    three = np.stack([steps[first + k] for k in range(3)])
+    even = np.flatnonzero((three.max(axis=0) <= EVEN * three.min(axis=0)) & np.isfinite(found))
+    first, to = first[even], energy[even]
+    at = [x[first + k] for k in range(4)]
+    cubic = np.zeros(even.size)
+    for k in range(4):
+        weight = np.ones(even.size)
+        for m in range(4):
+            if m != k:
+                weight *= (to - at[m]) / (at[k] - at[m])
+        cubic += weight * y[first + k]
+    found[even] = cubic
+    return found
 
 
 def _noise(one: Repeat) -> float:
@@ -262,6 +297,14 @@ def _falling(merged: Estimate, repeats: int, alone: Sequence[Estimate]) -> float
     return min(max(more, 0.0), rest - merged.shares.theory * square)
 
 
+def _unsure(merged: Estimate, target: float) -> bool:
+    """Whether noise is large enough to widen other causes, without which the target is near."""
+    shares = merged.shares
+    if shares is None or shares.noise < NOISY:
+        return False
+    return (shares.theory + shares.axis + shares.extent) * _half(merged) ** 2 < target**2
+
+
 def _half(found: Estimate) -> float:
     """Return the half-width that an interval has before it is cut to possible values."""
     return max(found.high - found.value, found.value - found.low)
@@ -290,6 +333,12 @@ def advise(merged: Estimate, repeats: int, target: float, alone: Sequence[Estima
     by_noise, rest = noise * half**2, (1.0 - noise) * half**2
     falls = _falling(merged, repeats, alone)
     by_noise, rest = by_noise + falls, rest - falls
+    if rest >= target**2 and _unsure(merged, target):
+        return Advice(
+            repeats,
+            f"the interval is ±{half:.2f}, and of a mean as noisy as this it is not known yet what "
+            f"repeats leave of it: look again after {repeats} more",
+        )
     if rest >= target**2:
         return Advice(
             None,

@@ -235,6 +235,19 @@ def test_a_short_repeat_counts_where_it_was_measured():
     assert merged.spectrum.energy.size == 144
 
 
+def test_repeats_on_other_axes_keep_the_edge_sharp_and_a_gap_is_not_filled():
+    moved = [repeat(i, noise=0.0, shift=0.1 * i) for i in range(5)]
+    merged = merge(moved)
+    inner = slice(2, -2)
+    truth = white_line(5.0, 0.4, merged.spectrum.energy - IRON.e0)
+    assert np.abs(merged.spectrum.mu - truth)[inner].max() < 4e-4
+    whole, cut = moved[1].spectrum, slice(60, 90)
+    hole = replace(whole, energy=np.delete(whole.energy, cut), mu=np.delete(whole.mu, cut))
+    used = merge([moved[0], replace(moved[1], spectrum=hole), moved[2]]).used
+    assert (used[62:88] == 2.0).all()
+    assert used[30] == 3.0
+
+
 def test_another_height_is_kept_and_another_sample_left_out():
     repeats = [repeat(i) for i in range(8)] + [repeat(8, factor=3.0), repeat(9, edge=9.0)]
     merged = merge(repeats)
@@ -299,6 +312,16 @@ def test_an_interval_stays_within_possible_values():
     assert wide.high - wide.value > 0.2
     assert advise(cut, 8, 0.25).more == 0
     assert advise(cut, 8, 0.19).more > 0
+
+
+def test_of_a_noisy_mean_it_is_not_said_too_early_that_repeats_do_not_help():
+    shares = Shares(noise=0.2, ensemble=0.6, theory=0.2)
+    noisy = Estimate("oxidation_state", 3.0, 2.8, 3.2, 0.9, "e", shares)
+    told = advise(noisy, 4, 0.15)
+    assert told.more == 4
+    assert "look again after 4 more" in told.sentence
+    assert advise(noisy, 4, 0.08).more is None
+    assert advise(replace(noisy, shares=Shares(ensemble=0.8, theory=0.2)), 4, 0.15).more is None
 
 
 def test_what_else_is_wider_for_a_single_repeat_falls_with_more_of_them():
