@@ -10,12 +10,11 @@ from typing import Any
 from rankaae_stream.documents.inbox import Inbox
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.base import Document
-from rankaae_stream.loading import build_pipeline, load_analysis, open_foils
 from rankaae_stream.printable import get_logger
 from rankaae_stream.profile import Profile, load_profile
-from rankaae_stream.report import Report, Result
-from rankaae_stream.results.publisher import ResultPublisher
-from rankaae_stream.series.live import LiveSeries, SeriesResult
+from rankaae_stream.report import Report
+from rankaae_stream.series.live import SeriesResult
+from rankaae_stream.session import Session
 
 __all__ = ["DescriptorStream", "Status"]
 
@@ -98,23 +97,10 @@ class DescriptorStream:
             )
         self.profile = profile
         self.enabled = True
-        self.last: Report | None = None
-        self._answered = self._refused = 0
-        if to_tiled:
-            profile.api_key()  # missing, it is reported before the second that models take to load
-        analysis = load_analysis(profile)
-        foils = open_foils(profile)
-        self._publisher = ResultPublisher(profile, sinks, to_tiled=to_tiled, models=analysis.models)
-        self._pipeline = build_pipeline(
-            profile, self._emit, analysis, foils=foils, ended=self._publisher.ended
-        )
-        self.series: SeriesResult | None = None
-        self._series: LiveSeries | None = None
-        if profile.series.publish:
-            self._series = LiveSeries(profile.series.build(), analysis, self._emit_series)
+        self._session = Session(profile, sinks, to_tiled=to_tiled)
         self._inbox = Inbox(
-            lambda name, doc, dropped: self._pipeline.feed(name, doc, clock(), dropped),
-            self._tick,
+            lambda name, doc, dropped: self._session.feed(name, doc, clock(), dropped),
+            self._session.tick,
             max_bytes=profile.inbox_megabytes * 1024 * 1024,
             clock=clock,
             name="rankaae-stream",
@@ -127,17 +113,28 @@ class DescriptorStream:
         if self.enabled or name != "start":
             self._inbox(name, doc)
 
+    @property
+    def last(self) -> Report | None:
+        """The newest report, growing or final."""
+        return self._session.last
+
+    @property
+    def series(self) -> SeriesResult | None:
+        """What the newest series shows."""
+        return self._session.series
+
     def status(self) -> Status:
         """Return the state of the stream."""
+        publisher = self._session.publisher
         return Status(
             enabled=self.enabled,
-            open_runs=self._pipeline.open_runs,
+            open_runs=self._session.open_runs,
             waiting=self._inbox.waiting,
             dropped=self._inbox.dropped,
-            answered=self._answered,
-            refused=self._refused,
-            unsent=self._publisher.waiting,
-            failing=self._publisher.failing,
+            answered=self._session.answered,
+            refused=self._session.refused.total(),
+            unsent=publisher.waiting,
+            failing=publisher.failing,
             last_error=self._inbox.last_error,
             spool=str(self.profile.spool.expanduser()),
             worker=self._inbox.worker,
@@ -151,13 +148,11 @@ class DescriptorStream:
         deadline = time.monotonic() + timeout
         if not self._inbox.wait_idle(timeout):
             return False
-        while self._pipeline.waiting_for_files or (
-            series and self._series is not None and self._series.pending
-        ):
+        while self._session.at_work(series=series):
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)  # in the caller; the worker looks for the files itself
-        return self._publisher.wait_idle(max(deadline - time.monotonic(), 0.0))
+        return self._session.publisher.wait_idle(max(deadline - time.monotonic(), 0.0))
 
     def close(self, timeout: float = 10.0) -> int:
         """Answer what is open, publish or spool it, and end the threads.
@@ -172,17 +167,14 @@ class DescriptorStream:
         self._closed = True
         atexit.unregister(self.close)
         deadline = time.monotonic() + timeout
-        if self._inbox.close(timeout):
-            self._pipeline.finish()
-            if self._series is not None:
-                self._series.finish()
-        else:
+        whole = self._inbox.close(timeout)
+        if not whole:
             logger.warning(
                 "%d documents could not be analysed within %.0f s; replay their runs",
                 self._inbox.waiting,
                 timeout,
             )
-        left = self._publisher.close(max(deadline - time.monotonic(), 0.0))
+        left = self._session.close(max(deadline - time.monotonic(), 0.0), finish=whole)
         if left:
             logger.warning(
                 "%d results could not be sent and stay in %s; they are sent by the next session "
@@ -197,22 +189,3 @@ class DescriptorStream:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-    def _tick(self, now: float) -> None:
-        self._pipeline.tick(now)
-        if self._series is not None:
-            self._series.tick(now)
-
-    def _emit_series(self, series: SeriesResult) -> None:
-        self.series = series
-        self._publisher.series(series)
-
-    def _emit(self, result: Result) -> None:
-        report = result.report
-        self.last = report
-        self._publisher(result)
-        if self._series is not None:
-            self._series.take(result)
-        if report.complete:
-            self._answered += report.refusal is None
-            self._refused += report.refusal is not None

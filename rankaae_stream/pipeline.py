@@ -5,6 +5,7 @@ argument, so live, replay and tests run the same code. For what happens to one
 spectrum see `analysis.Analysis.process`.
 """
 
+import contextlib
 import heapq
 import math
 from collections.abc import Callable, Sequence
@@ -199,6 +200,16 @@ class Pipeline:
             refusal = Refusal("missing_fields", f"the start document cannot be read: {why}")
         self._runs[uid] = OpenRun(doc, edge, reader, now, time_of(doc), refusal)
         heapq.heappush(self._deadlines, (now + self._stop_deadline, uid))
+
+    def refuse_run(self, start: Document, refusal: Refusal) -> None:
+        """Refuse a run as a whole of which nothing but the start document is used."""
+        edge, reader = Stated(), NoReader()
+        with contextlib.suppress(Exception):
+            edge = self._rules.stated_edge(start)
+        run = OpenRun(start, edge, reader, 0.0, time_of(start), refusal)
+        self._refuse(run, refusal)
+        self._leave(run.uid)
+        self._ended(run.uid)
 
     def _leave(self, uid: str) -> None:
         """Remember a run that is answered or left alone."""
