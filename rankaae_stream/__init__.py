@@ -11,15 +11,23 @@ if TYPE_CHECKING:
     from rankaae_stream.callback import DescriptorStream
     from rankaae_stream.inference import infer, infer_series
     from rankaae_stream.server.tiled_server import EmbeddedServer
-    from rankaae_stream.trends import read_trend
+    from rankaae_stream.trends import read_series, read_trend
 
-__all__ = ["DescriptorStream", "EmbeddedServer", "infer", "infer_series", "read_trend"]
+__all__ = [
+    "DescriptorStream",
+    "EmbeddedServer",
+    "infer",
+    "infer_series",
+    "read_series",
+    "read_trend",
+]
 
 _HOMES = {
     "DescriptorStream": "callback",
     "EmbeddedServer": "server.tiled_server",
     "infer": "inference",
     "infer_series": "inference",
+    "read_series": "trends",
     "read_trend": "trends",
 }
 

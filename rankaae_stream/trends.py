@@ -1,24 +1,34 @@
-"""Read one value of many results, from their summaries alone."""
+"""Read one value of many results, and series of scans, from their summaries alone."""
 
 import json
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
 from urllib.parse import parse_qs, urlparse
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rankaae_stream.results.compose_series import PURPOSE as SERIES
 from rankaae_stream.results.tiled_client import query_parameters
 
-__all__ = ["read_trend"]
+__all__ = ["Series", "read_series", "read_trend"]
 
 PAGE = 300
 """Results a request: the most that Tiled gives."""
+
+SERIES_PAGE = 20
+"""Series a request: each may hold 2,000 spectra."""
 
 SUMMARY = "stop.summary"
 
 
 def read_trend(
-    results: Any, descriptor: str = "oxidation_state", *, against: tuple[str, ...] = ()
+    results: Any,
+    descriptor: str = "oxidation_state",
+    *,
+    against: tuple[str, ...] = (),
+    series: Sequence["Series"] = (),
 ) -> dict[str, NDArray[Any]]:
     """Read one descriptor of every final result, in the order of their scans.
 
@@ -33,6 +43,8 @@ def read_trend(
         A name among the model's outputs.
     against : tuple of str
         Further metadata, by dotted key: ``"start.sample_heater_1_T_rb"``.
+    series : sequence of Series
+        What `read_series` has found, to tell the valence of each result as a mixture too.
 
     Returns
     -------
@@ -40,7 +52,9 @@ def read_trend(
         ``uid`` of the result, ``raw_uid``, ``time`` (s since the epoch), ``scan_id`` (text where
         one of them is no number), ``sample_name``, ``element``, ``value``, ``low`` and ``high``
         in the descriptor's unit (NaN where the scan was refused or the model has no such
-        output), ``refusal`` (its name, or empty), ``out_of_domain`` (bool), and each of `against`.
+        output), ``refusal`` (its name, or empty), ``out_of_domain`` (bool), and each of `against`;
+        with `series` also ``mixture_value`` and ``mixture_half_width`` (e, NaN where none of
+        them holds the result as a mixture).
 
     Examples
     --------
@@ -63,7 +77,7 @@ def read_trend(
     }
     rows = [row for row in _rows(results, wanted) if row["raw_uid"]]
     plain = {name: [row[name] for row in rows] for name in ("uid", *wanted)}
-    return {
+    trend = {
         "uid": np.array(plain["uid"], dtype=str),
         **{name: _text(plain[name]) for name in ("raw_uid", "sample_name", "element", "refusal")},
         "scan_id": _either(plain["scan_id"]),
@@ -71,16 +85,144 @@ def read_trend(
         "out_of_domain": np.array([it is not None for it in plain["out_of_domain"]], dtype=bool),
         **{key: _either(plain[key]) for key in against},
     }
+    return {**trend, **_mixtures(series, plain["uid"])} if series else trend
 
 
-def _rows(results: Any, wanted: dict[str, str]) -> list[dict[str, Any]]:
+def _mixtures(series: Sequence["Series"], uids: list[str]) -> dict[str, NDArray[np.float64]]:
+    """Return valence and half-width of results as mixtures; a later series counts more."""
+    known = {
+        _word(row.get("uid")): (row.get("valence"), row.get("half_width"))
+        for one in series
+        for row in map(_mapping, _list(one.state.get("spectra")))
+        if "valence" in row
+    }
+    found = [known.get(uid, (None, None)) for uid in uids]
+    return {
+        "mixture_value": _numbers([value for value, _ in found]),
+        "mixture_half_width": _numbers([half for _, half in found]),
+    }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """What a published series shows.
+
+    Attributes
+    ----------
+    uid : str
+    time : float
+        When its first scan began, s since the epoch.
+    group : dict of str
+        The start keys that name it, with their values.
+    sample_name, element, edge, channel : str
+    complete : bool
+        Whether no more spectra will come.
+    components : int
+        How many spectra it is mixed of; 1 for repeats.
+    spectra : dict of (n,) arrays
+        A column for each key of its spectra: ``uid`` of the result, ``raw_uid``, ``time``,
+        ``scan_id``, ``alone`` and ``alone_half_width`` (e), of mixtures also ``share_1`` ...,
+        ``share_1_sigma`` ..., ``valence``, ``half_width`` and ``misfit``, and the numbers that the
+        profile's ``series.against`` names. NaN or empty where a spectrum has no such value.
+    ends : list of str
+        The spectra that it is mixed of, by their names in the column ``spectrum``.
+    merged : (3,) array
+        Valence of the mean of repeats, and the low and high end of its interval, e; NaN without.
+    advice : str
+        On more repeats.
+    changes : dict of (m,) arrays
+        Where the course changes: ``at``, ``within``, ``before``, ``after`` and the like.
+    state : dict
+        All that was published, as it is.
+    """
+
+    uid: str
+    time: float
+    group: dict[str, Any]
+    sample_name: str
+    element: str
+    edge: str
+    channel: str
+    complete: bool
+    components: int
+    spectra: dict[str, NDArray[Any]]
+    ends: list[str]
+    merged: NDArray[np.float64]
+    advice: str
+    changes: dict[str, NDArray[Any]]
+    state: dict[str, Any]
+
+
+def read_series(results: Any) -> list[Series]:
+    """Read the published series, in the order of their first scans.
+
+    Parameters
+    ----------
+    results : tiled.client.container.Container
+        The container of results, or what its ``search`` has found.
+
+    Examples
+    --------
+    >>> from tiled.queries import Key  # doctest: +SKIP
+    >>> found = read_series(results.search(Key("start.sample_name") == "LFP"))  # doctest: +SKIP
+    >>> table = found[-1].spectra  # doctest: +SKIP
+    >>> plt.errorbar(table["time"], table["valence"], table["half_width"])  # doctest: +SKIP
+    """
+    from tiled.queries import Key
+
+    names = ("time", "group", "sample_name", "element", "edge", "channel")
+    wanted = {**{name: f"start.{name}" for name in names}, "state": SUMMARY}
+    rows = _rows(results.search(Key("start.purpose") == SERIES), wanted, page=SERIES_PAGE)
+    return [_series(row) for row in rows]
+
+
+def _series(row: dict[str, Any]) -> Series:
+    state = _mapping(row["state"])
+    merged = _mapping(state.get("merged"))
+    components = _number(state.get("components"))
+    return Series(
+        uid=row["uid"],
+        time=_number(row["time"]),
+        group=_mapping(row["group"]),
+        sample_name=_word(row["sample_name"]),
+        element=_word(row["element"]),
+        edge=_word(row["edge"]),
+        channel=_word(row["channel"]),
+        complete=state.get("complete") is True,
+        components=int(components) if np.isfinite(components) else 1,
+        spectra=_columns(state.get("spectra")),
+        ends=[_word(end) for end in _list(state.get("ends"))],
+        merged=_numbers([merged.get(key) for key in ("value", "low", "high")]),
+        advice=_word(state.get("advice")),
+        changes=_columns(state.get("changes")),
+        state=state,
+    )
+
+
+def _columns(table: Any) -> dict[str, NDArray[Any]]:
+    """Return a column for each key that a row has."""
+    rows = [_mapping(row) for row in _list(table)]
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return {key: _either([row.get(key) for row in rows]) for key in keys}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """Return a mapping, and an empty one for anything else: other programs write runs, too."""
+    return dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def _rows(results: Any, wanted: dict[str, str], page: int | None = None) -> list[dict[str, Any]]:
     """Return the wanted keys of every complete result, by the time of the scan."""
     picked = ", ".join(f"{json.dumps(name)}: {_quoted(key)}" for name, key in wanted.items())
     params = {
         **query_parameters(results),
         "select_metadata": f'{{"ended": "stop"."time", {picked}}}',
         "fields": "metadata",
-        "page[limit]": PAGE,
+        "page[limit]": page or PAGE,
     }
     found: list[dict[str, Any]] = []
     link = results.item["links"]["search"]
@@ -91,13 +233,13 @@ def _rows(results: Any, wanted: dict[str, str]) -> list[dict[str, Any]]:
             link, params={**parse_qs(urlparse(str(link)).query), **params}
         )
         response.raise_for_status()
-        page = response.json()
-        for item in page["data"]:
+        answer = response.json()
+        for item in answer["data"]:
             selected = item["attributes"]["metadata"]["selected"]
             # Whoever writes a run without a time has not written a result.
             if selected["ended"] is not None and np.isfinite(_number(selected["time"])):
                 found.append({**selected, "uid": str(item["id"])})
-        link = page["links"]["next"]
+        link = answer["links"]["next"]
     return sorted(found, key=lambda row: _number(row["time"]))
 
 
@@ -119,7 +261,11 @@ def _number(value: Any) -> float:
 
 
 def _text(values: list[Any]) -> NDArray[np.str_]:
-    return np.array(["" if value is None else str(value) for value in values], dtype=str)
+    return np.array([_word(value) for value in values], dtype=str)
+
+
+def _word(value: Any) -> str:
+    return "" if value is None else str(value)
 
 
 def _either(values: list[Any]) -> NDArray[Any]:

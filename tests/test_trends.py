@@ -7,7 +7,8 @@ from waiting import PATIENCE
 
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.results.compose import PURPOSE
-from rankaae_stream.trends import read_trend
+from rankaae_stream.results.compose_series import PURPOSE as SERIES
+from rankaae_stream.trends import read_series, read_trend
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +132,55 @@ def test_results_of_other_programs_of_any_type_leave_the_others(server):
     finally:
         for key in [key for key in results if key.startswith("foreign-")]:
             results.delete_contents([key], recursive=True, external_only=False)
+
+
+@pytest.fixture
+def heated(server, results):
+    """Two series, the newer one of the results as mixtures, beside runs of other programs."""
+    container = server.client("processed")
+    uids = read_trend(results)["uid"][1:].tolist()
+    rows = [
+        {"uid": uid, "scan_id": i, "time": 60.0 * i, "share_1": 1.0 - i, "share_2": float(i)}
+        | {"valence": 3.0 - i, "half_width": 0.2, "alone": 2.9 - i, "T": 300 + i}
+        for i, uid in enumerate(uids)
+    ]
+    merged = {"value": 3.0, "low": 2.8, "high": 3.2, "level": 0.9}
+    repeats = [{"uid": uid, "alone": 3.0} for uid in uids]
+    states = {
+        "mixed": {"count": 2, "components": 2, "ends": ["a", "b"], "spectra": rows, "merged": None}
+        | {"changes": [{"at": 1, "within": 1, "at_value": None}], "complete": True},
+        "same": {"components": 1, "spectra": repeats, "merged": merged, "advice": "2 more"},
+    }
+    for number, value in enumerate([None, "x", 7, [1], {"spectra": [3], "components": "x"}]):
+        states[f"odd-{number}"] = value
+    for number, (key, state) in enumerate(states.items()):
+        start = {"purpose": SERIES, "time": 100.0 - number, "original_run_uid": ""}
+        start |= {"sample_name": "series", "element": "Fe", "group": {"sample_name": "series"}}
+        stop = {"time": 200.0, "summary": state}
+        container.create_container(f"series-{key}", metadata={"start": start, "stop": stop})
+    yield container
+    for key in states:
+        container.delete_contents([f"series-{key}"], recursive=True, external_only=False)
+
+
+def test_series_are_read_as_tables_in_the_order_of_their_scans(heated, monkeypatch):
+    monkeypatch.setattr("rankaae_stream.trends.SERIES_PAGE", 2)
+    found = read_series(heated.search(Key("start.sample_name") == "series"))
+    assert [one.uid for one in found][-2:] == ["series-same", "series-mixed"]
+    same, mixed = found[-2:]
+    np.testing.assert_array_equal(mixed.spectra["valence"], [3.0, 2.0])
+    np.testing.assert_array_equal(mixed.spectra["share_2"], [0.0, 1.0])
+    np.testing.assert_array_equal(mixed.spectra["T"], [300.0, 301.0])
+    np.testing.assert_array_equal(mixed.changes["at"], [1.0])
+    assert np.isnan(mixed.changes["at_value"]).all()
+    assert (mixed.components, mixed.ends, mixed.complete) == (2, ["a", "b"], True)
+    np.testing.assert_array_equal(same.merged, [3.0, 2.8, 3.2])
+    assert (same.advice, same.complete, same.group) == ("2 more", False, {"sample_name": "series"})
+    assert np.isnan(mixed.merged).all()
+    assert all(one.components == 1 and not one.ends for one in found[:-2]), "of other programs"
+
+
+def test_a_trend_tells_the_valence_of_each_result_as_a_mixture(heated, results):
+    trend = read_trend(results, series=read_series(heated))
+    np.testing.assert_array_equal(trend["mixture_value"], [np.nan, 3.0, 2.0])
+    np.testing.assert_array_equal(trend["mixture_half_width"], [np.nan, 0.2, 0.2])
