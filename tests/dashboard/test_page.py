@@ -16,6 +16,7 @@ from tiled.queries import Key
 
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.files.columns import text_tables
+from rankaae_stream.results.compose_series import PURPOSE as SERIES
 from rankaae_stream.results.what_if import what_if_uid
 from rankaae_stream.server.tiled_server import EmbeddedServer
 from rankaae_stream.show.intervals import CAUSES, causes
@@ -42,6 +43,7 @@ def session(tiled, tmp_path_factory, documents, hematite) -> Iterator[Session]:
         tiled_api_key=KEY,
         spool=tmp_path_factory.mktemp("spool"),
         run={"copy": ["temperature"]},
+        series={"stop_at": 0.5, "against": ["temperature"]},
         clock=lambda: now[0],
     )
     with stream:
@@ -414,7 +416,7 @@ def test_nothing_needs_scrolling_sideways_on_a_phone(page):
             )
             assert 0 <= box[0] < box[1] <= 375, name
         page.picture("phone")
-        page.run("document.getElementById('series').scrollIntoView()")
+        page.run("document.getElementById('results').scrollIntoView()")
         page.picture("phone-table")
     finally:
         page.desk()
@@ -427,7 +429,7 @@ def test_the_wall_view_fits_the_screen_and_the_night_is_dark(page):
     try:
         page.show("Fe2O3")
         page.click("wall")
-        page.wait(lambda: not page.shown("series"), "no table on the wall")
+        page.wait(lambda: not page.shown("results"), "no table on the wall")
         height = page.run("return [document.documentElement.scrollHeight, innerHeight]")
         assert height[0] <= height[1]
         page.wait(lambda: page.ink("trend-plot") > 1000, "the series is drawn")
@@ -441,6 +443,121 @@ def test_the_wall_view_fits_the_screen_and_the_night_is_dark(page):
         page.click("wall")
         page.click("follow")
         page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+        page.desk()
+
+
+def test_repeats_of_a_sample_are_shown_as_a_series_that_grows(page, session, tiled):
+    assert not page.shown("series"), "no sample was measured twice"
+    again(session, "thrice")
+    again(session, "thrice")
+    page.wait(lambda: page.shown("series"), "the series")
+    page.wait_for("series-title", "Series: thrice")
+    page.wait_for("series-name", "Mean of 2 repeats")
+    again(session, "thrice")
+    page.wait_for("series-name", "Mean of 3 repeats")
+    assert "Growing" in page.text("series-state")
+    state = newest_series(tiled).metadata["stop"]["summary"]
+    merged = state["merged"]
+    assert page.text("series-number") == f"+{merged['value']:.2f}"
+    assert page.text("series-interval") == (
+        f"90 % interval: +{merged['low']:.2f} to +{merged['high']:.2f}"
+    )
+    assert page.shown("series-enough"), state["advice"]
+    assert not page.shown("shares-plot")
+    page.wait(lambda: page.ink("course-plot") > 1000, "the repeats are drawn")
+    page.show("Fe2O3")
+    page.wait(lambda: not page.shown("series"), "Fe2O3 is of no series")
+    page.click("follow")
+    page.wait(lambda: page.shown("series"), "the newest is")
+
+
+def again(session: Session, sample: str) -> None:
+    """A scan so long after the last one that its series is due to be resolved."""
+    session.now[0] += 60.0
+    session.scan(sample)
+
+
+def newest_series(tiled: EmbeddedServer) -> Any:
+    return tiled.client("processed").search(Key("start.purpose") == SERIES).values().last()
+
+
+def test_a_series_of_mixtures_shows_fractions_valence_and_changes(page, tiled, downloads):
+    node = newest_series(tiled)
+    stop = dict(node.metadata["stop"])
+    stop["summary"] = mixed = mixtures(stop["summary"])
+    node.update_metadata({"stop": stop}, drop_revision=True)
+    page.wait(lambda: page.shown("shares-plot"), "the fractions")
+    shown = mixed["spectra"][2]
+    page.wait_for("series-number", f"+{shown['valence']:.2f}")
+    ends = [f"scan {mixed['spectra'][i]['scan_id']}" for i in (0, -1)]
+    shares = page.run(
+        "return [...document.querySelectorAll('#series-shares li')].map(li => li.textContent)"
+    )
+    assert shares == [f"80 ± 2 % like {ends[0]}", f"20 ± 2 % like {ends[1]}"]
+    page.wait(lambda: page.ink("shares-plot", "--share-1") > 100, "one end's fractions")
+    assert page.ink("shares-plot", "--share-2") > 100
+    assert page.ink("course-plot", "--warned") > 10, "the one that does not fit"
+    assert "1 of 12 spectra are no mixture" in page.text("series-misfit")
+    page.set("series-x", "temperature")
+    page.wait_for("series-changes", "The course changes at temperature 370 ± 20.")
+    left = page.text("series-left")
+    assert "gone: " in left
+    assert "<b>too short</b>" in left
+    page.picture("series")
+
+    for old in downloads.glob("*.csv"):
+        old.unlink()
+    page.click("csv")
+    (table,) = page.wait(lambda: list(downloads.glob("*.csv")), "the CSV file")
+    with table.open(newline="") as file:
+        rows = {row["result_run"]: row for row in csv.DictReader(file)}
+    for one in mixed["spectra"][:3]:
+        assert float(rows[one["uid"]]["share_1"]) == one["share_1"]
+        assert float(rows[one["uid"]]["valence"]) == one["valence"]
+        assert float(rows[one["uid"]]["half_width"]) == one["half_width"]
+    assert [row["share_1"] for row in rows.values()].count("") == len(rows) - 3
+
+
+def mixtures(state: dict[str, Any]) -> dict[str, Any]:
+    """What the series would say of a sample that is reduced; the composer has its own tests."""
+    known = [dict(row) for row in state["spectra"]]
+    assert len(known) == 3
+    spectra = []
+    for i in range(12):
+        row = known[i] if i < 3 else {**known[2], "uid": f"made-{i}", "spectrum": f"made-{i}"}
+        shares = {"share_1": 1 - i / 10, "share_2": i / 10} if i < 10 else {"share_1": 0.0}
+        moved = {"temperature": 300.0 + 20 * i, "scan_id": 500 + i, "misfit": 9.0 if i == 6 else 1}
+        widths = {"half_width": 0.2, "share_1_sigma": 0.01, "share_2_sigma": 0.01}
+        spectra.append({**row, **moved, **widths, "valence": 3 - i / 10, "share_2": 1.0} | shares)
+    return {
+        **state,
+        "count": 12,
+        "spectra": spectra,
+        "components": 2,
+        "merged": None,
+        "ends": [spectra[0]["spectrum"], spectra[-1]["spectrum"]],
+        "changes": [{"at": 4, "within": 1, "before": 0.0, "after": -0.1}],
+        "left_out": [{"spectrum": "gone", "reason": "it is <b>too short</b>"}],
+        "surprise": {"of": ["a later version"]},
+    }
+
+
+def test_a_series_fits_a_phone_and_the_wall(page):
+    page.size(375, 740, phone=True)
+    try:
+        page.wait(lambda: page.run("return innerWidth") == 375, "a phone's width")
+        page.run("document.getElementById('series').scrollIntoView()")
+        assert page.run("return document.documentElement.scrollWidth") <= 375
+        page.picture("series-phone")
+        page.size(1920, 1080)
+        page.click("wall")
+        page.wait(lambda: page.ink("shares-plot") > 1000, "the fractions on the wall")
+        height = page.run("return [document.documentElement.scrollHeight, innerHeight]")
+        assert height[0] <= height[1]
+        assert page.shown("spectrum-plot")
+        page.picture("series-wall")
+    finally:
+        page.click("wall")
         page.desk()
 
 
@@ -501,6 +618,9 @@ def test_where_the_server_does_not_stream_it_is_asked(page, session, tiled, tmp_
         session.feed(scan)
         page.wait_for("state", "Final")
         page.picture("polling")
+        again(session, "asked for")
+        page.wait_for("series-title", "Series: asked for")
+        assert page.shown("series")
 
 
 def test_the_page_broke_none_of_its_own_rules(page):

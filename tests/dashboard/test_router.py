@@ -13,7 +13,7 @@ import pytest
 
 from rankaae_stream.dashboard import PATH
 from rankaae_stream.dashboard.router import STATIC, TYPES
-from rankaae_stream.results import compose, what_if
+from rankaae_stream.results import compose, compose_series, what_if
 
 IMPORTS_ALONE = """
 import asyncio, sys
@@ -158,7 +158,11 @@ def test_the_pages_own_tests_pass(web):
 
 @pytest.mark.parametrize(
     ("name", "constant", "published"),
-    [("results", "PURPOSE", compose.PURPOSE), ("curves", "WHAT_IF", what_if.PURPOSE)],
+    [
+        ("results", "PURPOSE", compose.PURPOSE),
+        ("curves", "WHAT_IF", what_if.PURPOSE),
+        ("series", "SERIES_PURPOSE", compose_series.PURPOSE),
+    ],
 )
 def test_the_page_asks_for_the_purpose_that_is_published(web, name, constant, published):
     source = (web / "src" / f"{name}.js").read_text()

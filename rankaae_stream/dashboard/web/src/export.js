@@ -1,8 +1,11 @@
 // Files to save: the table as CSV, a spectrum as XDI.
 
+import { rowOf } from "./series.js";
 import { edgeText } from "./words.js";
 
-export function toCsv(results, descriptors) {
+// series: the state of the shown one, whose mixtures stand beside its results; or null.
+export function toCsv(results, descriptors, series = null) {
+  const shares = series?.ends.map((_, k) => `share_${k + 1}`) ?? [];
   const names = [...descriptors.keys()];
   const head = ["time_utc", "scan", "sample", "element", "edge", "channel", "primary", "sweep"];
   for (const name of names) {
@@ -11,6 +14,7 @@ export function toCsv(results, descriptors) {
     head.push(name + suffix, `${name}_low`, `${name}_high`);
   }
   head.push("final", "flags", "refusal", "refusal_message", "model", "raw_run", "result_run");
+  if (shares.length) head.push(...shares, "valence", "half_width");
   const rows = results.map((result) => [
     new Date(result.time * 1000).toISOString(),
     result.scan,
@@ -31,9 +35,13 @@ export function toCsv(results, descriptors) {
     [result.model.name, result.model.version].filter(Boolean).join(" "),
     result.raw,
     result.uid,
+    ...(shares.length ? mixture(rowOf(series, result.uid), shares) : []),
   ]);
   return [head, ...rows].map((row) => row.map(field).join(",")).join("\r\n") + "\r\n";
 }
+
+const mixture = (row, shares) =>
+  row ? [...row.shares.map((share) => share.value), row.valence, row.half] : [...shares, "", ""].map(() => null);
 
 // A spreadsheet would run text that begins like a formula; an apostrophe marks it as text.
 function field(content) {

@@ -4,6 +4,7 @@
 // that broke silently would otherwise look like a quiet beamline.
 
 import { PURPOSE, SELECT, fromMetadata, fromSelected } from "./results.js";
+import { SERIES_PURPOSE } from "./series.js";
 import { sleep } from "./dom.js";
 
 // ms between two questions, by the connection's state; POLL in all others. The status line
@@ -20,6 +21,7 @@ export class Live {
   #tiled;
   #receive;
   #changed;
+  #hear;
   #socket = null;
   #streaming = false;
   #noStreamUntil = 0;
@@ -29,11 +31,12 @@ export class Live {
   #round = 0;
 
   // receive(results, {first, more}) for new and changed results; changed(state, same) for the
-  // connection.
-  constructor(tiled, receive, changed) {
+  // connection; hear(uid, metadata) for series, as the stream tells of them.
+  constructor(tiled, receive, changed, hear) {
     this.#tiled = tiled;
     this.#receive = receive;
     this.#changed = changed;
+    this.#hear = hear;
     this.state = { kind: "connecting", since: tiled.now(), detail: "", proxied: false };
     this.contact = null;
   }
@@ -154,7 +157,9 @@ export class Live {
       return;
     }
     const { key, metadata } = message;
-    if (metadata?.start?.purpose !== PURPOSE || typeof key !== "string") return;
+    if (typeof key !== "string") return;
+    if (metadata?.start?.purpose === SERIES_PURPOSE) this.#hear(key, metadata);
+    if (metadata?.start?.purpose !== PURPOSE) return;
     this.#known.add(key);
     this.#receive([fromMetadata(key, metadata)], { first: false, more: false });
   }

@@ -10,12 +10,14 @@ import { Follower } from "./growing.js";
 import { Live } from "./live.js";
 import { Narrowing } from "./narrowing.js";
 import { isOutside } from "./results.js";
+import { SeriesCard } from "./series-card.js";
+import { SeriesReader } from "./series-reader.js";
 import { ShownResult } from "./shown.js";
 import { SpectrumView } from "./spectrum.js";
 import { story } from "./story.js";
 import { announce, showAge, showConnection } from "./status.js";
 import { Store } from "./store.js";
-import { SeriesTable } from "./table.js";
+import { ResultsTable } from "./table.js";
 import { Tiled } from "./tiled.js";
 import { Trend } from "./trend.js";
 import { WhatIf } from "./what-if.js";
@@ -39,9 +41,11 @@ const shown = new ShownResult({
   show: showCurves,
   raw: { tree: query.get("raw") || "raw", root },
 });
-const trend = new Trend(store, choose, drawSeries);
-const table = new SeriesTable(store, () => trend.descriptor, choose);
-const live = new Live(tiled, receive, connectionChanged);
+const trend = new Trend(store, choose, drawResults);
+const table = new ResultsTable(store, () => trend.descriptor, choose);
+const series = new SeriesReader(tiled, drawSeries);
+const seriesCard = new SeriesCard(store, choose);
+const live = new Live(tiled, receive, connectionChanged, (uid, metadata) => series.hear(uid, metadata));
 const follower = new Follower(tiled, () => live.streaming, grow);
 const schedule = scheduler(draw);
 
@@ -59,6 +63,7 @@ function receive(results, { first, more }) {
   }
   setText($("where"), more ? `${node} · reading, ${store.size} so far` : node);
   for (const { uid } of unfinished) if (store.get(uid).final) announceFinal(store.get(uid));
+  if (changed) series.news();
   if (changed || first) schedule(first || !more ? 0 : READING);
 }
 
@@ -80,6 +85,7 @@ function announceFinal(result) {
 
 function connectionChanged(state, same) {
   showConnection(state, node);
+  if (["live", "polling"].includes(state.kind)) series.poll(live.streaming);
   const askForKey = state.kind === "refused" && !state.proxied;
   $("key-form").hidden = !askForKey;
   if (askForKey) {
@@ -103,9 +109,10 @@ function draw() {
   $("follow").hidden = !store.pinned;
   if (some) {
     if (result) shown.draw(result);
+    drawSeries();
     const growing = result && !result.final ? result : besides(result);
     follower.follow(growing?.uid ?? null);
-    drawSeries();
+    drawResults();
   }
   showAges();
 }
@@ -123,7 +130,14 @@ function besides(result) {
   return growing?.uid === result?.uid ? null : growing;
 }
 
+// The series can change without any news of results.
 function drawSeries() {
+  const result = store.shown;
+  const moved = seriesCard.show(result && series.of(result), result);
+  if (moved && document.body.classList.contains("wall")) redraw();
+}
+
+function drawResults() {
   trend.draw();
   table.draw();
 }
@@ -172,7 +186,7 @@ $("filter-state").addEventListener("change", (event) => {
   table.draw();
 });
 $("csv").addEventListener("click", () => {
-  download("results.csv", "text/csv;charset=utf-8", toCsv(table.rows, store.descriptors));
+  download("results.csv", "text/csv;charset=utf-8", toCsv(table.rows, store.descriptors, seriesCard.state));
 });
 $("xdi").addEventListener("click", () => {
   const { curves: drawn } = spectrum;
@@ -197,6 +211,7 @@ function wall(on) {
 function redraw() {
   spectrum.remake();
   narrowing.remake();
+  seriesCard.remake();
   trend.remake();
 }
 

@@ -124,3 +124,34 @@ export function whisker(ctx, x, [low, high], cap, stroke, ratio, opacity) {
   ctx.stroke();
   ctx.globalAlpha = 1;
 }
+
+// Filled disc; triangle with a warning; open diamond out of domain; open while growing.
+export function mark(ctx, kind, x, y, size, final, colors, ratio) {
+  ctx.beginPath();
+  if (kind === "warned") {
+    ctx.moveTo(x, y - 1.3 * size);
+    ctx.lineTo(x + 1.2 * size, y + size);
+    ctx.lineTo(x - 1.2 * size, y + size);
+    ctx.closePath();
+  } else if (kind === "outside") {
+    ctx.moveTo(x, y - 1.3 * size);
+    ctx.lineTo(x + 1.3 * size, y);
+    ctx.lineTo(x, y + 1.3 * size);
+    ctx.lineTo(x - 1.3 * size, y);
+    ctx.closePath();
+  } else ctx.arc(x, y, size, 0, 2 * Math.PI);
+  const open = kind === "outside" || !final;
+  ctx.fillStyle = open ? colors.card : colors[kind];
+  ctx.fill();
+  ctx.strokeStyle = colors[kind];
+  ctx.lineWidth = (open ? 2 : 1) * ratio;
+  ctx.stroke();
+}
+
+export function ring(ctx, x, y, radius, stroke, ratio) {
+  ctx.strokeStyle = stroke;
+  ctx.lineWidth = 2 * ratio;
+  ctx.beginPath();
+  ctx.arc(x, y, radius, 0, 2 * Math.PI);
+  ctx.stroke();
+}

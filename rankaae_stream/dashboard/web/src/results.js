@@ -124,7 +124,7 @@ function asEstimates(raw) {
   return estimates;
 }
 
-function asList(encoded) {
+export function asList(encoded) {
   let list;
   try {
     list = JSON.parse(encoded);
@@ -140,7 +140,7 @@ function hinted(descriptors) {
   return new Set(all.filter((each) => each?.evidence === "simulation").map((each) => text(each.name)));
 }
 
-function asFlag(flag) {
+export function asFlag(flag) {
   return {
     name: text(flag?.name),
     severity: flag?.severity === "warning" ? "warning" : "info",
@@ -148,6 +148,6 @@ function asFlag(flag) {
   };
 }
 
-function isObject(value) {
+export function isObject(value) {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

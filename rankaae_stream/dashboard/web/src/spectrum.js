@@ -20,7 +20,7 @@ export class SpectrumView {
       axes: [
         // Below lies the residual with the same axis, where there is one.
         this.#part ? axisBelow("Energy (eV)") : axis(null, { values: (_, ticks) => ticks.map(() => ""), size: 8 }),
-        axis(`Absorption (${this.#part ? "highest" : "edge step"} = 1)`, { size: SIDE }),
+        axis(isSmall() ? "Absorption" : `Absorption (${this.#part ? "highest" : "edge step"} = 1)`, { size: SIDE }),
       ],
       series: [
         {},
@@ -34,7 +34,7 @@ export class SpectrumView {
       scales: x,
       cursor: { sync, y: false, points: { size: 7 } },
       padding: [4, 12, 0, 0],
-      axes: [axisBelow("Energy (eV)"), axis("Residual", { size: SIDE })],
+      axes: [axisBelow("Energy (eV)"), axis(isSmall() ? null : "Residual", { size: SIDE })],
       series: [
         {},
         { stroke: color("--residual"), width: 1.6, fill: color("--residual-fill"), fillTo: 0 },
@@ -106,6 +106,9 @@ export class SpectrumView {
     setText($("spectrum-reading"), `${energy[index].toFixed(1)} eV: ${at(flat)}${beside}`);
   }
 }
+
+// On the wall beside a series there is little room.
+const isSmall = () => document.body.matches(".wall.with-series");
 
 function rms(values) {
   const good = values.filter((value) => value !== null);

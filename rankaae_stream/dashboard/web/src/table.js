@@ -6,7 +6,7 @@ import { dateTime, descriptorName, edgeText, interval, plain, unitText, value } 
 
 const SPARE = 8; // rows above and below those in sight, so that scrolling shows no gap
 
-export class SeriesTable {
+export class ResultsTable {
   #store;
   #choose;
   #descriptor = () => "oxidation_state";

@@ -2,7 +2,7 @@
 
 import { $, color, setOptions, setText } from "./dom.js";
 import { isFlagged, isOutside } from "./results.js";
-import { Plot, SIDE, axis, axisBelow, room, timeAxis, whisker } from "./plots.js";
+import { Plot, SIDE, axis, axisBelow, mark, ring, room, timeAxis, whisker } from "./plots.js";
 import { dateTime, descriptorName, interval, plain, unitText, value, withUnit } from "./words.js";
 
 const CROWDED = 400; // results from which on smaller marks without caps are drawn
@@ -199,29 +199,6 @@ export class Trend {
   }
 }
 
-// Filled disc; triangle with a warning; open diamond out of domain; open while growing.
-function mark(ctx, kind, x, y, size, final, colors, ratio) {
-  ctx.beginPath();
-  if (kind === "warned") {
-    ctx.moveTo(x, y - 1.3 * size);
-    ctx.lineTo(x + 1.2 * size, y + size);
-    ctx.lineTo(x - 1.2 * size, y + size);
-    ctx.closePath();
-  } else if (kind === "outside") {
-    ctx.moveTo(x, y - 1.3 * size);
-    ctx.lineTo(x + 1.3 * size, y);
-    ctx.lineTo(x, y + 1.3 * size);
-    ctx.lineTo(x - 1.3 * size, y);
-    ctx.closePath();
-  } else ctx.arc(x, y, size, 0, 2 * Math.PI);
-  const open = kind === "outside" || !final;
-  ctx.fillStyle = open ? colors.card : colors[kind];
-  ctx.fill();
-  ctx.strokeStyle = colors[kind];
-  ctx.lineWidth = (open ? 2 : 1) * ratio;
-  ctx.stroke();
-}
-
 function cross(ctx, x, y, size, stroke, ratio) {
   ctx.strokeStyle = stroke;
   ctx.lineWidth = 2 * ratio;
@@ -230,13 +207,5 @@ function cross(ctx, x, y, size, stroke, ratio) {
     ctx.moveTo(x - size, y - side * size);
     ctx.lineTo(x + size, y + side * size);
   }
-  ctx.stroke();
-}
-
-function ring(ctx, x, y, radius, stroke, ratio) {
-  ctx.strokeStyle = stroke;
-  ctx.lineWidth = 2 * ratio;
-  ctx.beginPath();
-  ctx.arc(x, y, radius, 0, 2 * Math.PI);
   ctx.stroke();
 }

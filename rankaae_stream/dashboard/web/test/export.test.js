@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fileName, toCsv, toXdi } from "../src/export.js";
-import { estimate, finished } from "./made.js";
+import { stateOf } from "../src/series.js";
+import { estimate, finished, made } from "./made.js";
 
 const UNITS = new Map([["oxidation_state", "e"], ["coordination_number", "1"]]); // prettier-ignore
 
@@ -15,6 +16,14 @@ test("the table has a column for each value and both ends of its interval", () =
     ["1970-01-01T00:16:40.000Z", "7", "Fe2O3", "2.9", String(2.9 + 0.3), "", "true", "raw-1"],
   );
   assert.equal(head.length, row.length);
+});
+
+test("results of the series that is shown carry their fractions and the valence of the mixture", () => {
+  const [head, mine, other] = cells(toCsv([finished("result-1"), finished("another")], UNITS, stateOf(made())));
+  const names = ["share_1", "share_2", "valence", "half_width"];
+  assert.deepEqual(names.map((name) => mine[head.indexOf(name)]), ["0.8", "0.2", "2.8", "0.2"]); // prettier-ignore
+  assert.deepEqual(names.map((name) => other[head.indexOf(name)]), ["", "", "", ""]); // prettier-ignore
+  assert.ok([mine, other].every((row) => row.length === head.length));
 });
 
 test("text that a spreadsheet would run is marked, and commas and quotes are kept", () => {

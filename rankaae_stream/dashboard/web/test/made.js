@@ -25,3 +25,47 @@ export function finished(uid, start = {}, summary = {}) {
 
 // A run without its stop document.
 export const growing = (uid, start = {}) => fromSelected(uid, JSON.stringify([started(start), null, null]));
+
+// Rows of a series that is reduced while it is heated.
+export const spectra = () =>
+  [0, 1, 2, 3, 4, 5].map((i) => ({
+    spectrum: `raw-${i}`,
+    uid: `result-${i}`,
+    raw_uid: `raw-${i}`,
+    sweep: 0,
+    time: 1000 + 60 * i,
+    scan_id: 10 + i,
+    temperature: 300 + 20 * i,
+    alone: 3 - i / 5,
+    alone_half_width: 0.5,
+    share_1: 1 - i / 5,
+    share_1_sigma: 0.01,
+    share_2: i / 5,
+    share_2_sigma: 0.01,
+    valence: 3 - i / 5,
+    half_width: 0.2,
+    misfit: 1,
+  }));
+
+// A series' metadata as published, and its state apart; more: other values of the state.
+export function made(more = {}) {
+  const summary = {
+    complete: false,
+    count: 6,
+    spectra: spectra(),
+    components: 2,
+    ends: ["raw-0", "raw-5"],
+    merged: null,
+    repeats: 0,
+    advice: "",
+    more_repeats: null,
+    enough: false,
+    drift: null,
+    changes: [],
+    flags: [],
+    left_out: [],
+    ...more,
+  };
+  const start = { profile: { series: { against: ["temperature", "flow"] } } };
+  return { start, stop: { summary }, summary };
+}
