@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 from rankaae_stream.errors import describe
 from rankaae_stream.printable import get_logger
 from rankaae_stream.results.compose import ResultRun
+from rankaae_stream.results.compose_series import PURPOSE as SERIES
 from rankaae_stream.results.sinks import Postponed, Rejected, Sink, Unavailable
 from rankaae_stream.results.spool import Spool
 from rankaae_stream.results.what_if import PURPOSE
@@ -271,7 +272,8 @@ class Sender:
         return verdict
 
     def _send_provisional(self, run: ResultRun) -> Verdict:
-        if run.uid not in self._shown:
+        # What is shown of a series is whole, also when no more comes: nothing is left to be ended.
+        if run.uid not in self._shown and run.start.get("purpose") != SERIES:
             # Before it is begun: a session may be killed at any moment.
             self._shown.add(run.uid)
             self._mark(self.spool.growing, run.uid, _abandoned(run.stop))

@@ -2,12 +2,14 @@
 
 import logging
 import os
+from dataclasses import replace
 
 import pytest
 from composing import RETRY, KeepingSink, composed
 from waiting import PATIENCE, wait_until
 
 from rankaae_stream.results.compose import ResultRun
+from rankaae_stream.results.compose_series import PURPOSE as SERIES
 from rankaae_stream.results.sender import Sender
 from rankaae_stream.results.sinks import Rejected
 from rankaae_stream.results.spool import Spool, entries
@@ -37,6 +39,18 @@ def test_final_results_arrive_in_order(sender, sink, tmp_path):
     assert sender.waiting == 0
     assert sender.sent == 20
     assert sorted(path.stem for path in (tmp_path / "sent").iterdir()) == uids
+
+
+def test_results_follow_a_series_that_has_flags_and_is_never_ended_for_it(sender, sink):
+    """A series' flags are a list, and its latest state is whole."""
+    run = composed(1)
+    told = {**run.stop, "summary": {"count": 2, "flags": [{"name": "drift"}]}}
+    sender.provisional(replace(run, start={**run.start, "purpose": SERIES}, stop=told))
+    wait_until(lambda: sink.shown, "the series")
+    assert not sender.spool.left_growing()
+    sender.final(composed(2))
+    assert sender.wait_idle(PATIENCE)
+    assert sink.finals == [composed(2).uid]
 
 
 def test_a_final_result_is_on_the_disk_when_final_returns(sender, sink):
