@@ -177,6 +177,7 @@ def mix(
     names: Sequence[str],
     valences: Floats,
     halves: Floats,
+    axis: float = 0.0,
 ) -> Mixtures:
     """Fit a series as mixtures of given ends, with the uncertainties of the fractions.
 
@@ -187,6 +188,8 @@ def mix(
     names : sequence of str
     valences, halves : (k,) arrays
         Of the ends, and the half-widths of their intervals.
+    axis : float, optional
+        Standard deviation of the ends' own energy axes, eV.
     """
     share = fractions(series.flat, ends)
     residual = series.flat - share @ ends
@@ -195,7 +198,9 @@ def mix(
         flat = series.flat - _jitter(series, ends, share, left, _blur(residual))
         share = fractions(flat, ends)
         residual = flat - share @ ends
-    sigma = _sigma(series, ends, share, _blur(residual))
+    sigma = np.hypot(
+        _sigma(series, ends, share, _blur(residual)), _by_ends(series, ends, share, axis)
+    )
     by_fractions = NORMAL * np.sqrt(((sigma * (valences - valences.mean())) ** 2).sum(axis=1))
     # The ends err alike, since one model answers them: their halves add as they are mixed.
     half = np.hypot(share @ halves, by_fractions)
@@ -249,6 +254,18 @@ def _sigma(series: Stack, ends: Floats, share: Floats, blur: float) -> Floats:
     # What is left of the jitter once the residuals have told their part of it.
     left = blur / (own + blur / _jitters(series))
     return np.sqrt(noise + left[:, None] * (along @ to_all.T) ** 2 + LEAST_SIGMA**2)
+
+
+def _by_ends(series: Stack, ends: Floats, share: Floats, axis: float) -> Floats:
+    """Return standard deviations (n, k) of fractions, from those of the axes of the ends, eV."""
+    if len(ends) == 1 or axis == 0.0:
+        return np.zeros_like(share)
+    slopes: Floats = np.gradient(ends, series.energy, axis=1)
+    others = ends[:-1] - ends[-1]
+    inverse: Floats = _linalg.pinv(others)
+    along = slopes @ inverse
+    along = np.column_stack([along, -along.sum(axis=1)])
+    return axis * np.sqrt(share**2 @ along**2)
 
 
 def _blur(residual: Floats) -> float:

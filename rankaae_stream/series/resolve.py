@@ -9,7 +9,7 @@ import numpy as np
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.model.intervals import little_shown
 from rankaae_stream.report import Estimate, Flag, FoilShift, Report, RunFoil
-from rankaae_stream.series.axis import axis_flags, axis_jumps
+from rankaae_stream.series.axis import JITTER, axis_flags, axis_jumps
 from rankaae_stream.series.changes import (
     Change,
     Drift,
@@ -162,7 +162,7 @@ def _mixed(
         value, half = found.valence(valences, halves)
         valences[found.end], halves[found.end] = value, half
         flags = [metal_flag(found, names, edge.element, value)]
-    return mix(series, ends, names, valences, halves), flags
+    return mix(series, ends, names, valences, halves, JITTER), flags
 
 
 def _axis(series: Stack) -> list[Flag]:

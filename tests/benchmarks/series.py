@@ -127,7 +127,10 @@ def of_mixtures(sessions: int) -> Table:
             line, off, alone, held, sure, wide = ([] for _ in range(6))
             for seed in range(sessions):
                 rng = np.random.default_rng(1000 + seed)
-                ends = [scan(element, curve(element, one), rng, NOISE) for one in (first, last)]
+                ends = [
+                    scan(element, curve(element, one, JITTER * rng.normal()), rng, NOISE)
+                    for one in (first, last)
+                ]
                 found = resolved(mixed(pair, shares, seed), ends=ends if given else ())
                 mixtures = found.mixtures
                 if mixtures is None or len(mixtures.ends) != 2:
@@ -141,8 +144,7 @@ def of_mixtures(sessions: int) -> Table:
                 off.append(np.abs(values - truth).max())
                 alone.append(np.abs(found.series.valence - truth).max())
                 held.append(np.mean(np.abs(values - truth) <= mixtures.half))
-                inner = slice(1, -1) if not given else slice(None)
-                sure.append(np.mean(np.abs(part - shares)[inner] <= NORMAL * sigma[inner]))
+                sure.append(np.mean(np.abs(part - shares) <= NORMAL * sigma))
                 wide.append(mixtures.half.mean())
             cells = [f"{max(one):.3f}" for one in (line, off, alone)]
             cells += [f"{100 * np.mean(one):.0f}" for one in (held, sure)]
