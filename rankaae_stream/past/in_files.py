@@ -1,7 +1,6 @@
 """Read runs from files: suitcase JSON lines and msgpack, and bluesky's own JSON lines.
 
-Nothing in a file is evaluated. In particular numpy arrays in msgpack are read
-here and not by msgpack_numpy, which unpickles arrays of objects.
+Nothing in a file is evaluated; arrays in msgpack are read by `packed`.
 """
 
 import json
@@ -9,8 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
-
-import numpy as np
 
 from rankaae_stream.layouts.base import Document
 
@@ -131,12 +128,12 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
 def _msgpack(path: Path) -> Iterator[tuple[str, Any]]:
     import msgpack
 
+    from rankaae_stream.past.packed import Unpacker  # not read for JSON lines
+
     size = path.stat().st_size
     with path.open("rb") as file:
         # Nothing in a file can be longer than the file.
-        unpacker = cast("Any", msgpack).Unpacker(
-            file, object_hook=_array, max_buffer_size=max(size, 1)
-        )
+        unpacker = Unpacker(file, object_hook=_listed, max_buffer_size=max(size, 1))
         number = 0
         while unpacker.tell() < size:
             number += 1
@@ -149,15 +146,9 @@ def _msgpack(path: Path) -> Iterator[tuple[str, Any]]:
                 raise Damaged(f"{path}, {place}: it is not msgpack of documents ({e})") from e
 
 
-def _array(item: dict[Any, Any]) -> Any:
-    """Read an array of msgpack_numpy; refuse arrays of objects, which it pickles."""
-    if b"nd" not in item:
-        return item
-    kind = np.dtype(item[b"type"] if isinstance(item[b"type"], str) else "V")
-    if kind.kind not in "biufcSU":
-        raise ValueError(f"an array of {item[b'type']!r} is not read")
-    array = np.frombuffer(item[b"data"], dtype=kind)
-    if item[b"nd"] is not True:
-        return array[0].item()
-    array = array.reshape(item[b"shape"])
-    return array.tolist() if array.ndim == 1 else array
+def _listed(item: dict[Any, Any]) -> Any:
+    """Return what stands for an array as JSON would have it: a number, a list; else an array."""
+    from rankaae_stream.past.packed import array_of
+
+    value = array_of(item)
+    return value.tolist() if getattr(value, "ndim", 2) < 2 else value

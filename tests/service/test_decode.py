@@ -1,0 +1,231 @@
+"""Messages of a bus become documents within bounds, and a pickle never runs."""
+
+import json
+import pickle
+import subprocess
+import sys
+from contextlib import suppress
+
+import msgpack_numpy
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from msgpack import _cmsgpack
+
+from rankaae_stream.past.packed import array_of
+from rankaae_stream.service.decode import NotADocument, decode, encode
+
+EVENT = {
+    "uid": "e",
+    "descriptor": "d",
+    "time": 1.5,
+    "seq_num": 3,
+    "data": {
+        "energy": np.float32(7112.25),
+        "mca": np.arange(12, dtype="<u2").reshape(3, 4),
+        "empty": np.zeros((0, 5)),
+        "names": np.array(["i0", "it"]),
+        "on": np.array([True, False]),
+        "wave": 1 + 2j,
+        "filled": np.int64(-7),
+    },
+    "timestamps": {"energy": float("inf")},
+    "filled": {},
+    "a_newer_key": {"kept": [None, True, "é"]},
+}
+
+
+def sent(value):
+    """A message as bluesky-kafka's producer makes it."""
+    return _cmsgpack.Packer(default=msgpack_numpy.encode).pack(value)
+
+
+def refused(payload, **bounds):
+    with pytest.raises(NotADocument) as caught:
+        decode(payload, **bounds)
+    assert caught.value.message
+    return caught.value.reason
+
+
+def same(one, other):
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert list(one) == list(other)
+        for key in one:
+            same(one[key], other[key])
+    elif isinstance(one, (np.ndarray, np.generic)):
+        assert (one.dtype, one.shape) == (other.dtype, other.shape)
+        assert one.tobytes() == other.tobytes()
+    else:
+        assert one == other
+
+
+@pytest.mark.parametrize("pack", [lambda *pair: sent(pair), encode])
+def test_a_document_comes_back_bit_for_bit_with_the_keys_of_a_newer_schema(pack):
+    name, doc = decode(pack("event", EVENT))
+    assert name == "event"
+    same(doc, EVENT)
+
+
+def test_dates_which_msgpack_numpy_cannot_write_come_back_too():
+    doc = {"data": {"when": np.array(["2026-11-26"], dtype="M8[s]")}}
+    same(decode(encode("event", doc))[1], doc)
+
+
+def test_both_write_the_same_bytes():
+    assert encode("event", EVENT) == sent(("event", EVENT))
+
+
+@pytest.mark.parametrize("pair", [["stop", {"uid": "b"}], {"name": "stop", "doc": {"uid": "b"}}])
+def test_json_may_be_a_pair_or_name_its_parts(pair):
+    assert decode(b" " + json.dumps(pair).encode()) == ("stop", {"uid": "b"})
+
+
+class Runs:
+    """Says so when it is unpickled."""
+
+    def __reduce__(self):
+        return print, ("a pickle ran",)
+
+
+@pytest.mark.parametrize(
+    "doc",
+    [
+        {"data": {"a": np.array([Runs()], dtype=object)}},
+        {"data": {"a": np.array([(1, Runs())], dtype=[("x", "i4"), ("y", "O")])}},
+    ],
+)
+def test_an_array_of_objects_is_refused_and_does_not_run(doc, capsys):
+    assert refused(sent(("event", doc))) == "pickle"
+    assert refused(pickle.dumps(("event", doc))) == "pickle"
+    assert "ran" not in capsys.readouterr().out
+
+
+def test_a_program_that_lets_msgpack_unpickle_does_not_let_it_here(tmp_path):
+    """bluesky-kafka does so when it is imported, for all of the program."""
+    payload = sent(("start", {"uid": "a", "time": 1.0, "x": np.array([Runs()], dtype=object)}))
+    (tmp_path / "run.msgpack").write_bytes(payload)
+    program = """
+import msgpack_numpy; msgpack_numpy.patch()
+from pathlib import Path
+from rankaae_stream.past.in_files import read_runs
+from rankaae_stream.service.decode import NotADocument, decode
+try:
+    decode(Path("run.msgpack").read_bytes())
+except NotADocument as error:
+    print(error.reason)
+print(read_runs(Path("run.msgpack"))[0].problem)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "ran" not in done.stdout
+    assert done.stdout.startswith("pickle\n")
+    assert "array of objects" in done.stdout
+
+
+def nested(levels):
+    value = {}
+    for _ in range(levels - 1):
+        value = {"x": value}
+    return value
+
+
+def test_a_document_may_nest_as_deep_as_the_bound_and_no_deeper():
+    for pack in (sent, lambda pair: json.dumps(pair).encode()):
+        assert decode(pack(["start", nested(10)]), depth=10)
+        assert refused(pack(["start", nested(11)]), depth=10) == "depth"
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"", "format"),
+        (b"\x92\xa5start", "format"),  # cut short
+        (sent(["stop", {}]) + b"\x00", "format"),
+        (sent(["stop", {}, 1]), "format"),
+        (sent("stop"), "format"),
+        (sent(["stop", []]), "format"),
+        (sent(["stop", {b"uid": 1}]), "format"),
+        (sent(["stop", {"a": {b"uid": 1}}]), "format"),
+        (sent(["stop", {1: 1}]), "format"),
+        (b"\x92\xa4stop\xd4\x05a", "format"),  # an extension type
+        (sent(["finish", {}]), "name"),
+        (sent([{}, {}]), "name"),
+        (b'["stop", {}', "format"),
+        (b'["stop", ' + b"[" * 100_000, "depth"),
+        (b"\x92\xa4stop" + b"\x91" * 5000, "format"),
+        (b"\x92" + b"\xdd\xff\xff\xff\xff" * 500, "format"),  # states 4 thousand million items
+        (sent(["stop", {"x": [[]] * 1_000_001}]), "size"),
+        (sent(["stop", {"x": "y" * 1000}]), "size"),
+    ],
+    ids=range(18),
+)
+def test_what_is_no_document_is_refused_by_its_reason(payload, reason):
+    assert refused(payload, most=2_000_000 if len(payload) > 2000 else 1000) == reason
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        {b"type": "<f8", b"shape": [2], b"data": b"12345678"},
+        {b"type": "<f8", b"shape": [-1], b"data": b"12345678"},
+        {b"type": "<f8", b"shape": [2**60, 0], b"data": b""},
+        {b"type": "<f8", b"shape": 1, b"data": b"12345678"},
+        {b"type": "<f8", b"shape": [1], b"data": "12345678"},
+        {b"type": "(2,)f8", b"shape": [1], b"data": b"12345678"},
+        {b"type": "|V8", b"shape": [1], b"data": b"12345678"},
+        {b"type": "|S0", b"shape": [1], b"data": b"12345678"},
+        {b"type": "|S999999999", b"shape": [1], b"data": b"12345678"},
+        {b"shape": [1], b"data": b"12345678"},
+    ],
+)
+def test_an_array_that_does_not_fit_its_bytes_is_refused(array):
+    assert refused(sent(["event", {"data": {"x": {b"nd": True, **array}}}])) == "format"
+
+
+def test_a_document_that_no_message_can_hold_is_not_written():
+    for value in (object(), 2**70, np.array([object()], dtype=object), {1, 2}):
+        with pytest.raises(NotADocument, match="start"):
+            encode("start", {"uid": "a", "x": value})
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(),
+    lambda inside: st.lists(inside, max_size=4) | st.dictionaries(st.text(), inside, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(doc=st.dictionaries(st.text(), values, max_size=5))
+@example({"x": float("nan")})
+def test_any_document_comes_back(doc):
+    name, again = decode(encode("start", doc))
+    assert encode(name, again) == encode("start", doc)
+
+
+@given(payload=st.binary(max_size=200), place=st.integers(0, 400), cut=st.integers(0, 400))
+def test_any_bytes_are_a_document_or_refused(payload, place, cut):
+    good = encode("event", EVENT)
+    for message in (payload, good[:place] + payload[:3] + good[place + 3 :], good[:cut]):
+        try:
+            name, doc = decode(message)
+        except NotADocument:
+            continue
+        encode(name, doc)
+
+
+@given(
+    item=st.dictionaries(
+        st.sampled_from([b"nd", b"type", b"kind", b"shape", b"data", b"complex"]),
+        st.none()
+        | st.booleans()
+        | st.binary(max_size=16)
+        | st.sampled_from(["<f8", "O", "|b1", "U2", "M8[7D]", "1j", "(", "i4,i4"])
+        | st.lists(st.integers(-1, 2**40), max_size=70),
+    )
+)
+def test_any_mapping_of_an_array_is_read_or_refused(item):
+    with suppress(ValueError):
+        array_of(item)
