@@ -17,7 +17,7 @@ from rankaae_stream.documents.size import size_of
 from rankaae_stream.errors import describe
 from rankaae_stream.printable import get_logger
 
-__all__ = ["Inbox"]
+__all__ = ["Inbox", "parent_of"]
 
 logger = get_logger(__name__)
 
@@ -184,7 +184,7 @@ class Inbox:
             self.late += 1
             return None
         if name in _EVENTS:
-            run = self._run_of.get(_parent_of(name, doc))
+            run = self._run_of.get(parent_of(name, doc))
             # Once an event is lost the run's answer is: the rest of its events would
             # only take room from other runs.
             if run in self._dropped or self._bytes + size > self._for_events:
@@ -299,7 +299,7 @@ class Inbox:
             self.last_error = describe(error)
 
 
-def _parent_of(name: str, doc: Mapping[str, Any]) -> ParentUid:
+def parent_of(name: str, doc: Mapping[str, Any]) -> ParentUid:
     """Return the uid of the descriptor or resource that an event or datum belongs to."""
     if name == "bulk_events":
         doc = next((event for events in doc.values() for event in events), doc)

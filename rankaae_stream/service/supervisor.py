@@ -1,0 +1,441 @@
+"""Keep a worker alive, give it documents, and give them again to the next one when it dies.
+
+Documents are on the disk before the worker sees them, and stay there until the results of their
+run are. A run that has ended two workers is put aside and refused by name; the others go on.
+"""
+
+import contextlib
+import multiprocessing
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any, Literal
+
+from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.layouts.base import Document
+from rankaae_stream.printable import get_logger
+from rankaae_stream.profile import Profile
+from rankaae_stream.service.decode import encode
+from rankaae_stream.service.journal import Journal, Kept
+from rankaae_stream.service.state import ServiceState
+from rankaae_stream.service.worker import (
+    CLOSE,
+    DOCUMENT,
+    FINISH,
+    REFUSE,
+    packed,
+    unpacked,
+    work,
+)
+
+__all__ = ["Limits", "Supervisor"]
+
+logger = get_logger(__name__)
+
+IN_FLIGHT = 200
+"""Documents that a worker is given before it has handled them."""
+
+LOOK = 0.2
+"""Seconds between looks at the worker."""
+
+STRIKES = 2
+"""Workers that one run may end."""
+
+STARTS_WITHIN = 120.0
+"""Seconds in which a worker must have loaded its models."""
+
+
+class Limits:
+    """When a worker is ended, and how soon the next one begins.
+
+    Parameters
+    ----------
+    deadline : float
+        Seconds for which one document may keep the worker.
+    memory : int
+        Resident bytes at which the worker is replaced once no run is open, and at half as much
+        again at once.
+    pause : (first, longest)
+        Seconds before the next worker, doubled after each that dies early.
+    kept : int
+        Bytes of documents on the disk at which a bus is asked to pause.
+    """
+
+    def __init__(
+        self,
+        deadline: float = 120.0,
+        memory: int = 2 << 30,
+        pause: tuple[float, float] = (0.5, 60.0),
+        kept: int = 1 << 30,
+    ) -> None:
+        self.deadline = deadline
+        self.memory = memory
+        self.pause = pause
+        self.kept = kept
+
+
+class Supervisor:
+    """A worker process with the documents that it is answerable for.
+
+    Parameters
+    ----------
+    profile : Profile
+    limits : Limits, optional
+    latency : callable, optional
+        Receives the seconds from each run's stop document to its last result on the disk.
+    target : callable, optional
+        What the process runs in place of `worker.work`.
+
+    Raises
+    ------
+    ConfigurationError
+        When the worker says that a model or the Tiled key is wrong, or the documents cannot be
+        kept beside the spool.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        limits: Limits | None = None,
+        *,
+        latency: Callable[[float], object] = lambda _: None,
+        target: Callable[..., None] = work,
+    ) -> None:
+        self.profile = profile
+        self.limits = limits or Limits()
+        self._latency = latency
+        self._target = target
+        self._spawn = multiprocessing.get_context("spawn")
+        folder = profile.spool.expanduser() / "documents"
+        try:
+            self._journal = Journal(folder)
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot keep documents in {folder} ({error.strerror}); set spool in profile "
+                f"{profile.name!r} to a folder that can be written"
+            ) from error
+        self._changed = threading.Condition()
+        self._queue: deque[tuple[bytes, Kept]] = deque()
+        self._sent: deque[Kept] = deque()
+        self._handled = 0
+        self._moved_at = time.monotonic()
+        self._strikes: Counter[str] = Counter()
+        self._stopped: dict[str, float] = {}
+        self._began = time.time()
+        self._documents: Counter[str] = Counter()
+        self._last_document = 0.0
+        self._before: Counter[str] = Counter()  # what workers before this one have answered
+        self._told: dict[str, Any] = {}
+        self._worker: Literal["starting", "running", "stalled", "stopped"] = "starting"
+        self._restarts: Counter[str] = Counter()
+        self._failing = ""
+        self._ending: bytes | None = None
+        self._timeout = 10.0
+        self._ready = threading.Event()
+        self._wrong = ""
+        self._again()
+        self._thread = threading.Thread(target=self._run, name="rankaae-stream worker", daemon=True)
+        self._thread.start()
+
+    def wait_ready(self, timeout: float = STARTS_WITHIN) -> None:
+        """Wait until the first worker has loaded its models.
+
+        Raises
+        ------
+        ConfigurationError
+            When it says what is wrong, or does not get that far.
+        """
+        there = self._ready.wait(timeout)
+        if self._wrong or not there:
+            self.close(0.0)
+            raise ConfigurationError(self._wrong or f"no worker was ready within {timeout:.0f} s")
+
+    # ---- for a bus, or a session's inbox ---------------------------------------------------
+
+    def take(self, name: str, doc: Document) -> None:
+        """Take a document; it is on the disk once `flush` has returned."""
+        with self._changed:
+            kept = self._journal.add(name, doc)
+            self._documents[name] += 1
+            self._last_document = time.time()
+            if name == "stop":
+                self._stopped[kept.run] = time.monotonic()
+            self._queue.append((DOCUMENT, kept))
+            self._changed.notify_all()
+
+    def flush(self) -> None:
+        """Bring what was taken to the disk."""
+        with self._changed:
+            self._journal.flush()
+
+    def full(self) -> bool:
+        """Return whether a bus should pause."""
+        return self._journal.bytes > self.limits.kept
+
+    # ---- how it is ---------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> int:
+        """Documents that are taken and not handled."""
+        return len(self._queue) + len(self._sent)
+
+    @property
+    def idle(self) -> bool:
+        """Whether all is answered and sent."""
+        told = self._told
+        return not self.waiting and not told.get("at_work") and not told.get("unsent")
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Wait until all that was taken is answered and published; False on time-out."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.idle, timeout)
+
+    def state(self) -> ServiceState:
+        """Return how things are; the source's part is filled by who has one."""
+        told = self._told
+        refused: Counter[str] = Counter(told.get("refused", {}))
+        refused.update({name[1:]: n for name, n in self._before.items() if name.startswith("-")})
+        return ServiceState(
+            profile=self.profile.name,
+            profile_hash=self.profile.analysis_hash(),
+            models=told.get("models", {}),
+            began=self._began,
+            documents=dict(self._documents),
+            last_document=self._last_document,
+            last_result=told.get("answered_at", 0.0),
+            waiting=self.waiting,
+            open_runs=told.get("open_runs", 0),
+            answered=told.get("answered", 0) + self._before["answered"],
+            refused=dict(refused),
+            unsent=told.get("unsent", 0),
+            kept_bytes=self._journal.bytes,
+            quarantined=self._journal.put_aside_runs,
+            worker=self._worker,
+            restarts=dict(self._restarts),
+            memory=_resident(self._process.pid) if self._process is not None else 0,
+            failing=self._failing or told.get("failing", ""),
+        )
+
+    def close(self, timeout: float = 10.0, *, finish: bool = False) -> int:
+        """End the worker; open runs are answered with `finish`, else left to the next service.
+
+        Returns
+        -------
+        int
+            How many final results stay in the spool.
+        """
+        with self._changed:
+            self._ending, self._timeout = (FINISH if finish else CLOSE), timeout
+            self._changed.notify_all()
+        self._thread.join(timeout + 5.0)
+        self._kill()
+        self._journal.close()
+        return int(self._told.get("unsent", 0))
+
+    # ---- the thread that has the worker ------------------------------------------------------
+
+    _process: Any = None
+    _pipe: Any = None
+
+    def _run(self) -> None:
+        pause = self.limits.pause[0]
+        while True:
+            began = time.monotonic()
+            reason = self._live()
+            if reason == "":
+                return
+            self._worker = "stopped"
+            self._restarts[reason] += 1
+            self._after_death(reason)
+            if self._ending is not None:
+                return
+            early = time.monotonic() - began < 60.0
+            pause = min(2 * pause, self.limits.pause[1]) if early else self.limits.pause[0]
+            self._pause(pause if reason != "memory" else 0.0)
+
+    def _live(self) -> str:
+        """Have a worker until it ends; return why, an empty text where that was asked for."""
+        key = self.profile.tiled_api_key
+        settings = self.profile.model_dump(by_alias=True, exclude={"tiled_api_key"})
+        self._pipe, there = self._spawn.Pipe()
+        self._process = self._spawn.Process(
+            target=self._target,
+            args=(there, settings, key.get_secret_value() if key else None),
+            name="rankaae-stream worker",
+            daemon=True,
+        )
+        self._worker = "starting"
+        self._handled, self._moved_at = 0, time.monotonic()
+        self._process.start()
+        there.close()
+        giver = threading.Thread(target=self._give, args=(self._pipe,), daemon=True)
+        giver.start()
+        try:
+            return self._drive()
+        except (EOFError, OSError):
+            return "crash"
+        finally:
+            self._kill()
+
+    def _drive(self) -> str:
+        looked = time.monotonic()
+        while True:
+            connection.wait([self._pipe, self._process.sentinel], LOOK)
+            while self._pipe.poll():
+                self._hear(unpacked(self._pipe.recv_bytes()))
+            if self._wrong:
+                return "" if not self._ready.is_set() or self._ending is not None else "crash"
+            if not self._process.is_alive():
+                return "" if self._ending is not None and not self.waiting else "crash"
+            now = time.monotonic()
+            if self._ending is not None and not self.waiting:
+                return self._end()
+            late = self.limits.deadline if self._worker == "running" else STARTS_WITHIN
+            if (self._sent or self._worker == "starting") and now - self._moved_at > late:
+                self._worker = "stalled"
+                return "stalled"
+            if self._worker == "running" and now - looked > 2.0:
+                looked = now
+                used = _resident(self._process.pid)
+                calm = not self._told.get("open_runs") and not self.waiting
+                if used > (1.0 if calm else 1.5) * self.limits.memory:
+                    logger.warning("the worker has %d MB; another takes its place", used >> 20)
+                    if calm:
+                        self._say(CLOSE, self.limits.pause[1])
+                        self._process.join(self.limits.pause[1])
+                    return "memory"
+
+    def _give(self, pipe: connection.Connection) -> None:
+        """Send documents to a worker as long as it keeps up; in a thread of its own.
+
+        A worker that hangs does not empty its pipe, and whoever writes there hangs with it.
+        """
+        while True:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: (
+                        pipe.closed
+                        or (
+                            self._worker == "running"
+                            and self._queue
+                            and len(self._sent) < IN_FLIGHT
+                        )
+                    ),
+                    LOOK,
+                )
+                if pipe.closed or self._pipe is not pipe:
+                    return
+                if self._worker != "running" or not self._queue or len(self._sent) >= IN_FLIGHT:
+                    continue
+                kind, kept = self._queue.popleft()
+                if not self._sent:
+                    self._moved_at = time.monotonic()
+                self._sent.append(kept)
+            try:
+                pipe.send_bytes(kind + kept.payload)
+            except (OSError, ValueError):
+                return  # the worker is gone; its documents are queued again
+
+    def _hear(self, told: Mapping[str, Any]) -> None:
+        if "wrong" in told:
+            self._wrong = self._failing = str(told["wrong"])
+            self._ready.set()
+            return
+        with self._changed:
+            for _ in range(int(told["handled"]) - self._handled):
+                self._sent.popleft()
+            if told["handled"] != self._handled:
+                self._moved_at = time.monotonic()
+            self._handled = int(told["handled"])
+            for run in told["ended"]:
+                self._journal.forget(run)
+                self._strikes.pop(run, None)
+                stopped = self._stopped.pop(run, None)
+                if stopped is not None:
+                    self._latency(time.monotonic() - stopped)
+            self._told = {**self._told, **told}
+            self._worker, self._failing = "running", ""
+            self._changed.notify_all()
+        self._ready.set()
+
+    def _end(self) -> str:
+        """Let the worker end in order."""
+        self._say(self._ending or CLOSE, self._timeout)
+        deadline = time.monotonic() + self._timeout + 2.0
+        while time.monotonic() < deadline:
+            if not self._pipe.poll(0.1):
+                if not self._process.is_alive():
+                    break
+                continue
+            try:
+                self._hear(unpacked(self._pipe.recv_bytes()))
+            except EOFError:
+                break
+        self._worker = "stopped"
+        return ""
+
+    def _say(self, kind: bytes, value: float) -> None:
+        self._pipe.send_bytes(kind + packed(value))
+
+    def _kill(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        if process.is_alive():
+            process.kill()
+            process.join(10.0)
+        with contextlib.suppress(OSError):
+            self._pipe.close()
+
+    def _after_death(self, reason: str) -> None:
+        """Count the run that a worker died of, and queue again what it was answerable for."""
+        code = self._process.exitcode
+        culprit = self._sent[0].run if self._sent else ""
+        what = f"run {culprit}" if culprit else "no document"
+        self._failing = f"the worker ended ({reason}, exit status {code}) at {what}"
+        logger.error("%s; another takes its place, and the scan is not affected", self._failing)
+        with self._changed:
+            self._before["answered"] += int(self._told.get("answered", 0))
+            for name, count in self._told.get("refused", {}).items():
+                self._before[f"-{name}"] += count
+            self._told = {**self._told, "answered": 0, "refused": {}, "open_runs": 0}
+            if culprit and reason != "memory":
+                self._strikes[culprit] += 1
+            aside = culprit if self._strikes[culprit] >= STRIKES else ""
+            self._again(aside, self._failing)
+            self._changed.notify_all()
+
+    def _again(self, aside: str = "", why: str = "") -> None:
+        """Queue all documents of unanswered runs, but for a run that is put aside and refused."""
+        unowned = [item for item in self._queue if item[0] == REFUSE or not item[1].run]
+        self._sent.clear()
+        self._queue.clear()
+        if aside:
+            start = self._journal.put_aside(aside, why)
+            self._strikes.pop(aside, None)
+            logger.error("run %s has ended %d workers and is put aside", aside, STRIKES)
+            if start is not None:
+                refusal = {"name": "crash", "message": f"its analysis ended {STRIKES} times: {why}"}
+                unowned.append((REFUSE, _refusal(start, refusal)))
+        self._queue.extend(unowned)
+        self._queue.extend((DOCUMENT, kept) for kept in self._journal.unfinished())
+
+    def _pause(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._ending is not None, seconds)
+
+
+def _refusal(start: Document, refusal: Mapping[str, str]) -> Kept:
+    return Kept(-1, "", encode("start", {**start, "refusal": dict(refusal)}))
+
+
+def _resident(pid: int | None) -> int:
+    """Return the resident bytes of a process; 0 where the system does not tell."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * 4096
