@@ -5,12 +5,10 @@ run are. A run that has ended two workers is put aside and refused by name; the 
 """
 
 import contextlib
-import multiprocessing
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
-from multiprocessing import connection
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,16 +18,9 @@ from rankaae_stream.printable import get_logger
 from rankaae_stream.profile import Profile
 from rankaae_stream.service.decode import encode
 from rankaae_stream.service.journal import Journal, Kept
+from rankaae_stream.service.process import WORKER, WorkerProcess, packed
 from rankaae_stream.service.state import ServiceState
-from rankaae_stream.service.worker import (
-    CLOSE,
-    DOCUMENT,
-    FINISH,
-    REFUSE,
-    packed,
-    unpacked,
-    work,
-)
+from rankaae_stream.service.worker import CLOSE, DOCUMENT, FINISH, REFUSE
 
 __all__ = ["Limits", "Supervisor"]
 
@@ -43,6 +34,12 @@ LOOK = 0.2
 
 STRIKES = 2
 """Workers that one run may end."""
+
+LOOK_AT_MEMORY = 2.0
+"""Seconds between looks at the worker's memory."""
+
+EARLY = 60.0
+"""A worker that dies within so many seconds makes the next one wait longer."""
 
 STARTS_WITHIN = 120.0
 """Seconds in which a worker must have loaded its models."""
@@ -61,7 +58,7 @@ class Limits:
     pause : (first, longest)
         Seconds before the next worker, doubled after each that dies early.
     kept : int
-        Bytes of documents on the disk at which a bus is asked to pause.
+        Bytes of documents that wait for the worker at which a bus is asked to pause.
     """
 
     def __init__(
@@ -69,7 +66,7 @@ class Limits:
         deadline: float = 120.0,
         memory: int = 2 << 30,
         pause: tuple[float, float] = (0.5, 60.0),
-        kept: int = 1 << 30,
+        kept: int = 256 << 20,
     ) -> None:
         self.deadline = deadline
         self.memory = memory
@@ -86,8 +83,8 @@ class Supervisor:
     limits : Limits, optional
     latency : callable, optional
         Receives the seconds from each run's stop document to its last result on the disk.
-    target : callable, optional
-        What the process runs in place of `worker.work`.
+    program : sequence of str
+        What is run as worker.
 
     Raises
     ------
@@ -102,13 +99,12 @@ class Supervisor:
         limits: Limits | None = None,
         *,
         latency: Callable[[float], object] = lambda _: None,
-        target: Callable[..., None] = work,
+        program: Sequence[str] = WORKER,
     ) -> None:
         self.profile = profile
         self.limits = limits or Limits()
         self._latency = latency
-        self._target = target
-        self._spawn = multiprocessing.get_context("spawn")
+        self._program = tuple(program)
         folder = profile.spool.expanduser() / "documents"
         try:
             self._journal = Journal(folder)
@@ -120,6 +116,7 @@ class Supervisor:
         self._changed = threading.Condition()
         self._queue: deque[tuple[bytes, Kept]] = deque()
         self._sent: deque[Kept] = deque()
+        self._bytes = 0  # of both
         self._handled = 0
         self._moved_at = time.monotonic()
         self._strikes: Counter[str] = Counter()
@@ -132,6 +129,7 @@ class Supervisor:
         self._worker: Literal["starting", "running", "stalled", "stopped"] = "starting"
         self._restarts: Counter[str] = Counter()
         self._failing = ""
+        self._process: WorkerProcess | None = None
         self._ending: bytes | None = None
         self._timeout = 10.0
         self._ready = threading.Event()
@@ -164,6 +162,7 @@ class Supervisor:
             if name == "stop":
                 self._stopped[kept.run] = time.monotonic()
             self._queue.append((DOCUMENT, kept))
+            self._bytes += len(kept.payload)
             self._changed.notify_all()
 
     def flush(self) -> None:
@@ -173,7 +172,7 @@ class Supervisor:
 
     def full(self) -> bool:
         """Return whether a bus should pause."""
-        return self._journal.bytes > self.limits.kept
+        return self._bytes > self.limits.kept
 
     # ---- how it is ---------------------------------------------------------------------------
 
@@ -230,15 +229,11 @@ class Supervisor:
         with self._changed:
             self._ending, self._timeout = (FINISH if finish else CLOSE), timeout
             self._changed.notify_all()
-        self._thread.join(timeout + 5.0)
-        self._kill()
+        self._thread.join(timeout + 15.0)
         self._journal.close()
         return int(self._told.get("unsent", 0))
 
     # ---- the thread that has the worker ------------------------------------------------------
-
-    _process: Any = None
-    _pipe: Any = None
 
     def _run(self) -> None:
         pause = self.limits.pause[0]
@@ -250,94 +245,94 @@ class Supervisor:
             self._worker = "stopped"
             self._restarts[reason] += 1
             self._after_death(reason)
-            if self._ending is not None:
-                return
-            early = time.monotonic() - began < 60.0
+            early = time.monotonic() - began < EARLY
             pause = min(2 * pause, self.limits.pause[1]) if early else self.limits.pause[0]
-            self._pause(pause if reason != "memory" else 0.0)
+            with self._changed:
+                wait = pause if reason != "memory" else 0.0
+                self._changed.wait_for(lambda: self._ending is not None, wait)
+                if self._ending is not None:
+                    return
 
     def _live(self) -> str:
         """Have a worker until it ends; return why, an empty text where that was asked for."""
         key = self.profile.tiled_api_key
-        settings = self.profile.model_dump(by_alias=True, exclude={"tiled_api_key"})
-        self._pipe, there = self._spawn.Pipe()
-        self._process = self._spawn.Process(
-            target=self._target,
-            args=(there, settings, key.get_secret_value() if key else None),
-            name="rankaae-stream worker",
-            daemon=True,
-        )
+        settings = self.profile.model_dump(mode="json", by_alias=True, exclude={"tiled_api_key"})
+        settings["tiled_api_key"] = key.get_secret_value() if key else None
         self._worker = "starting"
         self._handled, self._moved_at = 0, time.monotonic()
-        self._process.start()
-        there.close()
-        giver = threading.Thread(target=self._give, args=(self._pipe,), daemon=True)
+        process = self._process = WorkerProcess(self._program, settings, self._hear)
+        giver = threading.Thread(target=self._give, args=(process,), daemon=True)
         giver.start()
         try:
-            return self._drive()
-        except (EOFError, OSError):
-            return "crash"
+            return self._watch(process)
         finally:
-            self._kill()
+            process.kill()
 
-    def _drive(self) -> str:
+    def _watch(self, process: WorkerProcess) -> str:
         looked = time.monotonic()
         while True:
-            connection.wait([self._pipe, self._process.sentinel], LOOK)
-            while self._pipe.poll():
-                self._hear(unpacked(self._pipe.recv_bytes()))
-            if self._wrong:
-                return "" if not self._ready.is_set() or self._ending is not None else "crash"
-            if not self._process.is_alive():
-                return "" if self._ending is not None and not self.waiting else "crash"
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._ending is not None and not self.waiting, timeout=LOOK
+                )
+            if process.exit_code is not None:
+                process.wait(LOOK)  # for its last words
+                return "" if self._wrong and not self._restarts.total() else "crash"
             now = time.monotonic()
             if self._ending is not None and not self.waiting:
-                return self._end()
+                with contextlib.suppress(OSError, ValueError):
+                    process.send(self._ending + packed(self._timeout))
+                process.wait(self._timeout + 2.0)
+                self._worker = "stopped"
+                return ""
             late = self.limits.deadline if self._worker == "running" else STARTS_WITHIN
             if (self._sent or self._worker == "starting") and now - self._moved_at > late:
                 self._worker = "stalled"
                 return "stalled"
-            if self._worker == "running" and now - looked > 2.0:
+            if self._worker == "running" and now - looked > LOOK_AT_MEMORY:
                 looked = now
-                used = _resident(self._process.pid)
-                calm = not self._told.get("open_runs") and not self.waiting
-                if used > (1.0 if calm else 1.5) * self.limits.memory:
-                    logger.warning("the worker has %d MB; another takes its place", used >> 20)
-                    if calm:
-                        self._say(CLOSE, self.limits.pause[1])
-                        self._process.join(self.limits.pause[1])
+                if self._is_too_large(process):
                     return "memory"
 
-    def _give(self, pipe: connection.Connection) -> None:
+    def _is_too_large(self, process: WorkerProcess) -> bool:
+        """Return whether a worker has too much memory; in a calm moment let it end in order."""
+        used = _resident(process.pid)
+        calm = not self._told.get("open_runs") and not self.waiting
+        if used <= (1.0 if calm else 1.5) * self.limits.memory:
+            return False
+        logger.warning("the worker has %d MB; another takes its place", used >> 20)
+        if calm:
+            with contextlib.suppress(OSError, ValueError):
+                process.send(CLOSE + packed(self._timeout))
+            process.wait(self._timeout + 2.0)
+        return True
+
+    def _give(self, process: WorkerProcess) -> None:
         """Send documents to a worker as long as it keeps up; in a thread of its own.
 
-        A worker that hangs does not empty its pipe, and whoever writes there hangs with it.
+        A worker that hangs does not read, and whoever writes to it hangs with it.
         """
         while True:
             with self._changed:
-                self._changed.wait_for(
-                    lambda: (
-                        pipe.closed
-                        or (
-                            self._worker == "running"
-                            and self._queue
-                            and len(self._sent) < IN_FLIGHT
-                        )
-                    ),
-                    LOOK,
-                )
-                if pipe.closed or self._pipe is not pipe:
+                self._changed.wait_for(lambda: self._may_give() or self._is_over(process), LOOK)
+                if self._is_over(process):
                     return
-                if self._worker != "running" or not self._queue or len(self._sent) >= IN_FLIGHT:
+                if not self._may_give():
                     continue
                 kind, kept = self._queue.popleft()
                 if not self._sent:
                     self._moved_at = time.monotonic()
                 self._sent.append(kept)
             try:
-                pipe.send_bytes(kind + kept.payload)
+                process.send(kind + kept.payload)
             except (OSError, ValueError):
                 return  # the worker is gone; its documents are queued again
+
+    def _may_give(self) -> bool:
+        return self._worker == "running" and bool(self._queue) and len(self._sent) < IN_FLIGHT
+
+    def _is_over(self, process: WorkerProcess) -> bool:
+        return self._process is not process or process.exit_code is not None
 
     def _hear(self, told: Mapping[str, Any]) -> None:
         if "wrong" in told:
@@ -346,7 +341,7 @@ class Supervisor:
             return
         with self._changed:
             for _ in range(int(told["handled"]) - self._handled):
-                self._sent.popleft()
+                self._bytes -= len(self._sent.popleft().payload)
             if told["handled"] != self._handled:
                 self._moved_at = time.monotonic()
             self._handled = int(told["handled"])
@@ -361,38 +356,9 @@ class Supervisor:
             self._changed.notify_all()
         self._ready.set()
 
-    def _end(self) -> str:
-        """Let the worker end in order."""
-        self._say(self._ending or CLOSE, self._timeout)
-        deadline = time.monotonic() + self._timeout + 2.0
-        while time.monotonic() < deadline:
-            if not self._pipe.poll(0.1):
-                if not self._process.is_alive():
-                    break
-                continue
-            try:
-                self._hear(unpacked(self._pipe.recv_bytes()))
-            except EOFError:
-                break
-        self._worker = "stopped"
-        return ""
-
-    def _say(self, kind: bytes, value: float) -> None:
-        self._pipe.send_bytes(kind + packed(value))
-
-    def _kill(self) -> None:
-        process = self._process
-        if process is None:
-            return
-        if process.is_alive():
-            process.kill()
-            process.join(10.0)
-        with contextlib.suppress(OSError):
-            self._pipe.close()
-
     def _after_death(self, reason: str) -> None:
         """Count the run that a worker died of, and queue again what it was answerable for."""
-        code = self._process.exitcode
+        code = self._process.exit_code if self._process is not None else None
         culprit = self._sent[0].run if self._sent else ""
         what = f"run {culprit}" if culprit else "no document"
         self._failing = f"the worker ended ({reason}, exit status {code}) at {what}"
@@ -422,6 +388,7 @@ class Supervisor:
                 unowned.append((REFUSE, _refusal(start, refusal)))
         self._queue.extend(unowned)
         self._queue.extend((DOCUMENT, kept) for kept in self._journal.unfinished())
+        self._bytes = sum(len(kept.payload) for _, kept in self._queue)
 
     def _pause(self, seconds: float) -> None:
         with self._changed:

@@ -1,25 +1,27 @@
 """Answer documents in a process of its own, which may die of them.
 
-The supervisor gives documents through a pipe, and hears how many are handled, which runs are
-over, and how things are. Nothing else is shared.
+It is run as a program, ``python -m rankaae_stream.service.worker``. The supervisor gives
+documents at its standard input, and hears at its standard output how many are handled, which
+runs are over, and how things are. Nothing else is shared.
 """
 
-import contextlib
-import json
 import logging
 import os
+import queue
 import signal
+import threading
 import time
-from multiprocessing.connection import Connection
-from typing import Any
+from collections.abc import Callable
+from typing import IO, Any
 
 from rankaae_stream.errors import ConfigurationError, Refusal
 from rankaae_stream.printable import get_logger
 from rankaae_stream.profile import Profile
 from rankaae_stream.service.decode import NotADocument, decode
+from rankaae_stream.service.process import packed, read_message, unpacked, write_message
 from rankaae_stream.session import Session
 
-__all__ = ["CLOSE", "DOCUMENT", "FINISH", "REFUSE", "packed", "unpacked", "work"]
+__all__ = ["CLOSE", "DOCUMENT", "DROPPED", "FINISH", "REFUSE", "main", "work"]
 
 logger = get_logger(__name__)
 
@@ -27,102 +29,147 @@ DOCUMENT, REFUSE, FINISH, CLOSE = b"d", b"r", b"f", b"c"
 """First byte of a message: a document; a start document and why its run is refused; answer what
 is open and end; end, and leave open runs to the next worker."""
 
+DROPPED = "rankaae_stream_dropped"
+"""Key of a stop document with how many of its run's documents were lost before it came here."""
+
 PERIOD = 0.1
 """Seconds between ticks, and between two words to the supervisor."""
 
+AHEAD = 16
+"""Messages that are read before they are handled."""
 
-def packed(value: Any) -> bytes:
-    """Return what supervisor and worker tell each other."""
-    return json.dumps(value).encode()
-
-
-def unpacked(payload: bytes) -> Any:
-    """Return what `packed` was given."""
-    return json.loads(payload)
+_MANY = frozenset({"event", "event_page", "stream_datum", "datum", "datum_page", "bulk_events"})
+"""Documents of which a run has many: the others are announced before they are handled."""
 
 
-def work(pipe: Connection, settings: dict[str, Any], key: str | None) -> None:
-    """Answer what comes through a pipe until it is closed.
+def main() -> None:
+    """Work with the standard streams, which nothing else may use then."""
+    source = os.fdopen(os.dup(0), "rb")
+    told = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints would be taken for a message
+    # Ctrl-C at a terminal may reach the whole group of processes: the supervisor decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    work(source, told)
+
+
+def work(source: IO[bytes], told: IO[bytes]) -> None:
+    """Answer what comes until the other side closes or ends this.
 
     Parameters
     ----------
-    pipe : Connection
-    settings : dict
-        Of the profile, by its keys.
-    key : str or None
-        For Tiled.
+    source, told : binary streams
+        Of messages; the first is the profile's settings.
     """
-    # Ctrl-C at a terminal reaches the whole group of processes: the supervisor decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # One thread: several workers and the beamline's own programs share the machine.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    first = read_message(source)
+    if first is None:
+        return
+    ended: list[str] = []
     try:
-        profile = Profile(**settings, tiled_api_key=key)  # type: ignore[arg-type]
-        ended: list[str] = []
-        session = Session(profile, ended=ended.append)
+        session = Session(Profile(**unpacked(first)), ended=ended.append)
     except ConfigurationError as error:
-        pipe.send_bytes(packed({"wrong": str(error)}))
+        write_message(told, packed({"wrong": str(error)}))
         return
     models = {edge: f"{name.name} {name.version}" for edge, name in session.models.items()}
-    with contextlib.suppress(OSError, EOFError):
-        pipe.send_bytes(packed({"models": models, **_state(session, 0, ended)}))
-        _loop(pipe, session, ended)
+    worker = _Worker(session, ended, told)
+    try:
+        worker.tell(models=models)
+        worker.run(_messages(source))
+    except (OSError, ValueError):
+        logger.debug("the supervisor is gone", exc_info=True)
     logging.shutdown()
 
 
-def _loop(pipe: Connection, session: Session, ended: list[str]) -> None:
-    handled, told, ticked = 0, time.monotonic(), time.monotonic()
-    while True:
-        message = pipe.recv_bytes() if pipe.poll(PERIOD) else b""
-        kind = message[:1]
-        if kind in (FINISH, CLOSE):
-            timeout = float(unpacked(message[1:]))
-            session.close(timeout, finish=kind == FINISH)
-            pipe.send_bytes(packed(_state(session, handled, ended)))
+def _messages(source: IO[bytes]) -> "queue.Queue[bytes | None]":
+    """Read messages in a thread: waiting for one must not keep the clock from ticking."""
+    messages: queue.Queue[bytes | None] = queue.Queue(AHEAD)
+
+    def read() -> None:
+        while (message := read_message(source)) is not None:
+            messages.put(message)
+        messages.put(None)
+
+    threading.Thread(target=read, name="rankaae-stream read", daemon=True).start()
+    return messages
+
+
+class _Worker:
+    """A session that is given messages."""
+
+    def __init__(self, session: Session, ended: list[str], told: IO[bytes]) -> None:
+        self._session = session
+        self._ended = ended
+        self._told = told
+        self._handled = 0
+        self._told_at = self._ticked_at = time.monotonic()
+
+    def tell(self, **more: Any) -> None:
+        """Say how many documents are handled, which runs are over, and how things are."""
+        session, publisher = self._session, self._session.publisher
+        state = {
+            "handled": self._handled,
+            "ended": self._ended,
+            "open_runs": session.open_runs,
+            "at_work": session.at_work(),
+            "answered": session.answered,
+            "refused": dict(session.refused),
+            "answered_at": session.answered_at,
+            "unsent": publisher.waiting,
+            "failing": publisher.failing,
+            **more,
+        }
+        write_message(self._told, packed(state))
+        self._ended.clear()
+        self._told_at = time.monotonic()
+
+    def run(self, messages: "queue.Queue[bytes | None]") -> None:
+        """Handle messages until one ends this, or the supervisor is gone."""
+        while True:
+            try:
+                message = messages.get(timeout=PERIOD)
+            except queue.Empty:
+                message = b""
+            if message is None:
+                self._session.close(0.0, finish=False)
+                return
+            kind = message[:1]
+            if kind in (FINISH, CLOSE):
+                left = self._session.close(unpacked(message[1:]), finish=kind == FINISH)
+                self.tell(unsent=left)
+                return
+            if kind:
+                self._handle(kind, message[1:])
+                self._handled += 1
+            now = time.monotonic()
+            if now - self._ticked_at >= PERIOD:
+                _guarded(self._session.tick, now)
+                self._ticked_at = now
+            if self._ended or now - self._told_at >= PERIOD:
+                self.tell()
+
+    def _handle(self, kind: bytes, payload: bytes) -> None:
+        try:
+            name, doc = decode(payload)
+        except NotADocument as error:
+            logger.error("a kept document cannot be read: %s", error)
             return
-        if kind:
-            _handle(session, kind, message[1:])
-            handled += 1
-        now = time.monotonic()
-        if now - ticked >= PERIOD:
-            _guarded(session.tick, now)
-            ticked = now
-        if ended or now - told >= PERIOD:
-            pipe.send_bytes(packed(_state(session, handled, ended)))
-            ended.clear()
-            told = now
+        if name not in _MANY:
+            self.tell()  # whoever looks for what ended this process finds the right run
+        own = {key: value for key, value in doc.items() if key not in ("refusal", DROPPED)}
+        if kind == REFUSE:
+            why = doc["refusal"]
+            _guarded(self._session.refuse, own, Refusal(why["name"], why["message"]))
+        else:
+            dropped = int(doc.get(DROPPED, 0))
+            now = time.monotonic()
+            _guarded(self._session.feed, name, own if dropped else doc, now, dropped)
 
 
-def _handle(session: Session, kind: bytes, payload: bytes) -> None:
-    try:
-        name, doc = decode(payload)
-    except NotADocument as error:
-        logger.error("a kept document cannot be read: %s", error)
-        return
-    if kind == REFUSE:
-        start = {key: value for key, value in doc.items() if key != "refusal"}
-        _guarded(session.refuse, start, Refusal(**doc["refusal"]))
-    else:
-        _guarded(session.feed, name, doc, time.monotonic())
-
-
-def _guarded(function: Any, *arguments: Any) -> None:
+def _guarded(function: Callable[..., object], *arguments: Any) -> None:
     try:
         function(*arguments)
     except Exception:
         logger.exception("a document could not be handled; the others go on")
 
 
-def _state(session: Session, handled: int, ended: list[str]) -> dict[str, Any]:
-    publisher = session.publisher
-    return {
-        "handled": handled,
-        "ended": list(ended),
-        "open_runs": session.open_runs,
-        "at_work": session.at_work(),
-        "answered": session.answered,
-        "refused": dict(session.refused),
-        "answered_at": session.answered_at,
-        "unsent": publisher.waiting,
-        "failing": publisher.failing,
-    }
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,8 @@
 import json
 import os
 import signal
-import time
+import sys
+from pathlib import Path
 
 import pytest
 from waiting import PATIENCE, wait_until
@@ -11,12 +12,13 @@ from waiting import PATIENCE, wait_until
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.profile import load_profile
 from rankaae_stream.replay import replay
+from rankaae_stream.service.process import WORKER
 from rankaae_stream.service.supervisor import Limits, Supervisor
-from rankaae_stream.service.worker import work
 from rankaae_stream.simulate import SERIES
 from rankaae_stream.simulate.documents import Beam
 from rankaae_stream.simulate.steps import ophyd_step
 
+DEADLY = (sys.executable, str(Path(__file__).with_name("deadly_worker.py")))
 FE2O3 = next(sample for sample in SERIES if sample.name == "Fe2O3")
 
 
@@ -24,29 +26,11 @@ def documents(name):
     return list(ophyd_step(Beam(FE2O3), name=name, element="Fe", sample_name=name))
 
 
-def deadly(pipe, settings, key):
-    """A worker that dies of one sample, and never comes back from another."""
-    from rankaae_stream.session import Session
-
-    real = Session.feed
-
-    def feed(self, name, doc, now, dropped=0):
-        sample = doc.get("sample_name", "")
-        if name == "start" and sample.startswith("kill"):
-            os.kill(os.getpid(), signal.SIGSEGV)
-        if name == "start" and sample.startswith("hang"):
-            time.sleep(1e6)
-        real(self, name, doc, now, dropped)
-
-    Session.feed = feed
-    work(pipe, settings, key)
-
-
 @pytest.fixture
 def supervise(tmp_path):
     made = []
 
-    def start(target=work, **limits):
+    def start(program=WORKER, **limits):
         # Nobody answers there: what is final stays in the spool, where a test finds it.
         profile = load_profile(
             "generic",
@@ -56,7 +40,7 @@ def supervise(tmp_path):
             series={"publish": False},
         )
         made.append(
-            Supervisor(profile, Limits(**{"pause": (0.05, 0.1), **limits}), target=target)
+            Supervisor(profile, Limits(**{"pause": (0.05, 0.1), **limits}), program=program)
         )
         made[-1].wait_ready(PATIENCE)
         return made[-1]
@@ -117,7 +101,7 @@ def test_a_killed_worker_loses_nothing(supervise, tmp_path):
 
 @pytest.mark.parametrize(("name", "reason"), [("kill", "crash"), ("hang", "stalled")])
 def test_a_run_that_ends_two_workers_is_put_aside_and_refused(supervise, tmp_path, name, reason):
-    supervisor = supervise(deadly, deadline=3.0)
+    supervisor = supervise(DEADLY, deadline=3.0)
     feed(supervisor, "a", name, "b")
     wait_until(lambda: len(spooled(tmp_path)) == 3, "all three have their result")
     assert spooled(tmp_path)[name] == "crash"
