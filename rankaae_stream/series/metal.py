@@ -27,7 +27,7 @@ UNEXPLAINED = 0.2
 LEAST_SHARE = 0.03
 """A smaller share of metal is not told."""
 
-NEGATIVE = 0.02
+NEGATIVE = 0.05
 """Fractions that noise may make negative."""
 
 SURELY = 5.0

@@ -1,14 +1,14 @@
 """Resolve a series: repeats into one answer, mixtures into fractions of their purest spectra."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.model.intervals import little_shown
-from rankaae_stream.report import Estimate, Flag, FoilShift, Report, RunFoil
+from rankaae_stream.report import Flag, FoilShift, Report, RunFoil
 from rankaae_stream.series.axis import JITTER, axis_flags, axis_jumps
 from rankaae_stream.series.changes import (
     Change,
@@ -255,7 +255,7 @@ def _repeats(
     state = answer.estimate("oxidation_state")
     wanted = None
     if stop_at is not None and state is not None:
-        wanted = advise(state, len(merged.taken), stop_at, _states(used[i] for i in merged.taken))
+        wanted = advise(state, len(merged.taken), stop_at)
     return Resolved(
         series,
         (*left_out, *merged.left_out),
@@ -286,17 +286,13 @@ def _scattered(
     if model is None:
         return answer
     limits = {output.name: output.range for output in model.card.outputs}
-    alone = _states(repeats)
+    each = [one.estimate("oxidation_state") for one in repeats]
+    alone = [one for one in each if one is not None]
     estimates = tuple(
         by_scatter(one, alone, moved, limits[one.name]) if one.name == "oxidation_state" else one
         for one in answer.estimates
     )
     return replace(answer, estimates=estimates)
-
-
-def _states(reports: Iterable[Report]) -> list[Estimate]:
-    each = [one.estimate("oxidation_state") for one in reports]
-    return [one for one in each if one is not None]
 
 
 def _measured(reports: Sequence[Report], moved: Floats) -> list[Repeat]:

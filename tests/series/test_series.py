@@ -268,11 +268,21 @@ def estimate(half, noise):
 
 def test_the_advice_counts_repeats_and_says_where_they_do_not_help():
     assert advise(estimate(0.1, 0.5), 4, 0.2).more == 0
-    # 0.8 of 0.2^2 is noise of 4 repeats; 0.15^2 leaves room for (0.15^2 - 0.2 0.2^2).
-    assert advise(estimate(0.2, 0.8), 4, 0.15).more == 5
+    # Of 0.2^2 half the axis' part stays, 0.004; (0.036 / 0.0185)^(2/3) of 4 is 6.2.
+    assert advise(estimate(0.2, 0.8), 4, 0.15).more == 3
     nothing = advise(estimate(0.2, 0.1), 4, 0.1)
     assert nothing.more is None
-    assert "without any noise it would be ±0.19" in nothing.sentence
+    assert "without any noise it would be ±0.13" in nothing.sentence
+
+
+def test_of_a_quiet_mean_only_the_noise_falls_and_of_a_noisy_one_all_but_theory():
+    theory = Shares(noise=0.01, ensemble=0.59, theory=0.4)
+    quiet = Estimate("oxidation_state", 3.0, 2.8, 3.2, 0.9, "e", theory)
+    assert advise(quiet, 4, 0.19).more is None
+    assert advise(quiet, 4, 0.1995).more == 4  # 0.0004 of 0.04 to 0.0002 of it
+    noisy = replace(quiet, shares=Shares(noise=0.2, ensemble=0.4, theory=0.4))
+    assert advise(noisy, 4, 0.15).more == 6  # (0.024 / 0.0065)^(2/3) of 4 is 9.6
+    assert advise(noisy, 4, 0.12).more is None
 
 
 def alone(values, noise=0.1):
@@ -312,21 +322,3 @@ def test_an_interval_stays_within_possible_values():
     assert wide.high - wide.value > 0.2
     assert advise(cut, 8, 0.25).more == 0
     assert advise(cut, 8, 0.19).more > 0
-
-
-def test_of_a_noisy_mean_it_is_not_said_too_early_that_repeats_do_not_help():
-    shares = Shares(noise=0.2, ensemble=0.6, theory=0.2)
-    noisy = Estimate("oxidation_state", 3.0, 2.8, 3.2, 0.9, "e", shares)
-    told = advise(noisy, 4, 0.15)
-    assert told.more == 4
-    assert "look again after 4 more" in told.sentence
-    assert advise(noisy, 4, 0.08).more is None
-    assert advise(replace(noisy, shares=Shares(ensemble=0.8, theory=0.2)), 4, 0.15).more is None
-
-
-def test_what_else_is_wider_for_a_single_repeat_falls_with_more_of_them():
-    merged, wide = estimate(0.2, 0.25), estimate(0.4, 0.25)
-    # Beside noise: 0.12 of one repeat and 0.03 of the mean of four, so 0.03 of that falls.
-    told = advise(merged, 4, 0.11, [wide] * 4)
-    assert told.more == 10
-    assert advise(merged, 4, 0.11).more is None
