@@ -14,6 +14,7 @@ from rankaae_stream.printable import get_logger
 from rankaae_stream.profile import Profile, load_profile
 from rankaae_stream.report import Report
 from rankaae_stream.series.live import SeriesResult
+from rankaae_stream.service.isolated import IsolatedSession
 from rankaae_stream.session import Session
 
 __all__ = ["DescriptorStream", "Status"]
@@ -97,7 +98,7 @@ class DescriptorStream:
             )
         self.profile = profile
         self.enabled = True
-        self._session = Session(profile, sinks, to_tiled=to_tiled)
+        self._session = _session(profile, sinks, to_tiled=to_tiled)
         self._inbox = Inbox(
             lambda name, doc, dropped: self._session.feed(name, doc, clock(), dropped),
             self._session.tick,
@@ -115,26 +116,26 @@ class DescriptorStream:
 
     @property
     def last(self) -> Report | None:
-        """The newest report, growing or final."""
+        """The newest report, growing or final; None where a process of its own has it."""
         return self._session.last
 
     @property
     def series(self) -> SeriesResult | None:
-        """What the newest series shows."""
+        """What the newest series shows; None where a process of its own has it."""
         return self._session.series
 
     def status(self) -> Status:
         """Return the state of the stream."""
-        publisher = self._session.publisher
+        session = self._session
         return Status(
             enabled=self.enabled,
-            open_runs=self._session.open_runs,
+            open_runs=session.open_runs,
             waiting=self._inbox.waiting,
             dropped=self._inbox.dropped,
-            answered=self._session.answered,
-            refused=self._session.refused.total(),
-            unsent=publisher.waiting,
-            failing=publisher.failing,
+            answered=session.answered,
+            refused=session.refused.total(),
+            unsent=session.unsent,
+            failing=session.failing,
             last_error=self._inbox.last_error,
             spool=str(self.profile.spool.expanduser()),
             worker=self._inbox.worker,
@@ -152,7 +153,7 @@ class DescriptorStream:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)  # in the caller; the worker looks for the files itself
-        return self._session.publisher.wait_idle(max(deadline - time.monotonic(), 0.0))
+        return self._session.wait_sent(max(deadline - time.monotonic(), 0.0))
 
     def close(self, timeout: float = 10.0) -> int:
         """Answer what is open, publish or spool it, and end the threads.
@@ -189,3 +190,11 @@ class DescriptorStream:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def _session(
+    profile: Profile, sinks: Sequence[Callable[[str, dict[str, Any]], Any]], *, to_tiled: bool
+) -> Session | IsolatedSession:
+    if profile.isolation == "thread":
+        return Session(profile, sinks, to_tiled=to_tiled)
+    return IsolatedSession(profile, sinks, to_tiled=to_tiled)

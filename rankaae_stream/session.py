@@ -97,6 +97,20 @@ class Session:
         """Number of runs that have begun and are not answered to their end."""
         return self._pipeline.open_runs
 
+    @property
+    def unsent(self) -> int:
+        """Final results that are not sent."""
+        return self.publisher.waiting
+
+    @property
+    def failing(self) -> str:
+        """Why results wait; empty where none does."""
+        return self.publisher.failing
+
+    def wait_sent(self, timeout: float) -> bool:
+        """Wait until everything is sent; return False on time-out."""
+        return self.publisher.wait_idle(timeout)
+
     def at_work(self, *, series: bool = True) -> bool:
         """Return whether a run waits for its files, or a series has grown unseen."""
         growing = series and self._series is not None and self._series.pending

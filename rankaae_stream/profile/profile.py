@@ -97,6 +97,9 @@ class Profile(BaseSettings):
     inbox_megabytes : int
         Bound on the documents waiting.
     device : {"auto", "cpu", "cuda"}
+    isolation : {"thread", "process"}
+        Where a live stream analyses: in a thread of the session, or in a process of its own that
+        may die without it.
     """
 
     model_config = SettingsConfigDict(
@@ -129,6 +132,7 @@ class Profile(BaseSettings):
     spool: Path = Path("~/.local/state/rankaae-stream/spool")
     inbox_megabytes: Annotated[int, Field(gt=0)] = 256
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    isolation: Literal["thread", "process"] = "thread"
     tiled_api_key: SecretStr | None = None
 
     @model_validator(mode="before")
@@ -201,8 +205,9 @@ class Profile(BaseSettings):
         return hashlib.sha256(json.dumps(self.analysis(), sort_keys=True).encode()).hexdigest()
 
     def published(self) -> dict[str, Any]:
-        """Return the resolved profile, without the key, as every result holds it."""
-        return self.model_dump(mode="json", by_alias=True, exclude={"tiled_api_key", "spool"})
+        """Return the resolved profile, without the key and this machine's own, as results hold it."""
+        own = {"tiled_api_key", "spool", "isolation"}
+        return self.model_dump(mode="json", by_alias=True, exclude=own)
 
     def copied_keys(self) -> tuple[str, ...]:
         """Return the start keys that are copied from the raw run into the result."""

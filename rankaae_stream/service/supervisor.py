@@ -181,16 +181,19 @@ class Supervisor:
         """Documents that are taken and not handled."""
         return len(self._queue) + len(self._sent)
 
-    @property
-    def idle(self) -> bool:
-        """Whether all is answered and sent."""
+    def at_work(self, *, series: bool = True) -> bool:
+        """Return whether documents wait, or the worker has files to wait for or series to show."""
         told = self._told
-        return not self.waiting and not told.get("at_work") and not told.get("unsent")
+        return bool(
+            self.waiting or told.get("waits_for_files") or (series and told.get("series_pending"))
+        )
 
     def wait_idle(self, timeout: float) -> bool:
         """Wait until all that was taken is answered and published; False on time-out."""
         with self._changed:
-            return self._changed.wait_for(lambda: self.idle, timeout)
+            return self._changed.wait_for(
+                lambda: not self.at_work() and not self._told.get("unsent"), timeout
+            )
 
     def state(self) -> ServiceState:
         """Return how things are; the source's part is filled by who has one."""

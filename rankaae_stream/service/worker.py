@@ -104,17 +104,18 @@ class _Worker:
 
     def tell(self, **more: Any) -> None:
         """Say how many documents are handled, which runs are over, and how things are."""
-        session, publisher = self._session, self._session.publisher
+        session = self._session
         state = {
             "handled": self._handled,
             "ended": self._ended,
             "open_runs": session.open_runs,
-            "at_work": session.at_work(),
+            "waits_for_files": session.at_work(series=False),
+            "series_pending": session.at_work(),
             "answered": session.answered,
             "refused": dict(session.refused),
             "answered_at": session.answered_at,
-            "unsent": publisher.waiting,
-            "failing": publisher.failing,
+            "unsent": session.unsent,
+            "failing": session.failing,
             **more,
         }
         write_message(self._told, packed(state))
