@@ -205,7 +205,7 @@ class Profile(BaseSettings):
         return hashlib.sha256(json.dumps(self.analysis(), sort_keys=True).encode()).hexdigest()
 
     def published(self) -> dict[str, Any]:
-        """Return the resolved profile, without the key and this machine's own, as results hold it."""
+        """Return the resolved profile as results hold it: without the key and what is local."""
         own = {"tiled_api_key", "spool", "isolation"}
         return self.model_dump(mode="json", by_alias=True, exclude=own)
 
