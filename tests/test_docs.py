@@ -18,7 +18,10 @@ PAGES = (
     "rankaae_stream/README.md",
     "training/README.md",
     "training/data/README.md",
-    *(f"rankaae_stream/docs/{name}.md" for name in ("answers", "files", "models", "past-scans")),
+    *(
+        f"rankaae_stream/docs/{name}.md"
+        for name in ("answers", "files", "models", "past-scans", "series")
+    ),
 )
 PACKAGES = ("rankaae_stream", "training")
 

@@ -11,6 +11,8 @@ import pytest
 from tiled.queries import Key
 from waiting import PATIENCE
 
+from rankaae_stream.results.compose_series import PURPOSE as SERIES
+
 
 @pytest.fixture(scope="module")
 def readme(root):
@@ -72,6 +74,20 @@ def test_a_result_is_read_by_tileds_client_and_as_a_bluesky_run(readme, session,
     at = names["trend"]["uid"].tolist().index(uid)
     assert names["trend"]["value"][at] == pytest.approx(value)
     assert capsys.readouterr().out
+
+
+def test_published_series_are_read_in_three_lines(readme, server, capsys):
+    results = server.client("processed")
+    start = {"purpose": SERIES, "time": 1.0, "sample_name": "charge", "group": {}}
+    state = {"components": 2, "spectra": [{"uid": "a", "valence": 2.5}], "ends": ["a"]}
+    stop = {"time": 2.0, "summary": state}
+    results.create_container("series-of-the-readme", metadata={"start": start, "stop": stop})
+    try:
+        (example,) = [block for block in blocks(readme, "python") if "read_series" in block]
+        exec(example, {"results": results})
+    finally:
+        results.delete_contents(["series-of-the-readme"], recursive=True, external_only=False)
+    assert "charge 2 [nan nan nan] [2.5]" in capsys.readouterr().out
 
 
 def test_a_result_is_read_as_csv_over_plain_http(readme, session, server):
