@@ -13,30 +13,43 @@ and takes the latest foil before it that archive, file or published results hold
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, cast
 
 from rankaae_stream.analysis import Analysis
+from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.base import Document
-from rankaae_stream.loading import build_pipeline, load_analysis, open_foils
+from rankaae_stream.loading import load_analysis, open_foils
 from rankaae_stream.past.archive import documents_of, sentence_of
-from rankaae_stream.past.in_files import Damaged, StoredRun
+from rankaae_stream.past.in_files import StoredRun
+from rankaae_stream.past.references import Held, Reference
 from rankaae_stream.past.selection import Selection
 from rankaae_stream.profile import Profile, load_profile
 from rankaae_stream.report import Report, Result
 from rankaae_stream.results.publisher import PATIENCE, ResultPublisher
 from rankaae_stream.results.read_foils import PublishedFoils
-from rankaae_stream.results.sinks import Unreachable
 from rankaae_stream.series.live import LiveSeries, SeriesResult
-from rankaae_stream.spectra.foils import AcceptedFoil, FoilHistory, Foils
+from rankaae_stream.spectra.foils import FoilHistory, Use
+from rankaae_stream.workers.choose import Workers, open_crew
+from rankaae_stream.workers.ledger import Ledger
+from rankaae_stream.workers.one_run import (
+    Answer,
+    Question,
+    Task,
+    answer_run,
+    is_away,
+    start_in,
+    start_of,
+)
+from rankaae_stream.workers.processes import Setup
+from rankaae_stream.workers.side_by_side import Limit, in_order
 
-__all__ = ["Outcome", "Replayed", "replay"]
+__all__ = ["Outcome", "Replayed", "Workers", "replay"]
 
-Documents = list[tuple[str, Document]]
+
+NAMELESS = "a run without a start"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +67,8 @@ class Outcome:
         Why the run was left out on purpose, or empty.
     problem : str
         Why it could not be read, or empty.
+    before : bool
+        Whether an earlier replay, which was interrupted, has answered and published it.
     """
 
     name: str
@@ -61,6 +76,7 @@ class Outcome:
     reports: tuple[Report, ...] = ()
     skipped: str = ""
     problem: str = ""
+    before: bool = False
 
 
 @dataclass(slots=True)
@@ -111,6 +127,9 @@ def replay(
     sending: Callable[[int], object] | None = None,
     clock: Callable[[], float] = time.time,
     patience: float = PATIENCE,
+    workers: Workers | None = None,
+    resume: str | None = None,
+    again: bool = False,
 ) -> Replayed:
     """Answer stored runs and publish the answers.
 
@@ -139,6 +158,15 @@ def replay(
         one that lost its end.
     patience : float
         Seconds without one result leaving after which the rest stays in the spool.
+    workers : Workers, optional
+        Answer in several processes, or on a Dask cluster. This process alone publishes, in the
+        order of the archive: what is published is the same, bit for bit.
+    resume : str, optional
+        Name of the archive, under which finished runs are noted beside the spool: a replay that
+        was killed goes on where it was when it is started again with the same profile, models
+        and selection. Nothing is noted in a dry run.
+    again : bool
+        Forget what such a replay has finished.
 
     Returns
     -------
@@ -168,25 +196,38 @@ def replay(
 
     gathered = LiveSeries(profile.series.build(), analysis, hand_over_series)
 
+    ledger = None
+    if publisher is not None and resume is not None:
+        ledger = _open_ledger(profile, analysis, resume, selection, again=again)
+
     def hand_over(outcome: Outcome, results: Sequence[Result]) -> None:
         for result in results:
-            if publisher is not None:
+            if publisher is not None and not outcome.before:
                 publisher(result)
             if whole or series is not None:
                 gathered.take(result)
-        if publisher is not None:
+        if publisher is not None and not outcome.before:
             publisher.ended(outcome.name)
+        if ledger is not None and not (outcome.before or outcome.problem):
+            ledger.add(outcome.name, outcome.start, outcome.skipped, results)
         if told is not None:
             told(outcome)
 
-    work = Replay(profile, analysis, history, selection or Selection(), hand_over, clock)
+    work = Replay(profile, analysis, history, selection or Selection(), hand_over, clock, ledger)
+    ended = False
     try:
-        work.run(runs)
+        if workers is None:
+            work.run(runs)
+        else:
+            work.run_by(workers, runs)
         gathered.finish()
+        ended = not work.done.lost
         if publisher is not None:
             publisher.drain(patience, sending)
             work.done.failing = publisher.failing
     finally:
+        if ledger is not None:
+            ledger.close(complete=ended)
         if published is not None:
             work.done.foils_unknown = published.failing
             published.close()
@@ -196,14 +237,48 @@ def replay(
     return work.done
 
 
+def _open_ledger(
+    profile: Profile,
+    analysis: Analysis,
+    source: str,
+    selection: Selection | None,
+    *,
+    again: bool,
+) -> Ledger:
+    folder = profile.spool.expanduser() / "replays"
+    key = {
+        "source": source,
+        "profile": profile.analysis_hash(),
+        "published": profile.published(),
+        "models": _ids(analysis),
+        "code_version": analysis.code_version,
+        "selection": dataclasses.asdict(selection or Selection()),
+    }
+    try:
+        return Ledger(folder, key, again=again)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot write {folder} ({error.strerror}); set spool in profile {profile.name!r} to "
+            "a folder that can be written"
+        ) from error
+
+
+def _ids(analysis: Analysis) -> dict[str, str]:
+    return {edge: model.card.id for edge, model in analysis.models.items()}
+
+
 @dataclass(slots=True, eq=False)
 class _Run:
-    """A run of the archive; `source` holds its documents or gives them when it is asked."""
+    """A run of the archive; `source` holds its documents or gives them when it is asked.
 
-    place: int
+    `questions` are the foils that it waits for.
+    """
+
+    place: tuple[int, int]
     source: Any
     name: str
     start: Document = field(default_factory=dict[str, Any])
+    questions: tuple[Question, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -211,7 +286,7 @@ class Replay:
     """Answer the runs of an archive; a run whose foil is unknown waits for all the others.
 
     `hand_over` receives each Outcome with its final results as soon as it is known; `done`
-    is complete when `run` returns, but for what publishing adds.
+    is complete when `run` or `run_by` returns, but for what publishing adds.
     """
 
     profile: Profile
@@ -220,72 +295,193 @@ class Replay:
     selection: Selection
     hand_over: Callable[[Outcome, Sequence[Result]], None]
     clock: Callable[[], float]
+    ledger: Ledger | None = None
     done: Replayed = field(default_factory=Replayed)
-    _outcomes: dict[int, Outcome] = field(default_factory=dict[int, Outcome])
+    _outcomes: dict[tuple[int, int], Outcome] = field(
+        default_factory=dict[tuple[int, int], Outcome]
+    )
     _waiting: list[_Run] = field(default_factory=list[_Run])
     _seen: set[str] = field(default_factory=set[str])
 
     def run(self, runs: Any) -> None:
-        """Answer every run that is asked for, then those that had to wait."""
+        """Answer here every run that is asked for, then those that had to wait."""
         for place, source in enumerate(self._each(runs)):
-            name = source.source if isinstance(source, StoredRun) else "a run without a start"
-            if not self._try(self.answer, _Run(place, source, name)):
+            name = source.source if isinstance(source, StoredRun) else NAMELESS
+            if not self._try(self.answer, _Run((place, 0), source, name)):
                 break
         for run in self._waiting:
             if not self._try(self.answer_waiting, run):
                 break
-        self.done.outcomes = [self._outcomes[place] for place in sorted(self._outcomes)]
-        self.done.missing = tuple(
-            uid
-            for uid in self.selection.uids
-            if not any(name.startswith(uid) for name in self._seen)
-        )
+        self._end()
+
+    def run_by(self, workers: Workers, runs: Any) -> None:
+        """Let workers answer what `run` would, and take the answers in the same order."""
+        limit = Limit(workers.requests)
+        with open_crew(workers, self._setup()) as crew:
+            tasks = self._tasks(self._each(runs))
+            for place, (task, answers) in enumerate(in_order(crew, tasks, self._use, limit)):
+                source = task.source if task is not None else None
+                if not all(self._take(place, i, source, one) for i, one in enumerate(answers)):
+                    break
+            waited = list(self._waiting)
+            tasks = (self._task_of_waiting(run) for run in waited)
+            answered = in_order(crew, tasks, self._use_or_latest, limit)
+            for run, (_, answers) in zip(waited, answered, strict=False):
+                if any(answer.away for answer in answers):
+                    self.done.lost = answers[0].problem
+                    break
+                for answer in answers:
+                    self._take_last(run, answer)
+        self._end()
 
     def answer(self, run: _Run) -> None:
         """Answer a run if it is asked for, or let it wait where its foil would be a guess."""
-        run.start = _start_of(run.source)
+        run.start = start_of(run.source)
         if run.start and not self._is_asked_for(run):
+            return
+        if self._was_finished(run):
             return
         documents = documents_of(run.source)
         if not run.start:
-            run.start = _start_in(documents)
-            if not self._is_asked_for(run):
+            run.start = start_in(documents)
+            if not self._is_asked_for(run) or self._was_finished(run):
                 return
-        foils = _FoilsOfRun(self.history, guess=False)
-        outcome, results = self._analyse(run, documents, foils)
-        for result in results:
-            # Of a run that is still to be answered, its own foils only.
-            if not foils.guessed or result.report.shifts.calibration_run == run.name:
-                self.history.remember(result)
-        if not foils.guessed:
-            self._finish(run, outcome, results)
-            return
+        self._take_first(run, self._analyse(run, documents, self._use))
         if not hasattr(run.source, "documents"):
             run.source = documents  # a stream of documents can be read once
-        self._waiting.append(run)
 
     def answer_waiting(self, run: _Run) -> None:
         """Answer a run that waited, with the latest foil before it."""
-        foils = _FoilsOfRun(self.history, guess=True)
-        outcome, results = self._analyse(run, documents_of(run.source), foils)
-        for result in results:
+        documents = documents_of(run.source)
+        self._take_last(run, self._analyse(run, documents, self._use_or_latest))
+
+    def _analyse(self, run: _Run, documents: Any, lookup: Callable[[Question], Use | None]) -> Any:
+        return answer_run(run.name, documents, self.profile, self.analysis, lookup, self.clock)
+
+    def _take_first(self, run: _Run, answer: Answer) -> None:
+        """Keep what a run's results used; finish it, unless its foil would be a guess."""
+        for result in answer.results:
+            # Of a run that is still to be answered, its own foils only.
+            if not answer.unknown or result.report.shifts.calibration_run == run.name:
+                self.history.remember(result)
+        if answer.unknown:
+            run.questions = answer.unknown
+            self._waiting.append(run)
+        else:
+            self._finish(run, answer)
+
+    def _take_last(self, run: _Run, answer: Answer) -> None:
+        for result in answer.results:
             self.history.remember(result)
-        self._finish(run, outcome, results)
+        self._finish(run, answer)
+
+    def _use(self, question: Question) -> Use | None:
+        """Return which foil a result used; None where nothing tells."""
+        return self.history.use(question.result)
+
+    def _use_or_latest(self, question: Question) -> Use:
+        known = self._use(question)
+        return known or Use(self.history.latest(question.edge, question.began))
+
+    # ---- by workers ----
+
+    def _setup(self) -> Setup:
+        settings = {name: getattr(self.profile, name) for name in Profile.model_fields}
+        # Of the plain class, which other processes know, and without the key.
+        profile = Profile.model_construct(**{**settings, "tiled_api_key": None})
+        finished = self.ledger.finished if self.ledger is not None else frozenset[str]()
+        own = self.profile.tiled.uri, _key(self.profile)
+        models, version = _ids(self.analysis), self.analysis.code_version
+        return Setup(profile, self.selection, finished, models, version, own)
+
+    def _tasks(self, sources: Iterable[Any]) -> Iterator[Task | list[Answer]]:
+        """Yield a task for each run that may be asked for; what is known of others at once."""
+        begun: set[str] = set()
+        for source in sources:
+            name = source.source if isinstance(source, StoredRun) else NAMELESS
+            start: Document = {}
+            try:
+                start = start_of(source)
+                name = str(start.get("uid", name))
+                if start and (name in begun or not self.selection.takes(start)):
+                    yield []
+                    continue
+                begun.add(name)
+                if self.ledger is not None and name in self.ledger.finished:
+                    yield [Answer(name, start, finished=True)]
+                    continue
+                if hasattr(source, "on_server"):
+                    yield Task(cast("Reference", source), self.clock())
+                else:
+                    documents = documents_of(source)
+                    start = start or start_in(documents)
+                    yield Task(Held(str(start["uid"]), start, documents), self.clock())
+            except Exception as error:  # noqa: BLE001 - a damaged run must not end the others
+                yield [Answer(name, start, problem=sentence_of(error), away=is_away(error))]
+
+    def _task_of_waiting(self, run: _Run) -> Task:
+        known = {one.result: self._use_or_latest(one) for one in run.questions}
+        return Task(run.source, self.clock(), known, (run.name,))
+
+    def _take(self, place: int, part: int, source: Any, answer: Answer) -> bool:
+        """Take a worker's answer in its turn; return False when the whole archive is away."""
+        run = _Run((place, part), source, answer.name, answer.start)
+        if answer.away:
+            self.done.lost = answer.problem
+            return False
+        known = bool(answer.start) and "uid" in answer.start
+        if known and not self._is_asked_for(run):
+            return True
+        if not self._was_finished(run):
+            self._take_first(run, answer)
+        return True
+
+    # ---- for both ----
 
     def _try(self, answer: Callable[[_Run], None], run: _Run) -> bool:
         """Answer a run; return False when the whole archive is away."""
         try:
             answer(run)
         except Exception as error:  # noqa: BLE001 - a damaged run must not end the others
-            if _is_away(error):
+            if is_away(error):
                 self.done.lost = sentence_of(error)
                 return False
-            self._finish(run, Outcome(run.name, run.start, problem=sentence_of(error)))
+            self._finish(run, Answer(run.name, run.start, problem=sentence_of(error)))
         return True
 
-    def _finish(self, run: _Run, outcome: Outcome, results: Sequence[Result] = ()) -> None:
+    def _was_finished(self, run: _Run) -> bool:
+        """Take the answer of an earlier replay that was interrupted, if it has one."""
+        if self.ledger is None or run.name not in self.ledger.finished:
+            return False
+        answer = self.ledger.read(run.name)
+        if answer is None:
+            problem = "what an earlier replay noted of it is damaged; replay with --again"
+            self._finish(run, Answer(run.name, run.start, problem=problem))
+        else:
+            self._take_last(run, answer)
+        return True
+
+    def _finish(self, run: _Run, answer: Answer) -> None:
+        bare = {"curves": None, "measured": None}
+        reports = tuple(dataclasses.replace(one.report, **bare) for one in answer.results)
+        outcome = Outcome(
+            run.name,
+            run.start or answer.start,
+            reports,
+            answer.skipped,
+            answer.problem,
+            answer.finished,
+        )
         self._outcomes[run.place] = outcome
-        self.hand_over(outcome, results)
+        self.hand_over(outcome, answer.results)
+
+    def _end(self) -> None:
+        self.done.outcomes = [self._outcomes[place] for place in sorted(self._outcomes)]
+        self.done.missing = tuple(
+            uid
+            for uid in self.selection.uids
+            if not any(name.startswith(uid) for name in self._seen)
+        )
 
     def _is_asked_for(self, run: _Run) -> bool:
         uid = run.start["uid"]
@@ -312,88 +508,11 @@ class Replay:
                 return
             yield run
 
-    def _analyse(
-        self, run: _Run, documents: Documents, foils: Foils
-    ) -> tuple[Outcome, list[Result]]:
-        """Return the outcome of a run with its final results, and leave the history as it is."""
-        start = run.start
-        if "original_run_uid" in start:
-            return Outcome(run.name, start, skipped="an analysis of another run"), []
-        if all(kind != "stop" for kind, _ in documents):
-            quiet = self.clock() - _last_time(documents)
-            if quiet < self.profile.stop_deadline:
-                return Outcome(run.name, start, skipped="perhaps still running"), []
-        results: list[Result] = []
-        # A pipeline of its own: what a damaged run leaves open must not reach the next.
-        pipeline = build_pipeline(
-            self.profile, results.append, self.analysis, foils, provisional=False
-        )
-        for kind, doc in documents:
-            # A clock that stands still: nothing but the documents decides an answer.
-            pipeline.feed(kind, doc, 0.0)
-        pipeline.finish("the archive holds no end of the run")
-        final = [result for result in results if result.report.complete]
-        if not final:
-            return Outcome(run.name, start, skipped="not XAS, as the profile's [run] has it"), []
-        bare = {"curves": None, "measured": None}
-        reports = tuple(dataclasses.replace(result.report, **bare) for result in final)
-        return Outcome(run.name, start, reports), final
 
-
-class _FoilsOfRun:
-    """Earlier foils for one run, by the history; its results are remembered afterwards.
-
-    `guessed` is set once a foil is asked for and nothing tells which one the run was
-    answered with; the latest is then given only where `guess` is set.
-    """
-
-    def __init__(self, history: FoilHistory, *, guess: bool) -> None:
-        self._history = history
-        self._guess = guess
-        self.guessed = False
-
-    def earlier(self, result: str, edge: str, began: float) -> AcceptedFoil | None:
-        use = self._history.use(result)
-        if use is not None:
-            return use.foil
-        self.guessed = True
-        return self._history.latest(edge, began) if self._guess else None
-
-    def remember(self, result: Result) -> None:
-        pass
+def _key(profile: Profile) -> str | None:
+    return profile.tiled_api_key.get_secret_value() if profile.tiled_api_key else None
 
 
 def _published(profile: Profile) -> PublishedFoils:
-    key, server = profile.tiled_api_key, profile.tiled
-    secret = key.get_secret_value() if key else None
-    return PublishedFoils(server.uri, server.node, secret, profile.analysis_hash())
-
-
-def _start_of(source: Any) -> Document:
-    """Return the start document where a run has it without being read, else an empty one."""
-    start = getattr(source, "start", None)
-    if start is None and hasattr(source, "metadata"):
-        start = source.metadata.get("start")
-    return _checked(start) if start else {}
-
-
-def _start_in(documents: Documents) -> Document:
-    return _checked(next((doc for name, doc in documents if name == "start"), dict[str, Any]()))
-
-
-def _checked(start: Document) -> Document:
-    uid, began = start.get("uid"), start.get("time")
-    if not (isinstance(uid, str) and uid and isinstance(began, (int, float))):
-        raise Damaged("it has no start document with a uid and a time")
-    return start
-
-
-def _last_time(documents: Documents) -> float:
-    return max(float(np.max(doc.get("time", 0.0))) for _, doc in documents[-1:] + documents[:1])
-
-
-def _is_away(error: Exception) -> bool:
-    """Return whether the whole archive is away, and not one run damaged."""
-    from httpx import TransportError
-
-    return isinstance(error, (Unreachable, TransportError, ConnectionError))
+    server = profile.tiled
+    return PublishedFoils(server.uri, server.node, _key(profile), profile.analysis_hash())

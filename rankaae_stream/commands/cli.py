@@ -406,18 +406,43 @@ def replay(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the answers, publish nothing.")
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Answer in so many processes; the results are the same."),
+    ] = None,
+    requests: Annotated[
+        int, typer.Option(min=1, help="With workers: runs read from the server at once, at most.")
+    ] = 8,
+    dask: Annotated[
+        str | None,
+        typer.Option(help="Answer on the workers of this Dask scheduler, tcp://host:8786."),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Answer anew what an interrupted replay has finished.")
+    ] = False,
 ) -> bool:
     """Answer stored runs as the live stream would have, and publish the results.
 
-    Replaying a run twice changes nothing. Results go to the profile's Tiled, with the key
-    in RANKAAE_STREAM_TILED_API_KEY; to read from another server, set TILED_API_KEY. Exit
-    status 1 when a run could not be read or a result not published.
+    Replaying a run twice changes nothing; a replay that was killed goes on where it was.
+    Results go to the profile's Tiled, with the key in RANKAAE_STREAM_TILED_API_KEY; to read
+    from another server, set TILED_API_KEY. Exit status 1 when a run could not be read or a
+    result not published.
     """
     from rankaae_stream.commands.replay import run_replay
     from rankaae_stream.past.selection import Selection
+    from rankaae_stream.workers.choose import Workers
 
     selection = Selection.parse(uid or (), since, until, where or ())
-    return run_replay(console, source, profile=profile, selection=selection, dry_run=dry_run)
+    several = Workers(workers or 1, dask, requests) if workers or dask else None
+    return run_replay(
+        console,
+        source,
+        profile=profile,
+        selection=selection,
+        dry_run=dry_run,
+        workers=several,
+        again=again,
+    )
 
 
 @app.command()

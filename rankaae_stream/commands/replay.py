@@ -9,11 +9,14 @@ from rich.console import Console
 from rankaae_stream.past.archive import open_archive
 from rankaae_stream.past.selection import Selection
 from rankaae_stream.profile import Profile, load_profile
-from rankaae_stream.replay import Outcome, Replayed, replay
-from rankaae_stream.show.progress import progress_bar
+from rankaae_stream.replay import Outcome, Replayed, Workers, replay
+from rankaae_stream.show.progress import RateColumn, progress_bar, time_left
 from rankaae_stream.show.table import report_table
 
 __all__ = ["run_replay"]
+
+MOST_PROBLEMS = 50
+"""Runs that could not be read which are printed, each with its reason."""
 
 
 def run_replay(
@@ -23,6 +26,8 @@ def run_replay(
     profile: str | Path = "sim",
     selection: Selection | None = None,
     dry_run: bool = False,
+    workers: Workers | None = None,
+    again: bool = False,
 ) -> bool:
     """Replay an archive and show the answers.
 
@@ -35,6 +40,10 @@ def run_replay(
     selection : Selection, optional
     dry_run : bool
         Answer only; nothing is published.
+    workers : Workers, optional
+        Answer in several processes, or on a Dask cluster.
+    again : bool
+        Answer anew what an interrupted replay has finished.
 
     Returns
     -------
@@ -53,13 +62,16 @@ def run_replay(
     wanted = selection or Selection()
     with console.status("opening the archive"):
         archive = open_archive(source, wanted, own)
-    with archive, progress_bar(console, "runs") as progress:
+    with archive, progress_bar(console, "runs", RateColumn(), time_left()) as progress:
         task = progress.add_task("replaying", total=archive.total)
         done = replay(
-            archive.runs,
+            archive.runs if workers is None else archive.references,
             settings,
             dry_run=dry_run,
             selection=wanted,
+            workers=workers,
+            resume=_name(source),
+            again=again,
             told=lambda _: progress.advance(task),
             sending=lambda left: progress.update(task, description=f"publishing, {left} left"),
         )
@@ -68,6 +80,12 @@ def run_replay(
     for line in _lines(done, settings, source, dry_run):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return not done.failed and bool(done.outcomes)
+
+
+def _name(source: str) -> str:
+    """Return the archive's name, the same from whichever folder it is replayed."""
+    path = Path(source).expanduser()
+    return source if "://" in source else str(path.resolve())
 
 
 def _show(console: Console, done: Replayed, dry_run: bool) -> None:
@@ -96,11 +114,19 @@ def _lines(done: Replayed, profile: Profile, source: str, dry_run: bool) -> Iter
         if not dry_run and (done.unsent or done.rejected):
             end = f"not all of them published to {where}"
         yield f"{len(reports) - refused} answered, {refused} refused; {end}."
+    before = sum(outcome.before for outcome in done.outcomes)
+    if before:
+        yield (
+            f"{before} runs had been answered and published when an earlier replay was "
+            "interrupted; --again answers them anew."
+        )
     for reason, count in Counter(o.skipped for o in done.outcomes if o.skipped).items():
         yield f"{count} skipped: {reason}."
-    for outcome in done.outcomes:
-        if outcome.problem:
-            yield f"not answered: {outcome.name}: {outcome.problem}"
+    problems = [outcome for outcome in done.outcomes if outcome.problem]
+    for outcome in problems[:MOST_PROBLEMS]:
+        yield f"not answered: {outcome.name}: {outcome.problem}"
+    if len(problems) > MOST_PROBLEMS:
+        yield f"{len(problems)} runs were not answered; the first {MOST_PROBLEMS} are shown."
     for uid in done.missing:
         yield f"no run of {source} has a uid that begins with {uid}."
     if done.lost:

@@ -14,15 +14,15 @@ from rankaae_stream.addresses import read_server, refuse_secret
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.layouts.base import Document
 from rankaae_stream.past.in_files import ENDINGS, Damaged, read_runs
+from rankaae_stream.past.references import FileRuns, TiledRun, open_to_read
 from rankaae_stream.past.selection import Selection, meanings
 from rankaae_stream.results.sinks import Unavailable
-from rankaae_stream.results.tiled_client import open_context
 
 __all__ = ["Archive", "catalogs_of", "documents_of", "open_archive", "sentence_of"]
 
 KEY_VARIABLE = "TILED_API_KEY"
-READ_TIMEOUT = 60.0
-"""Seconds that a server may take to collect one run's documents."""
+LARGEST_FILE = 16 * 2**20
+"""Bytes of a file that one process reads for another; the runs of a larger one are handed out."""
 
 
 class Archive:
@@ -35,12 +35,26 @@ class Archive:
         Each with `start` and `documents()`.
     total : int
         About how many there are; files count as one run each.
+    references : iterable
+        The same runs for other processes, of which each reads some; a run of a large file is
+        read here. Of `runs` and `references` one can be iterated, once.
+    on_server : bool
+        Whether reading a run asks a server.
     """
 
-    def __init__(self, name: str, runs: Iterable[Any], total: int, context: Any = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        runs: Iterable[Any],
+        total: int,
+        context: Any = None,
+        references: Iterable[Any] = (),
+    ) -> None:
         self.name = name
         self.runs = runs
         self.total = total
+        self.references = references
+        self.on_server = context is not None
         self._context = context
 
     def __enter__(self) -> Self:
@@ -94,7 +108,8 @@ def open_archive(source: str, selection: Selection, own: tuple[str, str | None])
             f"no archive {source!r}: neither a file or folder nor a Tiled address, "
             "such as http://127.0.0.1:8000#raw"
         )
-    return Archive(str(path), (run for item in paths for run in read_runs(item)), len(paths))
+    runs = (run for item in paths for run in read_runs(item))
+    return Archive(str(path), runs, len(paths), references=_file_references(paths))
 
 
 def catalogs_of(uri: str, own: tuple[str, str | None]) -> list[str]:
@@ -113,7 +128,7 @@ def catalogs_of(uri: str, own: tuple[str, str | None]) -> list[str]:
     context = None
     try:
         same = urlsplit(uri).netloc == urlsplit(own[0]).netloc
-        context, _ = open_context(uri, own[1] if same else None, READ_TIMEOUT)
+        context, _ = open_to_read(uri, own[1] if same else None)
         found = list(_catalogs_below(constructors.from_context(context), [], 2))
     except (Unavailable, HTTPError) as error:
         keys = f"the key comes from RANKAAE_STREAM_TILED_API_KEY, else from {KEY_VARIABLE}"
@@ -147,6 +162,14 @@ def sentence_of(error: Exception) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def _file_references(paths: list[Path]) -> Iterator[Any]:
+    for path in paths:
+        if len(paths) > 1 and path.stat().st_size <= LARGEST_FILE:
+            yield FileRuns(str(path))
+        else:
+            yield from read_runs(path)
+
+
 # ---- Tiled ---------------------------------------------------------------------------
 
 
@@ -163,7 +186,7 @@ def _open_tiled(source: str, selection: Selection, own: tuple[str, str | None]) 
     same = parts.netloc == urlsplit(own[0]).netloc
     context = None
     try:
-        context, node = open_context(address, own[1] if same else None, READ_TIMEOUT)
+        context, node = open_to_read(address, own[1] if same else None)
         if not context.authenticated and context.server_info.authentication.required:
             raise ConfigurationError(
                 f"Tiled at {address} wants a key; set it in the environment: "
@@ -172,10 +195,14 @@ def _open_tiled(source: str, selection: Selection, own: tuple[str, str | None]) 
         node += [part for part in parts.fragment.split("/") if part]
         catalog = _catalog(constructors.from_context(context), node, address)
         if hasattr(catalog, "documents"):
-            return Archive(source, [catalog], 1, context)
+            one = TiledRun(address, catalog.item)
+            return Archive(source, [catalog], 1, context, [one])
         searches = _searches(catalog, selection)
         runs = (run for search in searches for run in search.values())
-        return Archive(source, runs, sum(len(search) for search in searches), context)
+        again = (run for search in searches for run in search.values())
+        references = (TiledRun(address, run.item) for run in again)
+        total = sum(len(search) for search in searches)
+        return Archive(source, runs, total, context, references)
     except BaseException as error:
         if context is not None:
             context.close()

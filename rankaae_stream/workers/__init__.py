@@ -1,0 +1,1 @@
+"""Answer stored runs in this process, in several, or on a Dask cluster: the same answers."""
