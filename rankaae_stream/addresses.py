@@ -6,17 +6,27 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from rankaae_stream.errors import ConfigurationError
 
-__all__ = ["has_secret", "read_server", "refuse_secret"]
+__all__ = ["has_secret", "hide_secrets", "read_server", "refuse_secret"]
 
 MOST = 8
 """How often percent signs may be written as such, and still be read."""
 
 # scheme://user:password@host, also without the scheme or with slashes too few.
 _USER = re.compile(r"(?:[^/\\?#@]*:)?[/\\]*[^/\\?#]*@")
+_NAME = "(?:api[_.-]?key|token|passw|passphrase|pwd|secret|credential|authorization|signature)"
 _PARAMETER = re.compile(
-    r"[?#&;/](?:[\w.\[\]-]*(?:api[_.-]?key|token|passw|passphrase|pwd|secret|credential"
-    r"|authorization|signature)[\w.\[\]-]*|key|auth|pass|sig)=",
+    rf"[?#&;/](?:[\w.\[\]-]*{_NAME}[\w.\[\]-]*|key|auth|pass|sig)=",
     re.IGNORECASE,
+)
+# The same within a text: scheme://user:password@host, ?key=..., "api_key": "...", Bearer ...
+# Possessive and bounded, because a text comes from anywhere and may be made to take minutes.
+_IN_TEXT = (
+    re.compile(r"(://)[^\s/?#@]{1,200}+(?=@)"),
+    re.compile(
+        rf"""((?:{_NAME}[\w.\[\]-]{{0,40}}+["']?\s?[:=]\s?["']?|[?#&;](?:key|auth|pass|sig)=))[^\s"'&;,]++""",
+        re.IGNORECASE,
+    ),
+    re.compile(r"""(\b(?:apikey|bearer)\s)[^\s"',]++""", re.IGNORECASE),
 )
 
 
@@ -38,6 +48,19 @@ def has_secret(address: str) -> bool:
         if address == before:
             return False
     return True
+
+
+def hide_secrets(text: str) -> str:
+    """Return a text, say of a log, without what is written in it as a key or a password.
+
+    Examples
+    --------
+    >>> hide_secrets("GET http://me:word@tiled.example/x?api_key=abc&n=1 with Apikey abc")
+    'GET http://***@tiled.example/x?api_key=***&n=1 with Apikey ***'
+    """
+    for pattern in _IN_TEXT:
+        text = pattern.sub(r"\1***", text)
+    return text
 
 
 def refuse_secret(address: str, variable: str, what: str = "the address") -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from rankaae_stream.about import about_run
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.documents.open_run import OpenRun, time_of
 from rankaae_stream.documents.orphans import Orphans
@@ -123,13 +124,14 @@ class Pipeline:
         run = self._run_of(name, doc)
         if run is None:
             return
-        if name == "stop" and run.state == "growing":
-            run.last_document_at = now
-            run.stop(doc, dropped)
-            run.wait_for_files(now + self._file_deadline)
-            self._end_if_there(run, now)
-        elif name != "stop":
-            self._take(run, name, doc, now)
+        with _about(run):
+            if name == "stop" and run.state == "growing":
+                run.last_document_at = now
+                run.stop(doc, dropped)
+                run.wait_for_files(now + self._file_deadline)
+                self._end_if_there(run, now)
+            elif name != "stop":
+                self._take(run, name, doc, now)
 
     def _take(self, run: OpenRun, name: str, doc: Document, now: float) -> None:
         """Let a run read one of its documents, and answer what it finishes."""
@@ -154,27 +156,30 @@ class Pipeline:
     def tick(self, now: float) -> None:
         """Answer what has waited, and end runs that have gone silent."""
         for run in tuple(self._runs.values()):
-            self._answer_provisionally(run, now)
+            with _about(run):
+                self._answer_provisionally(run, now)
         while self._deadlines and self._deadlines[0][0] <= now:
             _, uid = heapq.heappop(self._deadlines)
             run = self._runs.get(uid)
             if run is None:
                 continue
             silent_at = run.last_document_at + self._stop_deadline
-            if run.state == "waiting_for_files":
-                self._end_if_there(run, now)
-            elif silent_at > now:
-                heapq.heappush(self._deadlines, (silent_at, uid))
-            else:
-                run.stop_without_document(f"no document came for {self._stop_deadline:.0f} s")
-                self._end(run)
+            with _about(run):
+                if run.state == "waiting_for_files":
+                    self._end_if_there(run, now)
+                elif silent_at > now:
+                    heapq.heappush(self._deadlines, (silent_at, uid))
+                else:
+                    run.stop_without_document(f"no document came for {self._stop_deadline:.0f} s")
+                    self._end(run)
 
     def finish(self, reason: str = "the session ended before the run did") -> None:
         """End every open run as one without a stop document."""
         for run in tuple(self._runs.values()):
             if run.state == "growing":
                 run.stop_without_document(reason)
-            self._end(run)
+            with _about(run):
+                self._end(run)
 
     def _begin(self, doc: Document, now: float) -> None:
         uid = doc["uid"]
@@ -195,7 +200,8 @@ class Pipeline:
             refusal = Refusal("not_xas", unwanted) if unwanted else None
             reader = self._layout.open(doc)
         except BaseException as error:
-            logger.exception("the start document of run %s cannot be read", uid)
+            with about_run(uid, doc.get("scan_id")):
+                logger.exception("the start document of run %s cannot be read", uid)
             why = Refusal.of(error).message
             refusal = Refusal("missing_fields", f"the start document cannot be read: {why}")
         self._runs[uid] = OpenRun(doc, edge, reader, now, time_of(doc), refusal)
@@ -406,3 +412,7 @@ class Pipeline:
         model = self._analysis.models.get(str(edge))
         model_id = model.card.title.id if model else ""
         return result_uid(origin, model_id, self._analysis_hash)
+
+
+def _about(run: OpenRun) -> about_run:
+    return about_run(run.uid, run.start.get("scan_id"))

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rankaae_stream.about import run_at_hand
 from rankaae_stream.errors import Refused
 from rankaae_stream.files.read import read_spectrum
 from rankaae_stream.report import result_uid
@@ -323,6 +324,16 @@ def test_a_run_without_a_stop_is_answered_after_its_deadline(pipeline, documents
     assert [flag.name for flag in only(pipeline).flags] == ["no_stop", "energy_shift"]
     assert only(pipeline).refusal is None
     assert pipeline.open_runs == 0
+
+
+def test_a_log_can_say_which_run_the_work_is_about(pipeline, documents, hematite, monkeypatch):
+    noted = []
+    monkeypatch.setattr(pipeline, "_ended", lambda run: noted.append((run, run_at_hand())))
+    play(pipeline, documents(*hematite, uid="one", scan_id=12))
+    play(pipeline, documents(*hematite, uid="two", stop=False))
+    pipeline.tick(1e9)
+    assert noted == [("one", ("one", 12)), ("two", ("two", None))]
+    assert run_at_hand() is None
 
 
 def test_the_end_of_the_session_answers_what_is_open(pipeline, documents, hematite):

@@ -30,9 +30,9 @@ DOCUMENTS = (
     *("resource", "datum", "datum_page", "stream_resource", "stream_datum"),
 )
 REFUSALS = (
-    *("bad_signal", "coverage", "energy_order", "file", "internal_error", "missing_fields"),
-    *("missing_file", "no_edge", "no_foil", "no_model", "no_overlap", "normalization"),
-    *("not_xas", "outside_roots", "overrun", "unknown_element", "wrong_spec"),
+    *("bad_signal", "coverage", "crash", "energy_order", "file", "internal_error"),
+    *("missing_fields", "missing_file", "no_edge", "no_foil", "no_model", "no_overlap"),
+    *("normalization", "not_xas", "outside_roots", "overrun", "unknown_element", "wrong_spec"),
 )
 MESSAGES = ("depth", "format", "name", "pickle", "size")
 RESTARTS = ("crash", "memory", "stalled")
