@@ -20,7 +20,7 @@ PAGES = (
     "training/data/README.md",
     *(
         f"rankaae_stream/docs/{name}.md"
-        for name in ("answers", "files", "models", "past-scans", "series")
+        for name in ("answers", "files", "models", "past-scans", "series", "series-example")
     ),
 )
 PACKAGES = ("rankaae_stream", "training")
