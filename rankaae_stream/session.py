@@ -103,6 +103,11 @@ class Session:
         return self.publisher.waiting
 
     @property
+    def oldest_unsent(self) -> float:
+        """Since when the oldest of them waits, seconds since the epoch; 0 where none does."""
+        return self.publisher.oldest
+
+    @property
     def failing(self) -> str:
         """Why results wait; empty where none does."""
         return self.publisher.failing

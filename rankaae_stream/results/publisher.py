@@ -152,6 +152,12 @@ class ResultPublisher:
         return sum(sender.waiting for sender in self._senders)
 
     @property
+    def oldest(self) -> float:
+        """Since when the oldest of them waits, seconds since the epoch; 0 where none does."""
+        waiting = [sender.oldest for sender in self._senders if sender.oldest]
+        return min(waiting, default=0.0)
+
+    @property
     def failing(self) -> str:
         """Why sinks take nothing now, or an empty string."""
         return "; ".join(sender.failing for sender in self._senders if sender.failing)

@@ -12,7 +12,7 @@ wait.
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from rankaae_stream.errors import describe
@@ -54,6 +54,8 @@ class Waiting:
     reason : str
         Why it failed last.
     failures : int
+    taken : float
+        Since when it waits, seconds since the epoch.
     """
 
     uid: str
@@ -63,6 +65,7 @@ class Waiting:
     until: float = 0.0
     reason: str = ""
     failures: int = 0
+    taken: float = field(default_factory=time.time)
 
 
 class Verdict(NamedTuple):
@@ -125,6 +128,11 @@ class Sender:
     def waiting(self) -> int:
         """Final results not yet sent."""
         return len(self._line)
+
+    @property
+    def oldest(self) -> float:
+        """Since when the oldest of them waits, seconds since the epoch; 0 where none does."""
+        return min((waiting.taken for waiting in tuple(self._line)), default=0.0)
 
     @property
     def blocked(self) -> bool:
@@ -252,7 +260,8 @@ class Sender:
             if uid in self._left:
                 self._left[uid] = None  # its final result follows
             if not self._is_waiting(uid):
-                self._line.append(Waiting(uid, extra=self.spool.is_extra(uid)))
+                taken = self.spool.written(uid)
+                self._line.append(Waiting(uid, extra=self.spool.is_extra(uid), taken=taken))
 
     def _is_waiting(self, uid: str) -> bool:
         return any(waiting.uid == uid for waiting in self._line)

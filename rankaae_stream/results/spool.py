@@ -177,6 +177,13 @@ class Spool:
             if not 0 <= now - written < older_than * 1e9
         ]
 
+    def written(self, uid: str) -> float:
+        """Return when a waiting result was written, seconds since the epoch; now if it is gone."""
+        try:
+            return self._path(uid, "waiting").stat().st_mtime
+        except OSError:
+            return time.time()
+
     def is_extra(self, uid: str) -> bool:
         """Return whether what waits is a model's what-if curves, and no result of a scan."""
         found = _entry(self._path(uid, "waiting"), "waiting", 0.0)

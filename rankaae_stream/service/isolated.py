@@ -93,6 +93,11 @@ class IsolatedSession:
         return self._supervisor.state().unsent
 
     @property
+    def oldest_unsent(self) -> float:
+        """Since when the oldest of them waits, seconds since the epoch; 0 where none does."""
+        return self._supervisor.state().oldest_unsent
+
+    @property
     def failing(self) -> str:
         """Why results wait, or what is wrong with the worker."""
         return self._supervisor.state().failing

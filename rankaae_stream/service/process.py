@@ -56,7 +56,7 @@ class WorkerProcess:
     program : sequence of str
         What is run.
     settings : mapping
-        Of the profile; its first message, with the key.
+        Its first message: the profile's, with the key, and how to log.
     hear : callable
         Receives what it tells, in a thread of its own.
     """

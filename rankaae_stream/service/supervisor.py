@@ -85,6 +85,8 @@ class Supervisor:
         Receives the seconds from each run's stop document to its last result on the disk.
     program : sequence of str
         What is run as worker.
+    json_logs : bool
+        Whether the worker logs one JSON object a line.
 
     Raises
     ------
@@ -100,11 +102,13 @@ class Supervisor:
         *,
         latency: Callable[[float], object] = lambda _: None,
         program: Sequence[str] = WORKER,
+        json_logs: bool = False,
     ) -> None:
         self.profile = profile
         self.limits = limits or Limits()
         self._latency = latency
         self._program = tuple(program)
+        self._json_logs = json_logs
         folder = profile.spool.expanduser() / "documents"
         try:
             self._journal = Journal(folder)
@@ -213,6 +217,7 @@ class Supervisor:
             answered=told.get("answered", 0) + self._before["answered"],
             refused=dict(refused),
             unsent=told.get("unsent", 0),
+            oldest_unsent=told.get("oldest_unsent", 0.0),
             kept_bytes=self._journal.bytes,
             quarantined=self._journal.put_aside_runs,
             worker=self._worker,
@@ -261,9 +266,10 @@ class Supervisor:
         key = self.profile.tiled_api_key
         settings = self.profile.model_dump(mode="json", by_alias=True, exclude={"tiled_api_key"})
         settings["tiled_api_key"] = key.get_secret_value() if key else None
+        first = {"profile": settings, "json_logs": self._json_logs}
         self._worker = "starting"
         self._handled, self._moved_at = 0, time.monotonic()
-        process = self._process = WorkerProcess(self._program, settings, self._hear)
+        process = self._process = WorkerProcess(self._program, first, self._hear)
         giver = threading.Thread(target=self._give, args=(process,), daemon=True)
         giver.start()
         try:

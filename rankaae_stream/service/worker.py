@@ -18,6 +18,7 @@ from rankaae_stream.errors import ConfigurationError, Refusal
 from rankaae_stream.printable import get_logger
 from rankaae_stream.profile import Profile
 from rankaae_stream.service.decode import NotADocument, decode
+from rankaae_stream.service.logs import use_json_logs
 from rankaae_stream.service.process import packed, read_message, unpacked, write_message
 from rankaae_stream.session import Session
 
@@ -58,14 +59,18 @@ def work(source: IO[bytes], told: IO[bytes]) -> None:
     Parameters
     ----------
     source, told : binary streams
-        Of messages; the first is the profile's settings.
+        Of messages; the first is the profile's settings, and how to log.
     """
     first = read_message(source)
     if first is None:
         return
     ended: list[str] = []
     try:
-        session = Session(Profile(**unpacked(first)), ended=ended.append)
+        told_first = unpacked(first)
+        profile = Profile(**told_first["profile"])
+        if told_first["json_logs"]:
+            use_json_logs(profile.name)
+        session = Session(profile, ended=ended.append)
     except ConfigurationError as error:
         write_message(told, packed({"wrong": str(error)}))
         return
@@ -115,6 +120,7 @@ class _Worker:
             "refused": dict(session.refused),
             "answered_at": session.answered_at,
             "unsent": session.unsent,
+            "oldest_unsent": session.oldest_unsent,
             "failing": session.failing,
             **more,
         }
