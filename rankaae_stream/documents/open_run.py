@@ -185,7 +185,7 @@ class OpenRun:
     def primary(self, sweep: int, wanted: Channel) -> Channel:
         """Return the channel that was wanted, or else the first that the sweep has."""
         # A channel with bins of its own is a sweep item beside the others of its sweep.
-        items = [item for item in self.sweeps.items if item.index == sweep]
+        items = self.sweeps.of_index(sweep)
         measured: list[Channel] = [channel for item in items for channel in item.channels]
         return wanted if wanted in measured or not measured else measured[0]
 

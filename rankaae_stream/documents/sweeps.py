@@ -117,6 +117,9 @@ class Sweeps:
         self._time = array("d")
         self._points = array("q")
         self._late: list[Reading] = []
+        # The first items, by their index: a run may have thousands, and each is asked for.
+        self._by_index: dict[int, list[Sweep]] = {}
+        self._indexed = 0
 
     def add(self, reading: Reading) -> None:
         """Take points in time order, of numbered events, or of a sweep that the layout has split.
@@ -146,8 +149,20 @@ class Sweeps:
     @property
     def range(self) -> tuple[float, float] | None:
         """Lowest and highest energy, eV."""
-        known = [energy for item in self.items for energy in item.energy if np.isfinite(energy)]
-        return (min(known), max(known)) if known else None
+        low, high = np.inf, -np.inf
+        for item in self.items:
+            energy = np.asarray(item.energy, dtype=float)
+            known = energy[np.isfinite(energy)]
+            if known.size:
+                low, high = min(low, float(known.min())), max(high, float(known.max()))
+        return (low, high) if low <= high else None
+
+    def of_index(self, index: int) -> list[Sweep]:
+        """Return the items of a sweep: several where a channel has bins of its own."""
+        for item in self.items[self._indexed :]:
+            self._by_index.setdefault(item.index, []).append(item)
+        self._indexed = len(self.items)
+        return self._by_index.get(index, [])
 
     @property
     def first_took(self) -> float | None:
@@ -246,6 +261,7 @@ class Sweeps:
             was.energy, was.mu, was.levels = now.energy, now.mu, now.levels
             was.limits, was.problem = now.limits, now.problem
         self.items = [*known[: len(self.items)], *self.items[len(known) :]]
+        self._by_index, self._indexed = {}, 0
 
 
 class _Way:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rankaae_stream.documents.sweeps import Sweeps, check_order, to_spectrum
 from rankaae_stream.errors import Refused
-from rankaae_stream.layouts.base import Reading
+from rankaae_stream.layouts.base import EventNumbers, Reading
 from rankaae_stream.spectrum import Edge, Origin
 
 IRON = Edge("Fe", "K", 7112.0)
@@ -98,3 +98,33 @@ def test_duplicates_are_averaged_and_bad_points_counted():
 def test_nothing_usable_is_refused():
     with pytest.raises(Refused, match="0 usable energies out of 3 points"):
         to_spectrum(np.arange(3.0), np.full(3, np.nan), IRON, Origin())
+
+
+def test_a_sweep_is_found_by_its_number_while_the_run_grows_and_when_it_is_split_anew():
+    def part(channel, sweep, number):
+        mu, events = {channel: np.zeros(50)}, EventNumbers("primary", [number], [1.0], [50])
+        return Reading(np.linspace(7000.0, 7100.0, 50), mu, 1.0, sweep, events=events)
+
+    sweeps = Sweeps()
+    sweeps.add(part("transmission", 0, 1))
+    sweeps.add(part("transmission", 1, 3))
+    assert sweeps.of_index(0) == sweeps.items[:1]
+    sweeps.add(part("fluorescence", 1, 4))
+    assert sweeps.of_index(1) == sweeps.items[1:]
+    assert not sweeps.of_index(2)
+    sweeps.add(part("transmission", 1, 2))
+    sweeps.settle()
+    numbers = [item.index for item in sweeps.items]
+    assert [len(sweeps.of_index(number)) for number in set(numbers)] == [
+        numbers.count(number) for number in set(numbers)
+    ]
+    assert all(item in sweeps.of_index(item.index) for item in sweeps.items)
+
+
+def test_the_range_of_a_run_leaves_out_energies_that_are_not_known():
+    sweeps = Sweeps()
+    assert sweeps.range is None
+    sweeps.add(Reading(np.array([np.nan]), {"transmission": np.zeros(1)}, 1.0))
+    assert sweeps.range is None
+    sweeps.add(Reading(np.array([7112.0, np.inf, 7000.0]), {"transmission": np.zeros(3)}, 1.0))
+    assert sweeps.range == (7000.0, 7112.0)
