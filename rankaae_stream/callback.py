@@ -27,8 +27,9 @@ class Status:
     """State of the stream, to be printed.
 
     `waiting` documents are taken and not handled, `dropped` were lost to the
-    inbox's bound, `unsent` final results are in the spool, `failing` says why. `worker` says
-    what is wrong with the thread that analyses, and is empty where nothing is.
+    inbox's bound, `unsent` final results are in the spool, `failing` says why. `behind` is for how
+    many seconds the oldest of these documents and results has waited. `worker` says what is wrong
+    with the thread that analyses, and is empty where nothing is.
     """
 
     enabled: bool
@@ -42,6 +43,7 @@ class Status:
     last_error: str
     spool: str
     worker: str = ""
+    behind: float = 0.0
 
     def __str__(self) -> str:
         lines = [f"rankaae-stream is {'on' if self.enabled else 'off'}"]
@@ -127,6 +129,7 @@ class DescriptorStream:
     def status(self) -> Status:
         """Return the state of the stream."""
         session = self._session
+        waits = time.time() - session.oldest if session.oldest else 0.0
         return Status(
             enabled=self.enabled,
             open_runs=session.open_runs,
@@ -139,6 +142,7 @@ class DescriptorStream:
             last_error=self._inbox.last_error,
             spool=str(self.profile.spool.expanduser()),
             worker=self._inbox.worker,
+            behind=round(max(waits, self._inbox.behind), 1),
         )
 
     def wait_idle(self, timeout: float = 30.0, *, series: bool = True) -> bool:

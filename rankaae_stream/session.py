@@ -112,6 +112,11 @@ class Session:
         """Why results wait; empty where none does."""
         return self.publisher.failing
 
+    @property
+    def oldest(self) -> float:
+        """Since when the oldest result waits that is not sent, seconds since the epoch, or 0."""
+        return self.oldest_unsent
+
     def wait_sent(self, timeout: float) -> bool:
         """Wait until everything is sent; return False on time-out."""
         return self.publisher.wait_idle(timeout)

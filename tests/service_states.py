@@ -15,6 +15,7 @@ FULL = ServiceState(
     last_document=NOW - 5,
     last_result=NOW - 20,
     waiting=4,
+    oldest_waiting=NOW - 3,
     open_runs=1,
     answered=9,
     refused={"coverage": 2, "no_edge": 1},

@@ -379,8 +379,11 @@ def test_a_stuck_sink_holds_up_neither_the_scan_nor_another_sink(engine, beamlin
         wait_until(lambda: stream.status().answered == 3, "all are answered")
         wait_until(lambda: len(sink.whole) == 3, "the other sink has all")
         wait_until(lambda: stream.status().unsent == 3, "and only the stuck one waits")
+        wait_until(lambda: stream.status().behind > 0.0, "and it is said for how long")
     finally:
         go.set()
+    assert stream.wait_idle(PATIENCE)
+    assert stream.status().behind == 0.0
 
 
 def test_documents_are_left_as_they_are(start, documents, hematite):

@@ -122,7 +122,7 @@ class Inbox:
                 self._waiting += 1
                 self._bytes += size
                 # Under the lock, so that nothing is taken after the end was announced.
-                self._queue.put((name, doc, dropped, size))
+                self._queue.put((name, doc, dropped, size, self._clock()))
         except Exception as error:  # noqa: BLE001 - the RunEngine stops a scan on anything raised here
             self._count(error)
 
@@ -130,6 +130,12 @@ class Inbox:
     def waiting(self) -> int:
         """Number of documents taken and not yet handled."""
         return self._waiting
+
+    @property
+    def behind(self) -> float:
+        """Seconds for which the document in hand, the oldest, has waited; 0 where there is none."""
+        item = self._item
+        return 0.0 if item is None or item is _CLOSE else max(self._clock() - item[4], 0.0)
 
     @property
     def worker(self) -> str:
@@ -257,7 +263,7 @@ class Inbox:
             if item is _CLOSE:
                 return
             if item is not None:
-                name, doc, dropped, size = item
+                name, doc, dropped, size, _ = item
                 # Twice at most: a document that ends the worker must not end every next one.
                 if self._attempts < _ATTEMPTS:
                     self._attempts += 1

@@ -83,15 +83,16 @@ def status(state: ServiceState, now: float) -> dict[str, Any]:
 
     Examples
     --------
-    >>> status(ServiceState("iss", "ab12", began=40.0), 100.0)["seconds_since"]
-    {'began': 60.0, 'last_document': None, 'last_result': None, 'oldest_unsent': None}
+    >>> since = status(ServiceState("iss", "ab12", began=40.0), 100.0)["seconds_since"]
+    >>> since["began"], since["last_document"]
+    (60.0, None)
     """
     values = {field.name: getattr(state, field.name) for field in fields(state)}
     plain = {
         name: dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else value
         for name, value in values.items()
     }
-    times = ("began", "last_document", "last_result", "oldest_unsent")
+    times = ("began", "last_document", "last_result", "oldest_waiting", "oldest_unsent")
     found = problems(state, now)
     return {
         "ready": not found,

@@ -102,6 +102,12 @@ class IsolatedSession:
         """Why results wait, or what is wrong with the worker."""
         return self._supervisor.state().failing
 
+    @property
+    def oldest(self) -> float:
+        """Since when the oldest document or result waits, seconds since the epoch, or 0."""
+        state = self._supervisor.state()
+        return min(filter(None, (state.oldest_waiting, state.oldest_unsent)), default=0.0)
+
     def at_work(self, *, series: bool = True) -> bool:
         """Return whether documents wait for the worker, or it has something to finish."""
         return self._supervisor.at_work(series=series)

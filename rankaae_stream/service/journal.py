@@ -8,8 +8,9 @@ import contextlib
 import hashlib
 import os
 import struct
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -33,11 +34,15 @@ REASON = ".reason"
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A document with its number and the run that it belongs to; empty where nobody knows."""
+    """A document with its number and the run that it belongs to; empty where nobody knows.
+
+    `since` is when it was taken, or read again after a worker died; seconds since the epoch.
+    """
 
     number: int
     run: str
     payload: bytes
+    since: float = field(default_factory=time.time, compare=False)
 
 
 class Journal:

@@ -100,7 +100,7 @@ class _State(Collector):
         yield _counter(
             "worker_restarts", "Restarts of the worker", "reason", state.restarts, RESTARTS
         )
-        yield from _taken(state)
+        yield from _taken(state, now)
         yield from _answered(state, now)
 
     __call__ = collect
@@ -120,7 +120,7 @@ def _about(state: ServiceState, version: str) -> Iterator[Metric]:
     yield models
 
 
-def _taken(state: ServiceState) -> Iterator[Metric]:
+def _taken(state: ServiceState, now: float) -> Iterator[Metric]:
     """Yield what is known of the bus and of the documents on the disk."""
     yield _gauge("source_up", "1 while documents can come", not state.source_failing)
     if state.lag is not None:
@@ -137,6 +137,8 @@ def _taken(state: ServiceState) -> Iterator[Metric]:
         name, text = "last_document_timestamp_seconds", "When the last document was taken"
         yield _gauge(name, text, state.last_document)
     yield _gauge("waiting_documents", "Documents kept and not handled yet", state.waiting)
+    name, text = "oldest_waiting_seconds", "For how long the oldest of them waits"
+    yield _gauge(name, text, _age(state.oldest_waiting, now))
     yield _gauge("open_runs", "Runs that have begun and not ended", state.open_runs)
     yield _gauge("kept_bytes", "Documents on the disk, of runs not ended", state.kept_bytes)
     yield CounterMetricFamily(
@@ -156,8 +158,12 @@ def _answered(state: ServiceState, now: float) -> Iterator[Metric]:
         name, text = "last_result_timestamp_seconds", "When the last result was made"
         yield _gauge(name, text, state.last_result)
     yield _gauge("unsent_results", "Final results in the spool", state.unsent)
-    waits = max(now - state.oldest_unsent, 0.0) if state.oldest_unsent else 0.0
-    yield _gauge("oldest_unsent_seconds", "For how long the oldest of them waits", waits)
+    name, text = "oldest_unsent_seconds", "For how long the oldest of them waits"
+    yield _gauge(name, text, _age(state.oldest_unsent, now))
+
+
+def _age(moment: float, now: float) -> float:
+    return max(now - moment, 0.0) if moment else 0.0
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

@@ -28,7 +28,8 @@ class ServiceState:
         Taken, by name.
     last_document, last_result : float
     waiting : int
-        Documents that are kept and not handled yet.
+        Documents that are kept and not handled yet, and `oldest_waiting` since when the oldest
+        waits.
     open_runs, answered : int
     refused : mapping of int
         Runs and spectra refused, by the refusal's name.
@@ -59,6 +60,7 @@ class ServiceState:
     last_document: float = 0.0
     last_result: float = 0.0
     waiting: int = 0
+    oldest_waiting: float = 0.0
     open_runs: int = 0
     answered: int = 0
     refused: Mapping[str, int] = field(default_factory=dict[str, int])

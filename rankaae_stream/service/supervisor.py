@@ -213,6 +213,7 @@ class Supervisor:
             last_document=self._last_document,
             last_result=told.get("answered_at", 0.0),
             waiting=self.waiting,
+            oldest_waiting=self._oldest_waiting(),
             open_runs=told.get("open_runs", 0),
             answered=told.get("answered", 0) + self._before["answered"],
             refused=dict(refused),
@@ -225,6 +226,14 @@ class Supervisor:
             memory=_resident(self._process.pid) if self._process is not None else 0,
             failing=self._failing or told.get("failing", ""),
         )
+
+    def _oldest_waiting(self) -> float:
+        with contextlib.suppress(IndexError):  # handled or given meanwhile
+            if self._sent:
+                return self._sent[0].since
+            if self._queue:
+                return self._queue[0][1].since
+        return 0.0
 
     def close(self, timeout: float = 10.0, *, finish: bool = False) -> int:
         """End the worker; open runs are answered with `finish`, else left to the next service.

@@ -290,6 +290,21 @@ def test_the_caller_is_never_held_while_the_handler_is_stuck(make, recorder):
     assert not inbox.close(0.0), "a stuck handler does not end in no time"
 
 
+def test_it_says_for_how_long_the_oldest_document_has_waited(make, recorder):
+    now = [100.0]
+    inbox = make(clock=lambda: now[0])
+    assert inbox.behind == 0.0
+    recorder.go.clear()
+    inbox("start", {"uid": "stuck"})
+    assert recorder.busy.wait(PATIENCE)
+    now[0] = 130.0
+    inbox("start", {"uid": "next"})
+    assert inbox.behind == 30.0
+    recorder.go.set()
+    assert inbox.wait_idle(PATIENCE)
+    assert inbox.behind == 0.0
+
+
 def test_it_ticks_while_nothing_arrives(make):
     times: list[float] = []
     enough = threading.Event()

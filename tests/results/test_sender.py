@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from dataclasses import replace
 
 import pytest
@@ -238,6 +239,22 @@ def test_closing_says_how_many_results_stay_and_the_next_session_sends_them(sink
     assert again.wait_idle(PATIENCE)
     assert sink.finals == [composed(number).uid for number in range(3)]
     assert again.close(PATIENCE) == 0
+
+
+def test_a_result_waits_since_it_was_written_also_in_an_earlier_session(sink, tmp_path):
+    sink.failing = ConnectionError("gone")
+    first = Sender(sink, Spool(tmp_path), (3600.0, 3600.0))
+    assert first.oldest == 0.0
+    before = time.time()
+    first.final(composed(0))
+    assert before <= first.oldest <= time.time()
+    first.close(0.0)
+    (file,) = tmp_path.glob("*.jsonl")
+    os.utime(file, (1e9, 1e9))
+    again = Sender(sink, Spool(tmp_path), (3600.0, 3600.0))
+    again.final(composed(1))
+    assert again.oldest == 1e9
+    again.close(0.0)
 
 
 def test_closing_does_not_wait_for_a_stuck_sink(sink, tmp_path):

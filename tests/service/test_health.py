@@ -97,6 +97,7 @@ def test_a_status_has_every_value_and_ages_also_where_counts_are_counters():
         "began": 9.0,
         "last_document": 5.0,
         "last_result": 0.0,  # clocks of two machines
+        "oldest_waiting": None,
         "oldest_unsent": None,
     }
 

@@ -38,6 +38,7 @@ def test_every_value_of_the_state_is_told_in_base_units():
         ("xas_source_up",): 1,
         ("xas_messages_refused_total", "reason=pickle"): 2,
         ("xas_waiting_documents",): 4,
+        ("xas_oldest_waiting_seconds",): 3,
         ("xas_open_runs",): 1,
         ("xas_kept_bytes",): 12345,
         ("xas_quarantined_runs_total",): 1,

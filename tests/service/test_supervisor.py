@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -91,9 +92,12 @@ def test_a_killed_worker_loses_nothing(supervise, tmp_path):
     for kind, doc in first[: len(first) // 2]:
         supervisor.take(kind, doc)
     wait_until(lambda: not supervisor.waiting, "half of a run is handled")
+    assert supervisor.state().oldest_waiting == 0.0
+    killed = time.time()
     os.kill(supervisor._process.pid, signal.SIGKILL)
     for kind, doc in [*first[len(first) // 2 :], *second]:
         supervisor.take(kind, doc)
+    assert killed <= supervisor.state().oldest_waiting <= time.time()
     wait_until(lambda: len(spooled(tmp_path)) == 2, "both are answered")
     assert spooled(tmp_path)["a"] == spooled(tmp_path)["b"] == pytest.approx(3.0, abs=0.2)
     assert supervisor.state().restarts == {"crash": 1}
