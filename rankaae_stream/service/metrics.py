@@ -34,7 +34,7 @@ REFUSALS = (
     *("missing_fields", "missing_file", "no_edge", "no_foil", "no_model", "no_overlap"),
     *("normalization", "not_xas", "outside_roots", "overrun", "unknown_element", "wrong_spec"),
 )
-MESSAGES = ("depth", "format", "name", "pickle", "size")
+MESSAGES = ("depth", "expired", "format", "name", "pickle", "size")
 RESTARTS = ("crash", "memory", "stalled")
 
 SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 3600)
@@ -127,7 +127,7 @@ def _taken(state: ServiceState, now: float) -> Iterator[Metric]:
         yield _gauge("source_lag_messages", "Messages that wait on the bus", state.lag)
     yield _counter(
         "messages_refused",
-        "Messages that were no documents",
+        "Messages that were no documents, or that the bus had dropped (expired)",
         "reason",
         state.messages_refused,
         MESSAGES,

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from service_states import FULL, NOW
 
-from rankaae_stream.service.metrics import OTHER, REFUSALS, RESTARTS, ServiceMetrics
+from rankaae_stream.service.metrics import MESSAGES, OTHER, REFUSALS, RESTARTS, ServiceMetrics
 
-LABELS = {"reason": {*REFUSALS, *RESTARTS, OTHER}, "outcome": {"answered", "refused"}}
+LABELS = {"reason": {*MESSAGES, *REFUSALS, *RESTARTS, OTHER}, "outcome": {"answered", "refused"}}
 
 
 @pytest.fixture(scope="module")

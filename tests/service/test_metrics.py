@@ -1,13 +1,14 @@
 """What Prometheus reads: every value of the state, bounded labels, no uid."""
 
 import ast
+import re
 from collections import Counter
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from service_states import FULL, NOW
 
-from rankaae_stream.service.metrics import OTHER, REFUSALS, ServiceMetrics
+from rankaae_stream.service.metrics import MESSAGES, OTHER, REFUSALS, ServiceMetrics
 from rankaae_stream.service.state import ServiceState
 
 
@@ -105,3 +106,12 @@ def test_every_refusal_of_the_program_is_a_label_of_its_own(root):
                     names.add(name.value)
     assert {"internal_error", "coverage"} < names
     assert names <= set(REFUSALS)
+
+
+def test_every_reason_for_which_a_bus_refuses_a_message_is_a_label_of_its_own(root):
+    names = set()
+    for path in (root / "rankaae_stream/service").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        names |= set(re.findall(r'(?:NotADocument\(|refused\[)"(\w+)"', text))
+    assert {"pickle", "expired"} < names
+    assert names <= set(MESSAGES)
