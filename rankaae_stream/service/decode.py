@@ -13,7 +13,16 @@ from event_model import DocumentNames
 from rankaae_stream.layouts.base import Document
 from rankaae_stream.past.packed import Pickled, Unpacker, array_of, pack
 
-__all__ = ["DEPTH", "MOST", "NotADocument", "checked", "decode", "decode_value", "encode"]
+__all__ = [
+    "DEPTH",
+    "MOST",
+    "NotADocument",
+    "checked",
+    "decode",
+    "decode_value",
+    "encode",
+    "is_pickle",
+]
 
 MOST = 64 * 1024 * 1024
 """Bytes of a message. Kafka's own bound is 1 MB, which facilities raise for long events."""
@@ -84,8 +93,7 @@ def decode_value(payload: bytes, *, most: int = MOST, depth: int = DEPTH) -> Any
     """Return what a message holds, within bounds; see `decode`."""
     if len(payload) > most:
         raise NotADocument("size", f"a message has {len(payload)} bytes; at most {most} are read")
-    # A pickle of protocol 2 to 5; to msgpack an empty mapping with something after it.
-    if payload[:1] == b"\x80" and payload[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+    if is_pickle(payload):
         raise NotADocument("pickle", "a message is a pickle, which is not read")
     try:
         value = _json(payload) if payload.lstrip()[:1] in (b"[", b"{") else _msgpack(payload)
@@ -100,6 +108,14 @@ def decode_value(payload: bytes, *, most: int = MOST, depth: int = DEPTH) -> Any
         raise NotADocument("format", f"a message is neither msgpack nor JSON: {text}") from error
     _check_depth(value, depth)
     return value
+
+
+def is_pickle(payload: bytes) -> bool:
+    """Return whether a message is a pickle of protocol 2 to 5.
+
+    To msgpack it is an empty mapping with something after it.
+    """
+    return payload[:1] == b"\x80" and payload[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
 
 
 def checked(name: Any, doc: Any) -> tuple[str, Document]:
