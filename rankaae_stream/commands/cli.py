@@ -420,20 +420,44 @@ def replay(
     again: Annotated[
         bool, typer.Option("--again", help="Answer anew what an interrupted replay has finished.")
     ] = False,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="Compare with the published results; publish nothing."),
+    ] = False,
+    compare_model: Annotated[
+        Path | None,
+        typer.Option(help="Compare the profile's answers with those of this model; a folder."),
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="Of a comparison: write all of it to this CSV file.")
+    ] = None,
 ) -> bool:
     """Answer stored runs as the live stream would have, and publish the results.
 
     Replaying a run twice changes nothing; a replay that was killed goes on where it was.
     Results go to the profile's Tiled, with the key in RANKAAE_STREAM_TILED_API_KEY; to read
     from another server, set TILED_API_KEY. Exit status 1 when a run could not be read or a
-    result not published.
+    result not published; differences that a comparison finds are no failure.
     """
+    from rankaae_stream.commands.compare import run_compare
     from rankaae_stream.commands.replay import run_replay
     from rankaae_stream.past.selection import Selection
     from rankaae_stream.workers.choose import Workers
 
     selection = Selection.parse(uid or (), since, until, where or ())
     several = Workers(workers or 1, dask, requests) if workers or dask else None
+    if compare or compare_model:
+        return run_compare(
+            console,
+            source,
+            profile=profile,
+            selection=selection,
+            model=compare_model,
+            workers=several,
+            table=table,
+        )
+    if table is not None:
+        raise ConfigurationError("--table is of a comparison; add --compare")
     return run_replay(
         console,
         source,
