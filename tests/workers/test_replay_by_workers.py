@@ -5,7 +5,7 @@ import uuid
 import pytest
 from bluesky_tiled_plugins import TiledWriter
 from engines import run_engine
-from poison import Deadly
+from poison import Deadly, Endless
 from waiting import PATIENCE
 
 from rankaae_stream.errors import ConfigurationError
@@ -13,6 +13,7 @@ from rankaae_stream.past.archive import open_archive
 from rankaae_stream.past.selection import Selection
 from rankaae_stream.replay import Workers
 from rankaae_stream.simulate import SERIES, Beamline, scan
+from rankaae_stream.workers import processes
 
 
 def test_an_archive_that_holds_each_is_counted_and_none_ends_it(opened, replayed):
@@ -46,6 +47,27 @@ def test_processes_publish_what_one_does_whatever_dies(opened, replayed, hourly,
     assert [len(list((tmp_path / uid).iterdir())) for uid in ("once", "twice")] == [2, 2]
     foils = [(tmp_path / name / "foils.jsonl").read_text() for name in ("alone", "several")]
     assert foils[0] == foils[1]
+    # Once more, with the foils that are known now: no run waits for the others.
+    again = [
+        replayed(runs, spool, workers=workers)
+        for runs, spool, workers in (
+            (opened().runs, "alone", None),
+            (opened().references, "several", Workers(2)),
+        )
+    ]
+    assert again[0].told == again[1].told
+    assert {*again[0].told} <= {*alone.told}
+
+
+@pytest.mark.slow
+def test_a_process_that_does_not_answer_is_ended(replayed, hourly, tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "DEADLINE", 3.0)
+    endless = Endless("endless", tmp_path, 0, hourly("endless", 0.0))
+    done = replayed([endless, hourly("good", 1.0)], workers=Workers(1))
+    (name, _, problem, _), good = done.outcomes
+    assert name == "endless"
+    assert problem == "the process that answered it died twice (no answer in 3 s)"
+    assert good == ("good", "", "", 1)
 
 
 @pytest.mark.slow
