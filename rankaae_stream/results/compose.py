@@ -23,6 +23,7 @@ __all__ = [
     "compose_rows",
     "copied_from",
     "data_key",
+    "holds_more",
     "is_partial",
     "one_event_run",
     "plain",
@@ -255,12 +256,39 @@ def one_event_run(
     return ResultRun(start, descriptor, event, end)
 
 
+def holds_more(run: ResultRun, found: Mapping[str, Any]) -> bool:
+    """Return whether a run answers more than a complete one that is stored under its uid.
+
+    The stored one answers a run that could not be read whole, and this one does not; or it has
+    fewer of the quick sweeps, as from a session that ended before the raw run did.
+
+    Parameters
+    ----------
+    run : ResultRun
+    found : mapping
+        `start` and `stop` of the stored one.
+    """
+    stop = found["stop"]
+    if is_partial(stop) and not is_partial(run.stop):
+        return True
+    return _extent(run.start, run.stop) > _extent(found.get("start") or {}, stop)
+
+
+def _extent(start: Mapping[str, Any], stop: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how many quick sweeps a result has, and how many of these were answered; else 0."""
+    told = stop.get("sweeps")
+    answered = cast("Mapping[str, Any]", told).get("answered") if isinstance(told, Mapping) else 0
+    counts = start.get("sweeps"), answered
+    sweeps, known = (count if isinstance(count, int) else 0 for count in counts)
+    return sweeps, known
+
+
 def is_partial(stop: Mapping[str, Any]) -> bool:
     """Return whether a result's stop document answers a run that could not be read whole.
 
-    Such an answer, and no other, may be replaced by a later one. It comes from a session
-    that ended before the scan did, an inbox that overflowed, or a file that was missing; a
-    replay that reads the whole run has the better answer.
+    Of single results such an answer, and no other, may be replaced by a later one. It comes
+    from a session that ended before the scan did, an inbox that overflowed, or a file that was
+    missing; a replay that reads the whole run has the better answer.
     """
     summary: Mapping[str, Any] = stop.get("summary") or {}
     refusal: Mapping[str, Any] = summary.get("refusal") or {}

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from rankaae_stream.addresses import refuse_secret
 from rankaae_stream.printable import get_logger
-from rankaae_stream.results.compose import ResultRun, is_partial
+from rankaae_stream.results.compose import ResultRun, holds_more
 from rankaae_stream.results.compose_series import PURPOSE as SERIES
 from rankaae_stream.results.compose_series import is_newer
 from rankaae_stream.results.sinks import Postponed, Rejected, Unavailable
@@ -284,7 +284,7 @@ class TiledSink:
     def _is_there(self, run: ResultRun) -> bool:
         """Return whether a complete run of that uid is there.
 
-        Delete a partial answer where this one is whole, and a run without a stop that no
+        Delete an answer that holds less than this one, and a run without a stop that no
         writer is filling, so that the run can be written again.
 
         Raises
@@ -297,8 +297,9 @@ class TiledSink:
         node = self._node_of(run.start)
         if node is None:
             return False  # deleted by who began it
-        stop = dict(node.metadata).get("stop")
-        if stop and not (is_partial(stop) and not is_partial(run.stop)):
+        found = dict(node.metadata)
+        stop = found.get("stop")
+        if stop and not holds_more(run, found):
             return True
         if not stop and run.uid not in self._ours:
             self._wait_for_its_writer(run.uid, node)

@@ -1,6 +1,8 @@
 """Many quick sweeps of a run are rows of one result run; a few, or slow ones, are runs each."""
 
 import json
+import uuid
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,3 +133,30 @@ def test_the_spool_and_tiled_keep_the_rows(rows, tmp_path, server):
     assert table["curves"].shape[:2] == (FEWEST_ROWS + 2, 3)
     assert run.metadata["stop"]["num_events"] == {"primary": FEWEST_ROWS + 2}
     spool.close()
+
+
+@pytest.mark.parametrize("earlier", [1, 5, "refused"])
+def test_rows_replace_what_a_session_that_ended_before_the_run_had_of_them(rows, earlier, server):
+    from rankaae_stream.results.tiled_sink import TiledSink
+
+    whole = replace(rows, start={**rows.start, "uid": str(uuid.uuid4())}).numbered(1)
+    if earlier == 1:
+        start = {key: value for key, value in whole.start.items() if key != "sweeps"}
+        stop = {key: value for key, value in whole.stop.items() if key != "sweeps"}
+        part = replace(whole, start=start, event=whole.earlier[0], earlier=(), stop=stop)
+    elif earlier == "refused":
+        told = {"answered": FEWEST_ROWS + 1, "refused": 1}
+        part = replace(whole, stop={**whole.stop, "sweeps": told})
+    else:
+        start, stop = {**whole.start, "sweeps": earlier}, dict(whole.stop)
+        stop["sweeps"] = {"answered": earlier, "refused": 0}
+        rest = {"event": whole.earlier[4], "earlier": whole.earlier[:4]}
+        part = replace(whole, start=start, stop=stop, **rest)
+    part = part.numbered(1)
+    sink = TiledSink(server.uri, "processed", server.api_key)
+    for run in (part, whole, part):
+        sink.final(run)
+    sink.close()
+    stored = server.client("processed")[whole.uid]
+    assert len(stored["primary"].read()["sweep"]) == FEWEST_ROWS + 2
+    assert stored.metadata["stop"]["sweeps"] == whole.stop["sweeps"]
