@@ -90,7 +90,10 @@ def serve(
     metrics = ServiceMetrics(state)
     seconds.append(metrics.observe)
     reader = threading.Thread(
-        target=_read, args=(source, supervisor, stopping, wrong), name="rankaae-stream bus"
+        target=_read,
+        args=(source, supervisor, stopping, wrong),
+        name="rankaae-stream bus",
+        daemon=True,  # one that never comes back from its bus must not keep the service
     )
     left = 0
     try:
@@ -105,8 +108,9 @@ def serve(
                     notify.alive("; ".join(found) or "all is well")
                     stopping.wait(min(BEAT, notify.watchdog() or BEAT))
             notify.stopping()
+            deadline = time.monotonic() + drain
             reader.join(drain)
-            supervisor.wait_idle(drain)
+            supervisor.wait_idle(max(deadline - time.monotonic(), 0.0))
     finally:
         stopping.set()
         left = supervisor.close(drain)
