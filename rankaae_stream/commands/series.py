@@ -281,7 +281,10 @@ def _show(console: Console, shown: Shown) -> None:
     if found.merged is not None:
         _show_merged(console, found)
     for flag in found.flags:
-        console.print(flag.message, style="yellow", markup=False)
+        message = flag.message
+        for source in series.sources:
+            message = message.replace(source, shown.label(source))
+        console.print(message, style="yellow", markup=False)
     for one in found.left_out:
         name = escape(shown.label(one.source))
         console.print(f"left out: {name}: {escape(one.reason)}", style="dim", soft_wrap=True)

@@ -76,6 +76,8 @@ def compose_series(
         "against": series.against,
         **to_dict(series.found, about(series, rules)),
     }
+    for flag in state["flags"]:
+        flag["message"] = _in_words(flag["message"], series)
     merged = state["merged"] or dict.fromkeys(("value", "low", "high"), float("nan"))
     data: dict[str, Any] = {
         "spectra": float(state["count"]),
@@ -109,6 +111,15 @@ def _extent(state: Mapping[str, Any]) -> tuple[int, bool]:
 def about(series: SeriesResult, rules: SeriesRules) -> dict[str, dict[str, Any]]:
     """Return what is told of each spectrum beside its numbers, by its name in the series."""
     return {name_of(one.report): _about(one, rules) for one in series.results}
+
+
+def _in_words(message: str, series: SeriesResult) -> str:
+    """Name scans by their numbers, where they have one, instead of by the uids of their runs."""
+    for one in series.results:
+        scan = one.start.get("scan_id")
+        if isinstance(scan, int):
+            message = message.replace(str(one.start["uid"]), f"scan {scan}")
+    return message
 
 
 def _about(result: Result, rules: SeriesRules) -> dict[str, Any]:

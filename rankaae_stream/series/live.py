@@ -17,7 +17,7 @@ __all__ = ["LiveSeries", "SeriesResult"]
 
 logger = get_logger(__name__)
 
-MOST_SPECTRA = 10_000
+MOST_SPECTRA = 5_000
 """Spectra that are held; beyond, the series that is silent longest ends."""
 
 PAUSE = 1.0

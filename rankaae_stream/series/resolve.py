@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rankaae_stream.analysis import Analysis
 from rankaae_stream.model.intervals import little_shown
@@ -43,6 +44,13 @@ PUREST = 0.5
 
 AT_ONCE = 64
 """Neighbours whose noise is found at once."""
+
+
+NO_MIXTURE = 4.0
+"""Times the usual misfit at which a spectrum is no mixture of the series' ends."""
+
+NAMED = 5
+"""Spectra that a message names."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -216,9 +224,15 @@ def _changing(
 ) -> Resolved:
     """Return mixtures with the course of their valence.
 
-    A change must be larger than the fractions are uncertain.
+    A change must be larger than the fractions are uncertain. A spectrum that is no mixture, such
+    as of a beam that was half beside the sample, tells nothing about the course.
     """
+    others = mixtures.misfit > NO_MIXTURE * max(float(np.median(mixtures.misfit)), 1.0)
     valence = mixtures.valence
+    if others.any() and not others.all():
+        order = np.arange(valence.size)
+        valence = np.where(others, np.interp(order, order[~others], valence[~others]), valence)
+        seen = [*seen, _no_mixture(series, mixtures, np.flatnonzero(others))]
     of_fractions = float(np.median(mixtures.sigma.max(axis=1))) * float(np.ptp(valence))
     sigma = float(np.hypot(of_fractions, scatter(valence)))
     return Resolved(
@@ -230,6 +244,18 @@ def _changing(
         pieces=tuple(course(valence, sigma, along)),
         flags=tuple(seen),
     )
+
+
+def _no_mixture(series: Stack, mixtures: Mixtures, which: NDArray[np.intp]) -> Flag:
+    """Name the spectra that are no mixture of a series' ends."""
+    named = ", ".join(series.sources[int(i)] for i in which[:NAMED])
+    more = f" and {which.size - NAMED} more" if which.size > NAMED else ""
+    worst = float(mixtures.misfit[which].max())
+    message = (
+        f"no mixtures of the {len(mixtures.ends)} components are {named}{more}: the fit leaves up "
+        f"to {worst:.0f} times the noise; the course is told without"
+    )
+    return Flag("no_mixture", "warning", float(which.size), "1", message)
 
 
 def _repeats(

@@ -150,3 +150,16 @@ def test_runs_that_make_no_series_say_what_does(session):
     result = run(session, "--profile", "generic", "--where", "sample_name=other")
     assert result.exit_code == 1
     assert "[series] of the profile" in result.output
+
+
+def test_a_scan_half_beside_the_sample_is_named_and_bends_no_course(reduction, tmp_path):
+    for path in reduction.glob("*.dat"):
+        mu = np.loadtxt(path, unpack=True)[1]
+        if path.name == "scan_2.dat":
+            mu = -np.log(0.5 * np.exp(-2.5 * mu) + 0.5)
+        write(tmp_path / path.name, mu)
+    found = json.loads(run(tmp_path, "--element", "Fe", "--json").stdout)
+    (flag,) = [one for one in found["flags"] if one["name"] == "no_mixture"]
+    assert "scan_2.dat" in flag["message"]
+    assert found["spectra"][1]["misfit"] > 4.0
+    assert abs(found["pieces"][0]["slope"]) < 3 * found["pieces"][0]["sigma"]

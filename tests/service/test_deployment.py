@@ -10,7 +10,9 @@ import tomllib
 import pytest
 import yaml
 from service_states import FULL, NOW
+from typer.main import get_command
 
+from rankaae_stream.commands.cli import app
 from rankaae_stream.service.metrics import MESSAGES, OTHER, REFUSALS, RESTARTS, ServiceMetrics
 
 LABELS = {"reason": {*MESSAGES, *REFUSALS, *RESTARTS, OTHER}, "outcome": {"answered", "refused"}}
@@ -154,3 +156,20 @@ def test_unit_and_container_ask_for_health_where_the_service_tells_it(unit, fold
     assert f"http://127.0.0.1:{port}/healthz" in container
     assert f"PORT={port}" in (folder / "rankaae-stream@.service").read_text(encoding="utf-8")
     assert f"127.0.0.1:{port}" in (folder / "alerts.yml").read_text(encoding="utf-8")
+
+
+def test_unit_and_container_start_it_with_options_that_there_are(unit, folder):
+    container = (folder / "Containerfile").read_text(encoding="utf-8")
+    heads = container + (folder / "rankaae-stream@.service").read_text(encoding="utf-8")
+    (entry,) = re.findall(r"^ENTRYPOINT (.*)$", container, flags=re.MULTILINE)
+    examples = re.findall(r"--from zmq --address \S+", heads)
+    assert len(examples) == 2
+    words = [
+        *unit["Service"]["ExecStart"].split()[1:],
+        *json.loads(entry)[1:],
+        *(word for example in examples for word in example.split()),
+    ]
+    serve = get_command(app).commands["serve"]
+    known = {option for parameter in serve.params for option in parameter.opts}
+    assert words.count("serve") == 2
+    assert {word for word in words if word.startswith("--")} <= known
