@@ -2,11 +2,13 @@
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from typing import Protocol
 
+from rankaae_stream.errors import describe
 from rankaae_stream.layouts.base import Document
 
-__all__ = ["Source", "Taker"]
+__all__ = ["Source", "Taker", "keep"]
 
 
 class Taker(Protocol):
@@ -59,3 +61,34 @@ class Source(Protocol):
     def lag(self) -> int | None:
         """Return how many messages wait on the bus; None where that is not known."""
         ...
+
+
+def keep(taker: Taker, stopping: threading.Event, say: Callable[[str], object]) -> bool:
+    """Flush until that works, for a bus that does not give again what it gave.
+
+    Parameters
+    ----------
+    taker : Taker
+    stopping : threading.Event
+        Ends the trials.
+    say : callable
+        Receives why it does not work, and an empty text once it works again.
+
+    Returns
+    -------
+    bool
+        Whether all is on the disk.
+    """
+    failed = False
+    while True:
+        try:
+            taker.flush()
+        except Exception as error:  # noqa: BLE001 - say a full disk, which gets room again
+            failed = True
+            say(f"documents cannot be kept: {describe(error)}")
+            if stopping.wait(1.0):
+                return False
+        else:
+            if failed:
+                say("")
+            return True

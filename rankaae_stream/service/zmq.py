@@ -34,7 +34,7 @@ from rankaae_stream.service.decode import (
     encode,
     is_pickle,
 )
-from rankaae_stream.service.source import Taker
+from rankaae_stream.service.source import Taker, keep
 
 __all__ = ["ZmqBus"]
 
@@ -204,22 +204,11 @@ class ZmqBus:
                 taker.take(*found)
         if wait:
             return False
-        self._flush(taker, stopping)
+        keep(taker, stopping, self._say)
         return True
 
-    def _flush(self, taker: Taker, stopping: threading.Event) -> None:
-        """Flush what was taken, until that works: there is nobody to get it from again."""
-        while True:
-            try:
-                taker.flush()
-            except Exception as error:  # noqa: BLE001 - say a full disk
-                self._failing = f"documents cannot be kept: {describe(error)}"
-                if stopping.wait(1.0):
-                    return
-            else:
-                if self._failing.startswith("documents cannot"):
-                    self._failing = ""
-                return
+    def _say(self, problem: str) -> None:
+        self._failing = problem
 
     def _read(self, message: bytes) -> tuple[str, Document] | None:
         """Return the document of a message, or None for one of another publisher."""

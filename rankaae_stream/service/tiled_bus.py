@@ -1,0 +1,312 @@
+"""Take the runs that a Tiled server stores, each when it has ended.
+
+The server is asked every few seconds which runs are new; nothing is subscribed to, because its
+websockets tell what is new at best. A run is known by its uid: what was given stands in a file,
+and a search looks back over minutes, once an hour over a week, so that a run which was written
+late, or while the service was off, is found.
+"""
+
+import hashlib
+import json
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from rankaae_stream.addresses import read_server
+from rankaae_stream.errors import ConfigurationError, describe
+from rankaae_stream.past.archive import KEY_VARIABLE, documents_of, open_archive, sentence_of
+from rankaae_stream.past.selection import Selection
+from rankaae_stream.printable import get_logger
+from rankaae_stream.private import open_private, private_folder
+from rankaae_stream.results.sinks import Postponed, Unavailable
+from rankaae_stream.service.decode import NotADocument, checked
+from rankaae_stream.service.source import Taker, keep
+
+__all__ = ["TiledBus"]
+
+logger = get_logger(__name__)
+
+OVERLAP = 600.0
+"""Seconds that a search looks back from the start of the newest run."""
+DEEP = 7 * 86400.0
+"""Seconds that it looks back at the start and every hour, for runs that were written late."""
+DEEP_PERIOD = 3600.0
+ABANDONED = 86400.0
+"""Seconds after which a run without an end is given as it stands."""
+ATTEMPTS = 5
+"""How often a run is tried, at least, that cannot be read while others can."""
+LONGEST = 60.0
+"""Seconds between two trials, at most."""
+
+
+@dataclass(slots=True)
+class _Found:
+    """A stored run: its uid, when it began, and Tiled's own of it."""
+
+    uid: str
+    began: float
+    run: Any
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """A run that could not be read: since when, why, how often, and when it is tried again."""
+
+    since: float
+    why: str = ""
+    attempts: int = 0
+    again: float = 0.0
+
+
+class TiledBus:
+    """The runs of a Tiled catalog, as documents, in the order of their starts.
+
+    Parameters
+    ----------
+    address : str
+        ``http(s)://server#container``, as `open_archive` has it.
+    own : (uri, key)
+        The server of the results and its key, which is sent to no other server. Another's comes
+        from the environment, ``TILED_API_KEY``.
+    folder : Path
+        Where the uids are kept that were given.
+    first : {"latest", "earliest"}
+        What is taken by a service that has never taken anything: runs that begin from now on, or
+        all that are stored.
+    period : float
+        Seconds between two looks.
+    clock : callable
+        Seconds since the epoch.
+
+    Attributes
+    ----------
+    name : str
+    refused : Counter of str
+        Documents that were none, by reason, and ``unreadable``: runs that could not be read.
+
+    Raises
+    ------
+    ConfigurationError
+        When the address is none or holds a secret, or the folder cannot be used.
+
+    Notes
+    -----
+    A run is given whole, once it has its stop document; what it holds while it grows is not. A
+    server that hangs is waited for up to a minute, also when the service is to end.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        own: tuple[str, str | None],
+        folder: Path,
+        *,
+        first: Literal["latest", "earliest"] = "latest",
+        period: float = 5.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        read_server(address, KEY_VARIABLE)
+        self.name = f"tiled {address}"
+        self.refused: Counter[str] = Counter()
+        self._address, self._own, self._clock = address, own, clock
+        self._period = period
+        self._given = _Given(folder, address, 0.0 if first == "earliest" else clock())
+        self._open: dict[str, float] = {}  # start of each run that is still to be given
+        self._troubles: dict[str, _Trouble] = {}
+        self._read_at = 0.0  # when a run was last read
+        self._deep_due = 0.0
+        self._worked = False
+        self._waiting: int | None = None
+        self._failing = f"{address} has not answered yet"
+
+    def failing(self) -> str:
+        """Return why nothing comes now, or an empty text."""
+        return self._failing
+
+    def lag(self) -> int | None:
+        """Return how many runs have ended and are not given; None before the first look."""
+        return self._waiting
+
+    def run(self, taker: Taker, stopping: threading.Event) -> None:
+        """Take runs until `stopping` is set; see `Source`."""
+        wait = self._period
+        while not stopping.is_set():
+            try:
+                self._failing = self._look(taker, stopping)
+                wait = self._period
+            except Exception as error:
+                if isinstance(error, ConfigurationError) and not self._worked and _is_final(error):
+                    raise
+                final = isinstance(error, ConfigurationError)
+                self._failing = str(error) if final else f"{self._address}: {sentence_of(error)}"
+                logger.warning("%s", self._failing)
+                wait = min(2 * wait, LONGEST)
+            stopping.wait(wait)
+
+    # ---- one look ------------------------------------------------------------------------
+
+    def _look(self, taker: Taker, stopping: threading.Event) -> str:
+        """Give what is new; return why some of it cannot be read, or an empty text."""
+        now = self._clock()
+        deep = now >= self._deep_due
+        with open_archive(
+            self._address, Selection(since=self._since(now, deep)), self._own
+        ) as held:
+            found = sorted(self._new(held.runs, now), key=lambda each: each.began)
+            self._worked = True
+            self._waiting = len(found)
+            for each in found:
+                while taker.full() and not stopping.wait(0.2):
+                    pass
+                if stopping.is_set():
+                    return ""
+                self._give(each, taker, stopping)
+                self._waiting -= 1
+        if deep:
+            self._deep_due = now + DEEP_PERIOD
+        return next((trouble.why for trouble in self._troubles.values()), "")
+
+    def _since(self, now: float, deep: bool) -> float | None:
+        # A run whose clock was ahead must not hide those that come.
+        newest = min(self._given.newest, now)
+        since = min(newest - (DEEP if deep else OVERLAP), *self._open.values(), newest)
+        since = max(since, self._given.began)
+        return since if since > 0.0 else None
+
+    def _new(self, runs: Iterable[Any], now: float) -> list[_Found]:
+        """Return the runs that are to be given, and note those that are still going on."""
+        found, still_open = list[_Found](), dict[str, float]()
+        for run in runs:
+            metadata: dict[str, Any] = run.metadata
+            start: dict[str, Any] = metadata.get("start") or {}
+            uid, began = start.get("uid"), start.get("time")
+            if not isinstance(uid, str) or not isinstance(began, (int, float)):
+                continue  # no run of bluesky
+            if uid in self._given.uids or "original_run_uid" in start:
+                continue
+            still_open[uid] = began
+            trouble = self._troubles.get(uid)
+            ended = metadata.get("stop") or now - began > ABANDONED
+            if ended and (trouble is None or now >= trouble.again):
+                found.append(_Found(uid, float(began), run))
+        self._open = still_open  # the search held all that were
+        self._troubles = {u: kept for u, kept in self._troubles.items() if u in still_open}
+        return found
+
+    def _give(self, found: _Found, taker: Taker, stopping: threading.Event) -> None:
+        try:
+            documents = documents_of(found.run)
+        except Unavailable:
+            raise  # the server, not the run
+        except Exception as error:  # noqa: BLE001 - whatever a damaged run raises
+            self._put_off(found, sentence_of(error))
+            return
+        self._read_at = self._clock()
+        for name, doc in documents:
+            try:
+                taker.take(*checked(name, doc))
+            except NotADocument as error:
+                self.refused[error.reason] += 1
+                logger.warning("a document of %s is not taken: %s", found.uid, error.message)
+        if keep(taker, stopping, self._say):
+            self._done(found)
+
+    def _put_off(self, found: _Found, why: str) -> None:
+        """Let a run wait that cannot be read; give it up where others can be read meanwhile."""
+        now = self._clock()
+        trouble = self._troubles.setdefault(found.uid, _Trouble(now))
+        trouble.why = f"the run {found.uid} cannot be read: {why}"
+        trouble.attempts += 1
+        trouble.again = now + min(self._period * 2**trouble.attempts, 10 * LONGEST)
+        if trouble.attempts >= ATTEMPTS and self._read_at > trouble.since:
+            self.refused["unreadable"] += 1
+            logger.warning("the run %s is given up: %s", found.uid, why)
+            self._done(found)
+
+    def _done(self, found: _Found) -> None:
+        self._troubles.pop(found.uid, None)
+        self._open.pop(found.uid, None)
+        self._given.add(found.uid, found.began, self._clock())
+
+    def _say(self, problem: str) -> None:
+        self._failing = problem
+
+
+def _is_final(error: ConfigurationError) -> bool:
+    """Return whether no trial can help: a key, a name, not a server that is away or fails."""
+    from httpx import HTTPStatusError, TransportError
+
+    cause = error.__cause__
+    if isinstance(cause, HTTPStatusError):
+        return cause.response.status_code in (401, 403)
+    return not isinstance(cause, (Unavailable, Postponed, TransportError))
+
+
+@dataclass(slots=True)
+class _Given:
+    """The runs that were given, in a file; only runs that begin after `began` are.
+
+    Attributes
+    ----------
+    uids : dict of float
+        When each began; those that no search finds again are left out.
+    newest : float
+        The latest of them.
+    """
+
+    folder: Path
+    address: str
+    began: float
+    uids: dict[str, float] = field(default_factory=dict[str, float])
+    newest: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.newest = self.began
+        try:
+            private_folder(self.folder)
+            held: Any = json.loads(self._path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            self._write()
+            return
+        except OSError as error:
+            raise ConfigurationError(f"{self.folder} cannot be used: {error.strerror}") from error
+        except ValueError:
+            held = None
+        try:
+            self.began, self.newest = float(held["began"]), float(held["newest"])
+            self.uids = {str(uid): float(began) for uid, began in held["uids"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError):
+            logger.warning("%s is damaged; runs from now on are taken", self._path)
+
+    def add(self, uid: str, began: float, now: float) -> None:
+        """Write down a run that was given."""
+        self.uids[uid] = began
+        self.newest = max(self.newest, began)
+        oldest = min(self.newest, now) - DEEP - 86400.0
+        self.uids = {uid: began for uid, began in self.uids.items() if began > oldest}
+        self._write()
+
+    @property
+    def _path(self) -> Path:
+        name = hashlib.sha256(self.address.encode()).hexdigest()[:12]
+        return self.folder / f"tiled-{name}.json"
+
+    def _write(self) -> None:
+        held = {
+            "address": self.address,
+            "began": self.began,
+            "newest": self.newest,
+            "uids": self.uids,
+        }
+        new = self._path.with_suffix(".new")
+        try:
+            with open(new, "w", encoding="utf-8", opener=open_private) as file:
+                json.dump(held, file)
+            os.replace(new, self._path)
+        except OSError as error:  # what was given comes again after a restart
+            logger.warning("which runs were taken is not kept: %s", describe(error))

@@ -1,0 +1,266 @@
+"""Runs that Tiled stores are given once each, whole, also those that were written late."""
+
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+from bluesky_tiled_plugins import TiledWriter
+from taking import Kept, answers, running, session
+from waiting import wait_until
+
+from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.past.archive import documents_of, open_archive
+from rankaae_stream.past.in_files import Damaged
+from rankaae_stream.past.selection import Selection
+from rankaae_stream.results.sinks import Postponed, Unreachable
+from rankaae_stream.service import tiled_bus as module
+from rankaae_stream.service.tiled_bus import TiledBus
+
+NOBODY = ("http://127.0.0.1:1", None)
+DAY = 86400.0
+
+
+def test_stored_runs_are_answered_as_by_a_replay(server, tmp_path, open_pipeline):
+    played, taker = session("FeO", "Fe2O3"), Kept()
+    began = played[0][1]["time"]
+    writer = TiledWriter(server.client("raw"), batch_size=1000, max_array_size=0)
+    address, own = f"{server.uri}#raw", (server.uri, server.api_key)
+    source = TiledBus(address, own, tmp_path, period=0.1, clock=lambda: began)
+    with running(source, taker):
+        for name, doc in played:
+            writer(name, doc)
+        ours = {doc["uid"] for name, doc in played if name == "stop"}
+        wait_until(lambda: ours <= {doc["uid"] for _, doc in taker.kept if "uid" in doc}, "runs")
+        wait_until(lambda: source.lag() == 0, "nothing waits")
+    uids = tuple(doc["uid"] for name, doc in played if name == "start")
+    with open_archive(address, Selection(uids=uids), own) as archive:
+        replayed = [pair for run in archive.runs for pair in documents_of(run)]
+    assert len(replayed) > len(uids)
+    given = list(map(str, taker.kept))
+    assert all(given.count(str(pair)) == 1 for pair in replayed)
+    found = answers(open_pipeline, replayed)
+    assert all(answer in answers(open_pipeline, taker.kept) for answer in found)
+    next_one = TiledBus(address, own, tmp_path, period=0.1)
+    with running(next_one, again := Kept()):
+        wait_until(lambda: next_one.lag() == 0, "the next one has looked")
+    assert not [doc for name, doc in again.kept if name == "stop" and doc["uid"] in ours]
+    with running(TiledBus(f"{server.uri}#nowhere", own, tmp_path), again) as raised:
+        wait_until(lambda: raised, "it ends")
+    assert "nowhere" in str(raised[0])
+
+
+class Stored:
+    """A server with runs, whose clock and faults are this test's."""
+
+    def __init__(self):
+        self.now = 1000 * DAY
+        self.runs = {}
+        self.away = None
+        self.asked = []
+
+    def write(self, uid, began, *, stop=True, fault=None, **start):
+        start = {"uid": uid, "time": began, **start}
+        ended = {"uid": f"{uid}-s", "run_start": uid} if stop else None
+
+        def documents():
+            if self.runs[uid].fault is not None:
+                raise self.runs[uid].fault
+            return [("start", start), *([("stop", ended)] if ended else [])]
+
+        metadata = {"start": start, "stop": ended}
+        self.runs[uid] = SimpleNamespace(metadata=metadata, documents=documents, fault=fault)
+
+    @contextmanager
+    def open(self, address, selection, own):
+        self.asked.append(selection.since)
+        if self.away is not None:
+            raise ConfigurationError("cannot open it: as Tiled says") from self.away
+        since = selection.since or 0.0
+        runs = [run for run in self.runs.values() if run.metadata["start"]["time"] >= since]
+        yield SimpleNamespace(runs=runs)
+
+
+@pytest.fixture
+def stored(monkeypatch):
+    made = Stored()
+    monkeypatch.setattr(module, "open_archive", made.open)
+    return made
+
+
+@pytest.fixture
+def bus(stored, tmp_path):
+    def make(**settings):
+        settings = {"period": 0.01, **settings}
+        return TiledBus("http://tiled#raw", NOBODY, tmp_path, clock=lambda: stored.now, **settings)
+
+    return make
+
+
+def uids(taker):
+    return [doc["uid"] for name, doc in taker.kept if name == "start"]
+
+
+def looked(stored):
+    """Wait until the server was asked twice more: what it has now was seen."""
+    before = len(stored.asked)
+    wait_until(lambda: len(stored.asked) > before + 2, "Tiled is asked again")
+
+
+def test_a_run_is_given_once_it_has_ended_in_the_order_of_starts(stored, bus):
+    taker, now = Kept(), stored.now
+    stored.write("before", now - 1)
+    source = bus()
+    with running(source, taker):
+        stored.write("late", now + 20)
+        stored.write("growing", now + 10, stop=False)
+        wait_until(lambda: uids(taker) == ["late"], "the one that has ended")
+        stored.now += 3 * module.OVERLAP
+        stored.write("later", stored.now)
+        wait_until(lambda: uids(taker) == ["late", "later"], "the next one")
+        stored.write("growing", now + 10)  # long after newer ones
+        wait_until(lambda: uids(taker)[2:] == ["growing"], "the one that grew")
+        stored.write("result", stored.now, original_run_uid="late")
+        looked(stored)
+    assert len(uids(taker)) == 3
+
+
+def test_a_service_that_has_never_run_takes_all_where_it_is_told_to(stored, bus):
+    taker = Kept()
+    stored.write("second", 2 * DAY)
+    stored.write("first", DAY)
+    with running(bus(first="earliest"), taker):
+        wait_until(lambda: uids(taker) == ["first", "second"], "both")
+
+
+def test_runs_of_the_time_when_the_service_was_off_are_found(stored, bus):
+    first, second = Kept(), Kept()
+    with running(bus(), first):
+        stored.write("a", stored.now + 1)
+        wait_until(lambda: uids(first) == ["a"], "a run")
+    for day in range(1, 30):
+        stored.write(f"day {day}", stored.now + day * DAY)
+    stored.now += 30 * DAY
+    with running(bus(), second):
+        wait_until(lambda: len(uids(second)) == 29, "a month of runs")
+        looked(stored)
+    assert uids(second) == [f"day {day}" for day in range(1, 30)]
+    with running(bus(), third := Kept()):
+        looked(stored)
+    assert third.kept == []
+
+
+def test_a_run_that_was_written_days_late_is_found_within_an_hour(stored, bus):
+    taker = Kept()
+    with running(bus(), taker):
+        stored.write("a", stored.now + 2 * DAY)
+        stored.now += 2 * DAY
+        wait_until(lambda: uids(taker) == ["a"], "a run")
+        stored.write("old", stored.now - DAY)
+        looked(stored)
+        assert uids(taker) == ["a"]
+        stored.now += module.DEEP_PERIOD
+        wait_until(lambda: uids(taker) == ["a", "old"], "the one that was late")
+
+
+@pytest.mark.parametrize("away", [Unreachable("it does not answer"), Postponed("HTTP 500")])
+def test_a_server_that_is_away_or_fails_is_asked_again(stored, bus, away):
+    taker, source = Kept(), bus()
+    stored.away = away
+    stored.write("a", stored.now)
+    with running(source, taker):
+        wait_until(lambda: "as Tiled says" in source.failing(), "it says so")
+        stored.away = None
+        wait_until(lambda: uids(taker) == ["a"], "it is back")
+        wait_until(lambda: source.failing() == "", "nothing fails any more")
+        stored.away = KeyError("raw")  # it once was there
+        wait_until(source.failing, "it has gone again")
+        stored.away = None
+        wait_until(lambda: source.failing() == "", "it is back again")
+
+
+def test_a_damaged_run_holds_no_other_and_is_given_up_in_the_end(stored, bus):
+    taker, source = Kept(), bus()
+    stored.write("bad", stored.now + 1, fault=Damaged("its rows are not there"))
+    with running(source, taker):
+        wait_until(lambda: "its rows" in source.failing(), "it says so")
+        for number in range(2 * module.ATTEMPTS):
+            stored.now += 700
+            stored.write(f"good {number}", stored.now)
+            wait_until(lambda: f"good {number}" in uids(taker), "the others are given")  # noqa: B023
+        wait_until(lambda: source.refused["unreadable"] == 1, "it is given up")
+        wait_until(lambda: source.failing() == "", "nothing fails any more")
+    assert "bad" not in uids(taker)
+
+
+def test_a_server_that_reads_no_run_at_all_costs_none(stored, bus):
+    taker, source = Kept(), bus()
+    fault = RuntimeError("406 Not Acceptable")
+    stored.write("a", stored.now, fault=fault)
+    with running(source, taker):
+        for _ in range(2 * module.ATTEMPTS):
+            stored.now += 700
+            looked(stored)
+        assert "json_seq_exporter" in source.failing()  # what its configuration needs
+        stored.runs["a"].fault = None
+        stored.now += 700
+        wait_until(lambda: uids(taker) == ["a"], "the run")
+    assert not source.refused
+
+
+def test_a_run_without_an_end_is_given_after_a_day(stored, bus):
+    taker = Kept()
+    with running(bus(), taker):
+        stored.write("lost", stored.now, stop=False)
+        looked(stored)
+        assert taker.kept == []
+        stored.now += module.ABANDONED + 1
+        wait_until(lambda: uids(taker) == ["lost"], "what there is of it")
+    assert taker.count("stop") == 0
+
+
+def test_a_run_is_forgotten_only_when_it_is_kept(stored, bus):
+    killed, next_one = Kept(), Kept()
+    killed.broken = OSError(28, "No space left on device")
+    source = bus()
+    stored.write("a", stored.now)
+    with running(source, killed):
+        wait_until(lambda: "No space" in source.failing(), "it says why")
+    with running(bus(), next_one):
+        wait_until(lambda: uids(next_one) == ["a"], "it comes again")
+
+
+def test_a_full_taker_lets_runs_wait(stored, bus):
+    taker, source = Kept(), bus()
+    taker.is_full = True
+    stored.write("a", stored.now)
+    with running(source, taker):
+        wait_until(lambda: source.lag() == 1, "it waits")
+        taker.is_full = False
+        wait_until(lambda: uids(taker) == ["a"], "it is taken")
+
+
+def test_a_damaged_file_of_uids_is_named_and_costs_no_start(stored, bus, tmp_path, caplog):
+    bus()
+    (path,) = tmp_path.iterdir()
+    for damaged in ("", "[]", "null", '{"began": 1}', '{"began": 1, "newest": 1, "uids": [1]}'):
+        path.write_text(damaged)
+        with running(bus(), Kept()):
+            looked(stored)
+        assert "is damaged" in caplog.text
+        caplog.clear()
+
+
+def test_a_wrong_setting_ends_the_program_at_its_start(tmp_path):
+    with pytest.raises(ConfigurationError, match="TILED_API_KEY"):
+        TiledBus("http://host?api_key=x#raw", NOBODY, tmp_path)
+    with pytest.raises(ConfigurationError, match="not that of a server"):
+        TiledBus("host#raw", NOBODY, tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="cannot be used"):
+        TiledBus("http://host#raw", NOBODY, tmp_path / "file")
+
+
+def test_a_port_at_which_nobody_listens_is_named(tmp_path):
+    source = TiledBus("http://127.0.0.1:1#raw", NOBODY, tmp_path, period=0.01)
+    with running(source, Kept()):
+        wait_until(lambda: "does not answer:" in source.failing(), "it says so")
