@@ -3,7 +3,7 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -467,6 +467,71 @@ def replay(
         workers=several,
         again=again,
     )
+
+
+@app.command()
+def serve(
+    profile: Annotated[str, typer.Argument(help="Name of a shipped profile, or a TOML file.")],
+    source: Annotated[
+        Literal["zmq", "kafka", "tiled"],
+        typer.Option("--from", help="The bus: bluesky's 0MQ proxy, Kafka, or a Tiled of raw runs."),
+    ],
+    address: Annotated[
+        str,
+        typer.Option(
+            help="host:port of the proxy (127.0.0.1:5578 by default) or of Kafka's servers; "
+            "http://host:8000#raw of Tiled."
+        ),
+    ] = "",
+    topic: Annotated[list[str] | None, typer.Option(help="Kafka's topic; may be repeated.")] = None,
+    group: Annotated[
+        str, typer.Option(help="Kafka's consumer group; xas-PROFILE by default.")
+    ] = "",
+    first: Annotated[
+        Literal["latest", "earliest"],
+        typer.Option(help="What Kafka or Tiled gives at the first time: from now on, or all."),
+    ] = "latest",
+    settings: Annotated[
+        Path | None,
+        typer.Option(help="File with the settings of Kafka's connection: /etc/bluesky/kafka.yml."),
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="Of the 0MQ messages that are taken.")] = "",
+    allow_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--allow-pickle",
+            help="Take pickled 0MQ messages, bluesky's default, from this machine: whoever can "
+            "write to that port can run programs here.",
+        ),
+    ] = False,
+    port: Annotated[
+        int, typer.Option(help="Port on this machine for health and metrics; 0 takes a free one.")
+    ] = 9108,
+    drain: Annotated[
+        float, typer.Option(min=0.0, help="Seconds to finish in once it is told to end.")
+    ] = 30.0,
+    json_logs: Annotated[
+        bool, typer.Option("--json-logs", help="Log one JSON object a line.")
+    ] = False,
+) -> bool:
+    """Answer runs in processes of their own, fed by a bus, until Ctrl-C or SIGTERM.
+
+    Documents are on the disk before a worker sees them; one that dies is replaced, and what it
+    had is given to the next. How it is: /status, /healthz, /readyz and /metrics on the port. The
+    key for Tiled comes from RANKAAE_STREAM_TILED_API_KEY. Unit, container file, alarm rules and
+    a Grafana dashboard are in profiles/service. Needs the package's extra "service", and "kafka"
+    for Kafka.
+
+    rankaae-stream serve sim --from zmq
+
+    rankaae-stream serve iss --from kafka --settings /etc/bluesky/kafka.yml --topic TOPIC
+
+    rankaae-stream serve iss --from tiled --address https://tiled.facility#iss/raw
+    """
+    from rankaae_stream.commands.serve import Bus, run_serve
+
+    bus = Bus(source, address, tuple(topic or ()), group, first, settings, prefix, allow_pickle)
+    return run_serve(console, profile, bus, port=port, drain=drain, json_logs=json_logs)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from tiled.queries import Key
 from waiting import PATIENCE, wait_until
 
 from rankaae_stream import resources
+from rankaae_stream.commands.serve import Bus, open_bus
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.profile import load_profile
 from rankaae_stream.service.serve import _changed, serve
@@ -121,3 +122,32 @@ def test_a_profile_that_changes_meanwhile_is_named(tmp_path):
     assert changed() == ["the profile has changed; restart the service to use it"]
     path.write_text("name = ", "utf-8")
     assert "is wrong now" in changed()[0]
+
+
+@pytest.mark.parametrize(
+    ("bus", "message"),
+    [
+        (Bus("kafka"), "name Kafka's servers"),
+        (Bus("kafka", "127.0.0.1:9092"), "name Kafka's topic"),
+        (Bus("tiled"), "name the catalog of raw runs"),
+        (Bus("zmq", "10.0.0.1:5578", allow_pickle=True), "pickles are read from a proxy on this"),
+    ],
+)
+def test_a_bus_that_is_named_in_part_says_what_lacks(tmp_path, bus, message):
+    profile = load_profile("generic", spool=tmp_path, tiled_api_key="key")
+    with pytest.raises(ConfigurationError, match=message):
+        open_bus(bus, profile)
+
+
+@pytest.mark.parametrize(
+    "bus",
+    [
+        Bus("zmq", "127.0.0.1:5578"),
+        Bus("kafka", "127.0.0.1:1", topics=("documents",)),
+        Bus("tiled", "http://127.0.0.1:1#raw"),
+    ],
+    ids=lambda bus: bus.kind,
+)
+def test_each_bus_is_made_without_anybody_at_its_address(tmp_path, bus):
+    profile = load_profile("generic", spool=tmp_path, tiled_api_key="key")
+    assert open_bus(bus, profile).name.startswith(bus.kind)
