@@ -153,7 +153,7 @@ def run_series(
         from rankaae_stream.show.plot import save_figures
         from rankaae_stream.show.series_plot import draw_series
 
-        save_figures([draw_series(one.found, one.title) for one in shown], plot)
+        save_figures([draw_series(one.found, one.title, one.label) for one in shown], plot)
         if not as_json:
             console.print(f"drawn into {escape(str(plot))}", style="dim")
     return [one.found for one in shown]

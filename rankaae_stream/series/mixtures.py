@@ -25,6 +25,9 @@ __all__ = [
 
 _linalg = cast("Any", np.linalg)  # its functions' types are not known
 
+NO_MIXTURE = 4.0
+"""Times the usual misfit at which a spectrum is no mixture of the ends."""
+
 MOST = 4
 """Components that are looked for."""
 
@@ -68,6 +71,11 @@ class Mixtures:
     residual: Floats
     misfit: Floats
     r_factor: Floats
+
+    @property
+    def unlike(self) -> NDArray[np.bool_]:
+        """Which spectra (n,) are no mixture of the ends, by their misfit; never all."""
+        return self.misfit > NO_MIXTURE * max(float(np.median(self.misfit)), 1.0)
 
 
 def count_components(series: Stack) -> int:

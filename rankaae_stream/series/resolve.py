@@ -46,9 +46,6 @@ AT_ONCE = 64
 """Neighbours whose noise is found at once."""
 
 
-NO_MIXTURE = 4.0
-"""Times the usual misfit at which a spectrum is no mixture of the series' ends."""
-
 NAMED = 5
 """Spectra that a message names."""
 
@@ -227,9 +224,8 @@ def _changing(
     A change must be larger than the fractions are uncertain. A spectrum that is no mixture, such
     as of a beam that was half beside the sample, tells nothing about the course.
     """
-    others = mixtures.misfit > NO_MIXTURE * max(float(np.median(mixtures.misfit)), 1.0)
-    valence = mixtures.valence
-    if others.any() and not others.all():
+    others, valence = mixtures.unlike, mixtures.valence
+    if others.any():
         order = np.arange(valence.size)
         valence = np.where(others, np.interp(order, order[~others], valence[~others]), valence)
         seen = [*seen, _no_mixture(series, mixtures, np.flatnonzero(others))]
