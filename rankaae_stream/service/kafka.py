@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,7 +77,7 @@ class KafkaBus:
     Raises
     ------
     ConfigurationError
-        When an address holds a secret, or librdkafka does not take a setting.
+        When an address holds a secret, librdkafka is missing, or does not take a setting.
 
     Notes
     -----
@@ -96,6 +97,8 @@ class KafkaBus:
         most: int = MOST,
         consumer: Callable[..., Any] | None = None,
     ) -> None:
+        if find_spec("confluent_kafka") is None:
+            raise ConfigurationError("Kafka's client is missing: pip install rankaae-stream[kafka]")
         refuse_secret(servers, SECRETS["sasl.password"], "the address of Kafka")
         if not (servers.strip() and group.strip() and topics and all(topics)):
             raise ConfigurationError("Kafka needs host:port, a topic and a group")

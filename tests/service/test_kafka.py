@@ -15,6 +15,7 @@ from taking import Kept, answers, running, same, session
 from waiting import wait_until
 
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.service import kafka as module
 from rankaae_stream.service.decode import encode
 from rankaae_stream.service.kafka import KafkaBus
 from rankaae_stream.service.kafka_settings import read_settings
@@ -87,6 +88,7 @@ for name, doc in pickle.load(open(path, "rb")):
 """
 
 
+@pytest.mark.slow
 def test_a_session_published_by_bluesky_kafka_is_answered_as_in_process(
     cluster, topic, bus, tmp_path, open_pipeline
 ):
@@ -105,6 +107,7 @@ def test_a_session_published_by_bluesky_kafka_is_answered_as_in_process(
     assert answers(open_pipeline, taker.kept) == answers(open_pipeline, played)
 
 
+@pytest.mark.slow
 def test_a_service_that_starts_again_goes_on_where_it_was(cluster, topic, bus, send):
     first, second = Kept(), Kept()
     send(topic, *(("start", {"uid": str(number)}) for number in range(1200)))
@@ -118,6 +121,7 @@ def test_a_service_that_starts_again_goes_on_where_it_was(cluster, topic, bus, s
     assert second.kept == [STOP]
 
 
+@pytest.mark.slow
 def test_what_was_not_flushed_comes_again(cluster, topic, bus, send):
     """As if the service were killed between taking and keeping."""
     killed, next_one = Kept(), Kept()
@@ -185,6 +189,7 @@ def test_what_is_no_document_is_counted_and_passed_over(cluster, topic, bus, sen
     assert "is a pickle" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_new_group_takes_what_comes_from_now_on_and_never_forgets_it(
     cluster, topic, bus, send, tmp_path
 ):
@@ -249,6 +254,7 @@ def test_a_broker_that_goes_and_comes_is_named_and_used_again(topic, send):
             wait_until(taker.ended, "a document")
 
 
+@pytest.mark.slow
 def test_messages_that_the_broker_forgot_are_counted(cluster, topic, bus, send, tmp_path):
     send(topic, STOP)
     with running(bus(folder=tmp_path), taker := Kept()):
@@ -373,6 +379,12 @@ def test_a_wrong_setting_ends_the_program_at_its_start():
     for arguments in (("", ["a"], "g"), ("k:1", [], "g"), ("k:1", ["a"], "")):
         with pytest.raises(ConfigurationError, match="needs"):
             KafkaBus(*arguments)
+
+
+def test_an_installation_without_kafka_is_told_what_to_install(monkeypatch):
+    monkeypatch.setattr(module, "find_spec", lambda _: None)
+    with pytest.raises(ConfigurationError, match=r"pip install rankaae-stream\[kafka\]"):
+        KafkaBus("k:1", ["a"], "g")
 
 
 YAML = """---

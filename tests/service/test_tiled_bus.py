@@ -20,6 +20,7 @@ NOBODY = ("http://127.0.0.1:1", None)
 DAY = 86400.0
 
 
+@pytest.mark.slow
 def test_stored_runs_are_answered_as_by_a_replay(server, tmp_path, open_pipeline):
     played, taker = session("FeO", "Fe2O3"), Kept()
     began = played[0][1]["time"]

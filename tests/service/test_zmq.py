@@ -75,6 +75,7 @@ def join(publish, taker):
     taker.kept.clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("serializer", [msgpack_numpy.dumps, pack])
 def test_a_session_by_blueskys_publisher_is_answered_as_in_process(
     addresses, publisher, serializer, open_pipeline
