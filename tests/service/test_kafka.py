@@ -129,11 +129,11 @@ def test_what_was_not_flushed_comes_again(cluster, topic, bus, send):
     send(topic, ("start", {"uid": "a"}), STOP)
     source = bus()
     with running(source, killed):
-        wait_until(lambda: len(killed.taken) == 2, "documents are taken")
         wait_until(lambda: "No space" in source.failing(), "the service says why")
         send(topic, STOP)
-        wait_until(lambda: source.lag() == 1, "the third waits on the broker")
-        assert len(killed.taken) == 2
+        # One or two, as they came together or not; nothing more while these are not kept.
+        wait_until(lambda: source.lag() == 3 - len(killed.taken), "the rest waits on the broker")
+        assert 1 <= len(killed.taken) <= 2
     assert stored(cluster, topic) < 0
     with running(bus(), next_one):
         wait_until(lambda: next_one.ended() == 2, "all documents, again")
