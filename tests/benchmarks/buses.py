@@ -1,0 +1,217 @@
+"""Measure each bus beside a session's own stream: documents a second, and stop to result.
+
+``python tests/benchmarks/buses.py [--runs 20] [--scans 8]``
+
+Documents a second are those that a bus brings to the disk of a service (its journal). Stop to
+result is from the moment a scan's stop document is published to its result in Tiled.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from kafka_broker import broker
+from rich.console import Console
+from rich.table import Table
+from taking import Documents
+
+from rankaae_stream.callback import DescriptorStream
+from rankaae_stream.profile import Profile, load_profile
+from rankaae_stream.results.compose import PURPOSE
+from rankaae_stream.server.tiled_server import EmbeddedServer
+from rankaae_stream.service.decode import encode
+from rankaae_stream.service.journal import Journal
+from rankaae_stream.service.kafka import KafkaBus
+from rankaae_stream.service.serve import serve
+from rankaae_stream.service.source import Source
+from rankaae_stream.service.tiled_bus import TiledBus
+from rankaae_stream.service.zmq import ZmqBus
+from rankaae_stream.simulate import SERIES
+from rankaae_stream.simulate.documents import Beam, stamped
+from rankaae_stream.simulate.steps import ophyd_step
+
+SAMPLE = next(sample for sample in SERIES if sample.name == "Fe2O3")
+PATIENCE = 180.0
+PORTS = 45577, 45578
+TOPIC = "documents"
+PROXY = (
+    "import sys; from bluesky.callbacks.zmq import Proxy; Proxy(*map(int, sys.argv[1:])).start()"
+)
+
+Publish = Callable[[str, Any], None]
+
+
+class OnDisk:
+    """A taker that keeps documents as a service does, and counts them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._journal = Journal(folder)
+        self.count = self.ended = 0
+        self.first = self.last = 0.0
+
+    def take(self, name: str, doc: Any) -> None:
+        self.first = self.first or time.perf_counter()
+        self._journal.add(name, doc)
+        self.count += 1
+        self.ended += name == "stop"
+
+    def flush(self) -> None:
+        self._journal.flush()
+        self.last = time.perf_counter()
+
+    def full(self) -> bool:
+        return False
+
+
+@contextmanager
+def zmq_bus(server: EmbeddedServer, folder: Path) -> Iterator[tuple[Source, Publish]]:
+    del server, folder
+    import msgpack
+    from bluesky.callbacks.zmq import Publisher
+
+    proxy = subprocess.Popen([sys.executable, "-c", PROXY, *map(str, PORTS)])
+    try:
+        time.sleep(2.0)
+        publisher = Publisher(f"127.0.0.1:{PORTS[0]}", serializer=msgpack.packb)
+        yield ZmqBus(f"127.0.0.1:{PORTS[1]}"), publisher
+    finally:
+        proxy.kill()
+
+
+@contextmanager
+def kafka_bus(server: EmbeddedServer, folder: Path) -> Iterator[tuple[Source, Publish]]:
+    del server, folder
+    import confluent_kafka
+
+    with broker() as cluster:
+        cluster.make(TOPIC)
+        producer = confluent_kafka.Producer({"bootstrap.servers": cluster.address})
+
+        def publish(name: str, doc: Any) -> None:
+            producer.produce(TOPIC, encode(name, doc), key=b"session")
+            producer.poll(0)
+            if name == "stop":
+                producer.flush(PATIENCE)
+
+        yield KafkaBus(cluster.address, [TOPIC], "xas-benchmark", first="earliest"), publish
+
+
+@contextmanager
+def tiled_bus(server: EmbeddedServer, folder: Path) -> Iterator[tuple[Source, Publish]]:
+    from bluesky_tiled_plugins import TiledWriter
+
+    raw = server.client("raw")
+    publish = TiledWriter(raw, batch_size=1000, max_array_size=0)
+    own = server.uri, server.api_key
+    bus = TiledBus(f"{server.uri}#raw", own, folder, first="earliest", period=0.5)
+    yield bus, lambda name, doc: publish(name, dict(doc))
+
+
+BUSES = {"zmq": zmq_bus, "kafka": kafka_bus, "tiled": tiled_bus}
+
+
+def run(name: str) -> Documents:
+    """A step scan of now: a catalog is asked for what is new."""
+    played = ophyd_step(Beam(SAMPLE), name=name, element="Fe", points=150)
+    return [(kind, dict(stamped(doc, time.time()))) for kind, doc in played]
+
+
+def rate(make: Any, runs: int) -> float:
+    """Return documents a second that a bus brings to the disk."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(EmbeddedServer(folder / "tiled"))
+        bus, publish = stack.enter_context(make(server, folder / "bus"))
+        taker, stopping = OnDisk(folder / "journal"), threading.Event()
+        thread = threading.Thread(target=bus.run, args=(taker, stopping), daemon=True)
+        thread.start()
+        time.sleep(2.0)
+        for number in range(runs):
+            for item in run(f"rate-{number}"):
+                publish(*item)
+        deadline = time.monotonic() + PATIENCE
+        while taker.ended < runs and time.monotonic() < deadline:
+            time.sleep(0.05)
+        stopping.set()
+        thread.join(PATIENCE)
+        return taker.count / max(taker.last - taker.first, 1e-9)
+
+
+def latency(make: Any, scans: int) -> list[float]:
+    """Return the seconds from each stop document to the result in Tiled."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(EmbeddedServer(folder / "tiled"))
+        profile = load_profile(
+            "generic",
+            spool=folder / "spool",
+            tiled={"uri": server.uri},
+            tiled_api_key=server.api_key,
+            series={"publish": False},
+        )
+        if make is None:
+            stream = stack.enter_context(DescriptorStream(profile))
+            return [_one(server, stream, number) for number in range(scans)]
+        bus, publish = stack.enter_context(make(server, folder / "bus"))
+        stopping, up = threading.Event(), threading.Event()
+        thread = threading.Thread(target=_serve, args=(profile, bus, stopping, up), daemon=True)
+        thread.start()
+        up.wait(PATIENCE)
+        time.sleep(2.0)
+        found = [_one(server, publish, number) for number in range(scans)]
+        stopping.set()
+        thread.join(PATIENCE)
+        return found
+
+
+def _serve(profile: Profile, bus: Source, stopping: threading.Event, up: threading.Event) -> None:
+    serve(profile, bus, stopping=stopping, told=lambda *_: up.set())
+
+
+def _one(server: EmbeddedServer, publish: Publish, number: int) -> float:
+    from tiled.queries import Key
+
+    documents = run(f"latency-{number}-{time.time()}")
+    for item in documents:
+        publish(*item)
+        time.sleep(0.002)
+    began, results = time.perf_counter(), server.client("processed")
+    found = results.search(Key("start.original_run_uid") == documents[0][1]["uid"])
+    found = found.search(Key("start.purpose") == PURPOSE)
+    while time.perf_counter() - began < PATIENCE:
+        if any("stop" in one.metadata for one in found.values()):
+            break
+        time.sleep(0.01)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--scans", type=int, default=8)
+    asked = parser.parse_args()
+    table = Table("bus", "documents/s to the disk", "stop to result, s: median", "longest")
+    # The first scan of a session waits for the what-if curves of its model.
+    seconds = sorted(latency(None, asked.scans + 1)[1:])
+    table.add_row("none: a stream", "", f"{statistics.median(seconds):.2f}", f"{seconds[-1]:.2f}")
+    for name, make in BUSES.items():
+        brought = rate(make, asked.runs)
+        seconds = sorted(latency(make, asked.scans + 1)[1:])
+        middle = f"{statistics.median(seconds):.2f}"
+        table.add_row(name, f"{brought:.0f}", middle, f"{seconds[-1]:.2f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
