@@ -34,7 +34,7 @@ REFUSALS = (
     *("missing_fields", "missing_file", "no_edge", "no_foil", "no_model", "no_overlap"),
     *("normalization", "not_xas", "outside_roots", "overrun", "unknown_element", "wrong_spec"),
 )
-MESSAGES = ("depth", "expired", "format", "name", "pickle", "size")
+MESSAGES = ("depth", "expired", "format", "name", "pickle", "size", "unreadable")
 RESTARTS = ("crash", "memory", "stalled")
 
 SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 3600)

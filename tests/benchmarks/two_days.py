@@ -30,7 +30,7 @@ if __name__ == "__main__":
 
 import numpy as np
 import psutil
-from benchmarks.races import PATIENCE, Errand, Other, expected, scan, tiled
+from benchmarks.races import NO_SERIES, PATIENCE, Errand, Other, expected, scan, tiled
 from counted import count
 from rich.console import Console
 from rich.table import Table
@@ -131,6 +131,7 @@ def play(scans: int, told: Callable[[Figures], object] = lambda _: None) -> Figu
     with tempfile.TemporaryDirectory() as made, tiled(Path(made)) as server:
         spool, waits = Path(made) / "spool", threading.Event()
         settings = {"tiled": {"uri": server.uri}, "tiled_api_key": server.api_key}
+        settings["series"] = NO_SERIES
         stream = DescriptorStream("generic", sinks=[keep], spool=spool, **settings)
         other, busy, killed = Other(), None, None
 
@@ -178,7 +179,7 @@ def play(scans: int, told: Callable[[Figures], object] = lambda _: None) -> Figu
         _wait(lambda: not list(spool.glob("tiled*/*.jsonl")), "the first sends what it left")
         status = stream.status()
         figures.answered, figures.unsent = status.answered + status.refused, status.unsent
-        figures.put_aside = stream._publisher.rejected
+        figures.put_aside = stream._session.publisher.rejected
         figures.unsent += stream.close()
         figures.left_by_the_killed = 3 if killed else 0
         own = expected(range(OTHERS, OTHERS + 3)) if killed else {}
