@@ -86,7 +86,7 @@ def test_an_address_with_a_secret_is_refused_wherever_it_is_given(
     [
         ["dashboard", "--no-browser", "--tiled"],
         ["replay"],
-        ["check", "sim", "--run"],
+        pytest.param(["check", "sim", "--run"], marks=pytest.mark.slow),
     ],
     ids=lambda command: command[0],
 )

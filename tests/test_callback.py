@@ -368,6 +368,7 @@ def test_an_analysis_that_raises_disturbs_nothing_and_the_next_scan_works(
     assert "the scan is not affected" in said(caplog)[0]
 
 
+@pytest.mark.slow
 def test_a_stuck_sink_holds_up_neither_the_scan_nor_another_sink(engine, beamline, start):
     go = threading.Event()
     sink = Collector()

@@ -153,6 +153,7 @@ def test_the_answer_is_that_of_the_undisturbed_run(
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deliver", [redelivered, rewound, in_any_order], ids=lambda d: d.__name__)
 def test_sweeps_stay_what_they_were(pipeline, open_pipeline, documents, hematite, deliver):
     there_and_back = [np.concatenate([column, column[::-1], column]) for column in hematite]

@@ -70,6 +70,7 @@ def test_bmms_other_runs_leave_no_result_and_repeats_agree(answer):
     assert np.ptp(values) < 1e-6
 
 
+@pytest.mark.slow
 def test_bmms_growing_scan_is_answered_on_its_way(answer):
     answer("bmm", bmm.xafs(Beam(HEMATITE)), seconds=2.0)
     answered = [r.report.refusal is None for r in answer.provisional]

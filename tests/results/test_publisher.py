@@ -31,6 +31,7 @@ def publish(tmp_path):
         one.close(PATIENCE)
 
 
+@pytest.mark.slow
 def test_a_replay_stays_until_what_another_session_left_can_be_written_again(publish):
     """Its patience is 20 s, and a run that a killed session left is free after a minute."""
     publisher = publish(*[Postponed("another session is writing it")] * 2)

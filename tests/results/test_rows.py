@@ -105,6 +105,7 @@ def test_a_replay_composes_the_same_run(rows, tmp_path):
     assert plain(again) == plain(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sweeps", "second"), [(3, 0.01), (FEWEST_ROWS, 1.0)], ids=["a few", "slow ones"]
 )

@@ -122,6 +122,7 @@ def test_the_child_is_in_its_own_session(server):
     assert os.getsid(server.pid) == server.pid != os.getsid(0)
 
 
+@pytest.mark.slow
 def test_nothing_in_the_working_directory_is_imported(tmp_path, monkeypatch):
     planted = tmp_path / "elsewhere" / "rankaae_stream"
     planted.mkdir(parents=True)

@@ -154,6 +154,7 @@ def test_a_disk_that_has_room_again_keeps_what_was_taken(topic, bus, send):
         assert source.failing() == ""
 
 
+@pytest.mark.slow
 def test_a_full_taker_pauses_the_bus_and_loses_nothing(topic, bus, send):
     taker = Kept()
     send(topic, STOP)

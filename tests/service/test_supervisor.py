@@ -19,6 +19,8 @@ from rankaae_stream.simulate import SERIES
 from rankaae_stream.simulate.documents import Beam
 from rankaae_stream.simulate.steps import ophyd_step
 
+pytestmark = pytest.mark.slow  # each starts a worker, which loads the models
+
 DEADLY = (sys.executable, str(Path(__file__).with_name("deadly_worker.py")))
 FE2O3 = next(sample for sample in SERIES if sample.name == "Fe2O3")
 
