@@ -390,7 +390,7 @@ class Replay:
         # Of the plain class, which other processes know, and without the key.
         profile = Profile.model_construct(**{**settings, "tiled_api_key": None})
         finished = self.ledger.finished if self.ledger is not None else frozenset[str]()
-        own = self.profile.tiled.uri, _key(self.profile)
+        own = self.profile.own_server
         models, version = _ids(self.analysis), self.analysis.code_version
         return Setup(profile, self.selection, finished, models, version, own)
 
@@ -509,10 +509,6 @@ class Replay:
             yield run
 
 
-def _key(profile: Profile) -> str | None:
-    return profile.tiled_api_key.get_secret_value() if profile.tiled_api_key else None
-
-
 def _published(profile: Profile) -> PublishedFoils:
     server = profile.tiled
-    return PublishedFoils(server.uri, server.node, _key(profile), profile.analysis_hash())
+    return PublishedFoils(server.uri, server.node, profile.known_key, profile.analysis_hash())

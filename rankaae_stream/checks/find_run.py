@@ -55,8 +55,7 @@ def find_run(profile: Profile, source: str) -> Recorded:
     ConfigurationError
         When there is no such run or it cannot be read.
     """
-    secret = profile.tiled_api_key
-    own = profile.tiled.uri, secret.get_secret_value() if secret else None
+    own = profile.own_server
     if source.startswith(("http://", "https://")):
         return _first(source, Selection(), own, profile)
     path, _, uid = source.partition("#")

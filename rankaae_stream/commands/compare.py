@@ -118,10 +118,8 @@ def _answered(
     selection: Selection,
     workers: Workers | None,
 ) -> Replayed:
-    secret = settings.tiled_api_key
-    own = settings.tiled.uri, secret.get_secret_value() if secret else None
     with (
-        open_archive(source, selection, own) as archive,
+        open_archive(source, selection, settings.own_server) as archive,
         progress_bar(console, "runs", RateColumn(), time_left()) as progress,
     ):
         task = progress.add_task("answering", total=archive.total)
@@ -151,11 +149,9 @@ def _by_place(
 def _published(
     settings: Profile, outcomes: Sequence[Outcome], after: Mapping[Place, Said]
 ) -> dict[Place, Said]:
-    secret = settings.tiled_api_key
-    key = secret.get_secret_value() if secret else None
     runs = [outcome.name for outcome in outcomes if outcome.reports]
     try:
-        said = published_answers(settings.tiled.uri, settings.tiled.node, key, runs)
+        said = published_answers(settings.tiled.uri, settings.tiled.node, settings.known_key, runs)
     except Unavailable as error:
         raise ConfigurationError(str(error)) from error
     chosen = {place: choose(answers, after.get(place, Said())) for place, answers in said.items()}

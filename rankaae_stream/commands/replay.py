@@ -57,11 +57,9 @@ def run_replay(
         key is wrong.
     """
     settings = load_profile(profile)
-    secret = settings.tiled_api_key
-    own = settings.tiled.uri, secret.get_secret_value() if secret else None
     wanted = selection or Selection()
     with console.status("opening the archive"):
-        archive = open_archive(source, wanted, own)
+        archive = open_archive(source, wanted, settings.own_server)
     with archive, progress_bar(console, "runs", RateColumn(), time_left()) as progress:
         task = progress.add_task("replaying", total=archive.total)
         done = replay(

@@ -219,11 +219,10 @@ def _stored(
     console: Console,
 ) -> list[Shown]:
     """Answer stored runs and return their series, those that began first before the others."""
-    secret, rules = profile.tiled_api_key, profile.series.build()
-    own = profile.tiled.uri, secret.get_secret_value() if secret else None
+    rules = profile.series.build()
     found: list[SeriesResult] = []
     progress = progress_bar(Terminal(stderr=True), "runs")
-    with open_archive(source, selection, own) as archive, progress:
+    with open_archive(source, selection, profile.own_server) as archive, progress:
         task = progress.add_task("answering", total=archive.total)
         done = replay(
             archive.runs,

@@ -168,5 +168,4 @@ def open_bus(bus: Bus, profile: Profile) -> Source:
         ) from error
     if not bus.address:
         raise ConfigurationError("name the catalog of raw runs: --address http://host:8000#raw")
-    own = profile.tiled.uri, profile.api_key()
-    return TiledBus(bus.address, own, folder, first=bus.first)
+    return TiledBus(bus.address, profile.own_server, folder, first=bus.first)

@@ -165,12 +165,23 @@ class Profile(BaseSettings):
         ConfigurationError
             When the environment has none.
         """
-        if self.tiled_api_key is None or not self.tiled_api_key.get_secret_value():
+        key = self.known_key
+        if not key:
             raise ConfigurationError(
                 f"no key for Tiled at {self.tiled.uri}; set it in the environment: "
                 f"export {API_KEY_VARIABLE}=..."
             )
-        return self.tiled_api_key.get_secret_value()
+        return key
+
+    @property
+    def known_key(self) -> str | None:
+        """The key for Tiled; None where the environment has none."""
+        return self.tiled_api_key.get_secret_value() if self.tiled_api_key else None
+
+    @property
+    def own_server(self) -> tuple[str, str | None]:
+        """Address and key of the results' server: an archive there is opened with that key."""
+        return self.tiled.uri, self.known_key
 
     @property
     def layouts(self) -> tuple[LayoutSettings, ...]:

@@ -164,9 +164,10 @@ def _compose(
         "profile": plain(profile),
         "code_version": report.code_version,
     }
-    rows = [_row(one) for one in results]
-    if len(rows) > 1:
-        rows = [{"sweep": float(i), **row} for i, row in zip(_sweeps(results), rows, strict=True)]
+    if len(results) > 1:
+        rows = [{"sweep": float(one.report.sweep), **_row(one)} for one in results]
+    else:
+        rows = [_row(result)]
     units = dict(_UNITS)
     for output in result.outputs:
         units.update({f"{output.name}{suffix}": output.unit for suffix in ("", "_low", "_high")})
@@ -187,10 +188,6 @@ def _compose(
         for row, one in zip(rows[:-1], results[:-1], strict=True)
     ]
     return replace(run, earlier=earlier).numbered(1) if earlier else run
-
-
-def _sweeps(results: Sequence[Result]) -> list[int]:
-    return [one.report.sweep for one in results]
 
 
 def _row(result: Result) -> dict[str, Any]:

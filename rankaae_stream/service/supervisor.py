@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,10 +46,11 @@ STARTS_WITHIN = 120.0
 """Seconds in which a worker must have loaded its models."""
 
 
+@dataclass(slots=True)
 class Limits:
     """When a worker is ended, and how soon the next one begins.
 
-    Parameters
+    Attributes
     ----------
     deadline : float
         Seconds for which one document may keep the worker.
@@ -61,17 +63,10 @@ class Limits:
         Bytes of documents that wait for the worker at which a bus is asked to pause.
     """
 
-    def __init__(
-        self,
-        deadline: float = 120.0,
-        memory: int = 2 << 30,
-        pause: tuple[float, float] = (0.5, 60.0),
-        kept: int = 256 << 20,
-    ) -> None:
-        self.deadline = deadline
-        self.memory = memory
-        self.pause = pause
-        self.kept = kept
+    deadline: float = 120.0
+    memory: int = 2 << 30
+    pause: tuple[float, float] = (0.5, 60.0)
+    kept: int = 256 << 20
 
 
 class Supervisor:
@@ -128,7 +123,10 @@ class Supervisor:
         self._began = time.time()
         self._documents: Counter[str] = Counter()
         self._last_document = 0.0
-        self._before: Counter[str] = Counter()  # what workers before this one have answered
+        # What workers before this one have answered and refused.
+        self._answered = 0
+        self._refused: Counter[str] = Counter()
+        self._profile_hash = profile.analysis_hash()
         self._told: dict[str, Any] = {}
         self._worker: Literal["starting", "running", "stalled", "stopped"] = "starting"
         self._restarts: Counter[str] = Counter()
@@ -202,11 +200,9 @@ class Supervisor:
     def state(self) -> ServiceState:
         """Return how things are; the source's part is filled by who has one."""
         told = self._told
-        refused: Counter[str] = Counter(told.get("refused", {}))
-        refused.update({name[1:]: n for name, n in self._before.items() if name.startswith("-")})
         return ServiceState(
             profile=self.profile.name,
-            profile_hash=self.profile.analysis_hash(),
+            profile_hash=self._profile_hash,
             models=told.get("models", {}),
             began=self._began,
             documents=dict(self._documents),
@@ -215,8 +211,8 @@ class Supervisor:
             waiting=self.waiting,
             oldest_waiting=self._oldest_waiting(),
             open_runs=told.get("open_runs", 0),
-            answered=told.get("answered", 0) + self._before["answered"],
-            refused=dict(refused),
+            answered=told.get("answered", 0) + self._answered,
+            refused=dict(self._refused + Counter(told.get("refused", {}))),
             unsent=told.get("unsent", 0),
             oldest_unsent=told.get("oldest_unsent", 0.0),
             kept_bytes=self._journal.bytes,
@@ -272,9 +268,8 @@ class Supervisor:
 
     def _live(self) -> str:
         """Have a worker until it ends; return why, an empty text where that was asked for."""
-        key = self.profile.tiled_api_key
         settings = self.profile.model_dump(mode="json", by_alias=True, exclude={"tiled_api_key"})
-        settings["tiled_api_key"] = key.get_secret_value() if key else None
+        settings["tiled_api_key"] = self.profile.known_key
         first = {"profile": settings, "json_logs": self._json_logs}
         self._worker = "starting"
         self._handled, self._moved_at = 0, time.monotonic()
@@ -382,9 +377,8 @@ class Supervisor:
         self._failing = f"the worker ended ({reason}, exit status {code}) at {what}"
         logger.error("%s; another takes its place, and the scan is not affected", self._failing)
         with self._changed:
-            self._before["answered"] += int(self._told.get("answered", 0))
-            for name, count in self._told.get("refused", {}).items():
-                self._before[f"-{name}"] += count
+            self._answered += int(self._told.get("answered", 0))
+            self._refused.update(self._told.get("refused", {}))
             self._told = {**self._told, "answered": 0, "refused": {}, "open_runs": 0}
             if culprit and reason != "memory":
                 self._strikes[culprit] += 1
@@ -407,10 +401,6 @@ class Supervisor:
         self._queue.extend(unowned)
         self._queue.extend((DOCUMENT, kept) for kept in self._journal.unfinished())
         self._bytes = sum(len(kept.payload) for _, kept in self._queue)
-
-    def _pause(self, seconds: float) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._ending is not None, seconds)
 
 
 def _refusal(start: Document, refusal: Mapping[str, str]) -> Kept:
