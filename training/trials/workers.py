@@ -6,6 +6,7 @@ import pickle
 import queue
 import signal
 import threading
+import time
 import traceback
 import uuid
 from collections.abc import Callable, Generator, Iterable
@@ -187,8 +188,13 @@ def _processes(work: Work, shared: Any, count: int) -> Generator[_Pool]:
         return future
 
     def exit_code(number: int) -> int | None:
-        processes[worked[number]].join(5.0)
-        return processes[worked[number]].exitcode
+        process = processes[worked[number]]
+        process.join(5.0)
+        # The pool's own thread waits for it too: whoever comes second reads None for a moment.
+        until = time.monotonic() + 5.0
+        while process.exitcode is None and time.monotonic() < until:
+            time.sleep(0.01)
+        return process.exitcode
 
     try:
         yield _Pool(submit, messages, lambda: count, exit_code)
