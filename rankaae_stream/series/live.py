@@ -20,6 +20,11 @@ logger = get_logger(__name__)
 MOST_SPECTRA = 5_000
 """Spectra that are held; beyond, the series that is silent longest ends."""
 
+LEFT = 500
+"""Results of other series after which one ends whose scans lie further than `gap` from the newest:
+nothing is to be expected for it, and it would be held as long as the session. Stored runs that come
+out of order find theirs still open within as many."""
+
 PAUSE = 1.0
 """Seconds between two updates of one series, at least."""
 
@@ -64,6 +69,7 @@ class _Open:
     uids: set[str] = field(default_factory=set[str])
     shown: int = 0
     due: float = 0.0
+    touched: int = 0
 
     def take(self, result: Result) -> None:
         """Take a result, once."""
@@ -112,6 +118,7 @@ class LiveSeries:
         self._emit = emit
         self._clock = clock
         self._open: list[_Open] = []
+        self._taken = 0
 
     @property
     def pending(self) -> bool:
@@ -124,7 +131,11 @@ class LiveSeries:
             return
         try:
             group = self._rules.group_of(result.start)
-            self._series(result, group).take(result)
+            series = self._series(result, group)
+            series.take(result)
+            self._taken += 1
+            series.touched = self._taken
+            self._end_left(_place(result)[0])
         except Exception:
             logger.exception("a result could not be put into a series")
         while sum(len(one.results) for one in self._open) > MOST_SPECTRA:
@@ -153,6 +164,12 @@ class LiveSeries:
                 self._end(one)
         self._open.append(_Open(key))
         return self._open[-1]
+
+    def _end_left(self, began: float) -> None:
+        """End the series that nothing has joined for long, and nothing near this scan can."""
+        for one in tuple(self._open):
+            if self._taken - one.touched >= LEFT and one.gap(began) > self._rules.gap:
+                self._end(one)
 
     def _end(self, one: _Open) -> None:
         self._open.remove(one)

@@ -159,3 +159,18 @@ def test_it_is_published_with_what_it_is_told_with(reports):
     assert is_newer(growing.stop, complete)
     assert not is_newer(complete.stop, growing)
     assert not is_newer(complete.stop, complete)
+
+
+def test_a_series_that_nothing_can_join_any_more_ends_while_others_go_on(reports, monkeypatch):
+    monkeypatch.setattr("rankaae_stream.series.live.LEFT", 2)
+    feo, hematite = reports["FeO"], reports["Fe2"]
+    kept = Kept(gap=1.0).take(
+        result(feo[0], 1, sample_name="a"),
+        result(feo[1], 2, sample_name="a"),
+        result(hematite[0], 90, sample_name="b"),
+    )
+    assert not kept, "stored runs may come out of order"
+    kept.take(result(hematite[1], 91, sample_name="b"))
+    assert [([one.report.source for one in found.results], found.complete) for found in kept] == [
+        (["raw-1", "raw-2"], True)
+    ]
