@@ -113,12 +113,16 @@ class KafkaBus:
             # later, and that a broker is known to be there again.
             "topic.metadata.refresh.interval.ms": 10_000,
             "statistics.interval.ms": 2000,
+            # Twenty lines a second while a broker is away; what it comes to is said once, below.
+            "log_level": 2,
             # A service that was killed counts as there for as long, and its successor waits.
             "session.timeout.ms": 10_000,
             **(settings or {}),
             "bootstrap.servers": servers,
             "group.id": group,
-            "auto.offset.reset": "earliest" if self._offsets.known else first,
+            # Where a group begins is said when it is given partitions; this is for messages that
+            # the broker forgets while they wait, of which what is left is taken.
+            "auto.offset.reset": "earliest",
             "enable.auto.offset.store": False,
             "enable.auto.commit": True,  # of what was stored, by librdkafka's thread
             "auto.commit.interval.ms": 1000,
@@ -193,7 +197,7 @@ class KafkaBus:
             if messages:  # and what has come with it, which is there already
                 messages += consumer.consume(BATCH - 1, timeout=0.0)
             for each in messages:
-                self._take(each, taker)
+                self._take(consumer, each, taker)
             if self._wrong:
                 raise ConfigurationError(self._wrong)
             self._keep(consumer, taker)
@@ -207,19 +211,41 @@ class KafkaBus:
             consumer.resume(partitions)
         self._paused = full
 
-    def _take(self, message: Any, taker: Taker) -> None:
+    def _take(self, consumer: Any, message: Any, taker: Taker) -> None:
         if message.error() is not None:
             self._heard(message.error(), message.topic() or "")
             return
         self._troubles.pop("broker", None)
+        place = (message.topic(), message.partition())
+        if message.offset() - self._next.get(place, message.offset()) > 1:
+            self._count_expired(consumer, place, message.offset())
         try:
             taker.take(*decode(message.value() or b"", most=self._most))
         except NotADocument as error:
             self.refused[error.reason] += 1
             where = f"{message.topic()} at {message.partition()}/{message.offset()}"
             logger.warning("a message is not taken: %s (%s)", error.message, where)
-        place = (message.topic(), message.partition())
         self._next[place] = self._unkept[place] = message.offset() + 1
+
+    def _count_expired(self, consumer: Any, place: Place, offset: int) -> None:
+        """Count messages that the broker forgot while they waited for this service.
+
+        Offsets also lack where a topic is compacted or has transactions: then the broker still
+        has what is before them.
+        """
+        from confluent_kafka import KafkaException, TopicPartition
+
+        try:
+            low, _ = consumer.get_watermark_offsets(TopicPartition(*place), timeout=1.0)
+        except (KafkaException, TypeError):  # TypeError: it timed out, and returned None
+            return
+        expected = self._next[place]
+        if low > expected:
+            self._say_expired(place[0], min(low, offset) - expected)
+
+    def _say_expired(self, topic: str, count: int) -> None:
+        self.refused["expired"] += count
+        logger.warning("Kafka has forgotten %d messages of %s", count, topic)
 
     def _keep(self, consumer: Any, taker: Taker) -> None:
         """Flush what was taken and let the broker know; try again later where that fails."""
@@ -291,16 +317,18 @@ class KafkaBus:
         return partitions
 
     def _begin_at(self, consumer: Any, part: Any, saved: int | None) -> None:
-        from confluent_kafka import KafkaException
+        from confluent_kafka import OFFSET_END, KafkaException
 
         try:
             low, high = consumer.get_watermark_offsets(part, timeout=ANSWER)
         except (KafkaException, TypeError):  # TypeError: it timed out, and returned None
+            if part.offset < 0:
+                new = self._first == "latest" and not self._offsets.known
+                part.offset = saved if saved is not None else OFFSET_END if new else part.offset
             return
         known = [at for at in (part.offset, saved) if at is not None and 0 <= at <= high]
         if known and known[0] < low:
-            self.refused["expired"] += low - known[0]
-            logger.warning("Kafka has forgotten %d messages of %s", low - known[0], part.topic)
+            self._say_expired(part.topic, low - known[0])
         if known:
             part.offset = max(known[0], low)
         else:
@@ -346,6 +374,8 @@ class KafkaBus:
         elif error.fatal():
             raise KafkaException(error)
         else:
+            if "broker" not in self._troubles:
+                logger.warning("%s", text)
             self._troubles["broker"] = text
 
     def _measured(self, statistics: str) -> None:

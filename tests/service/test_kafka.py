@@ -269,6 +269,23 @@ def test_messages_that_the_broker_forgot_are_counted(cluster, topic, bus, send, 
     assert taker.ended() == 1
 
 
+def test_what_the_broker_forgets_while_a_new_group_pauses_costs_no_more_than_that(
+    cluster, topic, bus, send
+):
+    source, taker = bus(first="latest"), Kept()
+    with running(source, taker):
+        wait_until(lambda: source.lag() == 0, "the end of the topic is known")
+        send(topic, STOP)
+        wait_until(taker.ended, "a document")
+        taker.is_full = True
+        wait_until(lambda: source._paused, "it pauses")
+        send(topic, *[STOP] * 5)
+        cluster.forget(topic, 4)
+        taker.is_full = False
+        wait_until(lambda: taker.ended() == 3, "what is left")
+    assert source.refused == {"expired": 3}
+
+
 def test_a_second_service_of_a_group_says_that_it_stands_by(topic, bus, send):
     send(topic, STOP)
     first, second, taker = bus(), bus(), Kept()
