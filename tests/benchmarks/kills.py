@@ -1,10 +1,12 @@
-"""Kill the worker, the service, or Tiled at random moments, and count what is lost or doubled.
+"""Kill the worker, the service, Tiled, or a Kafka broker at random moments; count the results.
 
-``python tests/benchmarks/kills.py [--moments 30] [--of worker service tiled]``
+``python tests/benchmarks/kills.py [--moments 30] [--of worker service tiled ...]``
 
 A parent stands for a bus that forgets a message only when the service has it on the disk, as
-Kafka does: what was not acknowledged is sent again. Runs go on while something is killed; in the
-end every run must have its result in Tiled once.
+Kafka does: what was not acknowledged is sent again. With ``broker``, ``broker-hang`` and
+``service-at-broker`` the bus is a Kafka broker of its own process (see `nafka_broker`), and
+bluesky's side a producer of librdkafka. Runs go on while something is killed; in the end every
+run must have its result in Tiled once.
 """
 
 import argparse
@@ -22,10 +24,17 @@ import time
 from collections import Counter, deque
 from pathlib import Path
 
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from confluent_kafka import Producer
+from nafka_broker import NafkaBroker
+
 from rankaae_stream.profile import API_KEY_VARIABLE, load_profile
 from rankaae_stream.results.compose import PURPOSE
 from rankaae_stream.server.tiled_server import EmbeddedServer
 from rankaae_stream.service.decode import decode, encode
+from rankaae_stream.service.kafka import KafkaBus
 from rankaae_stream.service.process import read_message, write_message
 from rankaae_stream.service.serve import serve
 from rankaae_stream.simulate import SERIES
@@ -35,6 +44,9 @@ from rankaae_stream.simulate.steps import ophyd_step
 SAMPLE = next(sample for sample in SERIES if sample.name == "Fe2O3")
 SETTLE = 180.0
 """Seconds in which everything must have arrived in the end."""
+TOPIC = "documents"
+HANGS = 20.0
+"""Seconds for which a broker stands still, at most: twice what it gives a service to be heard."""
 
 
 class FromParent:
@@ -59,23 +71,26 @@ class FromParent:
         return None
 
 
-def service(spool: str, uri: str) -> None:
+def service(spool: str, uri: str, broker: str = "") -> None:
     """Be the service, until it is killed or the parent ends."""
     source, told = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     profile = load_profile("generic", spool=spool, tiled={"uri": uri}, series={"publish": False})
-    serve(profile, FromParent(source, told), drain=60.0)
+    bus = FromParent(source, told)
+    if broker:
+        folder = Path(spool) / "bus"
+        bus = KafkaBus(broker, [TOPIC], "xas-kills", first="earliest", folder=folder)
+    serve(profile, bus, drain=60.0)
 
 
 class Bus:
     """Messages for a service that may be killed: those it has not acknowledged come again."""
 
-    def __init__(self, spool: Path, server: EmbeddedServer) -> None:
-        self._command = [sys.executable, __file__, "--serve", str(spool), server.uri]
+    def __init__(self, spool: Path, server: EmbeddedServer, *more: str) -> None:
+        self._command = [sys.executable, __file__, "--serve", str(spool), server.uri, *more]
         self._environment = {**os.environ, API_KEY_VARIABLE: server.api_key}
         self._unkept: deque[bytes] = deque()
         self._lock = threading.Lock()
-        self.deaths = 0
         self._start()
 
     def _start(self) -> None:
@@ -103,7 +118,6 @@ class Bus:
 
     def again(self) -> None:
         """Start another service, and send what the last one has not acknowledged."""
-        self.deaths += 1
         with self._lock:
             self._start()
             waiting = list(self._unkept)
@@ -128,12 +142,31 @@ class Bus:
         self.process.wait(SETTLE)
 
 
+class Topic(Bus):
+    """The same by a Kafka broker, which may be killed as well."""
+
+    def __init__(self, spool: Path, server: EmbeddedServer) -> None:
+        self.broker = NafkaBroker(spool.parent)
+        self._producer = Producer({"bootstrap.servers": self.broker.address, "log_level": 0})
+        super().__init__(spool, server, self.broker.address)
+
+    def send(self, name: str, doc) -> None:
+        self._producer.produce(TOPIC, encode(name, doc))
+        self._producer.poll(0)
+        if name == "stop":
+            assert self._producer.flush(SETTLE) == 0, "the broker takes everything"
+
+    def close(self) -> None:
+        super().close()
+        self.broker.kill()
+
+
 def play(of: str, moments: int, seed: int) -> dict[str, object]:
     """Kill `of` at so many random moments while runs go on; count their results."""
     rng = random.Random(seed)
     folder = Path(tempfile.mkdtemp(prefix="kills-"))
     server = EmbeddedServer(folder / "tiled").start()
-    bus = Bus(folder / "spool", server)
+    bus = (Topic if "broker" in of else Bus)(folder / "spool", server)
     runs: list[str] = []
     recovered: list[float] = []
     try:
@@ -148,7 +181,7 @@ def play(of: str, moments: int, seed: int) -> dict[str, object]:
                 time.sleep(0.005)
                 if place == at:
                     time.sleep(rng.uniform(0.0, 2.0))
-                    server = kill(of, bus, server)
+                    server = kill(of, bus, server, rng)
             began = time.monotonic()
             while not results(server, runs[-1]) and time.monotonic() - began < SETTLE:
                 time.sleep(0.2)
@@ -171,13 +204,19 @@ def play(of: str, moments: int, seed: int) -> dict[str, object]:
     }
 
 
-def kill(of: str, bus: Bus, server: EmbeddedServer) -> EmbeddedServer:
+def kill(of: str, bus: Bus, server: EmbeddedServer, rng: random.Random) -> EmbeddedServer:
     """Kill one of them, and start again what nothing else starts again."""
     if of == "worker":
         pid = bus.worker()
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
-    elif of == "service":
+    elif of == "broker":
+        bus.broker.kill()
+        time.sleep(rng.uniform(0.0, 3.0))
+        bus.broker.start()
+    elif of == "broker-hang":
+        bus.broker.hang(rng.uniform(0.0, HANGS))
+    elif of.startswith("service"):
         bus.process.kill()
         bus.process.wait()
         bus.again()
@@ -210,7 +249,7 @@ def main() -> None:
     parser.add_argument("--moments", type=int, default=30)
     parser.add_argument("--of", nargs="+", default=["worker", "service", "tiled"])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", nargs="+", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.serve:
         service(*asked.serve)
