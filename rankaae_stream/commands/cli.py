@@ -504,6 +504,13 @@ def serve(
             "write to that port can run programs here.",
         ),
     ] = False,
+    curve: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            help="Certificates for a 0MQ proxy that wants them: the file of our secret key, and "
+            "that of the proxy's public key.",
+        ),
+    ] = None,
     port: Annotated[
         int, typer.Option(help="Port on this machine for health and metrics; 0 takes a free one.")
     ] = 9108,
@@ -530,7 +537,8 @@ def serve(
     """
     from rankaae_stream.commands.serve import Bus, run_serve
 
-    bus = Bus(source, address, tuple(topic or ()), group, first, settings, prefix, allow_pickle)
+    topics = tuple(topic or ())
+    bus = Bus(source, address, topics, group, first, settings, prefix, allow_pickle, curve)
     return run_serve(console, profile, bus, port=port, drain=drain, json_logs=json_logs)
 
 

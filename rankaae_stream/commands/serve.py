@@ -37,6 +37,8 @@ class Bus:
         Of 0MQ messages.
     allow_pickle : bool
         Of 0MQ messages from this machine.
+    curve : (Path, Path) or None
+        Certificates of 0MQ: our secret key, and the proxy's public key.
     """
 
     kind: Literal["zmq", "kafka", "tiled"]
@@ -47,6 +49,7 @@ class Bus:
     settings: Path | None = None
     prefix: str = ""
     allow_pickle: bool = False
+    curve: tuple[Path, Path] | None = None
 
 
 def run_serve(
@@ -140,6 +143,7 @@ def open_bus(bus: Bus, profile: Profile) -> Source:
                 bus.address or "127.0.0.1:5578",
                 prefix=bus.prefix,
                 allow_pickle=bus.allow_pickle,
+                curve=bus.curve,
             )
         if bus.kind == "kafka":
             from rankaae_stream.service.kafka import KafkaBus

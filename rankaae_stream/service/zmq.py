@@ -175,11 +175,12 @@ class ZmqBus:
                 self._failing, self._away = "", 0.0
                 continue
             self._away = self._away or time.monotonic()
-            lost = not self._failing
-            self._failing = f"0MQ at {self._address} is away; documents may be lost meanwhile"
+            before = self._failing
             if event != zmq.EVENT_DISCONNECTED:
                 self._failing = f"0MQ at {self._address} does not take us; {_CURVE_FIX}"
-            if lost:
+            elif _CURVE_FIX not in before:  # else it is how the refusal ends
+                self._failing = f"0MQ at {self._address} is away; documents may be lost meanwhile"
+            if self._failing != before:
                 logger.warning("%s", self._failing)
 
     # ---- messages ------------------------------------------------------------------------

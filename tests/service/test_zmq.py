@@ -5,7 +5,6 @@ import pickle
 import subprocess
 import sys
 from contextlib import contextmanager
-from functools import partial
 
 import msgpack_numpy
 import pytest
@@ -13,10 +12,12 @@ import zmq
 from bluesky.callbacks.zmq import Publisher
 from taking import Kept, answers, running, same, session
 from waiting import PATIENCE, wait_until
-from zmq.auth import create_certificates, load_certificate
+from zmq.auth import create_certificates
 
+from rankaae_stream.commands.serve import Bus, open_bus
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.past.packed import pack
+from rankaae_stream.profile import load_profile
 from rankaae_stream.service import zmq as module
 from rankaae_stream.service.zmq import ZmqBus
 
@@ -32,9 +33,9 @@ proxy.start()
 
 
 @contextmanager
-def proxy(*addresses):
+def proxy(*arguments, program=PROXY):
     """Bluesky's proxy: where sessions publish, where we subscribe, and its process."""
-    command = [sys.executable, "-c", PROXY, *(addresses or ["127.0.0.1"] * 2)]
+    command = [sys.executable, "-c", program, *(arguments or ["127.0.0.1"] * 2)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield (*process.stdout.readline().split(), process)
@@ -248,27 +249,40 @@ def test_a_proxy_that_is_killed_is_named_and_joined_again():
                 second.close()
 
 
-def test_certificates_let_us_in(tmp_path):
-    for name in ("server", "client"):
+CURVE_PROXY = """
+import sys
+from pathlib import Path
+from bluesky.callbacks.zmq import Proxy, ServerCurve
+secret, clients = map(Path, sys.argv[1:])
+curve = ServerCurve(secret, clients, {"127.0.0.1"})
+# One side only: bluesky's proxy cannot start with certificates for both.
+proxy = Proxy("127.0.0.1", "127.0.0.1", out_curve=curve)
+print(proxy.in_port, proxy.out_port, flush=True)
+proxy.start()
+"""
+
+
+def test_a_proxy_with_certificates_lets_us_in_by_ours_and_nobody_else(tmp_path):
+    known = tmp_path / "clients"
+    known.mkdir()
+    for name in ("server", "ours", "stranger"):
         create_certificates(tmp_path, name)
-    keys = partial(load_certificate, f"{tmp_path}/server.key_secret")
-    context = zmq.Context()
-    socket = context.socket(zmq.XPUB)
-    socket.curve_publickey, socket.curve_secretkey = keys()
-    socket.curve_server = True
-    address = f"127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
-    without, taker = ZmqBus(address), Kept()
-    with_them = ZmqBus(address, curve=(tmp_path / "client.key_secret", tmp_path / "server.key"))
-    try:
-        with running(with_them, taker), running(without, Kept()):
-            joined(socket)
-            socket.send(b" stop " + pack(STOP[1]))
-            wait_until(taker.ended, "a document")
-            wait_until(
-                lambda: "certificates" in without.failing() or "away" in without.failing(), ""
-            )
-    finally:
-        context.destroy(linger=0)
+    (tmp_path / "ours.key").rename(known / "ours.key")
+    server = tmp_path / "server.key"
+
+    def bus(address, *curve):
+        return open_bus(Bus("zmq", address, curve=curve or None), load_profile("generic"))
+
+    with proxy(tmp_path / "server.key_secret", known, program=CURVE_PROXY) as (at, address, _):
+        publish = Publisher(at, serializer=msgpack_numpy.dumps)
+        taker, without = Kept(), bus(address)
+        strange = bus(address, tmp_path / "stranger.key_secret", server)
+        with running(bus(address, tmp_path / "ours.key_secret", server), taker):
+            join(publish, taker)
+        with running(without, Kept()), running(strange, Kept()):
+            wait_until(lambda: "certificates" in strange.failing(), "a stranger is told why")
+            wait_until(lambda: "certificates" in without.failing(), "so is who has none")
+        publish.close()
 
 
 def test_a_wrong_setting_ends_the_program_at_its_start(tmp_path):
