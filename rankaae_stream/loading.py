@@ -214,7 +214,7 @@ def _compounds(
 
 
 def _models(profile: Profile) -> dict[str, Model]:
-    models = _newest(profile.device)
+    models = dict(_newest(profile.device))
     for edge, choice in profile.models.items():
         model = load_model(Path(choice.path).expanduser(), choice.id, profile.device)
         if str(model.card.edge) != edge:
@@ -235,7 +235,9 @@ def _models(profile: Profile) -> dict[str, Model]:
     return models
 
 
-def _newest(device: str) -> dict[str, Model]:
+@functools.cache
+def _newest(device: str) -> Mapping[str, Model]:
+    """Return the shipped models by edge, loaded once: the streams of a session share them."""
     loaded = [load_model(path, digest, device) for path, digest in newest_models().values()]
     return {str(model.card.edge): model for model in loaded}
 

@@ -14,8 +14,8 @@ from rankaae_stream.spectra.quality import coverage
 from rankaae_stream.spectrum import K_EDGES, Edge, Origin
 
 
-def play(pipeline, docs, seconds=1.0):
-    """Feed documents with a clock that moves `seconds` a document."""
+def play(pipeline, docs, seconds=0.05):
+    """Feed documents with a clock that moves `seconds` a document: every tenth is answered."""
     now = 0.0
     for name, doc in docs:
         pipeline.feed(name, doc, now)
@@ -56,7 +56,7 @@ def test_a_growing_scan_is_answered_once_it_has_passed_the_edge(
     pipeline, documents, hematite, falling
 ):
     columns = [column[::-1] if falling else column for column in hematite]
-    play(pipeline, documents(*columns))
+    play(pipeline, documents(*columns), 1.0)
     provisional = [r.report for r in pipeline.results if not r.report.complete]
     answered = [r.refusal is None for r in provisional]
     assert True in answered
