@@ -41,7 +41,7 @@ def finals(analysis, tmp_path):
     return answer
 
 
-def run(folder, columns, *, files=1, internal=(), every=20, shape=(1,), units="eV", anew=False):
+def run(folder, columns, *, files=1, internal=(), every=55, shape=(1,), units="eV", anew=False):
     """Start, descriptor, (resources, datums), events and stop of a run, the rows in files."""
     made = event_model.compose_run(metadata={"element": "Fe"})
     keys = {}
@@ -190,7 +190,7 @@ def test_a_point_that_was_measured_again_has_its_later_row(finals, tmp_path, col
     rows = [*range(100), *range(60, POINTS)]
     longer = {name: values[rows] for name, values in columns.items()}
     longer["it"][60:100] = 0.0  # the beam was lost
-    start, descriptor, resources, datums, events, stop = run(tmp_path, longer)
+    start, descriptor, resources, datums, events, stop = run(tmp_path, longer, every=20)
     again = [
         (name, {**doc, "seq_nums": {k: n - 40 for k, n in doc["seq_nums"].items()}})
         if doc["indices"]["start"] >= 100
