@@ -1,23 +1,18 @@
 """Run jobs here, in processes or on a Dask cluster: the same function everywhere."""
 
-import multiprocessing
 import os
-import pickle
 import queue
-import signal
-import threading
-import time
 import traceback
 import uuid
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.spawned import Ended, Pipe, Spawned
 
 __all__ = ["HERE", "TrialFailedError", "Workers"]
 
@@ -94,7 +89,7 @@ class Workers:
         count = max(_cores() // self.threads, 1) if self.count is None else self.count
         if count == 1:
             return _one_by_one(work, shared, jobs, begin)
-        return _side_by_side(_processes(work, shared, count), jobs, begin)
+        return _side_by_side(_Processes(work, shared, count), jobs, begin)
 
 
 HERE = Workers()
@@ -109,139 +104,122 @@ def _one_by_one(
         try:
             result = work(shared, job, report)
         except Exception as error:
-            raise _failure(job, error) from error
+            raise _Failed.of(error).at(job) from error
         yield job, result
 
 
-@dataclass(frozen=True, eq=False)
-class _Pool:
-    """Where jobs run side by side.
+@dataclass(frozen=True)
+class _Done:
+    result: Any
 
-    `messages` is a queue of (number, values): what a job reports, and None once it has
-    ended. `most` says how many jobs may run at once, `exit_code` how a job's process died.
-    """
 
-    submit: Callable[[int, Any], Future[Any]]
-    messages: Any
-    most: Callable[[], int]
-    exit_code: Callable[[int], int | None] = lambda _: None
+@dataclass(frozen=True)
+class _Failed:
+    reason: str
+    trace: str = ""
+
+    @classmethod
+    def of(cls, error: BaseException) -> "_Failed":
+        trace = "".join(traceback.format_exception(error))
+        return cls(f" failed: {type(error).__name__}: {error}", trace)
+
+    def at(self, job: Any) -> TrialFailedError:
+        """Return the error for a job."""
+        failed = TrialFailedError(
+            f"{job}{self.reason}; the same command resumes with what had finished"
+        )
+        if self.trace:
+            failed.add_note(self.trace)
+        return failed
+
+
+class _Pool(Protocol):
+    """Where jobs run side by side."""
+
+    def most(self) -> int:
+        """Return how many jobs may run at once."""
+        ...
+
+    def submit(self, number: int, job: Any) -> None:
+        """Begin a job."""
+        ...
+
+    def take(self) -> tuple[int, "tuple[Any, ...] | _Done | _Failed"]:
+        """Wait for what a job reports, as values, or how it ended; return its number with it."""
+        ...
 
 
 def _side_by_side(
     opened: AbstractContextManager[_Pool], jobs: Iterable[Job], begin: Callable[[Job], Report]
 ) -> Generator[tuple[Job, Any]]:
     waiting = enumerate(jobs)
-    running: dict[int, tuple[Job, Report, Future[Any]]] = {}
+    running: dict[int, tuple[Job, Report]] = {}
     with opened as pool:
         while True:
             while len(running) < pool.most() and (drawn := next(waiting, None)) is not None:
                 number, job = drawn
-                future = pool.submit(number, job)
-                running[number] = job, begin(job), future
-                future.add_done_callback(lambda _, number=number: pool.messages.put((number, None)))
+                pool.submit(number, job)
+                running[number] = job, begin(job)
             if not running:
                 return
-            number, values = pool.messages.get()
-            job, report, future = running[number]
-            if values is not None:
-                report(*values)
+            number, told = pool.take()
+            job, report = running[number]
+            if isinstance(told, tuple):
+                report(*told)
                 continue
             del running[number]
-            try:
-                result = future.result()
-            except BrokenProcessPool as error:
-                raise TrialFailedError(
-                    f"{job}: its process died with exit code {pool.exit_code(number)} "
-                    "(-9: killed, often for lack of memory; --workers fewer need less); "
-                    "the same command resumes with what had finished"
-                ) from error
-            except Exception as error:
-                raise _failure(job, error) from error
-            yield job, result
+            if isinstance(told, _Failed):
+                raise told.at(job)
+            yield job, told.result
 
 
-@contextmanager
-def _processes(work: Work, shared: Any, count: int) -> Generator[_Pool]:
-    """Spawn processes, each a pool of its own: where one dies, its job is known.
+class _Processes:
+    """Spawned processes, started as jobs come; where one dies, its job is known."""
 
-    Spawned, not forked: torch's threads do not survive a fork.
-    """
-    content = pickle.dumps(shared)
-    context = multiprocessing.get_context("spawn")
-    messages = context.SimpleQueue()
-    idle: list[ProcessPoolExecutor] = []
-    processes: dict[ProcessPoolExecutor, BaseProcess] = {}
-    worked: dict[int, ProcessPoolExecutor] = {}
+    def __init__(self, work: Work, shared: Any, count: int) -> None:
+        self._count = count
+        self._spawned = Spawned(_serve, (work, shared))
+        self._told: deque[tuple[int, tuple[Any, ...] | _Done | _Failed]] = deque()
 
-    def submit(number: int, job: Any) -> Future[Any]:
-        if idle:
-            pool = idle.pop()
-            future = pool.submit(_in_process, work, None, number, job)
-        else:
-            pool = ProcessPoolExecutor(1, context, _enter_process, (messages,))
-            before = set(multiprocessing.active_children())
-            with _deaf_to_interrupts():
-                future = pool.submit(_in_process, work, content, number, job)
-            (processes[pool],) = set(multiprocessing.active_children()) - before
-        worked[number] = pool
-        future.add_done_callback(lambda _: idle.append(pool))
-        return future
+    def __enter__(self) -> "_Processes":
+        return self
 
-    def exit_code(number: int) -> int | None:
-        process = processes[worked[number]]
-        process.join(5.0)
-        # The pool's own thread waits for it too: whoever comes second reads None for a moment.
-        until = time.monotonic() + 5.0
-        while process.exitcode is None and time.monotonic() < until:
-            time.sleep(0.01)
-        return process.exitcode
+    def __exit__(self, *exc_info: object) -> None:
+        self._spawned.close()
 
-    try:
-        yield _Pool(submit, messages, lambda: count, exit_code)
-    finally:
-        for process in processes.values():
-            process.terminate()
-        for pool in processes:
-            pool.shutdown()
+    def most(self) -> int:
+        return self._count
+
+    def submit(self, number: int, job: Any) -> None:
+        idle = next((child for child in self._spawned.children if child.task is None), None)
+        (idle or self._spawned.start()).begin(number, job)
+
+    def take(self) -> tuple[int, tuple[Any, ...] | _Done | _Failed]:
+        while not self._told:
+            for child, message in self._spawned.wait():
+                assert child.task is not None
+                if isinstance(message, Ended):
+                    told = _Failed(
+                        f": its process died with {message.reason} (-9: killed, often for lack of "
+                        "memory; --workers fewer need less)"
+                    )
+                else:
+                    told = message
+                self._told.append((child.task, told))
+                if not isinstance(told, tuple):
+                    child.task = None
+        return self._told.popleft()
 
 
-@contextmanager
-def _deaf_to_interrupts() -> Generator[None]:
-    """Start processes that ignore Ctrl-C, which reaches every process of a terminal.
-
-    The one that started them ends them. They inherit that it is ignored, and print no
-    traceback while they import.
-    """
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
-    try:
-        yield
-    finally:
-        if main:
-            signal.signal(signal.SIGINT, before)
-
-
-_KEPT: dict[str, Any] = {}
-"""A worker's own: the queue for its messages, and what all its jobs share."""
-
-
-def _enter_process(messages: Any) -> None:
-    """Keep the queue, and end with the process that started this one, killed or not."""
-    _KEPT["messages"] = messages
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
-def _in_process(work: Work, content: bytes | None, number: int, job: Any) -> Any:
-    if content is not None:  # a process's first job
-        _KEPT["shared"] = pickle.loads(content)
-    return work(_KEPT["shared"], job, lambda *values: _KEPT["messages"].put((number, values)))
+def _serve(pipe: "Pipe[Any, Any]", content: tuple[Work, Any]) -> None:
+    """Work on jobs in a process of its own; its reports are tuples."""
+    work, shared = content
+    while True:
+        job = pipe.recv()
+        try:
+            pipe.send(_Done(work(shared, job, lambda *values: pipe.send(values))))
+        except Exception as error:  # noqa: BLE001 - raised where it was begun
+            pipe.send(_Failed.of(error))
 
 
 @contextmanager
@@ -276,13 +254,38 @@ def _cluster(work: Work, shared: Any, address: str, count: int | None) -> Genera
         [sent] = client.scatter([shared], broadcast=True, hash=False)
         pool = client.get_executor(pure=False)
         try:
-            yield _Pool(
+            yield _Cluster(
                 lambda number, job: pool.submit(_as_task, work, sent, job, topic, number),
-                messages,
                 lambda: count or max(len(client.nthreads()), 1),
+                messages,
             )
         finally:
             pool.shutdown(wait=False)
+
+
+class _Cluster:
+    """Jobs on the workers of a cluster; `messages` hold what they report, None at the end."""
+
+    def __init__(
+        self,
+        begin: Callable[[int, Any], Future[Any]],
+        most: Callable[[], int],
+        messages: "queue.SimpleQueue[tuple[int, Any]]",
+    ) -> None:
+        self._begin, self.most, self._messages = begin, most, messages
+        self._futures: dict[int, Future[Any]] = {}
+
+    def submit(self, number: int, job: Any) -> None:
+        self._futures[number] = future = self._begin(number, job)
+        future.add_done_callback(lambda _: self._messages.put((number, None)))
+
+    def take(self) -> tuple[int, tuple[Any, ...] | _Done | _Failed]:
+        number, values = self._messages.get()
+        if values is not None:
+            return number, tuple(values)
+        future = self._futures.pop(number)
+        error = future.exception()
+        return number, _Done(future.result()) if error is None else _Failed.of(error)
 
 
 def _as_task(work: Work, shared: Any, job: Any, topic: str, number: int) -> Any:
@@ -300,15 +303,6 @@ def _as_task(work: Work, shared: Any, job: Any, topic: str, number: int) -> Any:
         worker.log_event(topic, (number, values))
 
     return work(shared, job, report)
-
-
-def _failure(job: Any, error: BaseException) -> TrialFailedError:
-    failed = TrialFailedError(
-        f"{job} failed: {type(error).__name__}: {error}; the same command resumes with what had "
-        "finished"
-    )
-    failed.add_note("".join(traceback.format_exception(error)))
-    return failed
 
 
 def _cores() -> int:

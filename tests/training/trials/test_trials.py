@@ -305,6 +305,6 @@ def test_what_another_trial_left_half_written_is_no_trial(material, tmp_path):
 def test_as_many_processes_as_cores_share_their_threads(monkeypatch):
     ran = []
     monkeypatch.setattr(workers, "_cores", lambda: 8)
-    monkeypatch.setattr(workers, "_processes", lambda *a: ran.append(a[-1]))
+    monkeypatch.setattr(workers, "_Processes", lambda *a: ran.append(a[-1]))
     Workers(None, threads=2).run(trials._work, None, [], None)
     assert ran == [4]
