@@ -124,8 +124,12 @@ def is_shown(own: Sequence[Shown], name: str, fitted: Calibration, level: float)
 
 
 def levels(own: Sequence[Shown], valences: Sequence[float]) -> list[dict[str, float | int]]:
-    """Count the measured compounds of an element near each valence."""
-    return [{"value": float(one), "compounds": len(near(own, one))} for one in valences]
+    """Count the measured compounds of an element near each valence, each once."""
+    counts = [len({shown.compound for shown in near(own, one)}) for one in valences]
+    return [
+        {"value": float(one), "compounds": count}
+        for one, count in zip(valences, counts, strict=True)
+    ]
 
 
 def near(own: Sequence[Shown], valence: float) -> list[Shown]:

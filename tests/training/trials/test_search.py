@@ -69,7 +69,7 @@ def test_the_best_is_a_configuration_whose_network_fit_finds_again(searched):
     found, _, _, runs = searched
     best = found.samples[0]
     assert best.score == max(sample.score for sample in found.samples)
-    assert best.score == search.validation_score(best.figures)
+    assert best.score == search.validation_score(best.figures, best.mixture_loss)
     settings = config.load(found.path)
     assert settings.name == TINY.name
     for key, value in best.settings.items():
@@ -99,7 +99,8 @@ def test_samples_stay_within_the_stated_space(searched):
 def test_the_space_covers_network_losses_fit_and_augmentation():
     keys = {one.key for one in search._ranges(TINY)}
     assert keys >= {"network.width", "network.depth", "network.dropout", "fit.rate"}
-    assert keys >= {"augment.shift", "losses.reconstruction", "losses.mutual_information"}
+    assert keys >= {"augment.shift", "augment.mixture_share"}
+    assert keys >= {"losses.linear", "losses.reconstruction", "losses.mutual_information"}
     assert "losses.rank" not in keys  # the scale of the others
 
 
@@ -109,17 +110,19 @@ def test_what_is_switched_off_stays_off():
 
 
 def test_the_score_is_absolute_and_knows_which_way_is_better():
-    def score(rho=0.8, free=0.3, tied=0.2, rms=0.08):
-        return search.validation_score(TrialScore(0, (rho, rho), free, tied, rms))
+    def score(rho=0.8, free=0.3, tied=0.2, rms=0.08, bent=0.04):
+        return search.validation_score(TrialScore(0, (rho, rho), free, tied, rms), bent)
 
-    assert score() == pytest.approx(0.8 - 0.03 - 0.02 - 0.08)
+    assert score() == pytest.approx(0.8 - 0.03 - 0.02 - 0.08 - 0.02)
+    assert score(bent=0.2) < score()
     assert score(rho=-0.8) < score(free=0.9) < score()
     assert score(tied=0.5) < score()
     assert score(rms=0.2) < score()
 
 
 def test_a_sample_that_diverged_is_worse_than_any_other():
-    assert search._finite(float("nan")) < search.validation_score(TrialScore(0, (-1.0,), 1, 1, 1))
+    worst = search.validation_score(TrialScore(0, (-1.0,), 1, 1, 1), 1.0)
+    assert search._finite(float("nan")) < worst
 
 
 def test_every_key_survives_being_written(tmp_path):
@@ -132,7 +135,7 @@ def test_every_key_survives_being_written(tmp_path):
         "augment": {"broadening": [0.25, 1.0]},
     }
     given = config.Config.model_validate(content)
-    best = search.Sample(1, 0.5, {}, TrialScore(0, (0.5,), 0, 0, 0))
+    best = search.Sample(1, 0.5, {}, TrialScore(0, (0.5,), 0, 0, 0), 0.04)
     written = search._toml(given, best)
     assert config.Config.model_validate(tomllib.loads(written)) == given
     assert written.startswith("# Sample 1 of a search, score 0.5000 on validation, one seed.\n")
