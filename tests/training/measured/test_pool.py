@@ -79,10 +79,14 @@ def test_a_descriptor_that_no_compound_defines_keeps_its_simulated_width():
 
 
 def test_valences_count_the_compounds_that_have_them():
-    states = [2.0, 2.25, 2.667, 3.0, 3.0]
-    own = [Shown(**{**asdict(compound()), "oxidation_state": one}) for one in states]
-    found = {row["value"]: row["compounds"] for row in pool.levels(own, [2.0, 3.0, 4.0])}
-    assert found == {2.0: 2, 3.0: 3, 4.0: 0}
+    states = {"a": 2.0, "b": 2.25, "c": 2.667, "d": 3.0, "e": 3.0}
+    own = [
+        Shown(**{**asdict(compound()), "compound": name, "oxidation_state": one})
+        for name, one in states.items()
+    ]
+    other_laboratory = Shown(**{**asdict(own[-1]), "source": "a table"})
+    rows = pool.levels([*own, other_laboratory], [2.0, 3.0, 4.0])
+    assert {row["value"]: row["compounds"] for row in rows} == {2.0: 2, 3.0: 3, 4.0: 0}
 
 
 def test_a_valence_that_few_show_has_the_errors_of_all_others():
