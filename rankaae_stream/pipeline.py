@@ -123,6 +123,8 @@ class Pipeline:
             return
         run = self._run_of(name, doc)
         if run is None:
+            if name == "stop" and doc["run_start"] in self._over:
+                self._ended(doc["run_start"])  # one that was left alone has ended, too
             return
         with _about(run):
             if name == "stop" and run.state == "growing":
@@ -183,6 +185,8 @@ class Pipeline:
 
     def _begin(self, doc: Document, now: float) -> None:
         uid = doc["uid"]
+        if uid in self._runs:  # told again, a run goes on
+            self._runs[uid].last_document_at = now
         if uid in self._runs or uid in self._over:
             return
         # A run derived from another is an analysis, ours or somebody's.

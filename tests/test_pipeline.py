@@ -326,6 +326,27 @@ def test_a_run_without_a_stop_is_answered_after_its_deadline(pipeline, documents
     assert pipeline.open_runs == 0
 
 
+def test_a_run_whose_start_is_told_again_goes_on(pipeline, documents, hematite):
+    scan = list(documents(*hematite, stop=False))
+    now = play(pipeline, scan)
+    pipeline.feed(*scan[0], now + 800.0)
+    pipeline.tick(now + 1600.0)
+    assert pipeline.open_runs == 1
+    pipeline.tick(now + 1701.0)
+    assert [flag.name for flag in only(pipeline).flags] == ["no_stop", "energy_shift"]
+
+
+def test_the_end_of_a_run_that_is_left_alone_is_told_too(
+    pipeline, documents, hematite, monkeypatch
+):
+    """A service keeps its documents until then."""
+    ended = []
+    monkeypatch.setattr(pipeline, "_ended", ended.append)
+    play(pipeline, documents(*hematite, uid="another", original_run_uid="raw"))
+    assert ended == ["another"]
+    assert pipeline.results == []
+
+
 def test_a_log_can_say_which_run_the_work_is_about(pipeline, documents, hematite, monkeypatch):
     noted = []
     monkeypatch.setattr(pipeline, "_ended", lambda run: noted.append((run, run_at_hand())))

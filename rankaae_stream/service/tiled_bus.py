@@ -1,4 +1,4 @@
-"""Take the runs that a Tiled server stores, each when it has ended.
+"""Take the runs that a Tiled server stores, with what they hold while they grow.
 
 The server is asked every few seconds which runs are new; nothing is subscribed to, because its
 websockets tell what is new at best. A run is known by its uid: what was given stands in a file,
@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from rankaae_stream.addresses import read_server
 from rankaae_stream.errors import ConfigurationError, describe
+from rankaae_stream.layouts.base import Document
 from rankaae_stream.past.archive import KEY_VARIABLE, documents_of, open_archive, sentence_of
 from rankaae_stream.past.selection import Selection
 from rankaae_stream.printable import get_logger
@@ -31,6 +32,8 @@ __all__ = ["TiledBus"]
 
 logger = get_logger(__name__)
 
+Documents = list[tuple[str, Document]]
+
 OVERLAP = 600.0
 """Seconds that a search looks back from the start of the newest run."""
 DEEP = 7 * 86400.0
@@ -42,6 +45,14 @@ ATTEMPTS = 5
 """How often a run is tried, at least, that cannot be read while others can."""
 LONGEST = 60.0
 """Seconds between two trials, at most."""
+SHARE = 10.0
+"""A run that grows is read again after so many times what reading it took."""
+BEAT = 60.0
+"""Seconds after which a run is said to go on that has brought nothing new: rows may be written
+many at a time, and a run without documents counts as one that has lost its end."""
+_ROWS = frozenset({"start", "descriptor", "event"})
+"""Documents of a run whose rows are in Tiled. Of files the server tells at the end how much is in
+them, under one uid for a part and for the whole."""
 
 
 @dataclass(slots=True)
@@ -51,6 +62,42 @@ class _Found:
     uid: str
     began: float
     run: Any
+    ended: bool = True
+
+
+@dataclass(slots=True)
+class _Growing:
+    """A run that has not ended: what of it was given, and when it is looked at again.
+
+    `given` are the documents by name and uid, as hashes of what they held; `before` those that
+    were there at the last look.
+    """
+
+    given: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    before: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    due: float = 0.0
+    said: float = 0.0
+
+    def rest(self, documents: Documents, *, ended: bool) -> Documents:
+        """Return what was not given yet; before the end only what the last look found as well.
+
+        A row that has changed since it was given comes as a point that was measured again.
+        """
+        found: Documents = []
+        seen: dict[tuple[str, str], int] = {}
+        for name, doc in documents:
+            key = name, str(doc.get("uid") or doc.get("datum_id") or len(seen))
+            held = seen[key] = hash(str(doc))
+            if self.given.get(key) == held or not (ended or self.before.get(key) == held):
+                continue
+            again = key in self.given
+            if not again:
+                found.append((name, doc))
+            elif name == "event":
+                found.append((name, {**doc, "uid": f"{key[1]}-{held & 0xFFFFFFFF:08x}"}))
+            self.given[key] = held
+        self.before = seen
+        return found
 
 
 @dataclass(slots=True)
@@ -96,8 +143,10 @@ class TiledBus:
 
     Notes
     -----
-    A run is given whole, once it has its stop document; what it holds while it grows is not. A
-    server that hangs is waited for up to a minute, also when the service is to end.
+    Of a run that grows, each row is given once, as soon as it is found; a run whose data are in
+    files is given when it has its stop document. A service that starts again gives a run that
+    has not ended from its start: who takes it knows by their uids what came before. A server that
+    hangs is waited for up to a minute, also when the service is to end.
     """
 
     def __init__(
@@ -117,6 +166,7 @@ class TiledBus:
         self._period = period
         self._given = _Given(folder, address, 0.0 if first == "earliest" else clock())
         self._open: dict[str, float] = {}  # start of each run that is still to be given
+        self._growing: dict[str, _Growing] = {}
         self._troubles: dict[str, _Trouble] = {}
         self._read_at = 0.0  # when a run was last read
         self._deep_due = 0.0
@@ -159,12 +209,15 @@ class TiledBus:
         ) as held:
             found = sorted(self._new(held.runs, now), key=lambda each: each.began)
             self._worked = True
-            self._waiting = len(found)
+            self._waiting = sum(each.ended for each in found)
             for each in found:
                 while taker.full() and not stopping.wait(0.2):
                     pass
                 if stopping.is_set():
                     return ""
+                if not each.ended:
+                    self._give_rows(each, taker, stopping)
+                    continue
                 self._give(each, taker, stopping)
                 self._waiting -= 1
         if deep:
@@ -179,7 +232,7 @@ class TiledBus:
         return since if since > 0.0 else None
 
     def _new(self, runs: Iterable[Any], now: float) -> list[_Found]:
-        """Return the runs that are to be given, and note those that are still going on."""
+        """Return the runs that have something to give, and note those that still go on."""
         found, still_open = list[_Found](), dict[str, float]()
         for run in runs:
             metadata: dict[str, Any] = run.metadata
@@ -191,10 +244,12 @@ class TiledBus:
                 continue
             still_open[uid] = began
             trouble = self._troubles.get(uid)
-            ended = metadata.get("stop") or now - began > ABANDONED
-            if ended and (trouble is None or now >= trouble.again):
-                found.append(_Found(uid, float(began), run))
+            ended = bool(metadata.get("stop")) or now - began > ABANDONED
+            again = trouble.again if ended and trouble is not None else 0.0
+            if now >= (again if ended else self._growing.setdefault(uid, _Growing()).due):
+                found.append(_Found(uid, float(began), run, ended))
         self._open = still_open  # the search held all that were
+        self._growing = {u: kept for u, kept in self._growing.items() if u in still_open}
         self._troubles = {u: kept for u, kept in self._troubles.items() if u in still_open}
         return found
 
@@ -207,14 +262,45 @@ class TiledBus:
             self._put_off(found, sentence_of(error))
             return
         self._read_at = self._clock()
+        growing = self._growing.get(found.uid, _Growing())
+        if self._take(growing.rest(documents, ended=True), found, taker, stopping):
+            self._done(found)
+
+    def _give_rows(self, found: _Found, taker: Taker, stopping: threading.Event) -> None:
+        """Give what is new of a run that grows, once it has rows."""
+        growing, began = self._growing[found.uid], time.monotonic()
+        try:
+            documents = _whole_rows(documents_of(found.run))
+        except Unavailable:
+            raise
+        except Exception:  # Tiled may fail at a run to which something is written just then
+            logger.debug("run %s cannot be read while it grows", found.uid, exc_info=True)
+            growing.due = self._clock() + 2 * self._period
+            return
+        now = self._clock()
+        growing.due = now + max(self._period, SHARE * (time.monotonic() - began))
+        names = {name for name, _ in documents}
+        if not names <= _ROWS:
+            growing.due = float("inf")
+        elif "event" in names:
+            new = growing.rest(documents, ended=False)
+            if not new and growing.given and now - growing.said > BEAT:
+                new = documents[:1]  # its start again says that it goes on
+            if new:
+                growing.said = now
+                self._take(new, found, taker, stopping)
+
+    def _take(
+        self, documents: Documents, found: _Found, taker: Taker, stopping: threading.Event
+    ) -> bool:
+        """Let documents be taken, and return whether they are on the disk."""
         for name, doc in documents:
             try:
                 taker.take(*checked(name, doc))
             except NotADocument as error:
                 self.refused[error.reason] += 1
                 logger.warning("a document of %s is not taken: %s", found.uid, error.message)
-        if keep(taker, stopping, self._say):
-            self._done(found)
+        return keep(taker, stopping, self._say)
 
     def _put_off(self, found: _Found, why: str) -> None:
         """Let a run wait that cannot be read; give it up where others can be read meanwhile."""
@@ -231,10 +317,37 @@ class TiledBus:
     def _done(self, found: _Found) -> None:
         self._troubles.pop(found.uid, None)
         self._open.pop(found.uid, None)
+        self._growing.pop(found.uid, None)
         self._given.add(found.uid, found.began, self._clock())
 
     def _say(self, problem: str) -> None:
         self._failing = problem
+
+
+def _whole_rows(documents: Documents) -> Documents:
+    """Leave out rows, and those after them, that lack a column.
+
+    Tiled gets the table of a stream and each array by requests of their own, and an array has
+    its new length before its new values: of a run to which something is written just then the
+    newest rows may be there in part, or hold zeros.
+    """
+    found: Documents = []
+    keys: dict[str, frozenset[str]] = {}
+    streams: dict[str, str] = {}
+    lacking: set[str] = set()
+    for name, doc in documents:
+        if name == "descriptor":
+            keys[doc["uid"]] = frozenset(doc.get("data_keys", ()))
+            streams[doc["uid"]] = str(doc.get("name", ""))
+        elif name == "event":
+            stream = streams.get(doc["descriptor"], "")
+            if stream in lacking or not keys.get(doc["descriptor"], frozenset()) <= set(
+                doc["data"]
+            ):
+                lacking.add(stream)
+                continue
+        found.append((name, doc))
+    return found
 
 
 def _is_final(error: ConfigurationError) -> bool:
