@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from rankaae_stream.errors import ConfigurationError, ModelError, Refused
+from rankaae_stream.errors import Refused
+from rankaae_stream.show.commands import Commands
 from training.build import Built, build
-from training.commands import evaluate, fail, learn, splits
+from training.commands import evaluate, learn, splits
 from training.config import Config, Data, load
 from training.domain.build import build_domain
 from training.folders import CONFIGS, DATA, MODELS, RUNS
@@ -27,7 +28,20 @@ from training.trials.progress import Display
 from training.trials.search import Found, search
 from training.trials.workers import TrialFailedError, Workers
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+class TrainingCommands(Commands):
+    """Print what a configuration, a spectrum, a trial or a file has wrong as one sentence."""
+
+    EXPECTED = (*Commands.EXPECTED, Refused, TrialFailedError, ValidationError, OSError)
+
+
+app = typer.Typer(
+    cls=TrainingCommands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help=__doc__,
+)
 console = Console()
 
 
@@ -77,31 +91,28 @@ def fit(
     """
     torch.set_num_threads(threads)
     where = Workers(workers, threads, dask)
-    try:
-        settings = load(config)
-        with Display(console) as watch:
-            if samples is None:
-                result = build(
-                    settings,
-                    models=models,
-                    runs=runs,
-                    data=data,
-                    workers=where,
-                    watch=watch,
-                    skip_bad=skip_bad,
-                )
-            else:
-                result = search(
-                    settings,
-                    samples,
-                    runs=runs,
-                    data=data,
-                    workers=where,
-                    watch=watch,
-                    skip_bad=skip_bad,
-                )
-    except (ConfigurationError, TrialFailedError) as error:
-        fail(error)
+    settings = load(config)
+    with Display(console) as watch:
+        if samples is None:
+            result = build(
+                settings,
+                models=models,
+                runs=runs,
+                data=data,
+                workers=where,
+                watch=watch,
+                skip_bad=skip_bad,
+            )
+        else:
+            result = search(
+                settings,
+                samples,
+                runs=runs,
+                data=data,
+                workers=where,
+                watch=watch,
+                skip_bad=skip_bad,
+            )
     if isinstance(result, Built):
         _show(result)
     else:
@@ -126,16 +137,13 @@ def constants(
     Writes training/data/standards/elsewhere.toml: `fit` takes it where the spectra are absent.
     The models' trials have to be trained: run `fit` before, and once more after.
     """
-    try:
-        measured = _measured(tables)
-        found: list[Shown] = []
-        for path in configs or standing_configs():
-            with Display(console) as watch:
-                found += judge_elsewhere(load(path), measured, runs=runs, data=data, watch=watch)
-            console.print(f"{path.stem}: {len(found)} compounds so far", highlight=False)
-        out.write_text(as_toml(found), encoding="utf-8")
-    except (ConfigurationError, TrialFailedError, Refused, OSError) as error:
-        fail(error)
+    measured = _measured(tables)
+    found: list[Shown] = []
+    for path in configs or standing_configs():
+        with Display(console) as watch:
+            found += judge_elsewhere(load(path), measured, runs=runs, data=data, watch=watch)
+        console.print(f"{path.stem}: {len(found)} compounds so far", highlight=False)
+    out.write_text(as_toml(found), encoding="utf-8")
     console.print(f"{out}: {len(found)} compounds", highlight=False, soft_wrap=True)
 
 
@@ -153,11 +161,8 @@ def shifts(
     Where trials are trained, also the valence error at common shifts beyond the table: the two
     should agree within 1 eV, else find out why before a card is made.
     """
-    try:
-        measured = _measured(tables or [])
-        found = find_shifts(load(config), measured, runs=runs, data=data)
-    except (ConfigurationError, Refused, OSError) as error:
-        fail(error)
+    measured = _measured(tables or [])
+    found = find_shifts(load(config), measured, runs=runs, data=data)
     _show_shifts(load(config), found)
 
 
@@ -176,18 +181,15 @@ def domain(
     A few minutes. `fit` puts it into every model that it writes afterwards.
     """
     torch.set_num_threads(1)
-    try:
-        measured = _measured(tables or [])
-        with console.status("training the classifier, 13 times"):
-            made = build_domain(
-                [load(path) for path in standing_configs()],
-                version,
-                models=models,
-                data=data,
-                more=measured,
-            )
-    except (ConfigurationError, Refused, OSError) as error:
-        fail(error)
+    measured = _measured(tables or [])
+    with console.status("training the classifier, 13 times"):
+        made = build_domain(
+            [load(path) for path in standing_configs()],
+            version,
+            models=models,
+            data=data,
+            more=measured,
+        )
     _show_domain(made.card)
 
 
@@ -207,18 +209,15 @@ def partial(
     without: run this after it, then `evaluate`.
     """
     torch.set_num_threads(1)
-    try:
-        measured = _measured(tables or [])
-        with console.status("training partial answers") as status:
-            made = build_partial(
-                models=models,
-                runs=runs,
-                data=data,
-                more=measured,
-                done=lambda key: status.update(f"training partial answers: {key} is done"),
-            )
-    except (ConfigurationError, ModelError, Refused, OSError) as error:
-        fail(error)
+    measured = _measured(tables or [])
+    with console.status("training partial answers") as status:
+        made = build_partial(
+            models=models,
+            runs=runs,
+            data=data,
+            more=measured,
+            done=lambda key: status.update(f"training partial answers: {key} is done"),
+        )
     for title, lines in (
         ("measured standards, each by a network that has not seen it", made.measured),
         ("measured compounds that no network has seen", made.elsewhere),
@@ -248,26 +247,21 @@ def describe(
         title="-0.1 / +0.1 Å",
     )
     bad: dict[str, None] = {}
-    try:
-        for glob in files:
-            settings = Data.model_validate(
-                {"source": source, "simulated": _below(glob, data), "core_hole_width": 1.0}
-            )
-            for element in elements(settings, data):
-                found = read_sites(element, settings, data, skip_bad=skip_bad)
-                bad |= dict.fromkeys(found.bad)
-                _list_lost((), found.dropped)
-                for kind, sites in (
-                    ("", found.sites),
-                    (" native", [site for site in found.sites if site.native]),
-                ):
-                    counts = sensitivity(sites)
-                    pairs = (counts.coordination, counts.ligand_by_shell, counts.ligand_by_bond)
-                    table.add_row(
-                        element + kind, str(counts.sites), *(f"{a} / {b}" for a, b in pairs)
-                    )
-    except (ConfigurationError, ValidationError) as error:
-        fail(error)
+    for glob in files:
+        settings = Data.model_validate(
+            {"source": source, "simulated": _below(glob, data), "core_hole_width": 1.0}
+        )
+        for element in elements(settings, data):
+            found = read_sites(element, settings, data, skip_bad=skip_bad)
+            bad |= dict.fromkeys(found.bad)
+            _list_lost((), found.dropped)
+            for kind, sites in (
+                ("", found.sites),
+                (" native", [site for site in found.sites if site.native]),
+            ):
+                counts = sensitivity(sites)
+                pairs = (counts.coordination, counts.ligand_by_shell, counts.ligand_by_bond)
+                table.add_row(element + kind, str(counts.sites), *(f"{a} / {b}" for a, b in pairs))
     _list_lost(tuple(bad), {})
     console.print(table)
 

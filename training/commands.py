@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import track
 
-from rankaae_stream.errors import ConfigurationError, ModelError
+from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.model.folder import load_model
 from training.config import Config, load
 from training.domain.build import read_domain
@@ -25,9 +25,9 @@ from training.measured import standards
 from training.partial.build import read_partial
 from training.simulated import dataset
 from training.trials.progress import Display
-from training.trials.workers import TrialFailedError, Workers
+from training.trials.workers import Workers
 
-__all__ = ["evaluate", "fail", "learn", "splits"]
+__all__ = ["evaluate", "learn", "splits"]
 
 console = Console()
 
@@ -45,24 +45,21 @@ def evaluate(
     With all models also README.md in their folder.
     """
     torch.set_num_threads(1)
-    try:
-        index = _index(models)
-        chosen = _chosen(index, names or [])
-        found: list[Evaluation] = []
-        for key in track(chosen, "evaluate", console=console, disable=not console.is_terminal):
-            one = _evaluate(key, index[key], models, data)
-            folder = models / key
-            (folder / "report.png").write_bytes(draw_report(one))
-            (folder / "sweeps.png").write_bytes(draw_sweeps(one))
-            (folder / "report.md").write_text(write_report(one), encoding="utf-8")
-            console.print(f"{folder / 'report.md'}", highlight=False, soft_wrap=True)
-            found.append(one)
-        if set(chosen) == set(index):
-            page = models_readme(found, read_domain(models).card, read_partial(models))
-            (models / "README.md").write_text(page, encoding="utf-8")
-            console.print(f"{models / 'README.md'}", highlight=False, soft_wrap=True)
-    except (ConfigurationError, ModelError, OSError) as error:
-        fail(error)
+    index = _index(models)
+    chosen = _chosen(index, names or [])
+    found: list[Evaluation] = []
+    for key in track(chosen, "evaluate", console=console, disable=not console.is_terminal):
+        one = _evaluate(key, index[key], models, data)
+        folder = models / key
+        (folder / "report.png").write_bytes(draw_report(one))
+        (folder / "sweeps.png").write_bytes(draw_sweeps(one))
+        (folder / "report.md").write_text(write_report(one), encoding="utf-8")
+        console.print(f"{folder / 'report.md'}", highlight=False, soft_wrap=True)
+        found.append(one)
+    if set(chosen) == set(index):
+        page = models_readme(found, read_domain(models).card, read_partial(models))
+        (models / "README.md").write_text(page, encoding="utf-8")
+        console.print(f"{models / 'README.md'}", highlight=False, soft_wrap=True)
 
 
 def learn(
@@ -82,22 +79,19 @@ def learn(
     Resumes as `fit` does, and finds the model's own trials for the whole.
     """
     torch.set_num_threads(threads)
-    try:
-        with Display(console) as watch:
-            found = learning_curve.learn(
-                load(config),
-                fractions or [0.25, 0.5, 1.0],
-                seeds,
-                runs=runs,
-                data=data,
-                workers=Workers(workers, threads),
-                watch=watch,
-            )
-        path = LEARNING / f"{config.stem}.json"
-        write_figures(found, path)
-        console.print(f"{path}", highlight=False, soft_wrap=True)
-    except (ConfigurationError, TrialFailedError, OSError) as error:
-        fail(error)
+    with Display(console) as watch:
+        found = learning_curve.learn(
+            load(config),
+            fractions or [0.25, 0.5, 1.0],
+            seeds,
+            runs=runs,
+            data=data,
+            workers=Workers(workers, threads),
+            watch=watch,
+        )
+    path = LEARNING / f"{config.stem}.json"
+    write_figures(found, path)
+    console.print(f"{path}", highlight=False, soft_wrap=True)
 
 
 def splits(
@@ -112,23 +106,20 @@ def splits(
     Resumes as `fit` does, and finds the model's own first trial.
     """
     torch.set_num_threads(threads)
-    try:
-        settings = load(config)
-        first = settings.data.split_seed
-        with Display(console) as watch:
-            found = judge_splits(
-                settings,
-                range(first, first + count),
-                runs=runs,
-                data=data,
-                workers=Workers(1, threads),
-                watch=watch,
-            )
-        path = SPLITS / f"{config.stem}.json"
-        write_figures(found, path)
-        console.print(f"{path}", highlight=False, soft_wrap=True)
-    except (ConfigurationError, TrialFailedError, OSError) as error:
-        fail(error)
+    settings = load(config)
+    first = settings.data.split_seed
+    with Display(console) as watch:
+        found = judge_splits(
+            settings,
+            range(first, first + count),
+            runs=runs,
+            data=data,
+            workers=Workers(1, threads),
+            watch=watch,
+        )
+    path = SPLITS / f"{config.stem}.json"
+    write_figures(found, path)
+    console.print(f"{path}", highlight=False, soft_wrap=True)
 
 
 def _evaluate(key: str, digest: str, models: Path, data: Path) -> Evaluation:
@@ -184,11 +175,3 @@ def _chosen(index: dict[str, str], names: list[str]) -> list[str]:
             f"{', '.join(sorted(index)) or 'none'}"
         )
     return wanted
-
-
-def fail(error: Exception) -> NoReturn:
-    """Print an error with its notes, and end the command."""
-    console.print(str(error), style="red", markup=False, soft_wrap=True)
-    for note in getattr(error, "__notes__", ()):
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(1) from error

@@ -1,55 +1,18 @@
 """Define the command line, ``rankaae-stream``: options, help, and which function runs."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from typer.core import TyperGroup
 
 from rankaae_stream import resources
 from rankaae_stream.errors import ConfigurationError
-from rankaae_stream.printable import printable
+from rankaae_stream.show.commands import Commands
 from rankaae_stream.show.terminal import Terminal
 
 __all__ = ["app"]
 
 console = Terminal()
-errors = Terminal(stderr=True)
-
-
-class Commands(TyperGroup):
-    """End with status 1 where a command returns False, or its settings are wrong."""
-
-    def make_context(self, *args: Any, **settings: Any) -> Any:
-        """Read the arguments before the command."""
-        with _printable_usage():
-            return super().make_context(*args, **settings)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command; print a configuration error as one sentence."""
-        try:
-            with _printable_usage():
-                good = super().invoke(ctx)
-        except ConfigurationError as error:
-            errors.print(f"error: {error}", style="red", markup=False, highlight=False)
-            raise typer.Exit(1) from error
-        if good is False:
-            raise typer.Exit(1)
-
-
-@contextmanager
-def _printable_usage() -> Generator[None]:
-    """Make the sentence on a wrong argument, which typer prints by itself, printable."""
-    try:
-        yield
-    except Exception as error:
-        wrong: Any = error  # the class of typer's own errors is private to it
-        if hasattr(wrong, "format_message") and hasattr(wrong, "message"):
-            wrong.message = printable(str(wrong.message))
-        raise
-
 
 app = typer.Typer(
     cls=Commands,
@@ -61,6 +24,24 @@ app = typer.Typer(
 ProfileOption = Annotated[str, typer.Option(help="Name of a shipped profile, or a TOML file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 BrowserOption = Annotated[bool, typer.Option(help="Open the web page in the browser.")]
+ElementOption = Annotated[
+    str | None,
+    typer.Option(help="Absorbing element, Fe; by default from the headers or the energies."),
+]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Which column is what, by name or number: energy=1,mu=2 or "
+        "energy=1,i0=2,it=3,ir=4; for fluorescence iff, of several detectors iff=5+6+7."
+    ),
+]
+FoilOption = Annotated[
+    str | None,
+    typer.Option(help="A metal foil of the same session, where the files have none."),
+]
+ModelOption = Annotated[
+    Path | None, typer.Option(help="Folder of a model of your own, such as calibrate writes.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -152,18 +133,9 @@ def infer(
             metavar="FILE...",
         ),
     ],
-    element: Annotated[
-        str | None,
-        typer.Option(help="Absorbing element, Fe; by default from the header or the energies."),
-    ] = None,
+    element: ElementOption = None,
     edge: Annotated[str | None, typer.Option(help="Shell of the absorption edge, K.")] = None,
-    columns: Annotated[
-        str | None,
-        typer.Option(
-            help="Which column is what, by name or number: energy=1,mu=2 or "
-            "energy=1,i0=2,it=3,ir=4; for fluorescence iff, of several detectors iff=5+6+7."
-        ),
-    ] = None,
+    columns: ColumnsOption = None,
     foil: Annotated[
         str | None,
         typer.Option(
@@ -178,10 +150,7 @@ def infer(
             "where there is no foil; once for each element."
         ),
     ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="Folder of a model of your own, such as calibrate writes."),
-    ] = None,
+    model: ModelOption = None,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -237,20 +206,9 @@ def calibrate(
             "instead of each compound; 10 is usual."
         ),
     ] = None,
-    element: Annotated[
-        str | None,
-        typer.Option(help="Absorbing element, Ni; by default from the headers or the energies."),
-    ] = None,
-    columns: Annotated[
-        str | None,
-        typer.Option(
-            help="Which column is what, as for infer: energy=1,mu=2 or energy=1,i0=2,it=3,ir=4."
-        ),
-    ] = None,
-    foil: Annotated[
-        str | None,
-        typer.Option(help="A metal foil of the same session, where the files have none."),
-    ] = None,
+    element: ElementOption = None,
+    columns: ColumnsOption = None,
+    foil: FoilOption = None,
     model: Annotated[
         Path | None, typer.Option(help="Folder of the model to fit; the shipped one by default.")
     ] = None,
@@ -309,23 +267,10 @@ def series(
             "these (linear combination fit). By default its own purest spectra are taken."
         ),
     ] = None,
-    element: Annotated[
-        str | None,
-        typer.Option(help="Absorbing element, Fe; by default from the headers or the energies."),
-    ] = None,
-    columns: Annotated[
-        str | None,
-        typer.Option(
-            help="Which column is what, as for infer: energy=1,mu=2 or energy=1,i0=2,it=3,ir=4."
-        ),
-    ] = None,
-    foil: Annotated[
-        str | None,
-        typer.Option(help="A metal foil of the same session, where the files have none."),
-    ] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="Folder of a model of your own, such as calibrate writes.")
-    ] = None,
+    element: ElementOption = None,
+    columns: ColumnsOption = None,
+    foil: FoilOption = None,
+    model: ModelOption = None,
     stop_at: Annotated[
         float | None,
         typer.Option(

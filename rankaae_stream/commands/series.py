@@ -31,6 +31,7 @@ from rankaae_stream.results.compose_series import about
 from rankaae_stream.series.changes import Change
 from rankaae_stream.series.live import SeriesResult
 from rankaae_stream.series.resolve import Resolved, resolve
+from rankaae_stream.series.stack import in_words
 from rankaae_stream.series.state import rows, to_dict
 from rankaae_stream.show.progress import progress_bar
 from rankaae_stream.show.terminal import Terminal
@@ -279,11 +280,9 @@ def _show(console: Console, shown: Shown) -> None:
         console.print(_change(shown, change), soft_wrap=True)
     if found.merged is not None:
         _show_merged(console, found)
+    labels = {source: shown.label(source) for source in series.sources}
     for flag in found.flags:
-        message = flag.message
-        for source in series.sources:
-            message = message.replace(source, shown.label(source))
-        console.print(message, style="yellow", markup=False)
+        console.print(in_words(flag.message, labels), style="yellow", markup=False)
     for one in found.left_out:
         name = escape(shown.label(one.source))
         console.print(f"left out: {name}: {escape(one.reason)}", style="dim", soft_wrap=True)

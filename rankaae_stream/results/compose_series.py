@@ -16,7 +16,7 @@ from rankaae_stream.results.compose import (
     plain,
 )
 from rankaae_stream.series.live import SeriesResult
-from rankaae_stream.series.stack import name_of
+from rankaae_stream.series.stack import in_words, name_of
 from rankaae_stream.series.state import to_dict
 
 __all__ = ["PURPOSE", "about", "compose_series", "is_newer"]
@@ -76,8 +76,14 @@ def compose_series(
         "against": series.against,
         **to_dict(series.found, about(series, rules)),
     }
+    starts = [one.start for one in series.results]
+    scans = {
+        str(start["uid"]): f"scan {start['scan_id']}"
+        for start in starts
+        if isinstance(start.get("scan_id"), int)
+    }
     for flag in state["flags"]:
-        flag["message"] = _in_words(flag["message"], series)
+        flag["message"] = in_words(flag["message"], scans)
     merged = state["merged"] or dict.fromkeys(("value", "low", "high"), float("nan"))
     data: dict[str, Any] = {
         "spectra": float(state["count"]),
@@ -111,15 +117,6 @@ def _extent(state: Mapping[str, Any]) -> tuple[int, bool]:
 def about(series: SeriesResult, rules: SeriesRules) -> dict[str, dict[str, Any]]:
     """Return what is told of each spectrum beside its numbers, by its name in the series."""
     return {name_of(one.report): _about(one, rules) for one in series.results}
-
-
-def _in_words(message: str, series: SeriesResult) -> str:
-    """Name scans by their numbers, where they have one, instead of by the uids of their runs."""
-    for one in series.results:
-        scan = one.start.get("scan_id")
-        if isinstance(scan, int):
-            message = message.replace(str(one.start["uid"]), f"scan {scan}")
-    return message
 
 
 def _about(result: Result, rules: SeriesRules) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Put the spectra of a series side by side, and find their noise."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from rankaae_stream.report import Report
 from rankaae_stream.series.axis import borrowed
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["LEAST_NOISE", "LeftOut", "Stack", "name_of", "second_differences", "stack"]
+__all__ = ["LEAST_NOISE", "LeftOut", "Stack", "in_words", "name_of", "second_differences", "stack"]
 
 LEAST_NOISE = 2e-4
 """No measurement is better than this, edge steps: below is rounding."""
@@ -110,6 +110,13 @@ def stack(
 def name_of(report: Report) -> str:
     """Return what a spectrum is called in a series: its source, and its sweep beyond the first."""
     return f"{report.source} sweep {report.sweep}" if report.sweep else report.source
+
+
+def in_words(message: str, names: Mapping[str, str]) -> str:
+    """Return a message about spectra with what a person calls them, by `name_of` or source."""
+    for source in sorted(names, key=len, reverse=True):  # one may begin with another
+        message = message.replace(source, names[source])
+    return message
 
 
 def second_differences(flat: Floats) -> Floats:

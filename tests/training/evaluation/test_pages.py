@@ -4,11 +4,10 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from rankaae_stream.model.card import Level
-from training import commands
+from training.__main__ import app
 from training.evaluation.aims import targets
 from training.evaluation.evaluate import evaluate_model
 from training.evaluation.figures import draw_report, draw_sweeps
@@ -315,20 +314,14 @@ def test_pictures_are_small(steps, found):
         assert len(picture) < 300_000
 
 
-def command():
-    app = typer.Typer()
-    app.command()(commands.evaluate)
-    return app
-
-
 def test_a_folder_without_an_index_is_an_error_that_names_it(tmp_path):
-    result = CliRunner().invoke(command(), ["--models", str(tmp_path)])
+    result = CliRunner().invoke(app, ["evaluate", "--models", str(tmp_path)])
     assert result.exit_code == 1
     assert "is no index of models" in result.output.replace("\n", "")
 
 
 def test_an_unknown_model_is_an_error_that_lists_the_known(tmp_path):
     (tmp_path / "index.json").write_text('{"fe-k/1": "0"}')
-    result = CliRunner().invoke(command(), ["ni-k", "--models", str(tmp_path)])
+    result = CliRunner().invoke(app, ["evaluate", "ni-k", "--models", str(tmp_path)])
     assert result.exit_code == 1
     assert "no model ni-k; the index holds fe-k/1" in result.output.replace("\n", " ")
