@@ -13,7 +13,6 @@ from rich.text import Text
 
 from rankaae_stream.checks.base import Finding
 from rankaae_stream.checks.profile import check_profile
-from rankaae_stream.server.tiled_server import EmbeddedServer
 
 __all__ = ["run_check"]
 
@@ -30,7 +29,6 @@ def run_check(
     online: bool = False,
     verbose: bool = False,
     as_json: bool = False,
-    server: EmbeddedServer | None = None,
 ) -> bool:
     """Check a profile and show each finding at once.
 
@@ -46,8 +44,6 @@ def run_check(
         Whether every check is shown, also where all of an area are ok.
     as_json : bool
         One object a line instead.
-    server : EmbeddedServer, optional
-        Where the sink is tried; one of its own by default.
 
     Returns
     -------
@@ -62,7 +58,6 @@ def run_check(
             profile,
             run=run,
             online=online,
-            server=server,
             progress=lambda what: status.update(f"checking {what}"),
         )
         for area, group in itertools.groupby(findings, lambda finding: finding.area):

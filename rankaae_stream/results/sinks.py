@@ -59,8 +59,8 @@ class Sink(Protocol):
 class CallableSink:
     """Hand results to any callable on (name, document)."""
 
-    def __init__(self, function: Callable[[str, dict[str, Any]], Any], name: str = "") -> None:
-        self.name = name or getattr(function, "__name__", type(function).__name__)
+    def __init__(self, function: Callable[[str, dict[str, Any]], Any]) -> None:
+        self.name = getattr(function, "__name__", type(function).__name__)
         self._function = function
         self._events: dict[str, int] = {}
 

@@ -97,8 +97,6 @@ class LiveSeries:
         Answers the mean of repeats.
     emit : callable
         Receives a `SeriesResult` of at least two spectra, in the calling thread.
-    clock : callable
-        Seconds, by which an update is timed.
 
     Notes
     -----
@@ -111,12 +109,10 @@ class LiveSeries:
         rules: SeriesRules,
         analysis: Analysis,
         emit: Callable[[SeriesResult], None],
-        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._rules = rules
         self._analysis = analysis
         self._emit = emit
-        self._clock = clock
         self._open: list[_Open] = []
         self._taken = 0
 
@@ -178,7 +174,7 @@ class LiveSeries:
 
     def _show(self, one: _Open, *, complete: bool) -> float:
         """Resolve a series and hand it on; return the seconds that this took."""
-        began, results = self._clock(), tuple(one.results)
+        began, results = time.perf_counter(), tuple(one.results)
         one.shown = len(results)
         try:
             against, at = self._rules.along([result.start for result in results])
@@ -193,7 +189,7 @@ class LiveSeries:
                 self._emit(SeriesResult(uid, one.group, results, found, complete, against))
         except Exception:
             logger.exception("a series of %d spectra could not be resolved", len(results))
-        return self._clock() - began
+        return time.perf_counter() - began
 
 
 def _place(result: Result) -> tuple[float, int]:

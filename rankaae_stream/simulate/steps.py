@@ -21,8 +21,6 @@ def iss_step(
     falling: bool = False,
     experiment: str = "step_scan",
     spectrometer: str = "",
-    points: int | None = None,
-    stop: str | None = "success",
     offsets: bool = True,
 ) -> Documents:
     """Write a step scan at ISS.
@@ -34,10 +32,6 @@ def iss_step(
     falling : bool
     experiment, spectrometer : str
         Keys of the start document; with a spectrometer the run is no XAS.
-    points : int, optional
-        Measured until the scan ended.
-    stop : str or None
-        Exit status; None where the stop document never came.
     offsets : bool
         Whether the descriptor holds the amplifiers' offsets.
     """
@@ -94,8 +88,8 @@ def iss_step(
         "apb_ave_ch1_wf": np.column_stack([signals[0]] * 4),
         **dict.fromkeys(counts, 50 * seen["iff"]),
     }
-    run.events("primary", columns, points)
-    run.stop(stop)
+    run.events("primary", columns)
+    run.stop()
     return run.documents
 
 

@@ -112,11 +112,6 @@ class Processes:
         """Whether one has nothing to do."""
         return any(child.task is None for child in self._ready)
 
-    @property
-    def pids(self) -> list[int]:
-        """The processes' numbers."""
-        return [child.process.pid or 0 for child in self._spawned.children]
-
     def submit(self, number: int, task: Task) -> None:
         """Send a task to a process that has nothing to do."""
         next(child for child in self._ready if child.task is None).begin(number, task)

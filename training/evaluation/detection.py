@@ -56,13 +56,13 @@ def score_detection(
     )
 
 
-def alarm_threshold(distances: Sequence[float], share: float = FALSE_ALARMS) -> float:
-    """Return the distance that a share of good oxides exceed, interpolated between them.
+def alarm_threshold(distances: Sequence[float]) -> float:
+    """Return the distance that `FALSE_ALARMS` of good oxides exceed, interpolated between them.
 
     Of fewer than twenty it lies close to their largest: a figure at 5 % then depends
     on one or two spectra.
     """
-    return float(np.quantile(distances, 1.0 - share)) if len(distances) else float("nan")
+    return float(np.quantile(distances, 1.0 - FALSE_ALARMS)) if len(distances) else float("nan")
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ class Trend:
     sentence: str
 
 
-def sweep_all(model: Model, latents: Floats, seed: int = 0) -> tuple[Sweep, ...]:
+def sweep_all(model: Model, latents: Floats) -> tuple[Sweep, ...]:
     """Sweep every output of the card.
 
     Parameters
@@ -161,11 +161,9 @@ def sweep_all(model: Model, latents: Floats, seed: int = 0) -> tuple[Sweep, ...]
     model : Model
     latents : (members, n, latent) array
         Of training spectra.
-    seed : int
-        Of the random draws.
     """
     card = model.card
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     drawn = latents[:, rng.choice(latents.shape[1], min(DRAWS, latents.shape[1]), replace=False)]
     grid = card.grid.relative()
     judged = grid >= card.domain.start

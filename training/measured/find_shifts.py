@@ -20,7 +20,6 @@ from training.network.ensemble import Ensemble
 from training.simulated import dataset
 from training.trials import trials
 from training.trials.best import best_trials
-from training.trials.workers import HERE, Workers
 
 __all__ = ["Scanned", "Shifts", "find_shifts", "judge_elsewhere"]
 
@@ -85,7 +84,6 @@ def judge_elsewhere(
     *,
     runs: Path = RUNS,
     data: Path = DATA,
-    workers: Workers = HERE,
     watch: trials.Watch | None = None,
 ) -> list[Shown]:
     """Judge measured oxides of the element that are not in the repository.
@@ -98,7 +96,7 @@ def judge_elsewhere(
     used = _of_element(config, measured)
     if not used:
         return []
-    fitted = fit_networks(config, runs, data, workers, watch)
+    fitted = fit_networks(config, runs, data, watch=watch)
     own = _of_element(config, standards.load(config.element))
     return fitted.show(used, lay_compounds(fitted.simulated, [*own, *used]))
 
