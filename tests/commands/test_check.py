@@ -9,6 +9,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from rankaae_stream import resources
+from rankaae_stream.checks import models as model_checks
 from rankaae_stream.checks import profile as profile_checks
 from rankaae_stream.checks.base import run_checks
 from rankaae_stream.checks.online import online_checks
@@ -19,6 +20,7 @@ from rankaae_stream.commands.check import run_check
 from rankaae_stream.commands.cli import app
 from rankaae_stream.layouts.step import StepLayout
 from rankaae_stream.model import runtime
+from rankaae_stream.model.folder import newest_models
 from rankaae_stream.profile import load_profile
 
 PROFILES = sorted(path.stem for path in resources.folder("profiles").glob("*.toml"))
@@ -48,6 +50,13 @@ def profile(tmp_path):
 def without_sink(monkeypatch):
     """The sink's contract knows nothing of a profile; test_contracts asks it once for all."""
     monkeypatch.setattr(profile_checks, "_of_sink", lambda server: iter(()))
+
+
+@pytest.fixture
+def of_profile_only(without_sink, monkeypatch):
+    """Of the shipped models, which the profile does not change, one is enough."""
+    newest = {"fe-k": newest_models()["fe-k"]}
+    monkeypatch.setattr(model_checks, "newest_models", lambda: dict(newest))
 
 
 def verdicts(findings):
@@ -85,7 +94,7 @@ def test_the_command_needs_nothing_but_this_machine(tmp_path):
     assert not (tmp_path / "spool").exists(), "a look, and nothing made"
 
 
-@pytest.mark.usefixtures("without_sink")
+@pytest.mark.usefixtures("of_profile_only")
 def test_one_json_object_a_line(capsys):
     assert run_check(Console(), "sim", as_json=True)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -101,7 +110,7 @@ def test_a_profile_that_does_not_load_is_one_failure_and_exit_status_1(profile):
     assert "0 ok, 0 not checked, 1 failed" in done.output
 
 
-@pytest.mark.usefixtures("without_sink")
+@pytest.mark.usefixtures("of_profile_only")
 def test_any_profile_is_tried_by_its_own_names(profile):
     text = FIELDS + (
         '[layout.limits]\nit = { low = 1, high = 5 }\n[run]\nelement = ["md.sample.element"]\n'
@@ -118,7 +127,7 @@ def test_any_profile_is_tried_by_its_own_names(profile):
     assert re.search(r"fluorescence: Fe K, \+(2\.9|3\.0)", answered)
 
 
-@pytest.mark.usefixtures("without_sink")
+@pytest.mark.usefixtures("of_profile_only")
 @pytest.mark.parametrize(
     ("old", "new", "where", "message", "fix"),
     [
@@ -164,7 +173,7 @@ def test_what_is_wrong_in_a_profile_is_named_with_the_fix(profile, old, new, whe
     assert fix in found[where].fix
 
 
-@pytest.mark.usefixtures("without_sink")
+@pytest.mark.usefixtures("of_profile_only")
 def test_folders_of_the_beamline_are_no_failure_and_a_file_is_one(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "file").touch()
@@ -179,7 +188,7 @@ def test_folders_of_the_beamline_are_no_failure_and_a_file_is_one(tmp_path):
     assert "not on this machine" in told[2].message
 
 
-@pytest.mark.usefixtures("without_sink")
+@pytest.mark.usefixtures("of_profile_only")
 def test_two_runtimes_side_by_side_and_a_missing_gpu_are_told(profile, monkeypatch):
     real = runtime.importlib.metadata.version
     monkeypatch.setattr(
@@ -199,7 +208,7 @@ def test_two_runtimes_side_by_side_and_a_missing_gpu_are_told(profile, monkeypat
     assert found["layout (step): a whole scan is answered"].verdict == "not checked"
 
 
-@pytest.mark.usefixtures("without_sink")
+@pytest.mark.usefixtures("of_profile_only")
 def test_documents_that_are_none_are_told_and_the_rest_is_checked_all_the_same(tmp_path):
     start = {"uid": "u", "time": 1.0}
     descriptor = {"uid": "d", "run_start": "u", "name": "primary", "time": 1.0}
@@ -252,7 +261,7 @@ def crystal(profile, tmp_path, monkeypatch):
     return install
 
 
-@pytest.mark.usefixtures("without_sink")
+@pytest.mark.usefixtures("of_profile_only")
 @pytest.mark.parametrize("methods", [REHEARSE, ""], ids=["rehearses", "only opens"])
 def test_a_layout_of_another_package_is_checked_too(crystal, methods):
     findings = [one for one in check_profile(crystal(methods)) if one.area.startswith("layout")]
@@ -266,7 +275,7 @@ def test_a_layout_of_another_package_is_checked_too(crystal, methods):
     assert findings[0].message == "the layout alone knows its fields"
 
 
-@pytest.mark.usefixtures("without_sink")
+@pytest.mark.usefixtures("of_profile_only")
 def test_a_layout_of_another_package_that_lists_its_fields_is_equal_to_a_shipped_one(
     crystal, tmp_path
 ):

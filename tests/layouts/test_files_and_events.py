@@ -16,17 +16,16 @@ NUMBER = itertools.count()
 POINTS = 220
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def columns(hematite):
     names = ("energy", "i0", "it", "ir")
     return dict(zip(names, (column[:POINTS] for column in hematite), strict=True))
 
 
-@pytest.fixture
-def finals(analysis, tmp_path):
-    """A function that answers documents as they come, once each."""
-    path = tmp_path / "profile.toml"
-    path.write_text(FLY.format(root=tmp_path))
+def answering(analysis, folder):
+    """A function that answers documents of files in a folder as they come, once each."""
+    path = folder / "profile.toml"
+    path.write_text(FLY.format(root=folder))
     profile = load_profile(path)
 
     def answer(documents):
@@ -39,6 +38,19 @@ def finals(analysis, tmp_path):
         return [result.report for result in results]
 
     return answer
+
+
+@pytest.fixture
+def finals(analysis, tmp_path):
+    return answering(analysis, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def plain(analysis, columns, tmp_path_factory):
+    """The answer where all is in one file and comes in order."""
+    folder = tmp_path_factory.mktemp("plain")
+    (report,) = answering(analysis, folder)(in_order(*run(folder, columns)))
+    return report
 
 
 def run(folder, columns, *, files=1, internal=(), every=55, shape=(1,), units="eV", anew=False):
@@ -143,8 +155,9 @@ KINDS = {
     "deliver", [in_order, datums_first, in_any_order, twice, stop_before_the_last]
 )
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_answer_is_the_same_wherever_the_points_are(finals, tmp_path, columns, kind, deliver):
-    (plain,) = finals(in_order(*run(tmp_path, columns)))
+def test_the_answer_is_the_same_wherever_the_points_are(
+    finals, plain, tmp_path, columns, kind, deliver
+):
     (found,) = finals(deliver(*run(tmp_path, columns, **KINDS[kind])))
     assert (plain.refusal, found.refusal) == (None, None)
     assert [flag.name for flag in found.flags] == [flag.name for flag in plain.flags]
@@ -174,8 +187,7 @@ def test_a_file_is_named_in_either_schema(finals, tmp_path, columns, change):
 
 @pytest.mark.parametrize("internal", [(), ("energy",)], ids=["files", "events"])
 @pytest.mark.parametrize(("units", "said"), [("keV", False), ("", True), (None, True)])
-def test_keV_are_read_as_such(finals, tmp_path, columns, units, said, internal):  # noqa: N802
-    (plain,) = finals(in_order(*run(tmp_path, columns)))
+def test_keV_are_read_as_such(finals, plain, tmp_path, columns, units, said, internal):  # noqa: N802
     kev = {**columns, "energy": columns["energy"] / 1000.0}
     (found,) = finals(in_order(*run(tmp_path, kev, units=units, internal=internal)))
     assert found.refusal is None
@@ -184,9 +196,8 @@ def test_keV_are_read_as_such(finals, tmp_path, columns, units, said, internal):
     assert found.estimate("oxidation_state").value == pytest.approx(state.value, abs=1e-6)
 
 
-def test_a_point_that_was_measured_again_has_its_later_row(finals, tmp_path, columns):
+def test_a_point_that_was_measured_again_has_its_later_row(finals, plain, tmp_path, columns):
     """After a pause the numbers go back to the checkpoint, and the file goes on."""
-    (plain,) = finals(in_order(*run(tmp_path, columns)))
     rows = [*range(100), *range(60, POINTS)]
     longer = {name: values[rows] for name, values in columns.items()}
     longer["it"][60:100] = 0.0  # the beam was lost
@@ -219,8 +230,7 @@ def test_unequal_rows_of_an_event_are_refused(finals, tmp_path, columns):
     assert "unequal rows" in report.refusal.message
 
 
-def test_a_motor_of_any_name_is_the_energy_if_the_scan_moves_it(finals, tmp_path, columns):
-    (plain,) = finals(in_order(*run(tmp_path, columns)))
+def test_a_motor_of_any_name_is_the_energy_if_the_scan_moves_it(finals, plain, tmp_path, columns):
     start, *rest = in_order(*run(tmp_path, columns, internal=("energy",)))
 
     def renamed(doc):
