@@ -181,6 +181,7 @@ class OpenRun:
             yield done
             self.shown = [(sweep, channel) for sweep, channel in self.shown if sweep is not done]
             self.first_unanswered_sweep += 1
+            self.sweeps.free(self.first_unanswered_sweep)
 
     def primary(self, sweep: int, wanted: Channel) -> Channel:
         """Return the channel that was wanted, or else the first that the sweep has."""
@@ -292,7 +293,7 @@ class OpenRun:
             low, high = (energy / self.sweeps.unit for energy in reach)
             message = f"energies of {low:g}-{high:g} were read as keV; state the unit of the field"
             flags.append(Flag("unit_deduced", "info", None, "", message))
-        points = sum(len(sweep.energy) for sweep in self.sweeps.items)
+        points = self.sweeps.points
         if self._unread:
             flags.append(unread_events(self._unread, points, self._unread_because))
         announced = self.known.announced(self._stop, self.sweeps.stream)

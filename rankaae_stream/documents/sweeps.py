@@ -120,6 +120,10 @@ class Sweeps:
         # The first items, by their index: a run may have thousands, and each is asked for.
         self._by_index: dict[int, list[Sweep]] = {}
         self._indexed = 0
+        # Of the first items, whose points are not held any more: how many, their events and points.
+        self._freed = self._freed_events = self._freed_points = 0
+        self._freed_range = (np.inf, -np.inf)
+        self._first_took: float | None = None
 
     def add(self, reading: Reading) -> None:
         """Take points in time order, of numbered events, or of a sweep that the layout has split.
@@ -149,7 +153,7 @@ class Sweeps:
     @property
     def range(self) -> tuple[float, float] | None:
         """Lowest and highest energy, eV."""
-        low, high = np.inf, -np.inf
+        low, high = (self.unit * energy for energy in self._freed_range)
         for item in self.items:
             energy = np.asarray(item.energy, dtype=float)
             known = energy[np.isfinite(energy)]
@@ -167,12 +171,47 @@ class Sweeps:
     @property
     def first_took(self) -> float | None:
         """Seconds from the first event to the next sweep's first; None where that is not known."""
+        if self._freed:
+            return self._first_took
         if len(self.items) < 2 or not self._seq:
             return None
         ends = itertools.accumulate(self._points)
         first = len(self.items[0].energy)
         following = next((i for i, end in enumerate(ends) if end > first), None)
         return None if following is None else self._time[following] - self._time[0]
+
+    @property
+    def points(self) -> int:
+        """How many points there are, also of items that are not held any more."""
+        return self._freed_points + sum(len(item.energy) for item in self.items)
+
+    def free(self, count: int) -> None:
+        """Let go of the points of the first items, which are answered and stay as they are.
+
+        Their events that come again are left out. Points are held as long as their event has
+        some of a later item, too.
+        """
+        events, points, took = self._freed_events, self._freed_points, self.first_took
+        reached = points
+        for number in range(self._freed, count):
+            points += len(self.items[number].energy)
+            while reached < points and events < len(self._points):
+                reached, events = reached + self._points[events], events + 1
+            if reached != points and self._seq:
+                continue
+            for item in self.items[self._freed : number + 1]:
+                self._empty(item)
+            self._first_took = took
+            self._freed, self._freed_events, self._freed_points = number + 1, events, points
+
+    def _empty(self, item: Sweep) -> None:
+        energy = np.asarray(item.energy) / self.unit
+        known = energy[np.isfinite(energy)]
+        if known.size:
+            low, high = self._freed_range
+            self._freed_range = min(low, float(known.min())), max(high, float(known.max()))
+        item.energy, item.mu = [], {channel: [] for channel in item.mu}
+        item.levels = {role: [] for role in item.levels}
 
     def read_as_kev(self) -> None:
         """Take all energies, those that came and those to come, for keV."""
@@ -238,23 +277,25 @@ class Sweeps:
         self._way.turns(self.items[-1].energy)
 
     def _rebuild(self) -> None:
-        whole, known = Sweep(0), self.items
-        for item in known:
+        known, freed, first = self.items, self._freed, self._freed_events
+        whole = Sweep(known[freed].index if freed < len(known) else freed)
+        for item in known[freed:]:
             whole.extend(_reading(item))
-        for late in self._late:
+        last = self._seq[first - 1] if first else -1
+        for late in [_after(late, last) for late in self._late]:
             whole.extend(late)
             self._note(late.events)
         self._late = []
         if self._seq:
-            kept = _latest(np.array(self._seq), np.array(self._time))
-            end = list(itertools.accumulate(self._points))
-            rows = [np.arange(end[i] - self._points[i], end[i]) for i in kept]
-            whole = whole.of(np.concatenate(rows))
-            self._seq = array("q", [self._seq[i] for i in kept])
-            self._time = array("d", [self._time[i] for i in kept])
-            self._points = array("q", [self._points[i] for i in kept])
-        self.items = [whole] if whole.energy else []
-        if self.items:
+            kept = _latest(np.array(self._seq[first:]), np.array(self._time[first:]))
+            end = list(itertools.accumulate(self._points[first:]))
+            rows = [np.arange(end[i] - self._points[first + i], end[i]) for i in kept]
+            whole = whole.of(np.concatenate(rows)) if rows else whole
+            self._seq[first:] = array("q", [self._seq[first + i] for i in kept])
+            self._time[first:] = array("d", [self._time[first + i] for i in kept])
+            self._points[first:] = array("q", [self._points[first + i] for i in kept])
+        self.items = [*known[:freed], whole] if whole.energy else known[:freed]
+        if whole.energy:
             self._split()
         # Who holds a sweep has the same one still, as far as there are as many.
         for was, now in zip(known, self.items, strict=False):
@@ -262,6 +303,30 @@ class Sweeps:
             was.limits, was.problem = now.limits, now.problem
         self.items = [*known[: len(self.items)], *self.items[len(known) :]]
         self._by_index, self._indexed = {}, 0
+
+
+def _after(reading: Reading, last: int) -> Reading:
+    """Return what a reading has of events beyond a number."""
+    events = reading.events
+    if events is None or min(events.seq, default=last + 1) > last:
+        return reading
+    counts = list(events.points or itertools.repeat(1, len(events.seq)))
+    ends = list(itertools.accumulate(counts))
+    kept = [i for i, number in enumerate(events.seq) if number > last]
+    rows = np.array([r for i in kept for r in range(ends[i] - counts[i], ends[i])], dtype=np.intp)
+    numbers = EventNumbers(
+        events.stream,
+        [events.seq[i] for i in kept],
+        [events.time[i] for i in kept],
+        [counts[i] for i in kept],
+    )
+    return replace(
+        reading,
+        energy=reading.energy[rows],
+        mu={channel: mu[rows] for channel, mu in reading.mu.items()},
+        levels={role: level[rows] for role, level in reading.levels.items()},
+        events=numbers,
+    )
 
 
 class _Way:

@@ -128,3 +128,39 @@ def test_the_range_of_a_run_leaves_out_energies_that_are_not_known():
     assert sweeps.range is None
     sweeps.add(Reading(np.array([7112.0, np.inf, 7000.0]), {"transmission": np.zeros(3)}, 1.0))
     assert sweeps.range == (7000.0, 7112.0)
+
+
+@pytest.mark.parametrize("free", [0, 1, 2])
+def test_what_is_answered_is_let_go_and_the_rest_stays_as_it_is(free):
+    """Also where points of the rest come late or again."""
+
+    def point(number, again=0.0):
+        at = (number - 1) % 100
+        energy = 7000.0 + at if at < 50 else 7100.0 - at
+        events = EventNumbers("primary", [number], [number + again])
+        mu = {"transmission": np.array([number + again])}
+        return Reading(np.array([energy]), mu, 0.0, events=events)
+
+    sweeps = Sweeps()
+    for number in [n for n in range(1, 181) if n != 160]:
+        sweeps.add(point(number))
+    before, took = sweeps.range, sweeps.first_took
+    sweeps.free(free)
+    assert points_of(sweeps.items[:free]) == [0] * free
+    assert (sweeps.range, sweeps.first_took, sweeps.points) == (before, took, 179)
+    assert (sweeps.lost(), sweeps.whole) == (1, False)
+    page = EventNumbers("primary", [10, 160], [10.9, 160.0])
+    mu = {"transmission": np.array([10.9, 160.0])}
+    for late in (
+        point(20, 0.5),
+        Reading(np.array([7009.0, 7041.0]), mu, 0.0, events=page),
+        point(170, 0.5),
+    ):
+        sweeps.add(late)
+    sweeps.settle()
+    assert (sweeps.lost(), sweeps.points, len(sweeps.items)) == (0, 180, 4)
+    assert points_of(sweeps.items)[free:] == [51, 50, 50, 29][free:]
+    assert [sweep.index for sweep in sweeps.items] == [0, 1, 2, 3]
+    values = [mu for sweep in sweeps.items for mu in sweep.mu["transmission"]]
+    assert values[-29:] == [*range(152, 170), 170.5, *range(171, 181)]
+    assert sweeps.of_index(0)[0].channels == ["transmission"]
