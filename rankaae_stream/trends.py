@@ -156,6 +156,9 @@ class Series:
 def read_series(results: Any) -> list[Series]:
     """Read the published series, in the order of their first scans.
 
+    One whose spectra are all in a longer series of the same sample is left out: a session that
+    started again between two scans began it, and a replay has joined it to the first.
+
     Parameters
     ----------
     results : tiled.client.container.Container
@@ -173,7 +176,23 @@ def read_series(results: Any) -> list[Series]:
     names = ("time", "group", "sample_name", "element", "edge", "channel")
     wanted = {**{name: f"start.{name}" for name in names}, "state": SUMMARY}
     rows = _rows(results.search(Key("start.purpose") == SERIES), wanted, page=SERIES_PAGE)
-    return [_series(row) for row in rows]
+    return _without_fragments([_series(row) for row in rows])
+
+
+def _without_fragments(found: list[Series]) -> list[Series]:
+    """Leave out series that are a part of another one of their group, edge and channel."""
+    named: dict[str, list[tuple[Series, frozenset[str]]]] = {}
+    for one in found:
+        key = json.dumps([one.group, one.element, one.edge, one.channel], sort_keys=True)
+        uids = frozenset(map(str, one.spectra.get("uid", np.array([])).tolist()))
+        named.setdefault(key, []).append((one, uids))
+    parts = {
+        one.uid
+        for same in named.values()
+        for one, uids in same
+        if uids and any(uids < others for _, others in same)
+    }
+    return [one for one in found if one.uid not in parts]
 
 
 def _series(row: dict[str, Any]) -> Series:

@@ -150,6 +150,7 @@ def heated(server, results):
         "mixed": {"count": 2, "components": 2, "ends": ["a", "b"], "spectra": rows, "merged": None}
         | {"changes": [{"at": 1, "within": 1, "at_value": None}], "complete": True},
         "same": {"components": 1, "spectra": repeats, "merged": merged, "advice": "2 more"},
+        "part": {"components": 1, "spectra": repeats[1:], "advice": "of a session that ended"},
     }
     for number, value in enumerate([None, "x", 7, [1], {"spectra": [3], "components": "x"}]):
         states[f"odd-{number}"] = value
@@ -166,7 +167,8 @@ def heated(server, results):
 def test_series_are_read_as_tables_in_the_order_of_their_scans(heated, monkeypatch):
     monkeypatch.setattr("rankaae_stream.trends.SERIES_PAGE", 2)
     found = read_series(heated.search(Key("start.sample_name") == "series"))
-    assert [one.uid for one in found][-2:] == ["series-same", "series-mixed"]
+    assert [one.uid for one in found][-2:] == ["series-same", "series-mixed"], "and no part of one"
+    assert "series-part" not in [one.uid for one in found]
     same, mixed = found[-2:]
     np.testing.assert_array_equal(mixed.spectra["valence"], [3.0, 2.0])
     np.testing.assert_array_equal(mixed.spectra["share_2"], [0.0, 1.0])
