@@ -323,7 +323,7 @@ def to_dict(report: Report) -> dict[str, Any]:
 
 
 def _domain(domain: Domain) -> dict[str, float]:
-    """Return distance and threshold: what the spectrum looks like stands in the flag's sentence."""
+    """Return distance and threshold; what the spectrum looks like is in the flag's sentence."""
     return {"distance": domain.distance, "threshold": domain.threshold}
 
 

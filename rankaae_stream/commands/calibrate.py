@@ -1,4 +1,4 @@
-"""Run `rankaae-stream calibrate`: fit a model to a beamline's own standards, and say how good."""
+"""Run `rankaae-stream calibrate`: fit a model to a beamline's own standards, and judge it."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

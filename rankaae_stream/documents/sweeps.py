@@ -143,7 +143,7 @@ class Sweeps:
 
     @property
     def whole(self) -> bool:
-        """Whether every event up to the last is known and stands where it belongs."""
+        """Whether every event up to the last is known and in its place."""
         return not self._late and not self.lost()
 
     def lost(self, announced: int = 0) -> int:

@@ -10,7 +10,7 @@ from rankaae_stream.layouts.base import Document, value_at
 __all__ = ["GROUPED_BY", "HOURS", "SeriesRules"]
 
 HOURS = "hours"
-"""What a series is told against where no number of its runs is."""
+"""Axis of a series whose runs have no number that changes: the time since the first, h."""
 
 GROUPED_BY: tuple[tuple[str, ...], ...] = (
     ("sample_uid",),
@@ -40,7 +40,7 @@ class SeriesRules:
     stop_at : float or None
         Half-width of the valence's interval that repeats should reach, e.
     against : tuple of str
-        Dotted keys of the start document whose numbers a series is told with, such as a
+        Dotted keys of the start document whose numbers are published with each scan, such as a
         temperature; the first that changes is what rates are given by, else the time.
     """
 
@@ -58,12 +58,12 @@ class SeriesRules:
         return {"uid": str(start["uid"])}
 
     def numbers(self, start: Document) -> dict[str, float]:
-        """Return the numbers of a run that its series is told with."""
+        """Return the numbers of a run that `against` names, such as a temperature."""
         found = {key: _number(value_at(start, key)) for key in self.against}
         return {key: value for key, value in found.items() if value is not None}
 
     def along(self, starts: Sequence[Document]) -> tuple[str, list[float]]:
-        """Return what a series is told against, and its value for each run.
+        """Return the axis along which a series changes: its name, and its value for each run.
 
         That is the first key of `against` that every run has a number of, and not always the
         same; else the hours since the first run began.

@@ -341,7 +341,7 @@ def _unusual(words: list[str]) -> list[float] | None:
 
 
 def _sample(lines: list[str]) -> Iterator[str]:
-    """The first lines that hold numbers only."""
+    """Return the first lines that hold numbers only."""
     found = (line for line in lines if re.search(r"\d", line) and _NUMBERS.fullmatch(line))
     return islice(found, SAMPLE)
 

@@ -15,7 +15,7 @@ from rankaae_stream.spectrum import Floats
 __all__ = ["OTHERS", "complete_causes", "describe_part", "domain_of_part", "part_causes"]
 
 OTHERS = "metals, sulfides and other compounds without oxygen"
-"""What a part can be told from: the kinds among them show in the complete spectrum only."""
+"""Kinds that a part of a spectrum may be of, if no oxide; the complete one tells which."""
 
 
 def describe_part(

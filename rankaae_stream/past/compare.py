@@ -222,7 +222,7 @@ def _said_in_summary(start: Mapping[str, Any], summary: Mapping[str, Any]) -> tu
 def _said_in_rows(
     start: Mapping[str, Any], documents: Iterable[tuple[str, Mapping[str, Any]]]
 ) -> Iterator[tuple[Place, Said]]:
-    """Yield what the quick sweeps of a run say, of which each is a row."""
+    """Yield the answers of one result run to many quick sweeps, each of which is a row."""
     names = [str(one["name"]) for one in start["descriptors"]]
     for kind, doc in documents:
         if kind == "event":

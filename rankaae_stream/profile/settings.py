@@ -111,7 +111,7 @@ class EnergySettings(Table):
 
 
 class SeriesSettings(Table):
-    """Which scans make a series, and what it is told with; see `documents.together.SeriesRules`.
+    """Which scans make a series, and along which axis; see `documents.together.SeriesRules`.
 
     Without `publish` scans are answered one by one only.
     """

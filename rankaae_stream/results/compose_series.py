@@ -115,7 +115,7 @@ def _extent(state: Mapping[str, Any]) -> tuple[int, bool]:
 
 
 def about(series: SeriesResult, rules: SeriesRules) -> dict[str, dict[str, Any]]:
-    """Return what is told of each spectrum beside its numbers, by its name in the series."""
+    """Return what is published of each spectrum beside its numbers, by its name there."""
     return {name_of(one.report): _about(one, rules) for one in series.results}
 
 

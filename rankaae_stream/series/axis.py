@@ -24,7 +24,7 @@ SEARCHED = 400
 """Places that are looked at most; of a longer series neighbours are averaged."""
 
 LEAST_JUMP = 0.25
-"""Smaller moves of the axis are not told, eV: five times `JITTER`."""
+"""Smaller moves of the axis are not reported, eV: five times `JITTER`."""
 
 BY_SHIFT = 0.9
 """Part of what changes, beyond what changed already, that a shift of the axis explains where it is

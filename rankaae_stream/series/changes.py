@@ -177,7 +177,7 @@ def _rate(values: Floats, error: float, at: Floats | None) -> tuple[float | None
 
 
 def _monotonic(at: Floats) -> bool:
-    """Whether an axis goes one way, but for small steps back."""
+    """Return whether an axis goes one way, but for small steps back."""
     if not np.isfinite(at).all() or at[-1] == at[0]:
         return False
     steps = np.diff(at) * np.sign(at[-1] - at[0])

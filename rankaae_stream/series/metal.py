@@ -25,7 +25,7 @@ UNEXPLAINED = 0.2
 .1 to 1 of metal in 19 compounds, .41 and more for 44 pairs of compounds without metal."""
 
 LEAST_SHARE = 0.03
-"""A smaller share of metal is not told."""
+"""A smaller share of metal is not reported."""
 
 NEGATIVE = 0.05
 """Fractions that noise may make negative."""

@@ -19,7 +19,7 @@ COPIES = 3.0
 where networks bend."""
 
 FEWEST = 5
-"""Repeats from which on one that differs from the others can be told."""
+"""Fewest repeats among which one that differs from the others is recognised."""
 
 LARGEST = 12.0
 """How many times as much of what neighbouring points share as chance and the other repeats have

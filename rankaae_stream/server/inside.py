@@ -35,7 +35,7 @@ __all__ = ["keep_inside"]
 HDF5 = "application/x-hdf5"
 NETCDF = "application/x-netcdf"
 OUTSIDE = "a file of this node is not in the server's folders"
-"""What a reader is told, without the path."""
+"""The message to a reader, without the path."""
 DEPTH = 32
 """Groups within groups that are served; deeper ones are as good as a ring of links."""
 

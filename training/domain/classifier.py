@@ -21,7 +21,7 @@ ALIGNED = (-8.0, 46.0)
 """Energies that are looked at, eV from a spectrum's own half height."""
 
 NAMES = (OXIDES, *KINDS)
-"""What is told apart, in the order of the outputs."""
+"""The kinds of compounds, in the order of the outputs."""
 
 HIDDEN = 32
 EPOCHS = 40
@@ -31,7 +31,7 @@ WEIGHT_DECAY = 0.3
 DROPOUT = 0.1
 
 FLOOR = 1e-4
-"""Smallest probability that is told from none: beyond it single precision decides."""
+"""Smallest probability that differs from 0: below it single precision decides."""
 
 COPIES = {"others": 4, "measured": 8}
 """Augmented copies of each spectrum in an epoch; of simulated oxides there is one."""

@@ -194,7 +194,7 @@ class Measured:
 
 
 def _coordination(found: Sequence[Evaluation]) -> tuple[list[bool], list[bool]]:
-    """Return which compounds of 4, 5 and 6 neighbours are told right, and those of 4 alone."""
+    """Return which compounds of 4, 5 and 6 neighbours are answered right, and those of 4 alone."""
     name, near, four = "coordination_number", list[bool](), list[bool]()
     for compound in (one for each in found for one in each.shown):
         truth = compound.truth.get(name, 0.0)
