@@ -66,6 +66,7 @@ def test_the_known_valence_is_the_mean_over_the_iron_atoms():
         assert sum(case.fractions.values()) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_all_scans_have_one_sample_and_one_group_and_a_temperature_that_rises(played):
     starts = [one.start for one in played]
     assert {start["sample_name"] for start in starts} == {"Fe2O3 under H2"}
@@ -76,6 +77,7 @@ def test_all_scans_have_one_sample_and_one_group_and_a_temperature_that_rises(pl
         assert (hot > cold) == (later.case.fractions["FeO"] > one.case.fractions["FeO"])
 
 
+@pytest.mark.slow
 def test_a_sound_scan_is_the_mixture_with_noise_of_a_few_thousandths(played):
     for one in played:
         if one.case.fault:
@@ -84,6 +86,7 @@ def test_a_sound_scan_is_the_mixture_with_noise_of_a_few_thousandths(played):
         assert 0.001 < noise < 0.005, one.case.what
 
 
+@pytest.mark.slow
 def test_the_foil_shows_how_far_the_axis_of_each_scan_is_off(played):
     shifts = [one.shift() for one in played]
     assert 0.02 < np.std(shifts) < 0.1
@@ -96,6 +99,7 @@ def test_the_foil_shows_how_far_the_axis_of_each_scan_is_off(played):
         assert min(left) == left[0], one.case.what
 
 
+@pytest.mark.slow
 def test_one_repeat_is_damaged_in_the_middle_and_one_scan_of_the_ramp_has_a_glitch(played):
     (damaged, spiked) = [one for one in played if one.case.fault]
     assert damaged.case.fractions["FeO"] == 0.0
@@ -114,6 +118,7 @@ def test_one_repeat_is_damaged_in_the_middle_and_one_scan_of_the_ramp_has_a_glit
     assert off.max() == pytest.approx(0.22, abs=0.02)
 
 
+@pytest.mark.slow
 def test_the_noise_is_the_same_each_time(played, engine):
     again = Played(engine, reduction(quick=True, dwell=0.0)[2])
     assert np.array_equal(again.mu, played[2].mu)

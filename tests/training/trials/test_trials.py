@@ -87,6 +87,7 @@ def test_processes_train_the_same_networks_and_tell_every_epoch(material, sequen
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_the_log_holds_every_loss_and_the_rate_of_every_epoch(material, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -293,6 +294,7 @@ def test_a_terminal_shows_all_trials_at_once_with_their_losses():
     assert "2/2 finished" in output
 
 
+@pytest.mark.slow
 def test_what_another_trial_left_half_written_is_no_trial(material, tmp_path):
     fit_all(TINY, *material, tmp_path)
     [first] = tmp_path.rglob("trial-0.pt")
