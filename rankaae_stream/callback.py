@@ -103,7 +103,7 @@ class DescriptorStream:
         self._session = _session(profile, sinks, to_tiled=to_tiled)
         self._inbox = Inbox(
             lambda name, doc, dropped: self._session.feed(name, doc, clock(), dropped),
-            self._session.tick,
+            lambda now: self._session.tick(now, self._documents_since),
             max_bytes=profile.inbox_megabytes * 1024 * 1024,
             clock=clock,
             name="rankaae-stream",
@@ -144,6 +144,11 @@ class DescriptorStream:
             worker=self._inbox.worker,
             behind=round(max(waits, self._inbox.behind), 1),
         )
+
+    @property
+    def _documents_since(self) -> float:
+        behind = self._inbox.behind
+        return time.time() - behind if behind else 0.0
 
     def wait_idle(self, timeout: float = 30.0, *, series: bool = True) -> bool:
         """Wait until all that was taken is answered and published; False on time-out.

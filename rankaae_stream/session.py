@@ -86,11 +86,16 @@ class Session:
         """Publish that a run, of which nothing else was taken, is refused as a whole."""
         self._pipeline.refuse_run(start, refusal)
 
-    def tick(self, now: float) -> None:
-        """Answer what has waited, end silent runs, and show series that have grown."""
+    def tick(self, now: float, documents_since: float = 0.0) -> None:
+        """Answer what has waited, end silent runs, show series that have grown, tell of lateness.
+
+        `documents_since` is since when the oldest document waits for this, seconds since the
+        epoch, or 0.
+        """
         self._pipeline.tick(now)
         if self._series is not None:
             self._series.tick(now)
+        self.publisher.tick(documents_since)
 
     @property
     def open_runs(self) -> int:

@@ -157,6 +157,11 @@ class Session:
                 break
         assert self.stream.wait_idle(PATIENCE), self.stream.status()
 
+    def begin_to_answer(self, sample: str) -> None:
+        """A whole scan, whose result nobody waits for."""
+        for name, doc in self.begin(sample):
+            self.stream(name, {**doc, "time": time.time()} if "time" in doc else doc)
+
     def scan(self, sample: str, columns: tuple[Any, ...] | None = None, **start: Any) -> Any:
         """A whole scan; its report."""
         self.feed(self.begin(sample, columns, **start))

@@ -94,6 +94,7 @@ class Inbox:
         # The document in hand, and how often it was handed on: what a thread leaves that ends.
         self._item: Any = None
         self._attempts = 0
+        self._oldest = float("inf")
         self.late = 0
         self.dropped = 0
         self.errors = 0
@@ -133,9 +134,11 @@ class Inbox:
 
     @property
     def behind(self) -> float:
-        """Seconds for which the document in hand, the oldest, has waited; 0 where there is none."""
-        item = self._item
-        return 0.0 if item is None or item is _CLOSE else max(self._clock() - item[4], 0.0)
+        """Seconds for which the document in hand has waited; 0 where there is none.
+
+        Between two documents that of the last one: the next has come after it.
+        """
+        return max(self._clock() - self._oldest, 0.0)
 
     @property
     def worker(self) -> str:
@@ -263,7 +266,7 @@ class Inbox:
             if item is _CLOSE:
                 return
             if item is not None:
-                name, doc, dropped, size, _ = item
+                name, doc, dropped, size, self._oldest = item
                 # Twice at most: a document that ends the worker must not end every next one.
                 if self._attempts < _ATTEMPTS:
                     self._attempts += 1
@@ -274,6 +277,7 @@ class Inbox:
                     self._bytes -= size
                     self._item, self._attempts = None, 0
                     if self._waiting == 0:
+                        self._oldest = float("inf")
                         self._idle.notify_all()
             now = self._clock()
             if self._tick is not None and (item is None or now >= next_tick):
@@ -290,6 +294,7 @@ class Inbox:
             self._waiting = there
             if not there:
                 self._bytes = 0
+                self._oldest = float("inf")
                 self._idle.notify_all()
 
     def _guarded(self, function: Callable[..., None], *arguments: Any) -> None:

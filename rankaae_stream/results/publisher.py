@@ -20,6 +20,7 @@ from rankaae_stream.profile import API_KEY_VARIABLE, Profile
 from rankaae_stream.report import Result
 from rankaae_stream.results.compose import ResultRun, compose, compose_rows
 from rankaae_stream.results.compose_series import compose_series
+from rankaae_stream.results.late import LateNotice, Waits
 from rankaae_stream.results.sender import Sender
 from rankaae_stream.results.sinks import CallableSink, Sink
 from rankaae_stream.results.spool import Spool
@@ -89,6 +90,8 @@ class ResultPublisher:
         self._senders = [Sender(*pair) for pair in zip(chosen, spools, strict=True)]
         self._tiled = self._senders[0] if to_tiled else None
         self._quick: dict[tuple[str, str, str], list[Result]] = {}
+        self._documents_since = 0.0
+        self._late: LateNotice | None = None  # of who only publishes, as a replay, nobody waits
 
     def __call__(self, result: Result) -> None:
         """Take a result; a final one is on the disk when this returns.
@@ -146,6 +149,26 @@ class ResultPublisher:
             else:
                 sender.provisional(run)
 
+    def tick(self, documents_since: float) -> None:
+        """Look whether results are late, and have that written where readers of Tiled see it.
+
+        Parameters
+        ----------
+        documents_since : float
+            Since when the oldest document waits to be analysed, seconds since the epoch; 0
+            where none does.
+        """
+        if self._tiled is None:
+            return
+        self._documents_since = documents_since
+        if self._late is None:
+            self._late = LateNotice(self._settings, self._tiled.spool.folder, self._waits)
+        if self._late.due:
+            self._tiled.notice(self._late)
+
+    def _waits(self) -> Waits:
+        return Waits(self._documents_since, self.oldest, self.waiting, self.failing)
+
     @property
     def waiting(self) -> int:
         """Final results not yet sent."""
@@ -197,6 +220,9 @@ class ResultPublisher:
     def close(self, timeout: float) -> int:
         """Send what can be sent in time; return how many results stay in the spool."""
         deadline = time.monotonic() + timeout
+        if self._tiled is not None and self._late is not None and self._late.told:
+            self._documents_since = 0.0
+            self._tiled.notice(self._late)
         return sum(sender.close(max(deadline - time.monotonic(), 0.0)) for sender in self._senders)
 
     def _publish_what_if(self, model_id: str, tiled: Sender) -> None:

@@ -19,6 +19,7 @@ from rankaae_stream.errors import describe
 from rankaae_stream.printable import get_logger
 from rankaae_stream.results.compose import ResultRun
 from rankaae_stream.results.compose_series import PURPOSE as SERIES
+from rankaae_stream.results.late import LateNotice
 from rankaae_stream.results.sinks import Postponed, Rejected, Sink, Unavailable
 from rankaae_stream.results.spool import Spool
 from rankaae_stream.results.what_if import PURPOSE
@@ -112,6 +113,7 @@ class Sender:
         self._provisional: dict[str, ResultRun] = {}
         self._shown: set[str] = set()
         self._left: dict[str, Mapping[str, Any] | None] = {}
+        self._notice: LateNotice | None = None
         self._busy = False
         self._closing = False
         self._looked = self._taken = float("-inf")
@@ -154,6 +156,12 @@ class Sender:
         """Send a provisional result when there is time; a later one of its run replaces it."""
         with self._changed:
             self._provisional[run.uid] = run
+            self._changed.notify_all()
+
+    def notice(self, notice: LateNotice) -> None:
+        """Say before anything else that results are late, or are not any more."""
+        with self._changed:
+            self._notice = notice
             self._changed.notify_all()
 
     def final(self, run: ResultRun) -> None:
@@ -213,13 +221,13 @@ class Sender:
                     self._pause(delay, after_final=isinstance(item, Waiting))
                     delay = min(2 * delay, self._retry[1])
 
-    def _next(self) -> "Waiting | ResultRun | str | None":
+    def _next(self) -> "Waiting | ResultRun | LateNotice | str | None":
         """Wait for what to do next: a final result, a run to end, a provisional result.
 
         Returns
         -------
-        Waiting, str (uid of a run that a killed session left), ResultRun (provisional), or
-        None when it is time to end.
+        Waiting, str (uid of a run that a killed session left), ResultRun (provisional),
+        LateNotice, or None when it is time to end.
         """
         with self._changed:
             while True:
@@ -227,8 +235,11 @@ class Sender:
                 now = time.monotonic()
                 # Results first, and of them those that never failed, in their order.
                 ready = [waiting for waiting in self._line if waiting.until <= now]
-                item: Waiting | ResultRun | str | None = None
-                if self._left:
+                item: Waiting | ResultRun | LateNotice | str | None = None
+                # What says that the others wait does not; at the end it says what is left.
+                if self._notice is not None and not (self._closing and ready):
+                    item, self._notice = self._notice, None
+                elif self._left:
                     item = next(iter(self._left))
                 elif ready:
                     item = min(ready, key=lambda waiting: (waiting.extra, waiting.failures))
@@ -270,9 +281,11 @@ class Sender:
         """Wait before the next attempt; a final result is not kept waiting by a provisional one."""
         self._changed.wait_for(lambda: self._closing or (self._line and not after_final), seconds)
 
-    def _send(self, item: "Waiting | ResultRun | str") -> Verdict:
+    def _send(self, item: "Waiting | ResultRun | LateNotice | str") -> Verdict:
         if isinstance(item, Waiting):
             verdict = self._send_final(item)
+        elif isinstance(item, LateNotice):
+            return self._send_notice(item)
         elif isinstance(item, str):
             verdict = self._end_abandoned(item)
         else:
@@ -291,6 +304,13 @@ class Sender:
             # Nothing is lost by it, but somebody who looks at the sink sees an old answer.
             return verdict._replace(kind="failed")
         return verdict
+
+    def _send_notice(self, notice: LateNotice) -> Verdict:
+        """Write a notice; whether it succeeds says nothing of results, and it is due again."""
+        run = notice.compose()
+        if _attempt(self.sink.provisional, run).kind == "taken":
+            notice.taken(run)
+        return Verdict("postponed")
 
     def _end_abandoned(self, uid: str) -> Verdict:
         stop = self._left[uid]

@@ -14,6 +14,7 @@ from rankaae_stream.printable import get_logger
 from rankaae_stream.results.compose import ResultRun, holds_more
 from rankaae_stream.results.compose_series import PURPOSE as SERIES
 from rankaae_stream.results.compose_series import is_newer
+from rankaae_stream.results.late import PURPOSE as LATE
 from rankaae_stream.results.sinks import Postponed, Rejected, Unavailable
 from rankaae_stream.results.tiled_client import (
     begin_run,
@@ -95,8 +96,8 @@ class TiledSink:
         self._clock = clock
 
     def provisional(self, run: ResultRun) -> None:
-        """Append an event to the run, which is opened the first time; renew a series."""
-        if run.start.get("purpose") == SERIES:
+        """Append an event to the run, which is opened the first time; renew a series, a notice."""
+        if run.start.get("purpose") in (SERIES, LATE):
             self._renew(run)
             return
         writer, number = self._opened(run.uid)
@@ -151,7 +152,7 @@ class TiledSink:
                 node.update_metadata({"stop": dict(stop)}, drop_revision=True)
 
     def _renew(self, run: ResultRun) -> None:
-        """Write a series, or replace the state that is there by a newer one.
+        """Write a series or a notice, or replace the state that is there by a newer one.
 
         It has no stream: its state is metadata, of which the latest counts.
         """
@@ -160,7 +161,9 @@ class TiledSink:
             if node is None:
                 node = self._begin_new(run).root_node
                 self._ours.discard(run.uid)
-            elif not is_newer(dict(node.metadata).get("stop") or {}, run):
+            elif run.start["purpose"] == SERIES and not is_newer(
+                dict(node.metadata).get("stop") or {}, run
+            ):
                 return
             stop: dict[str, Any] = {**run.stop, "num_events": {}}
             node.update_metadata({"stop": stop}, drop_revision=True)

@@ -67,9 +67,9 @@ class IsolatedSession:
         if name == "stop":
             self._supervisor.flush()
 
-    def tick(self, now: float) -> None:
+    def tick(self, now: float, documents_since: float = 0.0) -> None:
         """Bring what was taken to the disk."""
-        del now
+        del now, documents_since
         self._supervisor.flush()
 
     @property

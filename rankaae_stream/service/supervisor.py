@@ -21,7 +21,7 @@ from rankaae_stream.service.decode import encode
 from rankaae_stream.service.journal import Journal, Kept
 from rankaae_stream.service.process import WORKER, WorkerProcess, packed
 from rankaae_stream.service.state import ServiceState
-from rankaae_stream.service.worker import CLOSE, DOCUMENT, FINISH, REFUSE
+from rankaae_stream.service.worker import CLOSE, DOCUMENT, FINISH, REFUSE, SINCE
 
 __all__ = ["Limits", "Supervisor"]
 
@@ -337,7 +337,7 @@ class Supervisor:
                     self._moved_at = time.monotonic()
                 self._sent.append(kept)
             try:
-                process.send(kind + kept.payload)
+                process.send(kind + SINCE.pack(kept.since) + kept.payload)
             except (OSError, ValueError):
                 return  # the worker is gone; its documents are queued again
 

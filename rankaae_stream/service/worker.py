@@ -9,6 +9,7 @@ import logging
 import os
 import queue
 import signal
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -22,13 +23,16 @@ from rankaae_stream.service.logs import use_json_logs
 from rankaae_stream.service.process import packed, read_message, unpacked, write_message
 from rankaae_stream.session import Session
 
-__all__ = ["CLOSE", "DOCUMENT", "DROPPED", "FINISH", "REFUSE", "main", "work"]
+__all__ = ["CLOSE", "DOCUMENT", "DROPPED", "FINISH", "REFUSE", "SINCE", "main", "work"]
 
 logger = get_logger(__name__)
 
 DOCUMENT, REFUSE, FINISH, CLOSE = b"d", b"r", b"f", b"c"
 """First byte of a message: a document; a start document and why its run is refused; answer what
 is open and end; end, and leave open runs to the next worker."""
+
+SINCE = struct.Struct("<d")
+"""Behind that byte of a document: since when it waits, seconds since the epoch."""
 
 DROPPED = "rankaae_stream_dropped"
 """Key of a stop document with how many of its run's documents were lost before it came here."""
@@ -105,6 +109,7 @@ class _Worker:
         self._ended = ended
         self._told = told
         self._handled = 0
+        self._since = 0.0  # when the last document was taken: those that wait came after it
         self._told_at = self._ticked_at = time.monotonic()
 
     def tell(self, **more: Any) -> None:
@@ -134,7 +139,7 @@ class _Worker:
             try:
                 message = messages.get(timeout=PERIOD)
             except queue.Empty:
-                message = b""
+                message, self._since = b"", 0.0
             if message is None:
                 self._session.close(0.0, finish=False)
                 return
@@ -144,11 +149,12 @@ class _Worker:
                 self.tell(unsent=left)
                 return
             if kind:
-                self._handle(kind, message[1:])
+                (self._since,) = SINCE.unpack_from(message, 1)
+                self._handle(kind, message[1 + SINCE.size :])
                 self._handled += 1
             now = time.monotonic()
             if now - self._ticked_at >= PERIOD:
-                _guarded(self._session.tick, now)
+                _guarded(self._session.tick, now, self._since)
                 self._ticked_at = now
             if self._ended or now - self._told_at >= PERIOD:
                 self.tell()

@@ -16,7 +16,10 @@ from tiled.queries import Key
 
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.files.columns import text_tables
+from rankaae_stream.results import late
 from rankaae_stream.results.compose_series import PURPOSE as SERIES
+from rankaae_stream.results.sinks import Postponed
+from rankaae_stream.results.tiled_sink import TiledSink
 from rankaae_stream.results.what_if import what_if_uid
 from rankaae_stream.server.tiled_server import EmbeddedServer
 from rankaae_stream.show.intervals import CAUSES, causes
@@ -559,6 +562,30 @@ def test_a_series_fits_a_phone_and_the_wall(page):
     finally:
         page.click("wall")
         page.desk()
+
+
+def test_results_that_wait_are_told_until_they_are_there(page, session, monkeypatch):
+    for name, seconds in (("LATE", 1.0), ("LASTS", 0.2), ("RENEW", 1.0)):
+        monkeypatch.setattr(late, name, seconds)
+    with monkeypatch.context() as patched:
+        patched.setattr(TiledSink, "final", refuse)
+        session.begin_to_answer("waits")
+        page.wait(lambda: page.shown("late"), "the warning")
+        page.wait_for("late", "1 result has waited to be stored, the oldest for ")
+        assert "profile “sim” are late" in page.text("late")
+        page.wait_for("late", "<b>HTTP 500</b>")
+        assert page.run("return document.querySelectorAll('#late b').length") == 0
+        page.picture("late")
+        page.size(375, 740, phone=True)
+        assert page.run("return document.documentElement.scrollWidth") <= 375
+        page.picture("late-phone")
+        page.desk()
+    page.wait(lambda: not page.shown("late"), "it is taken back")
+    page.wait_for("sample", "waits")
+
+
+def refuse(sink: TiledSink, run: Any) -> None:
+    raise Postponed("Tiled answers POST /metadata with <b>HTTP 500</b>")
 
 
 def test_a_server_that_dies_is_told_and_its_return_brings_what_came_meanwhile(page, session, tiled):

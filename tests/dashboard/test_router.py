@@ -13,7 +13,7 @@ import pytest
 
 from rankaae_stream.dashboard import PATH
 from rankaae_stream.dashboard.router import STATIC, TYPES
-from rankaae_stream.results import compose, compose_series, what_if
+from rankaae_stream.results import compose, compose_series, late, what_if
 
 IMPORTS_ALONE = """
 import asyncio, sys
@@ -162,6 +162,7 @@ def test_the_pages_own_tests_pass(web):
         ("results", "PURPOSE", compose.PURPOSE),
         ("curves", "WHAT_IF", what_if.PURPOSE),
         ("series", "SERIES_PURPOSE", compose_series.PURPOSE),
+        ("late", "LATE_PURPOSE", late.PURPOSE),
     ],
 )
 def test_the_page_asks_for_the_purpose_that_is_published(web, name, constant, published):

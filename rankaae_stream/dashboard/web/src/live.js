@@ -4,6 +4,7 @@
 // that broke silently would otherwise look like a quiet beamline.
 
 import { PURPOSE, SELECT, fromMetadata, fromSelected } from "./results.js";
+import { LATE_PURPOSE } from "./late.js";
 import { SERIES_PURPOSE } from "./series.js";
 import { sleep } from "./dom.js";
 
@@ -31,7 +32,7 @@ export class Live {
   #round = 0;
 
   // receive(results, {first, more}) for new and changed results; changed(state, same) for the
-  // connection; hear(uid, metadata) for series, as the stream tells of them.
+  // connection; hear(purpose, uid, metadata) for series and notices, as the stream tells of them.
   constructor(tiled, receive, changed, hear) {
     this.#tiled = tiled;
     this.#receive = receive;
@@ -158,8 +159,9 @@ export class Live {
     }
     const { key, metadata } = message;
     if (typeof key !== "string") return;
-    if (metadata?.start?.purpose === SERIES_PURPOSE) this.#hear(key, metadata);
-    if (metadata?.start?.purpose !== PURPOSE) return;
+    const purpose = metadata?.start?.purpose;
+    if (purpose === SERIES_PURPOSE || purpose === LATE_PURPOSE) this.#hear(purpose, key, metadata);
+    if (purpose !== PURPOSE) return;
     this.#known.add(key);
     this.#receive([fromMetadata(key, metadata)], { first: false, more: false });
   }

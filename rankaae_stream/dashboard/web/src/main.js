@@ -7,6 +7,7 @@ import { heroOf, showNext } from "./current.js";
 import { $, download, scheduler, setOptions, setText } from "./dom.js";
 import { fileName, toCsv, toXdi } from "./export.js";
 import { Follower } from "./growing.js";
+import { LATE_PURPOSE, LateReader } from "./late.js";
 import { Live } from "./live.js";
 import { Narrowing } from "./narrowing.js";
 import { isOutside } from "./results.js";
@@ -45,7 +46,8 @@ const trend = new Trend(store, choose, drawResults);
 const table = new ResultsTable(store, () => trend.descriptor, choose);
 const series = new SeriesReader(tiled, drawSeries);
 const seriesCard = new SeriesCard(store, choose);
-const live = new Live(tiled, receive, connectionChanged, (uid, metadata) => series.hear(uid, metadata));
+const late = new LateReader(tiled);
+const live = new Live(tiled, receive, connectionChanged, hear);
 const follower = new Follower(tiled, () => live.streaming, grow);
 const schedule = scheduler(draw);
 
@@ -67,6 +69,10 @@ function receive(results, { first, more }) {
   if (changed || first) schedule(first || !more ? 0 : READING);
 }
 
+function hear(purpose, uid, metadata) {
+  (purpose === LATE_PURPOSE ? late : series).hear(uid, metadata);
+}
+
 // For benchmarks; only the last mark of each name is kept, for the page runs for weeks.
 function markOnce(name, detail = null) {
   performance.clearMarks(name);
@@ -85,7 +91,10 @@ function announceFinal(result) {
 
 function connectionChanged(state, same) {
   showConnection(state, node);
-  if (["live", "polling"].includes(state.kind)) series.poll(live.streaming);
+  if (["live", "polling"].includes(state.kind)) {
+    series.poll(live.streaming);
+    late.poll(live.streaming);
+  }
   const askForKey = state.kind === "refused" && !state.proxied;
   $("key-form").hidden = !askForKey;
   if (askForKey) {
@@ -122,6 +131,7 @@ function showAges() {
   const result = store.shown;
   showNext(besides(result), tiled.now());
   showAge(tiled, result, live.state.kind);
+  late.show();
 }
 
 // The scan that is growing while another result is shown.

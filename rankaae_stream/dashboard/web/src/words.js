@@ -70,12 +70,16 @@ export function plain(name) {
 }
 
 export function age(seconds) {
+  return Math.round(seconds) < 2 ? "now" : `${span(seconds)} ago`;
+}
+
+// For how long: 45 s, 6 min, 3 h, 4 days.
+export function span(seconds) {
   const s = Math.max(0, Math.round(seconds));
-  if (s < 2) return "now";
-  if (s < 120) return `${s} s ago`;
-  if (s < 7200) return `${Math.floor(s / 60)} min ago`;
-  if (s < 48 * 3600) return `${Math.floor(s / 3600)} h ago`;
-  return `${Math.floor(s / 86400)} days ago`;
+  if (s < 120) return `${s} s`;
+  if (s < 7200) return `${Math.floor(s / 60)} min`;
+  if (s < 48 * 3600) return `${Math.floor(s / 3600)} h`;
+  return `${Math.floor(s / 86400)} days`;
 }
 
 export function clock(seconds) {
