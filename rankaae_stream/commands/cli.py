@@ -376,6 +376,12 @@ def replay(
     table: Annotated[
         Path | None, typer.Option(help="Of a comparison: write all of it to this CSV file.")
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of a comparison: draw it, and list the largest differences, in this HTML file."
+        ),
+    ] = None,
 ) -> bool:
     """Answer stored runs as the live stream would have, and publish the results.
 
@@ -400,9 +406,11 @@ def replay(
             model=compare_model,
             workers=several,
             table=table,
+            page=page,
         )
-    if table is not None:
-        raise ConfigurationError("--table is of a comparison; add --compare")
+    for name, file in (("--table", table), ("--page", page)):
+        if file is not None:
+            raise ConfigurationError(f"{name} is of a comparison; add --compare")
     return run_replay(
         console,
         source,

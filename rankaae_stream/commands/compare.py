@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.table import Table
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.model.folder import checked_files
-from rankaae_stream.past.archive import open_archive
+from rankaae_stream.past.archive import browse_address, open_archive
 from rankaae_stream.past.compare import (
     Compared,
     Place,
@@ -29,22 +30,14 @@ from rankaae_stream.profile import Profile, load_profile
 from rankaae_stream.profile.settings import ModelSettings
 from rankaae_stream.replay import Outcome, Replayed, Workers, replay
 from rankaae_stream.results.sinks import Unavailable
+from rankaae_stream.show.comparison import COUNTED, MAIN, by_size, label, what_differs
+from rankaae_stream.show.comparison_page import Sides, comparison_page
 from rankaae_stream.show.progress import RateColumn, progress_bar, time_left
 
 __all__ = ["run_compare"]
 
 SHOWN = 40
 """Rows of the table, those with the largest differences; the CSV file has all."""
-
-MAIN = "oxidation_state"
-
-COUNTED = {
-    "identical": "identical",
-    "within": "different within the interval",
-    "beyond": "beyond the interval",
-    "one_refused": "refused by one only, or for another reason",
-    "missing": "with one answer only",
-}
 
 
 def run_compare(
@@ -56,6 +49,7 @@ def run_compare(
     model: Path | None = None,
     workers: Workers | None = None,
     table: Path | None = None,
+    page: Path | None = None,
 ) -> bool:
     """Answer an archive, compare with the published answers or with another model's, and show it.
 
@@ -74,6 +68,8 @@ def run_compare(
     workers : Workers, optional
     table : Path, optional
         CSV file with a row for each descriptor of each spectrum.
+    page : Path, optional
+        HTML file with a plot and the largest differences.
 
     Returns
     -------
@@ -86,16 +82,17 @@ def run_compare(
         As for `commands.replay.run_replay`, and when the published results cannot be read.
     """
     settings, wanted = load_profile(profile), selection or Selection()
-    if table is not None and not table.absolute().parent.is_dir():
-        raise ConfigurationError(f"there is no folder for {table}; make it before")
-    now = _answered(console, source, settings, wanted, workers)
+    for file in (table, page):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise ConfigurationError(f"there is no folder for {file}; make it before")
+    now, raw = _answered(console, source, settings, wanted, workers)
     if model is None:
         done, names = [now], ("published", "replayed")
         after = _by_place(now.outcomes, settings)
         before = _published(settings, now.outcomes, after)
     else:
         other, edge = _with_model(settings, model)
-        then = _answered(console, source, other, wanted, workers)
+        then, _ = _answered(console, source, other, wanted, workers)
         done, names = [now, then], ("profile", "model")
         before = _by_place(now.outcomes, settings, edge)
         after = _by_place(then.outcomes, other, edge)
@@ -108,6 +105,12 @@ def run_compare(
     if table is not None:
         table.write_text(_csv(found, starts, names), encoding="utf-8")
         console.print(f"wrote {table}", markup=False, highlight=False)
+    if page is not None:
+        server = settings.tiled
+        results = browse_address(server.uri, server.node.split("/")) if model is None else ""
+        sides = Sides(*names, source, settings.name, raw, results, time.time())
+        page.write_text(comparison_page(found, starts, sides), encoding="utf-8")
+        console.print(f"wrote {page}", markup=False, highlight=False)
     return bool(found) and not any(one.failed for one in done)
 
 
@@ -117,13 +120,14 @@ def _answered(
     settings: Profile,
     selection: Selection,
     workers: Workers | None,
-) -> Replayed:
+) -> tuple[Replayed, str]:
+    """Answer an archive; return also where its runs can be looked at."""
     with (
         open_archive(source, selection, settings.own_server) as archive,
         progress_bar(console, "runs", RateColumn(), time_left()) as progress,
     ):
         task = progress.add_task("answering", total=archive.total)
-        return replay(
+        done = replay(
             archive.runs if workers is None else archive.references,
             settings,
             dry_run=True,
@@ -131,6 +135,7 @@ def _answered(
             told=lambda _: progress.advance(task),
             workers=workers,
         )
+        return done, archive.browse
 
 
 def _by_place(
@@ -172,7 +177,7 @@ def _show(
     starts: Mapping[str, Mapping[str, Any]],
     names: tuple[str, str],
 ) -> None:
-    rows = sorted((one for one in found if one.verdict != "identical"), key=_size, reverse=True)
+    rows = by_size(found)
     if not rows:
         return
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
@@ -186,32 +191,15 @@ def _show(
         shift = "-" if difference is None else f"{difference:+.3f}"
         start = starts.get(one.place.run, {})
         table.add_row(
-            escape(_label(one.place, start)),
+            escape(label(one.place, start)),
             _words(one.before),
             _words(one.after, interval=False),
             shift if one.verdict != "beyond" else f"[bold red]{shift}[/]",
-            escape(_what(one)),
+            escape(what_differs(one)),
         )
     console.print(table)
     if len(rows) > SHOWN:
         console.print(f"{len(rows) - SHOWN} more differ by less; --table FILE.csv has all.")
-
-
-def _size(one: Compared) -> tuple[int, float]:
-    """Return how much a difference matters: by its kind, then in half-widths of the interval."""
-    old = one.before.values.get(MAIN) if one.before else None
-    difference = one.difference(MAIN)
-    half = (old.high - old.low) / 2 if old else 0.0
-    order = ("identical", "missing", "within", "one_refused", "beyond")
-    share = abs(difference) / half if difference is not None and half > 0 else 0.0
-    return order.index(one.verdict), share
-
-
-def _label(place: Place, start: Mapping[str, Any]) -> str:
-    sample = str(start.get("sample_name", "")).strip()
-    name = f"{sample} ({place.run[:8]})" if sample else place.run[:8]
-    channel = "" if place.channel == "transmission" else f", {place.channel}"
-    return name + channel + (f", sweep {place.sweep + 1}" if place.sweep else "")
 
 
 def _words(said: Said | None, *, interval: bool = True) -> str:
@@ -222,16 +210,6 @@ def _words(said: Said | None, *, interval: bool = True) -> str:
         return escape(said.refusal) or "-"
     known = f" ({value.low:+.2f} to {value.high:+.2f})" if interval else ""
     return f"{value.value:+.2f}{known}"
-
-
-def _what(one: Compared) -> str:
-    """Return in words what differs beside the valence."""
-    if one.before is None or one.after is None:
-        return "no answer before" if one.before is None else "no answer after"
-    words = [f"beyond: {', '.join(one.beyond)}"] if one.beyond else []
-    words += [f"+ {name}" for name in sorted(one.after.flags - one.before.flags)]
-    words += [f"- {name}" for name in sorted(one.before.flags - one.after.flags)]
-    return "; ".join(words)
 
 
 def _lines(found: Sequence[Compared], done: Sequence[Replayed]) -> Iterator[str]:

@@ -5,10 +5,10 @@ An archive is opened by its name, a Tiled address or a path. Its runs have `star
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from rankaae_stream.addresses import read_server, refuse_secret
 from rankaae_stream.errors import ConfigurationError
@@ -18,7 +18,14 @@ from rankaae_stream.past.references import FileRuns, TiledRun, open_to_read
 from rankaae_stream.past.selection import Selection, meanings
 from rankaae_stream.results.sinks import Unavailable
 
-__all__ = ["Archive", "catalogs_of", "documents_of", "open_archive", "sentence_of"]
+__all__ = [
+    "Archive",
+    "browse_address",
+    "catalogs_of",
+    "documents_of",
+    "open_archive",
+    "sentence_of",
+]
 
 KEY_VARIABLE = "TILED_API_KEY"
 LARGEST_FILE = 16 * 2**20
@@ -40,6 +47,8 @@ class Archive:
         read here. Of `runs` and `references` one can be iterated, once.
     on_server : bool
         Whether reading a run asks a server.
+    browse : str
+        Address of Tiled's own page of the container, below which each run is; empty for files.
     """
 
     def __init__(
@@ -49,12 +58,14 @@ class Archive:
         total: int,
         context: Any = None,
         references: Iterable[Any] = (),
+        browse: str = "",
     ) -> None:
         self.name = name
         self.runs = runs
         self.total = total
         self.references = references
         self.on_server = context is not None
+        self.browse = browse
         self._context = context
 
     def __enter__(self) -> Self:
@@ -194,15 +205,16 @@ def _open_tiled(source: str, selection: Selection, own: tuple[str, str | None]) 
             )
         node += [part for part in parts.fragment.split("/") if part]
         catalog = _catalog(constructors.from_context(context), node, address)
+        shown = browse_address(address, node)
         if hasattr(catalog, "documents"):
             one = TiledRun(address, catalog.item)
-            return Archive(source, [catalog], 1, context, [one])
+            return Archive(source, [catalog], 1, context, [one], shown.rpartition("/")[0])
         searches = _searches(catalog, selection)
         runs = (run for search in searches for run in search.values())
         again = (run for search in searches for run in search.values())
         references = (TiledRun(address, run.item) for run in again)
         total = sum(len(search) for search in searches)
-        return Archive(source, runs, total, context, references)
+        return Archive(source, runs, total, context, references, shown)
     except BaseException as error:
         if context is not None:
             context.close()
@@ -210,6 +222,18 @@ def _open_tiled(source: str, selection: Selection, own: tuple[str, str | None]) 
             raise
         why = str(error) if isinstance(error, Unavailable) else f"{type(error).__name__}: {error}"
         raise ConfigurationError(f"cannot open {source}: {why}") from error
+
+
+def browse_address(uri: str, node: Sequence[str]) -> str:
+    """Return the address of Tiled's own page of a node.
+
+    Examples
+    --------
+    >>> browse_address("http://127.0.0.1:8000/api/v1/metadata/raw", ["raw"])
+    'http://127.0.0.1:8000/ui/browse/raw'
+    """
+    server = uri.partition("/api/v1")[0].rstrip("/")
+    return "/".join((f"{server}/ui/browse", *(quote(part, safe="") for part in node)))
 
 
 def _catalog(root: Any, node: list[str], address: str) -> Any:

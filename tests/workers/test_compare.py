@@ -127,10 +127,15 @@ def test_a_model_is_compared_with_that_of_the_profile(invoked, hourly, tmp_path,
     card = json.loads((other / "card.json").read_text())
     card["theory_shift"]["value"] += 2.0
     (other / "card.json").write_text(json.dumps(card))
-    shown, told = invoked(folder, "--compare-model", other)
+    page = tmp_path / "page.html"
+    shown, told = invoked(folder, "--compare-model", other, "--page", page)
     assert shown.exit_code == 0, shown.output
     assert "2 spectra compared: 2 different within the interval; nothing was published." in told
     assert "published" not in told.split("2 spectra")[0]
+    text = page.read_text(encoding="utf-8")
+    assert "Profile against model" in text
+    assert "<b>2</b> different within the interval" in text
+    assert text.count('id="row-') == 2
     assert not list(tmp_path.glob("spool/*"))
 
 
@@ -140,6 +145,8 @@ def test_a_table_without_a_comparison_and_results_that_cannot_be_read_are_told(
     suitcase.jsonl.export(hourly("told", 0), tmp_path)
     shown, _ = invoked(tmp_path, "--table", tmp_path / "a.csv")
     assert "--table is of a comparison; add --compare" in shown.stderr
+    shown, _ = invoked(tmp_path, "--page", tmp_path / "a.html")
+    assert "--page is of a comparison; add --compare" in shown.stderr
     shown, _ = invoked(tmp_path, "--compare", "--table", tmp_path / "none" / "a.csv")
     assert "there is no folder for" in shown.stderr
     monkeypatch.setenv("RANKAAE_STREAM_TILED__URI", "http://127.0.0.1:1")
