@@ -4,6 +4,7 @@ Energies are in eV, arrays are float64 and read-only once inside a noun.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal
 
@@ -181,7 +182,14 @@ class EnergyGrid:
 
     def relative(self) -> Floats:
         """Return the energies from the tabulated edge, eV, shape (points,)."""
-        return np.linspace(self.start, self.stop, self.points)
+        return _equidistant(self.start, self.stop, self.points)
+
+
+@lru_cache(maxsize=64)
+def _equidistant(start: float, stop: float, points: int) -> Floats:
+    found = np.linspace(start, stop, points)
+    found.setflags(write=False)
+    return found
 
 
 def absorption(

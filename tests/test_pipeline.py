@@ -427,7 +427,7 @@ def test_an_error_of_ours_becomes_a_refusal_not_a_silence(
     def broken(*_):
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr("rankaae_stream.analysis.normalize", broken)
+    monkeypatch.setattr("rankaae_stream.answers.flat.normalize_rows", broken)
     play(pipeline, documents(*hematite))
     assert only(pipeline).refusal.name == "internal_error"
     assert "ZeroDivisionError" in only(pipeline).refusal.message

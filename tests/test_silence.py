@@ -208,8 +208,8 @@ def test_a_descriptor_that_cannot_be_read_is_said(live, documents, hematite):
 
 
 STATIONS = [
-    "rankaae_stream.analysis.normalize",
-    "rankaae_stream.analysis.to_spectrum",
+    "rankaae_stream.answers.flat.normalize_rows",
+    "rankaae_stream.answers.case.to_spectrum",
     "rankaae_stream.pipeline.find_edge",
     "rankaae_stream.pipeline.signal_flags",
     "rankaae_stream.layouts.step.absorption",

@@ -432,7 +432,10 @@ def to_spectrum(
     """
     good = np.isfinite(energy) & np.isfinite(mu)
     bad = int(good.size - np.count_nonzero(good))
-    levels, where = np.unique(energy[good], return_inverse=True)
+    levels, averaged = energy[good], mu[good]
+    if np.any(np.diff(levels) <= 0.0):
+        levels, where = np.unique(levels, return_inverse=True)
+        averaged = np.bincount(where, weights=averaged) / np.bincount(where)
     if levels.size < 2:
         why = f" ({problem})" if problem else ""
         raise Refused(
@@ -440,5 +443,4 @@ def to_spectrum(
             f"{origin.channel} has {levels.size} usable energies out of {energy.size} points; "
             f"its signals are zero, negative or missing{why}",
         )
-    averaged = np.bincount(where, weights=mu[good]) / np.bincount(where)
     return Spectrum(levels, averaged, edge, origin), bad

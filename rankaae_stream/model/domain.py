@@ -92,48 +92,54 @@ def below_edge(flat: Floats) -> NDArray[np.intp]:
     return flat.shape[1] - 1 - np.argmax((flat < HALF)[:, ::-1], axis=1)
 
 
-def judge_domain(logits: Floats, rule: DomainRule) -> Domain:
-    """Return the probability that a spectrum is of no oxide, and what it looks like most.
+def judge_domain(logits: Floats, rule: DomainRule) -> list[Domain]:
+    """Return the probabilities that spectra are of no oxide, and what they look like most.
 
     Parameters
     ----------
-    logits : (k,) array
+    logits : (n, k) array
         Logarithms of the probabilities of `rule.kinds`, up to a constant.
     rule : DomainRule
     """
-    share = np.exp(logits - logits.max())
-    share /= share.sum()
-    likeliest = 1 + int(np.argmax(share[1:]))
-    return Domain(float(1.0 - share[0]), rule.threshold, rule.kinds[likeliest])
+    share = np.exp(logits - logits.max(axis=1, keepdims=True))
+    share /= share.sum(axis=1, keepdims=True)
+    distance = 1.0 - share[:, 0]
+    likeliest = cast("list[int]", np.argmax(share[:, 1:], axis=1).tolist())
+    return [
+        Domain(far, rule.threshold, rule.kinds[1 + kind])
+        for far, kind in zip(distance.tolist(), likeliest, strict=True)
+    ]
 
 
-def poor_fit(
-    flat: Floats, fitted: Floats, energy: Floats, start: float
-) -> tuple[float, tuple[float, float]]:
-    """Return what a reconstruction leaves of a spectrum, and the region that it misses most.
+def poor_fit(flat: Floats, fitted: Floats, energy: Floats, start: float) -> tuple[Floats, Floats]:
+    """Return what reconstructions leave of spectra, and the regions that they miss most.
 
     Parameters
     ----------
-    flat, fitted : (g,) arrays
-        The spectrum, and the model's curve with its nuisances fitted.
+    flat, fitted : (..., g) arrays
+        The spectra, and the model's curves with their nuisances fitted.
     energy : (g,) array
-        eV from the tabulated edge.
+        eV from the tabulated edge, increasing.
     start : float
         Energies below are not compared, eV.
 
     Returns
     -------
-    misfit : float
+    misfit : (...) array
         Root mean square above `start`, edge steps.
-    region : (low, high)
-        eV from the tabulated edge.
+    region : (..., 2) array
+        Its ends, eV from the tabulated edge.
     """
     squared = (flat - fitted) ** 2
-    used = energy >= start
     ends = [start, *(end for end in REGIONS if end > start), float(energy[-1])]
-    regions = list(pairwise(ends))
-    missed = [float(squared[(energy >= low) & (energy <= high)].sum()) for low, high in regions]
-    return float(np.sqrt(squared[used].mean())), regions[int(np.argmax(missed))]
+    regions = np.array(list(pairwise(ends)))
+    first, stop = (
+        np.searchsorted(energy, regions[:, 0]),
+        np.searchsorted(energy, regions[:, 1], "right"),
+    )
+    missed = [squared[..., a:b].sum(axis=-1) for a, b in zip(first, stop, strict=True)]
+    misfit = np.sqrt(squared[..., first[0] :].mean(axis=-1))
+    return misfit, regions[np.argmax(missed, axis=0)]
 
 
 def fit_nuisances(
@@ -154,7 +160,7 @@ def fit_nuisances(
     flat, reconstruction : (..., g) arrays
         Measured spectra, and the decoder's curves for them.
     energy : (g,) array
-        The model's grid, eV from the tabulated edge.
+        The model's grid, uniform, eV from the tabulated edge.
     start : float
         Only energies above this are fitted, eV.
     max_shift : float
@@ -173,34 +179,35 @@ def fit_nuisances(
     >>> bool(np.abs(fitted - 1.05 * curve).max() < 1e-6)
     True
     """
-    used = energy >= start
+    used = slice(int(np.searchsorted(energy, start)), None)
     moved = reconstruction
     if max_shift > 0.0:
         # R(E - s) = R - s R' + ..., so s is the derivative's coefficient over the height's.
-        derivative = np.gradient(reconstruction, energy, axis=-1)
-        columns = np.stack([*_height_and_slope(reconstruction, energy), derivative], axis=-1)
-        found = _least_squares(columns, flat, used)
+        derivative = np.gradient(reconstruction, energy[1] - energy[0], axis=-1)
+        rows = np.stack([*_height_and_slope(reconstruction, energy), derivative], axis=-2)
+        found = _least_squares(rows, flat, used)
         height = np.where(np.abs(found[..., 0]) > 0.1, found[..., 0], 1.0)
         moved = _shift(
             energy, reconstruction, np.clip(-found[..., 2] / height, -max_shift, max_shift)
         )
-    columns = np.stack(_height_and_slope(moved, energy), axis=-1)
-    return np.einsum("...gc,...c->...g", columns, _least_squares(columns, flat, used))
+    height, slope = _height_and_slope(moved, energy)
+    found = _least_squares(np.stack([height, slope], axis=-2), flat, used)
+    return height * found[..., :1] + slope * found[..., 1:]
 
 
-def _height_and_slope(curve: Floats, energy: Floats) -> list[Floats]:
-    return [curve, curve * np.maximum(energy, 0.0) / 50.0]
+def _height_and_slope(curve: Floats, energy: Floats) -> tuple[Floats, Floats]:
+    return curve, curve * np.maximum(energy, 0.0) / 50.0
 
 
-def _least_squares(columns: Floats, wanted: Floats, used: np.ndarray[Any, Any]) -> Floats:
-    """Solve for coefficients (..., c) of columns (..., g, c) at the used points (g,)."""
-    design = columns[..., used, :]
-    normal = np.einsum("...gi,...gj->...ij", design, design)
+def _least_squares(rows: Floats, wanted: Floats, used: slice) -> Floats:
+    """Solve for the coefficients (..., c) of rows (..., c, g) at the used points."""
+    design = rows[..., used]
+    normal = design @ np.swapaxes(design, -1, -2)
     # A constant curve has no derivative: the small diagonal keeps its matrix regular.
     tiny = 1e-10 * np.trace(normal, axis1=-2, axis2=-1)[..., None, None]
-    right = np.einsum("...gi,...g->...i", design, wanted[..., used])
-    regular: Floats = normal + tiny * np.eye(design.shape[-1])
-    solution = cast("Any", np.linalg).solve(regular, right[..., None])
+    right = design @ wanted[..., used, None]
+    regular: Floats = normal + tiny * np.eye(design.shape[-2])
+    solution = cast("Any", np.linalg).solve(regular, right)
     return solution[..., 0]
 
 

@@ -1,6 +1,5 @@
 """Turn latents into calibrated estimates, each with its interval."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,10 +7,10 @@ import numpy as np
 from rankaae_stream.model.card import ModelCard, Output
 from rankaae_stream.model.intervals import Causes, advise, interval, normal_quantile
 from rankaae_stream.model.maps import apply_map
-from rankaae_stream.report import Estimate
+from rankaae_stream.report import Estimate, Shares
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["ALTERNATES", "MOVED", "describe", "describe_many", "describe_output", "estimate"]
+__all__ = ["ALTERNATES", "MOVED", "describe", "describe_many", "describe_output", "estimates"]
 
 MOVED = 5
 """Rows of latents that are of the spectrum itself, and of its copies with the axis and the edge
@@ -22,23 +21,23 @@ ALTERNATES = 2
 
 
 def describe(
-    latents: Floats, card: ModelCard, sigma: float = 0.0
-) -> tuple[tuple[Estimate, ...], str]:
-    """Return the estimates of one spectrum from its latents and those of its perturbed copies.
+    latents: Floats, card: ModelCard, sigma: Floats
+) -> tuple[list[tuple[Estimate, ...]], list[str]]:
+    """Return the estimates of spectra from their latents and those of their perturbed copies.
 
     Parameters
     ----------
-    latents : (members, c, latent) array
-        Rows as `regrid.perturbed` returns them, `MOVED` or more.
+    latents : (members, k, c, latent) array
+        Of k spectra; rows c as `regrid.perturbed_rows` returns them, `MOVED` or more.
     card : ModelCard
-    sigma : float
+    sigma : (k,) array
         Standard deviation of the energy axis, eV.
 
     Returns
     -------
-    tuple of Estimate
+    list of k tuples of Estimate
         In the order of the card's outputs.
-    str
+    list of k str
         What would narrow the first one's interval most; see `intervals.advise`.
 
     Notes
@@ -46,8 +45,9 @@ def describe(
     For each nuisance the larger of its two effects counts, times the normal quantile of the
     level. The energy axis changes the estimate by `per_ev` times `sigma` at least.
     """
-    found = _causes(latents, card.outputs, sigma)
-    return tuple(estimate(*one) for one in found), advise(*found[0], sigma)
+    value, causes = _causes(latents, card.outputs, sigma)
+    first = causes.of(0)
+    return estimates(card.outputs, value, causes), advise(card.outputs[0], value[0], first, sigma)
 
 
 def describe_many(latents: Floats, card: ModelCard) -> tuple[Floats, Floats]:
@@ -68,73 +68,100 @@ def describe_many(latents: Floats, card: ModelCard) -> tuple[Floats, Floats]:
         calibrated on measured ones. That spread separates hard from
         easy spectra among oxides; it does not separate a metal from an oxide.
     """
-    return _mapped(latents, card.outputs)
+    values, halves = _mapped(latents, card.outputs)
+    return values.T, halves.T
 
 
 def describe_output(output: Output, latents: Floats, sigma: float) -> tuple[float, float]:
-    """Return value and whole half-width, not yet calibrated, of one output; see `describe`."""
-    ((_, value, causes),) = _causes(latents, (output,), sigma)
-    return value, causes.whole
+    """Return value and whole half-width, not yet calibrated, of one output of one spectrum.
+
+    `latents` (members, c, latent); see `describe`.
+    """
+    value, causes = _causes(latents[:, None], (output,), np.array([sigma]))
+    return float(value[0, 0]), float(causes.whole[0, 0])
 
 
-def estimate(output: Output, value: float, causes: Causes) -> Estimate:
-    """Return one estimate with its interval and what that is made of."""
-    half, shares = interval(output, value, causes)
-    low, high = output.range
-    return Estimate(
-        name=output.name,
-        value=value,
-        low=max(value - half, low),
-        high=min(value + half, high),
-        level=output.level,
-        unit=output.unit,
-        shares=shares,
-    )
+def estimates(
+    outputs: Sequence[Output], value: Floats, causes: Causes
+) -> list[tuple[Estimate, ...]]:
+    """Return the estimates of each of k spectra with their intervals, and what these are made of.
+
+    Parameters
+    ----------
+    outputs : sequence of Output
+    value : (o, k) array
+        Of each output and spectrum.
+    causes : Causes
+        Of arrays (o, k).
+
+    Returns
+    -------
+    list of k tuples of o Estimate
+    """
+    half, shares = interval(outputs, value, causes)
+    ends = np.array([output.range for output in outputs])
+    low, high = np.maximum(value - half, ends[:, :1]), np.minimum(value + half, ends[:, 1:])
+    parts = np.stack(list(shares.values()), axis=-1)
+    columns = (each.swapaxes(0, 1).tolist() for each in (value, low, high, parts))
+    return [
+        tuple(map(_estimate, outputs, *row, [tuple(shares)] * len(outputs)))
+        for row in zip(*columns, strict=True)
+    ]
 
 
-def _causes(
-    latents: Floats, outputs: Sequence[Output], sigma: float
-) -> list[tuple[Output, float, Causes]]:
-    """Return each output with its value, and the half-widths that single causes would give it."""
-    values, halves = _mapped(latents, outputs)
-    off = values[1:] - values[0]
-    moved = np.abs(off[: MOVED - 1]).reshape(2, 2, -1).max(axis=1)  # axis and step, (2, k)
-    others = _root_mean_square(off[MOVED - 1 : MOVED - 1 + ALTERNATES])
-    noisy = _root_mean_square(off[MOVED - 1 + ALTERNATES :])
-    square = halves[0] ** 2
+def _estimate(
+    output: Output,
+    value: float,
+    low: float,
+    high: float,
+    shares: list[float],
+    causes: tuple[str, ...],
+) -> Estimate:
+    known = Shares(**dict(zip(causes, shares, strict=True)))
+    return Estimate(output.name, value, low, high, output.level, output.unit, known)
+
+
+def _causes(latents: Floats, outputs: Sequence[Output], sigma: Floats) -> tuple[Floats, Causes]:
+    """Return values (o, k), and the half-widths (o, k) that single causes would give them."""
+    values, halves = _mapped(latents, outputs)  # (o, k, c)
+    off = values[..., 1:] - values[..., :1]
+    moved = np.abs(off[..., : MOVED - 1])
+    others = _root_mean_square(off[..., MOVED - 1 : MOVED - 1 + ALTERNATES])
+    noisy = _root_mean_square(off[..., MOVED - 1 + ALTERNATES :])
+    square = halves[..., 0] ** 2
     # The noisy copies have the noise twice: what it adds the second time it added the first.
-    again = _root_mean_square(halves[MOVED + ALTERNATES :]) ** 2
+    again = _root_mean_square(halves[..., MOVED + ALTERNATES :]) ** 2
     blurred = np.clip(again - square, 0.0, square)
-    columns = (values[0], square, blurred, *moved, others, noisy)
-    found: list[tuple[Output, float, Causes]] = []
-    for output, row in zip(outputs, np.stack(columns, axis=1).tolist(), strict=True):
-        value, whole, blur, axis, step, background, noise = row
-        normal = normal_quantile(output.level)
-        causes = Causes(
-            ensemble=math.sqrt(whole - blur),
-            blurred=math.sqrt(blur),
-            axis=normal * max(axis, output.per_ev * sigma),
-            step=normal * step,
-            background=normal * background,
-            noise=normal * noise,
-        )
-        found.append((output, value, causes))
-    return found
+    normal = np.array([[normal_quantile(output.level)] for output in outputs])
+    per_ev = np.array([[output.per_ev] for output in outputs])
+    causes = Causes(
+        ensemble=np.sqrt(square - blurred),
+        blurred=np.sqrt(blurred),
+        axis=normal * np.maximum(moved[..., :2].max(axis=-1), per_ev * sigma),
+        step=normal * moved[..., 2:].max(axis=-1),
+        background=normal * others,
+        noise=normal * noisy,
+    )
+    return values[..., 0], causes
 
 
 def _mapped(latents: Floats, outputs: Sequence[Output]) -> tuple[Floats, Floats]:
-    """Return values and the model's own half-widths, each (n, k), of some outputs."""
+    """Return values and the model's own half-widths, each (k, ...), of some outputs.
+
+    `latents` (members, ..., latent).
+    """
     each = np.array(
         [
-            [apply_map(m, latents[i, :, output.latent]) for i, m in enumerate(output.maps)]
+            [apply_map(m, latents[i, ..., output.latent]) for i, m in enumerate(output.maps)]
             for output in outputs
         ]
-    )  # (k, members, n)
-    constant = np.array([[output.error_constant] for output in outputs])
-    spread = np.array([[output.error_per_spread] for output in outputs])
-    return each.mean(axis=1).T, (constant + spread * each.std(axis=1)).T
+    )  # (k, members, ...)
+    shape = (-1, *(1,) * (each.ndim - 2))
+    constant = np.reshape([output.error_constant for output in outputs], shape)
+    spread = np.reshape([output.error_per_spread for output in outputs], shape)
+    return each.mean(axis=1), constant + spread * each.std(axis=1)
 
 
 def _root_mean_square(rows: Floats) -> Floats:
-    """Return the root mean square (k,) over rows (n, k); 0 without rows."""
-    return np.sqrt(np.einsum("nk,nk->k", rows, rows) / max(len(rows), 1))
+    """Return the root mean square over the last axis; 0 where that is empty."""
+    return np.sqrt((rows**2).sum(axis=-1) / max(rows.shape[-1], 1))

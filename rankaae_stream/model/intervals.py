@@ -1,14 +1,15 @@
 """Make half-widths from their causes, and say which cause counts most."""
 
-import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import cache
 from statistics import NormalDist
+from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rankaae_stream.model.card import FEWEST_COMPOUNDS, Level, MonotoneMap, Output
-from rankaae_stream.report import Shares
 from rankaae_stream.spectrum import Floats
 
 __all__ = [
@@ -31,38 +32,53 @@ WORTH_IT = 0.9
 """Advice is given that narrows an interval to this part of it or less."""
 
 
+REMEDIES = (
+    "a scan that goes on to +150 eV",
+    "a reference foil in the beam",
+    "four times the counting time",
+    "a longer pre-edge and post-edge",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Causes:
-    """Half-widths that single causes would give an interval, in the output's unit.
+    """Half-widths that single causes would give intervals, in the output's unit.
+
+    Each is an array of several outputs or spectra, or one number for all.
 
     Attributes
     ----------
-    ensemble : float
+    ensemble
         What the networks miss on simulated compounds, with the spread of the members.
-    axis, step : float
+    axis, step
         The energy axis, and an edge step that a short scan leaves uncertain.
-    background : float
+    background
         Other ranges of the pre-edge and post-edge fits.
-    noise : float
+    noise
         What the noise of the points moves the value by.
-    blurred : float
+    blurred
         By how much the members differ more for that noise.
-    extent : float
+    extent
         What a part of a spectrum does not show.
     """
 
-    ensemble: float
-    axis: float = 0.0
-    step: float = 0.0
-    background: float = 0.0
-    noise: float = 0.0
-    blurred: float = 0.0
-    extent: float = 0.0
+    ensemble: Floats | float
+    axis: Floats | float = 0.0
+    step: Floats | float = 0.0
+    background: Floats | float = 0.0
+    noise: Floats | float = 0.0
+    blurred: Floats | float = 0.0
+    extent: Floats | float = 0.0
 
     @property
-    def whole(self) -> float:
+    def whole(self) -> Floats:
         """The half-width that measured compounds calibrate: all but what standards hardly have."""
-        return math.hypot(self.ensemble, self.blurred, self.axis, self.step)
+        return np.hypot(np.hypot(self.ensemble, self.blurred), np.hypot(self.axis, self.step))
+
+    def of(self, row: int) -> "Causes":
+        """Return those of one output, of arrays (o, k)."""
+        each = (getattr(self, field.name) for field in fields(self))
+        return Causes(*(one[row] if isinstance(one, np.ndarray) else one for one in each))
 
 
 def calibrated(calibration: MonotoneMap, whole: Floats) -> Floats:
@@ -81,67 +97,108 @@ def calibrated(calibration: MonotoneMap, whole: Floats) -> Floats:
     return np.interp(whole, *ends)
 
 
-def calibrated_half(output: Output, value: float, whole: float) -> float:
-    """Return the half-width that holds measured compounds, by `Causes.whole`.
+def calibrated_half(output: Output, value: Floats, whole: Floats) -> Floats:
+    """Return the half-widths that hold measured compounds, by `Causes.whole`, all (k,).
 
     The output's `mixed_half` is added in quadrature. Near a valence that few of them have it is
     no smaller than `unsupported_half`.
     """
-    half = math.hypot(float(calibrated(output.calibration, np.asarray(whole))), output.mixed_half)
-    return max(half, output.unsupported_half) if little_shown(output, value) else half
+    return _supported(output, value, calibrated(output.calibration, whole))
 
 
-def interval(output: Output, value: float, causes: Causes) -> tuple[float, Shares]:
-    """Return the half-width that is published, and each cause's part of its square.
+def _supported(output: Output, value: Floats, shown: Floats) -> Floats:
+    half = np.hypot(shown, output.mixed_half)
+    if not output.levels:
+        return half
+    few = np.array([level.compounds < FEWEST_COMPOUNDS for level in output.levels])
+    return np.where(few[_nearest(output, value)], np.maximum(half, output.unsupported_half), half)
+
+
+def interval(
+    outputs: Sequence[Output], value: Floats, causes: Causes
+) -> tuple[Floats, dict[str, Floats]]:
+    """Return the half-widths that are published, and each cause's part of their squares.
 
     What measured compounds and mixtures ask for beyond the known causes is theory. Where
     compounds ask for less, the known causes are scaled down alike.
+
+    Parameters
+    ----------
+    outputs : sequence of Output
+    value : (o, k) array
+        Of each output for k spectra.
+    causes : Causes
+        Of arrays (o, k).
+
+    Returns
+    -------
+    half : (o, k) array
+    shares : dict of (o, k) arrays
+        By the names of `report.Shares`.
     """
-    base, known = calibrated_half(output, value, causes.whole) ** 2, causes.whole**2
-    shown = float(calibrated(output.calibration, np.asarray(causes.whole))) ** 2
-    scale = min(shown / known, 1.0)
+    whole = causes.whole
+    known, shown, base = whole**2, np.empty(whole.shape), np.empty(whole.shape)
+    for i, output in enumerate(outputs):
+        shown[i] = calibrated(output.calibration, whole[i])
+        base[i] = _supported(output, value[i], shown[i]) ** 2
+    scale = np.minimum(shown**2 / known, 1.0)
     squares = {
         "noise": scale * causes.blurred**2 + causes.noise**2,
         "normalization": scale * causes.step**2 + causes.background**2,
         "axis": scale * causes.axis**2,
         "ensemble": scale * causes.ensemble**2,
         "theory": base - scale * known,
-        "extent": causes.extent**2,
+        "extent": np.zeros(whole.shape) + causes.extent**2,
     }
-    total = sum(squares.values())
-    return math.sqrt(total), Shares(**{name: square / total for name, square in squares.items()})
+    total = sum(squares.values(), np.zeros(whole.shape))
+    return np.sqrt(total), {name: square / total for name, square in squares.items()}
 
 
-def advise(output: Output, value: float, causes: Causes, sigma: float) -> str:
-    """Return one sentence on what would narrow an interval most; empty where nothing helps much.
+def advise(output: Output, value: Floats, causes: Causes, sigma: Floats) -> list[str]:
+    """Return one sentence for each spectrum on what would narrow its interval most.
+
+    Empty where nothing helps much.
 
     Parameters
     ----------
     output : Output
-    value : float
+    value : (k,) array
     causes : Causes
-    sigma : float
+        Of arrays (k,).
+    sigma : (k,) array
         Standard deviation of the energy axis, eV.
     """
-    now, shares = interval(output, value, causes)
-    by_foil = min(FOIL / sigma, 1.0) if sigma > 0.0 else 1.0
-    remedies = {
-        "a scan that goes on to +150 eV": replace(causes, extent=0.0, step=0.0),
-        "a reference foil in the beam": replace(causes, axis=causes.axis * by_foil),
-        "four times the counting time": replace(
-            causes, noise=causes.noise / 2.0, blurred=causes.blurred / 2.0
-        ),
-        "a longer pre-edge and post-edge": replace(causes, background=0.0, step=0.0),
-    }
-    halves = {what: interval(output, value, less)[0] for what, less in remedies.items()}
-    best = min(halves, key=lambda what: halves[what])
-    if halves[best] <= WORTH_IT * now:
-        return f"{best} would narrow it from ±{now:.2f} to ±{halves[best]:.2f}"
+    # A row for the interval as it is, and one for what each of `REMEDIES` would leave of it.
+    now, extent, foil, time, longer = np.eye(1 + len(REMEDIES))[:, :, None]
+    less = (
+        causes.ensemble + np.zeros_like(now),
+        causes.axis * (1.0 - foil * (1.0 - FOIL / np.maximum(sigma, FOIL))),
+        causes.step * (1.0 - extent - longer),
+        causes.background * (1.0 - longer),
+        causes.noise * (1.0 - time / 2.0),
+        causes.blurred * (1.0 - time / 2.0),
+        causes.extent * (1.0 - extent),
+    )
+    shape, values = (len(now), value.size), np.tile(value, len(now))[None]
+    flat = Causes(*(np.broadcast_to(one, shape).reshape(1, -1) for one in less))
+    half, shares = interval((output,), values, flat)
+    half, missed = half.reshape(shape), (shares["theory"] + shares["ensemble"])[0, : value.size]
+    best = cast("list[int]", np.argmin(half[1:], axis=0).tolist())
+    columns = (each.tolist() for each in (half[1:].min(axis=0), half[0], missed))
+    return [
+        _advice(output, REMEDIES[i], *row)
+        for i, row in zip(best, zip(*columns, strict=True), strict=True)
+    ]
+
+
+def _advice(output: Output, what: str, half: float, now: float, missed: float) -> str:
+    if half <= WORTH_IT * now:
+        return f"{what} would narrow it from ±{now:.2f} to ±{half:.2f}"
     if output.mixed_half > 0.7 * now:
         return (
             "a mixture may read like this: a series of spectra tells more (rankaae-stream series)"
         )
-    if shares.theory + shares.ensemble > 0.5:
+    if missed > 0.5:
         return (
             "most of it is what simulation and networks miss: only known compounds measured here "
             "would narrow it (rankaae-stream calibrate)"
@@ -157,6 +214,13 @@ def normal_quantile(level: float) -> float:
 
 def little_shown(output: Output, value: float) -> Level | None:
     """Return the level nearest to a value where fewer than `FEWEST_COMPOUNDS` show it."""
-    nearest = min(output.levels, key=lambda level: abs(level.value - value), default=None)
-    few = nearest is not None and nearest.compounds < FEWEST_COMPOUNDS
-    return nearest if few else None
+    if not output.levels:
+        return None
+    nearest = output.levels[int(_nearest(output, np.asarray(value)))]
+    return nearest if nearest.compounds < FEWEST_COMPOUNDS else None
+
+
+def _nearest(output: Output, value: Floats) -> NDArray[np.intp]:
+    """Return which of the output's levels is nearest to each value (k,)."""
+    levels = np.array([level.value for level in output.levels])
+    return np.argmin(np.abs(value[..., None] - levels), axis=-1)

@@ -44,18 +44,15 @@ class Model:
 
     def encode(self, flat: NDArray[np.floating]) -> NDArray[np.float32]:
         """Encode spectra (n, grid) to latents (members, n, latent)."""
-        feed = {"flat": np.ascontiguousarray(flat, dtype=np.float32)}
-        return self._encoder.run(None, feed)[0]  # type: ignore[return-value]
+        return _run(self._encoder, "flat", flat)
 
     def decode(self, latent: NDArray[np.floating]) -> NDArray[np.float32]:
         """Decode latents (members, n, latent) to spectra (members, n, grid)."""
-        feed = {"latent": np.ascontiguousarray(latent, dtype=np.float32)}
-        return self._decoder.run(None, feed)[0]  # type: ignore[return-value]
+        return _run(self._decoder, "latent", latent)
 
     def judge(self, aligned: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return logits (n, kinds) of edge-aligned spectra (n, a); see `domain.edge_aligned`."""
-        feed = {"aligned": np.ascontiguousarray(aligned, dtype=np.float32)}
-        return self._domain.run(None, feed)[0]  # type: ignore[return-value]
+        return _run(self._domain, "aligned", aligned, alike=16)
 
     def answer_parts(self, parts: NDArray[np.floating]) -> NDArray[np.float32]:
         """Answer parts of spectra, as `spectra.partial.prepared` returns them.
@@ -78,8 +75,7 @@ class Model:
         """
         if self._partial is None:
             raise ValueError(f"{self.card.name} answers complete spectra only")
-        feed = {"part": np.ascontiguousarray(parts, dtype=np.float32)}
-        return self._partial.run(None, feed)[0]  # type: ignore[return-value]
+        return _run(self._partial, "part", parts, alike=1)
 
     def what_if(
         self, name: str, values: ArrayLike, at: NDArray[np.floating] | None = None
@@ -150,6 +146,25 @@ class Model:
         for m, fitted in enumerate(output.maps):
             latent[m, :, output.latent] = invert_map(fitted, wanted, latent[m, :, output.latent])
         return self.decode(latent).mean(axis=0, dtype=float)
+
+
+def _run(
+    session: onnxruntime.InferenceSession, name: str, values: NDArray[np.floating], alike: int = 2
+) -> NDArray[np.float32]:
+    """Run a network on rows (..., n, x), which its output has as (..., n, y), too.
+
+    Rows of 0 make them a multiple of `alike`. One row alone, and in the classifier those beyond
+    a multiple of 16, are computed by other instructions than the rest; a spectrum's numbers
+    must not depend on its company.
+    """
+    given = np.ascontiguousarray(values, dtype=np.float32)
+    rows = given.shape[-2]
+    more = -rows % alike
+    if more:
+        nothing = np.zeros((*given.shape[:-2], more, given.shape[-1]), np.float32)
+        given = np.concatenate([given, nothing], axis=-2)
+    found = cast("NDArray[np.float32]", session.run(None, {name: given})[0])
+    return found[..., :rows, :] if more else found
 
 
 def _session(graph: bytes, device: str) -> onnxruntime.InferenceSession:

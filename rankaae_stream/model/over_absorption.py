@@ -34,32 +34,35 @@ def damped(flat: Floats, rest: float) -> Floats:
     return (1.0 + rest) * flat / (rest + flat)
 
 
-def undone(flat: Floats, rest: float) -> Floats:
+def undone(flat: Floats, rest: Floats | float) -> Floats:
     """Return a spectrum without the damping by its own absorption; see `damped`."""
     return rest * flat / np.maximum(1.0 + rest - flat, 0.1)
 
 
-def own_damping(model: Model, flat: Floats, misfit: float) -> tuple[float, float] | None:
-    """Return the rest's absorption that makes the model draw a spectrum clearly better.
+def own_damping(model: Model, flat: Floats, misfit: Floats) -> list[tuple[float, float] | None]:
+    """Return the rest's absorption that makes the model draw each spectrum clearly better.
 
     Parameters
     ----------
     model : Model
-    flat : (g,) array
+    flat : (k, g) array
         On the model's grid.
-    misfit : float
-        What the model's curve leaves of it as it is; see `domain.poor_fit`.
+    misfit : (k,) array
+        What the model's curve leaves of each as it is; see `domain.poor_fit`.
 
     Returns
     -------
-    (rest, misfit) or None
+    list of (rest, misfit) or None
         None where undoing does not help.
     """
     card = model.card
     relative, start = card.grid.relative(), card.domain.start
-    tried = np.stack([undone(flat, rest) for rest in RESTS])
-    decoded = model.decode(model.encode(tried)).mean(axis=0).astype(np.float64)
-    fitted = fit_nuisances(tried, decoded, relative, start)
-    left = [poor_fit(a, b, relative, start)[0] for a, b in zip(tried, fitted, strict=True)]
-    best = int(np.argmin(left))
-    return (RESTS[best], left[best]) if left[best] < BETTER * misfit else None
+    tried = undone(flat[:, None], np.array(RESTS)[:, None])
+    latents = model.encode(tried.reshape(-1, relative.size))
+    decoded = model.decode(latents).mean(axis=0).astype(np.float64).reshape(tried.shape)
+    left, _ = poor_fit(tried, fit_nuisances(tried, decoded, relative, start), relative, start)
+    best = np.argmin(left, axis=1).tolist()
+    return [
+        (RESTS[i], float(row[i])) if row[i] < BETTER * before else None
+        for i, row, before in zip(best, left, misfit, strict=True)
+    ]

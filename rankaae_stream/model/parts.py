@@ -1,12 +1,12 @@
 """Turn what a network says of a part of a spectrum into estimates with intervals."""
 
-import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from rankaae_stream.model.card import ModelCard, Output, PartialRule
-from rankaae_stream.model.estimates import estimate
+from rankaae_stream.model.estimates import estimates
 from rankaae_stream.model.intervals import Causes, advise, normal_quantile
 from rankaae_stream.model.maps import apply_map
 from rankaae_stream.report import Domain, Estimate
@@ -19,69 +19,83 @@ OTHERS = "metals, sulfides and other compounds without oxygen"
 
 
 def describe_part(
-    found: Floats, card: ModelCard, rule: PartialRule, reach: float, sigma: float
-) -> tuple[tuple[Estimate, ...], str]:
-    """Return the estimates of the part of a spectrum that a scan has seen.
+    found: Floats, card: ModelCard, rule: PartialRule, reach: Floats, sigma: Floats
+) -> tuple[list[tuple[Estimate, ...]], list[str]]:
+    """Return the estimates of the parts of spectra that scans have seen.
 
     Parameters
     ----------
-    found : (1 + c, 2, 2 k + 1) array
-        What the network says of the part, and of c noisy copies; see
+    found : (k, 1 + c, 2, 2 o + 1) array
+        What the network says of k parts, and of c noisy copies of each, for the o outputs; see
         `networks.Model.answer_parts`.
     card : ModelCard
     rule : PartialRule
         The card's.
-    reach : float
-        Up to which energy the scan has come, eV from the tabulated edge.
-    sigma : float
+    reach : (k,) array
+        Up to which energy each scan has come, eV from the tabulated edge.
+    sigma : (k,) array
         Standard deviation of the energy axis, eV.
 
     Returns
     -------
-    tuple of Estimate
+    list of k tuples of Estimate
         In the order of the card's outputs.
-    str
+    list of k str
         What would narrow the first one's interval most.
     """
-    each = [part_causes(found, card, rule, reach, sigma, k) for k in range(len(card.outputs))]
-    return tuple(estimate(*one) for one in each), advise(*each[0], sigma)
+    every = range(len(card.outputs))
+    outputs, value, causes = part_causes(found, card, rule, reach, sigma, every)
+    advice = advise(outputs[0], value[0], causes.of(0), sigma)
+    return estimates(outputs, value, causes), advice
 
 
 def part_causes(
-    found: Floats, card: ModelCard, rule: PartialRule, reach: float, sigma: float, k: int
-) -> tuple[Output, float, Causes]:
-    """Return the card's output `k`, its value for a part, and the causes of its interval.
+    found: Floats,
+    card: ModelCard,
+    rule: PartialRule,
+    reach: Floats,
+    sigma: Floats,
+    wanted: Sequence[int],
+) -> tuple[list[Output], Floats, Causes]:
+    """Return some of the card's outputs, their values for parts, and the causes of their intervals.
 
-    Parameters are those of `describe_part`.
+    Parameters are those of `describe_part`, and which outputs; values and causes are (o, k).
     """
-    output = card.outputs[k]
-    factors: Floats = rule.factors[output.name]
-    value, steeper = float(found[0, 0, k]), 1.0
-    changed = rule.values.get(output.name)
-    if changed is not None:
-        steeper = float(np.ptp(changed.value) / np.ptp(changed.latent))
-        value = float(apply_map(changed, np.asarray(value)))
-    off: Floats = found[1:, 0, k] - found[0, 0, k]
-    noise = float(np.sqrt(np.mean(off**2))) if off.size else 0.0
-    own = math.exp(float(found[0, 0, len(card.outputs) + k]))
+    outputs = [card.outputs[i] for i in wanted]
+    said = np.moveaxis(found, -1, 0)  # (2 o + 1, k, 1 + c, 2)
+    own = np.exp(said[[len(card.outputs) + i for i in wanted], :, 0, 0])
+    asked = said[list(wanted)]
+    value, scale = asked[..., 0, 0].copy(), asked[..., 0, 1]
+    off = asked[..., 1:, 0] - value[..., None]
+    noise = np.sqrt((off**2).sum(axis=-1) / max(off.shape[-1], 1))
+    steeper, factors = np.ones((len(outputs), 1)), np.empty(value.shape)
+    for i, output in enumerate(outputs):
+        factors[i] = np.interp(reach, rule.reach, rule.factors[output.name])
+        changed = rule.values.get(output.name)
+        if changed is not None:
+            steeper[i] = np.ptp(changed.value) / np.ptp(changed.latent)
+            value[i] = apply_map(changed, value[i])
+    normal = np.array([[normal_quantile(output.level)] for output in outputs])
     causes = replace(
-        complete_causes(output, own, sigma),
-        extent=float(np.interp(reach, rule.reach, factors)) * float(found[0, 1, k]) * steeper,
-        noise=normal_quantile(output.level) * noise * steeper,
+        complete_causes(outputs, own, sigma),
+        extent=factors * scale * steeper,
+        noise=normal * noise * steeper,
     )
-    low, high = output.range
-    return output, min(max(value, low), high), causes
+    ends = np.array([output.range for output in outputs])
+    return outputs, np.clip(value, ends[:, :1], ends[:, 1:]), causes
 
 
-def complete_causes(output: Output, own: float, sigma: float) -> Causes:
-    """Return the causes that remain when a part has become a complete spectrum.
+def complete_causes(outputs: Sequence[Output], own: Floats, sigma: Floats | float) -> Causes:
+    """Return the causes that remain when parts have become complete spectra.
 
-    `own` is the half-width that the model itself will give it.
+    `own` (o, k) are the half-widths that the model itself will give them.
     """
-    return Causes(ensemble=own, axis=normal_quantile(output.level) * output.per_ev * sigma)
+    axis = np.array([[normal_quantile(one.level) * one.per_ev] for one in outputs]) * sigma
+    return Causes(ensemble=own, axis=axis)
 
 
-def domain_of_part(found: Floats, rule: PartialRule, reach: float) -> Domain:
-    """Return the probability that a part (2, 2 k + 1) up to a reach, eV, is of no oxide."""
-    share = 1.0 / (1.0 + math.exp(-float(found[0, -1])))
-    return Domain(share, float(np.interp(reach, rule.reach, rule.thresholds)), OTHERS)
+def domain_of_part(found: Floats, rule: PartialRule, reach: Floats) -> list[Domain]:
+    """Return the probability that parts (k, 2, 2 o + 1) up to a reach (k,), eV, are of no oxide."""
+    shares = 1.0 / (1.0 + np.exp(-found[:, 0, -1]))
+    limits = np.interp(reach, rule.reach, rule.thresholds)
+    return [Domain(*pair, OTHERS) for pair in zip(shares.tolist(), limits.tolist(), strict=True)]

@@ -8,6 +8,7 @@ the noisy scan instead would bias the shift by 0.1-0.2 eV.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -125,10 +126,7 @@ class FoilLibrary:
         With its absorption f from 0 before the edge to 1 at its highest within twice
         `WINDOW`, the damped absorption is ``f - damping f^2``.
         """
-        near = np.abs(self.energy - self.edge.e0) <= 2 * WINDOW
-        low, high = float(self.mu[near].min()), float(self.mu[near].max())
-        rise = (self.mu - low) / (high - low)
-        return replace(self, mu=rise - damping * rise**2)
+        return _damped(self, damping)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -415,15 +413,9 @@ class _Fit:
 
     @classmethod
     def at(cls, x: Floats, y: Floats, library: FoilLibrary, shifts: Floats) -> "_Fit":
-        moved = (x + shifts[:, None]).ravel()
-        foils = np.interp(moved, library.energy, library.mu).reshape(shifts.size, x.size)
-        foils /= np.ptp(foils, axis=1)[:, None]
-        # The background is the same at every shift: it is projected out once, so that only
-        # the height remains to be solved for.
-        background, _ = np.linalg.qr(np.column_stack([np.ones_like(x), x - x.mean()]))
+        background, foils, norm = _moved(x.tobytes(), library, shifts.tobytes())
         y = y - background @ (background.T @ y)
-        foils -= (foils @ background) @ background.T
-        overlap, norm = foils @ y, np.einsum("sn,sn->s", foils, foils)
+        overlap = foils @ y
         return cls(np.maximum(y @ y - overlap**2 / norm, 0.0), overlap / norm, y, foils)
 
     def misfits(self) -> Floats:
@@ -438,6 +430,31 @@ class _Fit:
     def residuals(self, index: int) -> Floats:
         """Return the residuals of the fit at one shift, (n,)."""
         return self.y - self.height[index] * self.foils[index]
+
+
+@lru_cache(maxsize=32)
+def _moved(energies: bytes, library: FoilLibrary, shifts: bytes) -> tuple[Floats, Floats, Floats]:
+    """Return a background (n, 2), foils (s, n) without it, and their squared norms (s,).
+
+    Kept, because the scans of a session have the same energies as a rule.
+    """
+    x, by = np.frombuffer(energies), np.frombuffer(shifts)
+    foils = np.interp((x + by[:, None]).ravel(), library.energy, library.mu)
+    foils = foils.reshape(by.size, x.size)
+    foils /= np.ptp(foils, axis=1)[:, None]
+    # The background is the same at every shift: it is projected out once, so that only
+    # the height remains to be solved for.
+    background, _ = np.linalg.qr(np.column_stack([np.ones_like(x), x - x.mean()]))
+    foils -= (foils @ background) @ background.T
+    return background, foils, np.einsum("sn,sn->s", foils, foils)
+
+
+@lru_cache(maxsize=64)
+def _damped(foil: FoilLibrary, damping: float) -> FoilLibrary:
+    near = np.abs(foil.energy - foil.edge.e0) <= 2 * WINDOW
+    low, high = float(foil.mu[near].min()), float(foil.mu[near].max())
+    rise = (foil.mu - low) / (high - low)
+    return replace(foil, mu=rise - damping * rise**2)
 
 
 def _around(energy: Floats, mu: Floats, e0: float, width: float) -> tuple[Floats, Floats]:

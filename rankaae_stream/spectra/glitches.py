@@ -1,11 +1,13 @@
 """Find single points, or a few neighbours, that leave a smooth curve, and leave them out."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rankaae_stream.report import Flag
+from rankaae_stream.spectra.rows import median_of
 from rankaae_stream.spectrum import Floats, Spectrum
 
 __all__ = ["without_glitches"]
@@ -39,12 +41,13 @@ INTERPOLATION = math.sqrt(1.0 + 34.0 / 36.0)
 """Noise of a point less its neighbours' cubic, in the noise of a point."""
 
 
-def without_glitches(spectrum: Spectrum) -> tuple[Spectrum, Flag | None]:
-    """Return a spectrum without its glitches, and the flag that names them.
+def without_glitches(spectra: Sequence[Spectrum]) -> list[tuple[Spectrum, Flag | None]]:
+    """Return spectra on the same energies without their glitches, and the flags that name these.
 
     Parameters
     ----------
-    spectrum : Spectrum
+    spectra : sequence of Spectrum
+        Of one edge, on one axis; those that had none stay as they are.
 
     Notes
     -----
@@ -53,30 +56,46 @@ def without_glitches(spectrum: Spectrum) -> tuple[Spectrum, Flag | None]:
     region and than `LEAST` of the rise of mu, and where its neighbours are smooth without it: at a
     narrow peak they are not.
     """
-    first, last = np.searchsorted(spectrum.energy - spectrum.edge.e0, RANGE)
-    energy, mu = spectrum.energy[first:last], spectrum.mu[first:last]
+    first = spectra[0]
+    start, stop = np.searchsorted(first.energy - first.edge.e0, RANGE)
+    energy, mu = first.energy[start:stop], np.stack([one.mu[start:stop] for one in spectra])
+    found: list[tuple[Spectrum, Flag | None]] = [(one, None) for one in spectra]
     if energy.size < FEWEST:
-        return spectrum, None
-    relative = energy - spectrum.edge.e0
-    rise = float(np.percentile(mu, 95) - np.percentile(mu, 5))
+        return found
+    relative = energy - first.edge.e0
     off = _off(energy, mu, 1)
-    before, beyond = relative < EDGE[0], relative > EDGE[1]
-    regions = [before, ~(before | beyond), beyond]
-    noise, least = np.full(energy.size, np.inf), np.full(energy.size, LEAST * rise)
-    for region in regions:
-        known = off[region & np.isfinite(off)]
-        if known.size >= 5:
-            noise[region] = NORMAL * float(np.median(np.abs(known))) / INTERPOLATION
-    least[regions[1]] = AT_EDGE * rise
-    limit = np.maximum(SIGMA * INTERPOLATION * noise, least)
-    bad = np.zeros(spectrum.energy.size, dtype=bool)
+    limit = _limits(relative, mu, off)
     peaks = (relative > PEAKS[0]) & (relative < PEAKS[1])
-    bad[first:last] = _bad(energy, mu, off, limit, peaks)
-    if not bad.any() or np.count_nonzero(bad) > LARGEST_SHARE * energy.size:
-        return spectrum, None
-    good = ~bad
-    cleaned = Spectrum(spectrum.energy[good], spectrum.mu[good], spectrum.edge, spectrum.origin)
-    return cleaned, _flag(spectrum.energy[bad])
+    # Of a wide glitch the first and last point are off, too.
+    for i in np.flatnonzero((np.abs(off) > limit).any(axis=1)).tolist():
+        near = _bad(energy, mu[i], off[i], limit[i], peaks)
+        if near.any() and np.count_nonzero(near) <= LARGEST_SHARE * energy.size:
+            one, good = spectra[i], np.ones(first.energy.size, dtype=bool)
+            good[start:stop] = ~near
+            cleaned = Spectrum(one.energy[good], one.mu[good], one.edge, one.origin)
+            found[i] = cleaned, _flag(one.energy[~good])
+    return found
+
+
+def _limits(relative: Floats, mu: Floats, off: Floats) -> Floats:
+    """Return how far off each point (k, n) may lie, by the noise of its region and the rise."""
+    share = 0.05 * (relative.size - 1)
+    low, high = int(share), relative.size - 1 - int(share)
+    ordered = np.partition(mu, (low, low + 1, high - 1, high), axis=1)
+    part = share - low
+    rise = (1.0 - part) * (ordered[:, high] - ordered[:, low]) + part * (
+        ordered[:, high - 1] - ordered[:, low + 1]
+    )
+    before, beyond = relative < EDGE[0], relative > EDGE[1]
+    limit = np.empty(mu.shape)
+    for region, least in ((before, LEAST), (~(before | beyond), AT_EDGE), (beyond, LEAST)):
+        at = np.flatnonzero(region)
+        known = off[:, at[(at >= 2) & (at < relative.size - 2)]]
+        noise = np.full(len(mu), np.inf)
+        if known.shape[1] >= 5:
+            noise = NORMAL * median_of(np.abs(known)) / INTERPOLATION
+        limit[:, at] = np.maximum(SIGMA * INTERPOLATION * noise, least * rise)[:, None]
+    return limit
 
 
 def _flag(energies: Floats) -> Flag:
@@ -98,10 +117,8 @@ def _bad(
 ) -> NDArray[np.bool_]:
     """Return which points are glitches, the narrowest explanation first."""
     bad = np.zeros(energy.size, dtype=bool)
-    if not np.any(np.abs(off) > limit):  # of a wide glitch the first and last point are off, too
-        return bad
     for width in range(1, WIDEST + 1):
-        signed = np.nan_to_num(off if width == 1 else _off(energy, mu, width))
+        signed = np.nan_to_num(off if width == 1 else _off(energy, mu[None], width)[0])
         runs = np.abs(signed)
         for start in np.argsort(-runs)[: 2 * max(1, int(LARGEST_SHARE * energy.size))]:
             stop = int(start) + width
@@ -119,33 +136,30 @@ def _smooth_without(energy: Floats, mu: Floats, start: int, stop: int, height: f
     near = slice(max(start - 5, 0), stop + 5)
     keep = np.ones(energy.size, dtype=bool)
     keep[start:stop] = False
-    left = np.abs(_off(energy[near][keep[near]], mu[near][keep[near]], 1))
+    left = np.abs(_off(energy[near][keep[near]], mu[None, near][:, keep[near]], 1))
     known = left[np.isfinite(left)]
     return known.size >= 3 and float(known.max()) <= REMAINS * height
 
 
 def _off(energy: Floats, mu: Floats, width: int) -> Floats:
-    """Return how far the run of points that begins at each lies off the cubic around it, (n,).
+    """Return how far the run of points that begins at each lies off the cubic around it, (k, n).
 
     The least of the run's points counts: all of a glitch lie off.
     """
-    size = energy.size
-    found = np.full(size, np.nan)
-    first = np.arange(2, size - 1 - width)
+    found = np.full(mu.shape, np.nan)
+    first = np.arange(2, energy.size - 1 - width)
     if not first.size:
         return found
     at = [first - 2, first - 1, first + width, first + width + 1]
     for k in range(width):
         here = energy[first + k]
-        cubic = np.zeros(first.size)
+        off = mu[:, first + k]
         for a in at:
             weight = np.ones(first.size)
             for b in at:
                 if a is not b:
                     weight *= (here - energy[b]) / (energy[a] - energy[b])
-            cubic += weight * mu[a]
-        off = mu[first + k] - cubic
-        found[first] = (
-            off if k == 0 else np.where(np.abs(off) < np.abs(found[first]), off, found[first])
-        )
+            off = off - weight * mu[:, a]
+        best = found[:, first]
+        found[:, first] = off if k == 0 else np.where(np.abs(off) < np.abs(best), off, best)
     return found

@@ -1,10 +1,13 @@
 """Estimate the noise of single points from a spectrum itself."""
 
+from functools import lru_cache
+
 import numpy as np
 
+from rankaae_stream.spectra.rows import median_of
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["noise_copies", "point_noise", "point_noises"]
+__all__ = ["drawn", "point_noise", "point_noises"]
 
 STEEP = (-15.0, 30.0)
 """Where a spectrum bends too much to tell noise from structure, eV from the tabulated edge."""
@@ -44,24 +47,27 @@ def point_noise(energy: Floats, mu: Floats, e0: float) -> float:
     return float(point_noises(energy, mu[None], e0)[0])
 
 
-def point_noises(energy: Floats, mu: Floats, e0: float) -> Floats:
-    """Return the noise (k,) of spectra (k, n) on the same energies; see `point_noise`."""
+def point_noises(energy: Floats, mu: Floats, e0: float | Floats) -> Floats:
+    """Return the noise (k,) of spectra (k, n) on the same energies; see `point_noise`.
+
+    `e0` may be (k,): where the tabulated edge lies on the axis of each.
+    """
     if energy.size < 4:
         return np.zeros(len(mu))
     left, right = np.diff(energy)[:-1], np.diff(energy)[1:]
     share = right / (left + right)  # of the left neighbour
     off = mu[:, 1:-1] - share * mu[:, :-2] - (1.0 - share) * mu[:, 2:]
     scaled = np.abs(off) / np.sqrt(1.0 + share**2 + (1.0 - share) ** 2)
-    relative = energy[1:-1] - e0
+    relative = energy[1:-1] - np.reshape(e0, (-1, 1))
     calm = (relative < STEEP[0]) | (relative > STEEP[1])
-    if np.count_nonzero(calm) >= FEWEST:
-        scaled = scaled[:, calm]
-    return np.median(scaled, axis=1) / 0.6745
+    calm |= calm.sum(axis=1, keepdims=True) < FEWEST
+    return median_of(scaled, calm) / 0.6745
 
 
-def noise_copies(noise: float, points: int, copies: int) -> Floats:
-    """Return noise (copies, points) of a standard deviation, the same for the same arguments."""
-    return noise * np.resize(_DRAWN, (copies, points))
+@lru_cache(maxsize=64)
+def drawn(copies: int, points: int) -> Floats:
+    """Return noise (copies, points) of standard deviation 1, the same for the same arguments."""
+    return np.resize(_DRAWN, (copies, points))
 
 
 _DRAWN = np.random.default_rng(0).standard_normal(10_007)

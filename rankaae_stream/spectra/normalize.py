@@ -5,14 +5,29 @@ Ser. 430, 012007 (2013)), so that both give the same numbers at the same ranges 
 to 1e-10). Unlike there, no range is guessed from how far the scan went.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rankaae_stream.errors import Refused
+from rankaae_stream.errors import Refusal, Refused
 from rankaae_stream.spectrum import Floats, NormalizationRanges, NormalizedSpectrum
 
-__all__ = ["normalize"]
+__all__ = ["NormalizedRows", "normalize", "normalize_rows", "used_ranges"]
+
+
+class NormalizedRows(NamedTuple):
+    """Spectra (k, n) with edge step 1, and the steps (k,) in units of mu.
+
+    `refusals` says of each row why it has no step, or None; the numbers of such a row mean nothing.
+    """
+
+    norm: Floats
+    flat: Floats
+    edge_step: Floats
+    refusals: list[Refusal | None]
 
 
 def normalize(
@@ -43,77 +58,165 @@ def normalize(
         ``normalization`` when a range holds too few points to fit;
         ``no_edge`` when mu does not rise at the edge.
     """
-    pre = _window(energy, e0 + ranges.pre1, e0 + ranges.pre2)
-    post = _window(energy, e0 + ranges.norm1, e0 + ranges.norm2)
-    _require(energy, pre, ranges.npre, "pre-edge", e0, ranges.pre1, ranges.pre2)
-    _require(energy, post, ranges.nnorm, "post-edge", e0, ranges.norm1, ranges.norm2)
+    relative = energy - e0
+    rows = normalize_rows(relative[None], mu[None], e0, ranges)
+    (refusal,) = rows.refusals
+    if refusal is not None:
+        raise Refused(refusal.name, refusal.message)
+    used = used_ranges(ranges, float(relative[0]), float(relative[-1]))
+    return NormalizedSpectrum(
+        energy, rows.norm[0], rows.flat[0], e0, float(rows.edge_step[0]), used
+    )
+
+
+def normalize_rows(
+    relative: Floats,
+    mu: Floats,
+    e0: float,
+    ranges: NormalizationRanges,
+    moved: Sequence[Sequence[float]] = ((0.0, 0.0, 0.0, 0.0),),
+) -> NormalizedRows:
+    """Normalise spectra of one edge at once; see `normalize`.
+
+    Parameters
+    ----------
+    relative : (k, n) or (1, n) array
+        Calibrated energies of each row, or of all, from the tabulated edge, eV.
+    mu : (k, n) array
+    e0 : float
+    ranges : NormalizationRanges
+    moved : sequence of (pre1, pre2, norm1, norm2)
+        What is added to the ends of the ranges, eV: of all rows, or of each.
+    """
+    why: list[Refusal | None] = [None] * len(mu)
+    ends = np.add(moved, (ranges.pre1, ranges.pre2, ranges.norm1, ranges.norm2))
+    pre = _window(relative, ends[:, :2], ranges.npre, "pre-edge", e0, why)
+    post = _window(relative, ends[:, 2:], ranges.nnorm, "post-edge", e0, why)
 
     # Fit over energy - e0 scaled to about 1: polynomials in thousands of eV would lose
     # digits that the comparison with larch needs.
-    x = (energy - e0) / 100.0
-    pre_edge = _fit(x, mu, pre, ranges.npre)
-    above = mu - pre_edge
+    x = relative / 100.0
+    above = mu - _fit(x, mu, pre, ranges.npre)
     height = _fit(x, above, post, ranges.nnorm)
 
-    at_e0 = _nearest(energy, e0)
-    edge_step = float(height[at_e0])
-    noise = float(np.std(np.diff(mu[pre]))) if pre.stop - pre.start > 2 else 0.0
-    if edge_step < -10.0 * noise < 0.0:
-        raise Refused(
+    at_e0 = _nearest(relative, np.zeros((1, 1)))
+    step = height[np.arange(len(mu)), at_e0]
+    noise, highest = _scatter(mu, pre), np.abs(mu).max(axis=1)
+    for i in np.flatnonzero(~(step > np.maximum(1e-9 * highest, noise))):
+        why[i] = why[i] or _no_edge(float(step[i]), float(noise[i]), e0)
+    divisor = np.where([one is None for one in why], step, 1.0)[:, None]
+    norm = above / divisor
+    beyond = cast("NDArray[np.bool_]", np.arange(relative[0].size) >= at_e0[:, None])
+    return NormalizedRows(norm, norm + np.where(beyond, 1.0 - height / divisor, 0.0), step, why)
+
+
+def used_ranges(ranges: NormalizationRanges, first: float, last: float) -> NormalizationRanges:
+    """Return ranges cut where a scan begins and ends, eV from the tabulated edge."""
+    return replace(ranges, pre1=max(ranges.pre1, first), norm2=min(ranges.norm2, last))
+
+
+class _Window(NamedTuple):
+    """Points `first` to the one before `stop` of each row, (q,); q is 1 where all have the same.
+
+    `part` holds the windows of all rows, and a point more.
+    """
+
+    first: NDArray[np.intp]
+    stop: NDArray[np.intp]
+    part: slice
+
+    def sums(self, values: Floats) -> Floats:
+        """Sum each row of `part` (k, w) over its window alone: (k, 1)."""
+        rows = max(len(values), len(self.first))
+        if len(values) < rows:
+            values = np.repeat(values, rows, axis=0)
+        ends = np.empty((rows, 2), dtype=np.intp)
+        ends[:, 0], ends[:, 1] = self.first - self.part.start, self.stop - self.part.start
+        ends += values.shape[1] * np.arange(rows)[:, None]
+        return np.add.reduceat(values.ravel(), ends.ravel())[::2, None]
+
+
+def _between(first: NDArray[np.intp], stop: NDArray[np.intp]) -> _Window:
+    return _Window(first, stop, slice(int(first.min()), int(stop.max()) + 1))
+
+
+def _window(
+    relative: Floats, ends: Floats, degree: int, name: str, e0: float, why: list[Refusal | None]
+) -> _Window:
+    """Return the points from the last at or below an end to the one before the nearest to another.
+
+    Rows with too few of them for the fit are refused, and take all points.
+    """
+    first = np.maximum((relative <= ends[:, :1]).sum(axis=1) - 1, 0)
+    stop = np.maximum(_nearest(relative, ends[:, 1:]), first)
+    points, needed = stop - first, degree + 1
+    few = points < needed
+    if not few.any():
+        return _between(first, stop)
+    for i in np.flatnonzero(np.broadcast_to(few, len(why))):
+        row, x = i % len(few), relative[i % len(relative)]
+        low, high = e0 + ends[i % len(ends)]
+        why[i] = why[i] or Refusal(
+            "normalization",
+            f"{name} range [{low:.1f}, {high:.1f}] eV holds {points[row]} points, "
+            f"needs {needed}; the scan spans {e0 + x[0]:.1f}-{e0 + x[-1]:.1f} eV",
+        )
+    return _between(np.where(few, 0, first), np.where(few, relative.shape[1] - 1, stop))
+
+
+def _nearest(relative: Floats, wanted: Floats) -> NDArray[np.intp]:
+    """Return the points (p,) of axes that are nearest to energies (q, 1), eV; p or q may be 1."""
+    right: NDArray[np.intp] = np.minimum((relative < wanted).sum(axis=1), relative.shape[1] - 1)
+    left = np.maximum(right - 1, 0)
+    rows = np.arange(len(relative))
+    nearer = wanted[:, 0] - relative[rows, left] <= relative[rows, right] - wanted[:, 0]
+    return np.where(nearer, left, right)
+
+
+def _fit(x: Floats, y: Floats, window: _Window, degree: int) -> Floats:
+    """Fit a polynomial over each row's `window` by least squares and evaluate it on all of `x`."""
+    if degree > 1:
+        return _fit_steeply_curved(x, y, window, degree)
+    part, count = window.part, (window.stop - window.first)[:, None]
+    mean = window.sums(y[:, part]) / count
+    if degree == 0:
+        return np.broadcast_to(mean, y.shape)
+    # By far the most frequent case: the closed form takes half the time of a solver.
+    middle = window.sums(x[:, part]) / count
+    off = x[:, part] - middle
+    slope = window.sums(off * (y[:, part] - mean)) / window.sums(off * off)
+    return mean + slope * (x - middle)
+
+
+def _fit_steeply_curved(x: Floats, y: Floats, window: _Window, degree: int) -> Floats:
+    fitted = np.empty(y.shape)
+    for i, row in enumerate(y):
+        axis, at = x[i % len(x)], i % len(window.first)
+        part = slice(window.first[at], window.stop[at])
+        design = np.vander(axis, degree + 1)
+        found = cast("Any", np.linalg).lstsq(design[part], row[part], rcond=None)[0]
+        fitted[i] = design @ found
+    return fitted
+
+
+def _scatter(mu: Floats, window: _Window) -> Floats:
+    """Return the standard deviation (k,) of neighbours' differences; 0 for two points."""
+    steps = _between(window.first, np.maximum(window.stop - 1, window.first))
+    count = (window.stop - window.first - 1)[:, None]
+    step = np.diff(mu[:, window.part], axis=1)
+    off = step - steps.sums(step) / np.maximum(count, 1)
+    return np.sqrt(steps.sums(off * off) / np.maximum(count, 1) * (count > 1))[:, 0]
+
+
+def _no_edge(step: float, noise: float, e0: float) -> Refusal:
+    if step < -10.0 * noise < 0.0:
+        return Refusal(
             "no_edge",
-            f"mu falls by {-edge_step:.3g} at {e0:.1f} eV where it should rise: its sign may be "
+            f"mu falls by {-step:.3g} at {e0:.1f} eV where it should rise: its sign may be "
             "turned, as that of ln(It/I0) is; check the element, too",
         )
-    if not edge_step > max(1e-9 * float(np.abs(mu).max()), noise):
-        raise Refused(
-            "no_edge",
-            f"the edge step at {e0:.1f} eV is {edge_step:.3g}, not above the noise of the "
-            f"pre-edge ({noise:.3g}); check the element, and that the sample was in the beam",
-        )
-    norm = above / edge_step
-    flat = norm.copy()
-    flat[at_e0:] += 1.0 - height[at_e0:] / edge_step
-    used = replace(
-        ranges,
-        pre1=max(ranges.pre1, float(energy[0]) - e0),
-        norm2=min(ranges.norm2, float(energy[-1]) - e0),
+    return Refusal(
+        "no_edge",
+        f"the edge step at {e0:.1f} eV is {step:.3g}, not above the noise of the "
+        f"pre-edge ({noise:.3g}); check the element, and that the sample was in the beam",
     )
-    return NormalizedSpectrum(energy, norm, flat, e0, edge_step, used)
-
-
-def _window(energy: Floats, low: float, high: float) -> slice:
-    """Return the points from the last at or below `low` to the one before the nearest to `high`."""
-    first = max(int(np.searchsorted(energy, low, side="right")) - 1, 0)
-    return slice(first, max(_nearest(energy, high), first))
-
-
-def _nearest(energy: Floats, value: float) -> int:
-    right = min(int(np.searchsorted(energy, value)), energy.size - 1)
-    left = max(right - 1, 0)
-    return left if value - energy[left] <= energy[right] - value else right
-
-
-def _fit(x: Floats, y: Floats, window: slice, degree: int) -> Floats:
-    """Fit a polynomial over `window` by least squares and evaluate it on all of `x`."""
-    mean = y[window].mean()
-    if degree == 0:
-        return np.full(x.shape, mean)
-    if degree == 1:
-        # By far the most frequent case: the closed form takes half the time of a solver.
-        middle = x[window].mean()
-        off = x[window] - middle
-        return mean + (off @ (y[window] - mean)) / (off @ off) * (x - middle)
-    design = np.vander(x[window], degree + 1)
-    return np.vander(x, degree + 1) @ np.linalg.lstsq(design, y[window], rcond=None)[0]
-
-
-def _require(
-    energy: Floats, window: slice, degree: int, name: str, e0: float, low: float, high: float
-) -> None:
-    points, needed = window.stop - window.start, degree + 1
-    if points < needed:
-        raise Refused(
-            "normalization",
-            f"{name} range [{e0 + low:.1f}, {e0 + high:.1f}] eV holds {points} points, "
-            f"needs {needed}; the scan spans {energy[0]:.1f}-{energy[-1]:.1f} eV",
-        )

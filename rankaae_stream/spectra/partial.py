@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rankaae_stream.errors import Refused
+from rankaae_stream.errors import Refusal, Refused
+from rankaae_stream.spectra.rows import between, median_of
 from rankaae_stream.spectrum import EnergyGrid, Floats
 
-__all__ = ["ABOVE", "BELOW", "Seen", "on_seen_grid", "prepared"]
+__all__ = ["ABOVE", "BELOW", "Seen", "on_seen_grid", "prepared", "seen_rows"]
 
 BELOW = -2.0
 """A part is answered that reaches down to here, eV from the tabulated edge."""
@@ -81,39 +82,79 @@ def on_seen_grid(
         ``coverage`` where the edge has not been passed or points are missing there,
         ``no_edge`` where mu does not rise by more than its noise.
     """
-    x = energy - e0
+    rows = (energy - e0)[None], mu[None]
+    (found,) = seen_rows(*rows, grid, e0, np.array([noise]))
+    if isinstance(found, Refusal):
+        raise Refused(found.name, found.message)
+    return found
+
+
+def seen_rows(
+    axes: Floats, mu: Floats, grid: EnergyGrid, e0: float, noise: Floats
+) -> list[Seen | Refusal]:
+    """Interpolate raw absorption of many spectra at once; see `on_seen_grid`.
+
+    Parameters
+    ----------
+    axes : (k, n) or (1, n) array
+        Energies of each row, or of all, eV from the tabulated edge.
+    mu : (k, n) array
+    grid : EnergyGrid
+    e0 : float
+        Tabulated edge, eV.
+    noise : (k,) array
+    """
+    relative = grid.relative()
+    short = [_too_short(x, relative) for x in axes] * (len(mu) // len(axes))
+    if None not in short:
+        return [refusal for refusal in short if refusal is not None]
+    used = (axes >= relative[0] - FIRST) & (axes <= relative[-1] + FIRST)
+    middle = median_of(mu, used)
+    scale = np.where(used, np.abs(mu - middle[:, None]), 0.0).max(axis=1)
+    below = axes <= 0.0
+    base = median_of(mu, below & (below[:, ::-1].cumsum(axis=1)[:, ::-1] <= FEWEST))
+    highest = np.partition(np.where(used & ~below, mu, -np.inf), -3, axis=1)[:, -3:]
+    top = median_of(highest, np.isfinite(highest))
+    rise, least = top - base, np.maximum(LEAST_RISE * noise, TINY * np.abs(middle))
+    step = relative[1] - relative[0]
+    first, last = axes[:, :1], axes[:, -1:]
+    seen = (relative >= first - step / 2) & (relative <= last + step / 2)
+    scaled = (mu - middle[:, None]) / np.where(scale > 0.0, scale, 1.0)[:, None]
+    values = np.where(seen, between(axes, relative[None]).of(scaled[:, None])[:, 0], 0.0)
+    found: list[Seen | Refusal] = []
+    for i, too_short in enumerate(short):
+        k, no_edge = min(i, len(axes) - 1), None
+        if not rise[i] > least[i]:
+            no_edge = Refusal(
+                "no_edge",
+                f"mu rises by {rise[i]:.3g} across {e0:.1f} eV, where the noise of a point is "
+                f"{noise[i]:.3g}; check the element, and that the sample was in the beam",
+            )
+        reach = float(first[k, 0]), float(last[k, 0])
+        one = Seen(values[i], seen[k], reach, float(scale[i]))
+        found.append(too_short or no_edge or one)
+    return found
+
+
+def _too_short(x: Floats, relative: Floats) -> Refusal | None:
+    """Say why energies (n,), eV from the edge, show too little of it; None where they do not."""
     first, last = float(x[0]), float(x[-1])
     reach = f"the scan covers {first:+.1f} to {last:+.1f} eV around the edge"
     if first > BELOW or last < ABOVE:
-        raise Refused(
+        return Refusal(
             "coverage",
             f"{reach}; an answer needs {BELOW:+.0f} to {ABOVE:+.0f} eV at least",
         )
-    relative = grid.relative()
-    near = np.flatnonzero((x >= BELOW - LARGEST_GAP) & (x <= relative[-1]))
-    gaps = np.diff(x[near])
+    near = x[(x >= BELOW - LARGEST_GAP) & (x <= relative[-1])]
+    gaps = np.diff(near)
     if near.size < FEWEST or gaps.max() > LARGEST_GAP:
-        raise Refused(
+        return Refusal(
             "coverage",
             f"{near.size} points lie from the edge to {min(last, relative[-1]):+.0f} eV, up to "
             f"{gaps.max() if gaps.size else 0.0:.1f} eV apart; {FEWEST} are needed, at most "
             f"{LARGEST_GAP:.0f} eV apart",
         )
-    used = (x >= relative[0] - FIRST) & (x <= relative[-1] + FIRST)
-    middle = float(np.median(mu[used]))
-    scale = float(np.abs(mu[used] - middle).max())
-    base = float(np.median(mu[x <= 0.0][-FEWEST:]))
-    top = float(np.median(np.sort(mu[(x > 0.0) & used])[-3:]))
-    if not top - base > max(LEAST_RISE * noise, TINY * abs(middle)):
-        raise Refused(
-            "no_edge",
-            f"mu rises by {top - base:.3g} across {e0:.1f} eV, where the noise of a point is "
-            f"{noise:.3g}; check the element, and that the sample was in the beam",
-        )
-    step = relative[1] - relative[0]
-    seen = (relative >= first - step / 2) & (relative <= last + step / 2)
-    values = np.where(seen, np.interp(relative, x, (mu - middle) / scale), 0.0)
-    return Seen(values, seen, (first, last), scale)
+    return None
 
 
 def prepared(values: Floats, seen: NDArray[np.bool_], relative: Floats) -> Floats:

@@ -1,13 +1,13 @@
 """Interpolate a spectrum onto the model's grid, with copies that show its uncertainty."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from rankaae_stream.errors import Refused
+from rankaae_stream.spectra.noise import drawn
+from rankaae_stream.spectra.rows import between
 from rankaae_stream.spectrum import EnergyGrid, Floats
 
-__all__ = ["perturbed", "regrid"]
+__all__ = ["perturbed", "perturbed_rows", "regrid"]
 
 
 def regrid(energy: Floats, values: Floats, grid: EnergyGrid, e0: float) -> Floats:
@@ -31,15 +31,8 @@ def regrid(energy: Floats, values: Floats, grid: EnergyGrid, e0: float) -> Float
     Refused
         ``coverage`` when the grid reaches beyond the data.
     """
-    wanted = e0 + grid.relative()
-    # A thousandth of an eV absorbs the rounding of energies written as text.
-    if energy[0] > wanted[0] + 1e-3 or energy[-1] < wanted[-1] - 1e-3:
-        raise Refused(
-            "coverage",
-            f"the model needs {wanted[0]:.1f}-{wanted[-1]:.1f} eV, "
-            f"the shifted scan spans {energy[0]:.1f}-{energy[-1]:.1f} eV",
-        )
-    return np.interp(wanted, energy, values)
+    _check_reach(energy, grid, e0)
+    return np.interp(e0 + grid.relative(), energy, values)
 
 
 def perturbed(
@@ -49,10 +42,8 @@ def perturbed(
     e0: float,
     sigma: float,
     step_error: float,
-    others: Sequence[Floats] = (),
-    noise: Floats | None = None,
 ) -> Floats:
-    """Return a spectrum on the grid, and copies that show what its uncertainties change.
+    """Return a spectrum on the grid, and copies that show what its axis and edge step change.
 
     Parameters
     ----------
@@ -62,28 +53,79 @@ def perturbed(
         Standard deviation of the energy axis, eV.
     step_error : float
         Relative standard deviation of the edge step.
-    others : sequence of (n,) arrays
-        The spectrum normalised otherwise: `estimates.ALTERNATES`, or none.
-    noise : (c, n) array, optional
-        What is added to `values` in noisy copies.
 
     Returns
     -------
-    (5 + len(others) + c, grid.points) array
-        The spectrum itself, moved to higher and to lower energy, with a smaller and with a
-        larger edge step, normalised otherwise, with noise: the order that `estimates.describe`
-        expects.
+    (5, grid.points) array
+        See `perturbed_rows`.
 
     Raises
     ------
     Refused
         As `regrid` does.
     """
-    flat = regrid(energy, values, grid, e0)
-    wanted = e0 + grid.relative()
-    moved = [np.interp(wanted + by, energy, values) for by in (-sigma, sigma)]
-    scaled = [flat * (1.0 + by) for by in (-step_error, step_error)]
-    noisy = np.empty((0, energy.size)) if noise is None else noise
-    added: list[Floats] = [flat + np.interp(wanted, energy, row) for row in noisy]
-    again = [np.interp(wanted, energy, other) for other in others]
-    return np.stack([flat, *moved, *scaled, *again, *added])
+    _check_reach(energy, grid, e0)
+    rows = (energy - e0)[None], values[None], grid.relative()
+    nothing, none = np.empty((1, 0, energy.size)), np.zeros(1)
+    return perturbed_rows(*rows, np.array([sigma]), np.array([step_error]), nothing, none, 0)[0]
+
+
+def perturbed_rows(
+    axes: Floats,
+    values: Floats,
+    at: Floats,
+    sigma: Floats,
+    step_error: Floats,
+    others: Floats,
+    noise: Floats,
+    copies: int,
+) -> Floats:
+    """Return spectra on the grid, each with copies that show what its uncertainties change.
+
+    Parameters
+    ----------
+    axes : (k, n) or (1, n) array
+        Energies of each row, or of all, eV from the tabulated edge; they hold all of `at`.
+    values : (k, n) array
+    at : (g,) array
+        The grid on those axes, eV.
+    sigma, step_error : (k,) arrays
+        Standard deviation of the energy axis, eV, and the relative one of the edge step.
+    others : (k, m, n) array
+        The spectra normalised otherwise: `estimates.ALTERNATES` of each, or none.
+    noise : (k,) array
+        Standard deviation of what is added to `values` in each of `copies` noisy copies.
+
+    Returns
+    -------
+    (k, 5 + m + copies, g) array
+        The spectrum itself, moved to higher and to lower energy, with a smaller and with a
+        larger edge step, normalised otherwise, with noise: the order that `estimates.describe`
+        expects.
+    """
+    by = sigma[:1] if (sigma == sigma[0]).all() else sigma  # one search for all on one axis
+    moved = at + by[:, None, None] * np.array([[0.0], [-1.0], [1.0]])
+    everywhere = between(axes, moved.reshape(len(by), -1))
+    itself = everywhere.first(at.size)
+    found = np.empty((len(values), 5 + others.shape[1] + copies, at.size))
+    found[:, :3] = everywhere.of(values[:, None]).reshape(len(values), 3, at.size)
+    flat = found[:, :1]
+    scale = step_error[:, None, None] * np.array([[-1.0], [1.0]])
+    found[:, 3:5] = flat * (1.0 + scale)
+    found[:, 5 : 5 + others.shape[1]] = itself.of(others)
+    if copies:
+        added = itself.of(drawn(copies, axes.shape[1])[None])
+        found[:, -copies:] = flat + noise[:, None, None] * added
+    return found
+
+
+def _check_reach(energy: Floats, grid: EnergyGrid, e0: float) -> None:
+    """Refuse a spectrum beyond whose energies the grid reaches, ``coverage``."""
+    low, high = e0 + grid.start, e0 + grid.stop
+    # A thousandth of an eV absorbs the rounding of energies written as text.
+    if energy[0] > low + 1e-3 or energy[-1] < high - 1e-3:
+        raise Refused(
+            "coverage",
+            f"the model needs {low:.1f}-{high:.1f} eV, "
+            f"the shifted scan spans {energy[0]:.1f}-{energy[-1]:.1f} eV",
+        )

@@ -161,8 +161,7 @@ def predict(
         sigma = float(np.hypot(one.axis, theory))
         found.append(describe_output(output, one.latents[correction.shift], sigma))
     value, whole = np.array(found).T
-    half = np.array([calibrated_half(output, v, w) for v, w in zip(value, whole, strict=True)])
-    return value, whole, half
+    return value, whole, calibrated_half(output, value, whole)
 
 
 def _maps(output: Output, standards: Sequence[Encoded]) -> tuple[MonotoneMap, ...]:

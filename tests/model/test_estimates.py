@@ -39,11 +39,12 @@ def card(constant=0.3, per_spread=2.0, limits=(-20.0, 20.0), levels=(), calibrat
 def latents(own, lower, higher, *more):
     """Two members that agree, one latent; an edge step that is certain."""
     rows = (own, lower, higher, own, own, *more)
-    return np.array([rows, rows], dtype=float)[:, :, None]
+    return np.array([rows, rows], dtype=float)[:, None, :, None]
 
 
 def describe(rows, card, sigma=0.0):
-    return estimates.describe(rows, card, sigma)[0]
+    (found,), _ = estimates.describe(rows, card, np.array([sigma]))
+    return found
 
 
 def test_members_that_agree_leave_the_constant():

@@ -174,7 +174,8 @@ def measured_standing(found: Sequence[Evaluation], name: str) -> "Measured":
             if name in compound.error:
                 errors.append(abs(compound.error[name]))
                 whole = compound.whole(name, output.level)
-                halves.append(calibrated_half(output, compound.estimate[name], whole))
+                value = np.array([compound.estimate[name]])
+                halves.append(float(calibrated_half(output, value, np.array([whole]))[0]))
     return Measured(
         compounds=len(errors),
         error=float(np.mean(errors)) if errors else float("nan"),

@@ -77,7 +77,7 @@ def mix_foil(model: Model, readings: Sequence[Reading]) -> "FoilMixtures":
     for share in FOIL_SHARES if pairs else ():
         flat = np.stack([(1.0 - share) * oxide + share * foil for oxide, foil in pairs])
         logits = model.judge(edge_aligned(card.grid.relative(), flat, card.domain.aligned))
-        judged = [judge_domain(one, card.domain) for one in logits.astype(np.float64)]
+        judged = judge_domain(logits.astype(np.float64), card.domain)
         flagged.append(float(np.mean([one.distance > one.threshold for one in judged])))
     return FoilMixtures(len(pairs), FOIL_SHARES, tuple(flagged))
 

@@ -225,7 +225,7 @@ def _judge(
         error=by_name(error),
         half=by_name(half),
         axis=by_name(axis),
-        misfit=misfit,
+        misfit=float(misfit),
         source=one.source,
     )
 

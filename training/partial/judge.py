@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from rankaae_stream.errors import Refused
-from rankaae_stream.model.card import ModelCard
+from rankaae_stream.model.card import ModelCard, Output
 from rankaae_stream.model.intervals import interval
 from rankaae_stream.model.parts import complete_causes
 from rankaae_stream.spectra.partial import on_seen_grid, prepared
@@ -150,8 +150,7 @@ def judge_simulated(
             for level in np.unique(state[groups == group]):
                 same = (groups == group) & (state == level)
                 value = float(values[same].mean())
-                causes = complete_causes(output, float(own[same].mean()), axis)
-                half, _ = interval(output, value, causes)
+                half = _complete_half(output, value, float(own[same].mean()), axis)
                 rows.append(
                     Row(
                         card.edge.element,
@@ -200,9 +199,16 @@ def _answer(
         value = float(np.clip(found[0, k], *output.range))
         result["error"][output.name] = value - truth[output.name]
         result["scale"][output.name] = float(found[1, k])
-        half, _ = interval(output, value, complete_causes(output, float(own[k]), axis))
+        half = _complete_half(output, value, float(own[k]), axis)
         result["complete"][output.name] = half
     return result
+
+
+def _complete_half(output: Output, value: float, own: float, axis: float) -> float:
+    """Return the half-width of a complete spectrum, by the model's own and the axis' sigma, eV."""
+    causes = complete_causes((output,), np.array([[own]]), axis)
+    half, _ = interval((output,), np.array([[value]]), causes)
+    return float(half[0, 0])
 
 
 def _truth(one: Standard) -> dict[str, float]:
