@@ -21,7 +21,7 @@ from rankaae_stream.spectra import defects, quality
 from rankaae_stream.spectra.axis import AxisRules, FoilLibrary, calibrate
 from rankaae_stream.spectrum import Edge, Floats, Origin, Spectrum
 
-__all__ = ["Analysis", "Asked", "Columns"]
+__all__ = ["AT_ONCE", "Analysis", "Asked", "Columns"]
 
 AT_ONCE = 64
 """Spectra that are answered together: their numbers stay in a processor's cache."""

@@ -101,8 +101,9 @@ class DescriptorStream:
         self.profile = profile
         self.enabled = True
         self._session = _session(profile, sinks, to_tiled=to_tiled)
+        self._clock = clock
         self._inbox = Inbox(
-            lambda name, doc, dropped: self._session.feed(name, doc, clock(), dropped),
+            self._feed,
             lambda now: self._session.tick(now, self._documents_since),
             max_bytes=profile.inbox_megabytes * 1024 * 1024,
             clock=clock,
@@ -115,6 +116,11 @@ class DescriptorStream:
         """Take a document; a run that begins while `enabled` is False is ignored."""
         if self.enabled or name != "start":
             self._inbox(name, doc)
+
+    def _feed(self, name: str, doc: Document, dropped: int) -> None:
+        """Hand on a document; sweeps of what waits are answered together."""
+        more = self._inbox.waiting > 1
+        self._session.feed(name, doc, self._clock(), dropped, more=more)
 
     @property
     def last(self) -> Report | None:

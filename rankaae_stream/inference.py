@@ -1,7 +1,7 @@
 """Answer spectra in memory and in files exactly as live scans are answered.
 
 `infer` and `infer_series` take arrays, `infer_file` takes a file; all end in
-`Analysis.process`, as a live scan does.
+`Analysis.answer`, as a live scan does.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rankaae_stream.analysis import Analysis
+from rankaae_stream.analysis import Analysis, Columns
 from rankaae_stream.documents.sweeps import out_of_order, to_spectrum
 from rankaae_stream.edges import find_edge, read_stated
 from rankaae_stream.errors import ConfigurationError, Refusal, Refused
@@ -99,18 +99,28 @@ def infer(
     >>> report.refusal.name
     'no_edge'
     """
-    energy, mu = _column(energy, "energy"), _column(mu, "mu")
-    foil = None if reference is None else _column(reference, "reference")
-    for name, column in (("mu", mu), ("reference", foil)):
-        if column is not None and column.shape != energy.shape:
-            raise ValueError(f"{name} has {column.size} points, energy has {energy.size}")
-    measured = Measured(energy, mu, foil, element, shell, channel=channel)
-    edge = _find_edge([measured])
-    return _answer(analysis or default_analysis(), measured, source, edge).report
+    return infer_series(
+        energy,
+        _column(mu, "mu")[None],
+        element,
+        reference=reference,
+        shell=shell,
+        channel=channel,
+        source=source,
+        analysis=analysis,
+    )[0]
 
 
 def infer_series(
-    energy: ArrayLike, mu: ArrayLike, element: str | None = None, **options: object
+    energy: ArrayLike,
+    mu: ArrayLike,
+    element: str | None = None,
+    *,
+    reference: ArrayLike | None = None,
+    shell: str = "K",
+    channel: Channel = "transmission",
+    source: str = "",
+    analysis: Analysis | None = None,
 ) -> list[Report]:
     """Answer a series of spectra on one energy axis, such as an operando run.
 
@@ -119,9 +129,8 @@ def infer_series(
     energy : (n,) array
     mu : (k, n) array
         One spectrum a row.
-    element : str, optional
-    **options
-        As for `infer`.
+    element, reference, shell, channel, source, analysis
+        As for `infer`, the same for all.
 
     Returns
     -------
@@ -130,7 +139,14 @@ def infer_series(
     rows = np.asarray(mu, dtype=float)
     if rows.ndim != 2:
         raise ValueError(f"mu has shape {rows.shape}, needs one spectrum a row: (k, n)")
-    return [infer(energy, row, element, **options) for row in rows]  # type: ignore[arg-type]
+    energy = _column(energy, "energy")
+    foil = None if reference is None else _column(reference, "reference")
+    for name, count in (("mu", rows.shape[1]), ("reference", None if foil is None else foil.size)):
+        if count is not None and count != energy.size:
+            raise ValueError(f"{name} has {count} points, energy has {energy.size}")
+    each = [Measured(energy, row, foil, element, shell, channel=channel) for row in rows]
+    asked = [_Asked(one, _find_edge([one]), source) for one in each]
+    return [answer.report for answer in _answers(analysis or default_analysis(), asked)]
 
 
 def infer_file(
@@ -171,16 +187,16 @@ def infer_file(
         nothing = Measured(np.empty(0), np.empty(0), element=element, shell=shell)
         edge = _find_edge([nothing])
         return [Answer(_refuse(analysis, refused.refusal, nothing, Origin(text), edge), (), None)]
-    answers: list[Answer] = []
+    asked: list[list[_Asked]] = []
     for scan in scans:
         channels = [
             replace(found, element=element or found.element, shell=shell or found.shell)
             for found in scan
         ]
         edge = _find_edge(channels)
-        found = [_answer(analysis, one, name, edge, foil, channels) for one in channels]
-        answers += _with_edges(found)
-    return answers
+        asked.append([_Asked(one, edge, name, foil, channels) for one in channels])
+    answers = iter(_answers(analysis, [one for scan in asked for one in scan]))
+    return [found for scan in asked for found in _with_edges([next(answers) for _ in scan])]
 
 
 def _find_edge(channels: Sequence[Measured]) -> Found:
@@ -193,18 +209,33 @@ def _find_edge(channels: Sequence[Measured]) -> Found:
         return refused.refusal, None
 
 
-def _answer(
-    analysis: Analysis,
-    measured: Measured,
-    name: str,
-    found: Found,
-    foil: Measured | None = None,
-    channels: Sequence[Measured] = (),
-) -> Answer:
-    """Answer one spectrum of the file `name`, or say that it is of another kind.
+class _Asked(NamedTuple):
+    """A spectrum of the file `name`, a foil that is given beside it, and all of its scan."""
 
-    `channels` are all of its scan.
-    """
+    measured: Measured
+    found: Found
+    name: str
+    foil: Measured | None = None
+    channels: Sequence[Measured] = ()
+
+
+def _answers(analysis: Analysis, asked: Sequence[_Asked]) -> list[Answer]:
+    """Answer spectra together, or say that one is of another kind."""
+    given = [_columns(analysis, one) for one in asked]
+    reports = iter(analysis.answer([one for one in given if isinstance(one, Columns)]))
+    answers: list[Answer] = []
+    for one, columns in zip(asked, given, strict=True):
+        notes = one.measured.notes
+        report = next(reports) if isinstance(columns, Columns) else columns
+        if isinstance(columns, Columns) and one.found[1] is not None:
+            notes = (*notes, one.found[1].message)
+        answers.append(Answer(report, notes, one.measured))
+    return answers
+
+
+def _columns(analysis: Analysis, asked: _Asked) -> Columns | Report:
+    """Return the columns of a spectrum, or the report that refuses it."""
+    measured, found, name, foil, channels = asked
     source = f"{name}::{measured.label}" if measured.label else name
     origin = Origin(source, measured.channel)
     edge, deduced = found
@@ -212,9 +243,9 @@ def _answer(
     model = analysis.models.get(str(edge))
     if kind != "xas" and not (model is not None and kind in model.card.trained_for):
         refusal = Refusal("not_xas", f"{measured.label or 'the file'} {_OTHER_KINDS[kind]}")
-        return Answer(_refuse(analysis, refusal, measured, origin, found), measured.notes, measured)
+        return _refuse(analysis, refusal, measured, origin, found)
     if isinstance(edge, Refusal):
-        return Answer(_refuse(analysis, edge, measured, origin, found), measured.notes, measured)
+        return _refuse(analysis, edge, measured, origin, found)
     reference = None
     if foil is not None:
         reference = foil.energy, foil.mu
@@ -222,7 +253,7 @@ def _answer(
         own = measured.reference_energy
         reference = measured.energy if own is None else own, measured.reference
     transmission = [(one.energy, one.mu) for one in channels if one.channel == "transmission"]
-    report = analysis.process_columns(
+    return Columns(
         measured.energy,
         measured.mu,
         edge,
@@ -232,8 +263,6 @@ def _answer(
         beside=transmission[0] if transmission else None,
         flags=[deduced] if deduced is not None else [],
     )
-    notes = (*measured.notes, deduced.message) if deduced is not None else measured.notes
-    return Answer(report, notes, measured)
 
 
 def _refuse(

@@ -2,18 +2,19 @@
 
 `Pipeline.feed` and `Pipeline.tick` are synchronous and take the time as an
 argument, so live, replay and tests run the same code. For what happens to one
-spectrum see `analysis.Analysis.process`.
+spectrum see `analysis.Analysis.answer`.
 """
 
 import contextlib
 import heapq
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from rankaae_stream.about import about_run
-from rankaae_stream.analysis import Analysis
+from rankaae_stream.analysis import AT_ONCE, Analysis, Columns
 from rankaae_stream.documents.open_run import OpenRun, time_of
 from rankaae_stream.documents.orphans import Orphans
 from rankaae_stream.documents.rules import RunRules, names_edge
@@ -37,6 +38,16 @@ REMEMBERED = 1000
 """Runs that are answered or left alone, and stay so when they are delivered again."""
 _PARENTS = frozenset({"descriptor", "resource", "stream_resource"})
 """Documents that others belong to."""
+
+
+class _Question(NamedTuple):
+    """A spectrum that waits for its answer, and what its result needs of its run."""
+
+    run: OpenRun
+    asked: Columns | Report
+    time: float
+    primary: bool
+    quick: bool
 
 
 class Pipeline:
@@ -93,6 +104,7 @@ class Pipeline:
         self._orphans = Orphans()
         self._over: dict[str, None] = {}
         self._deadlines: list[tuple[float, str]] = []
+        self._questions: list[_Question] = []
 
     @property
     def open_runs(self) -> int:
@@ -110,16 +122,27 @@ class Pipeline:
 
     # ---- documents ---------------------------------------------------------------
 
-    def feed(self, name: str, doc: Document, now: float, dropped: int = 0) -> None:
-        """Take one document; `dropped` is how many of its run were lost before it."""
+    def feed(
+        self, name: str, doc: Document, now: float, dropped: int = 0, *, more: bool = False
+    ) -> None:
+        """Take one document; `dropped` is how many of its run were lost before it.
+
+        With `more` documents at hand, the sweeps that it finishes may wait for theirs, to be
+        answered together.
+        """
+        self._feed(name, doc, now, dropped)
+        if not more or len(self._questions) >= AT_ONCE:
+            self._answer_questions()
+
+    def _feed(self, name: str, doc: Document, now: float, dropped: int = 0) -> None:
         if name == "start":
             self._begin(doc, now)
             for orphan in sorted(self._orphans.of(doc["uid"]), key=lambda item: item[0] == "stop"):
-                self.feed(*orphan, now)
+                self._feed(*orphan, now)
             return
         if name == "bulk_events":
             for event in (event for events in doc.values() for event in events):
-                self.feed("event", event, now)
+                self._feed("event", event, now)
             return
         run = self._run_of(name, doc)
         if run is None:
@@ -140,11 +163,11 @@ class Pipeline:
         run.last_document_at = now
         if run.feed(name, doc):
             for sweep in run.finished_sweeps():
-                self._answer(run, sweep)
+                self._ask(run, sweep)
             self._answer_provisionally(run, now)
             run.give_up_at = max(run.give_up_at, now + self._file_deadline)
         for orphan in self._orphans.of(doc["uid"]) if name in _PARENTS else ():
-            self.feed(*orphan, now)
+            self._feed(*orphan, now)
         if run.state == "waiting_for_files" and run.is_there(last=False):
             self._end(run)
 
@@ -157,6 +180,7 @@ class Pipeline:
 
     def tick(self, now: float) -> None:
         """Answer what has waited, and end runs that have gone silent."""
+        self._answer_questions()
         for run in tuple(self._runs.values()):
             with _about(run):
                 self._answer_provisionally(run, now)
@@ -269,17 +293,20 @@ class Pipeline:
             return
         sweep = run.growing_sweep(now, self._provisional_interval)
         if sweep is not None and math.isfinite(self._provisional_interval):
-            self._answer(run, sweep, complete=False)
+            self._ask(run, sweep, complete=False)
+            self._answer_questions()
 
     def _end(self, run: OpenRun) -> None:
         try:
+            self._answer_questions()
             run.is_there(last=True)
             refusal = run.refusal_at_end()
             if refusal is None:
                 remaining = run.unanswered_sweeps()
                 for sweep in remaining:
                     last = sweep.index == remaining[-1].index
-                    self._answer(run, sweep, run.end_flags if last else ())
+                    self._ask(run, sweep, run.end_flags if last else ())
+                self._answer_questions()
                 vanished = Refusal("energy_order", "its points turned out to be of other sweeps")
                 for sweep, channel in run.vanished():
                     self._refuse_one(run, vanished, sweep, channel)
@@ -301,9 +328,10 @@ class Pipeline:
 
     # ---- answering -----------------------------------------------------------------
 
-    def _answer(
+    def _ask(
         self, run: OpenRun, sweep: Sweep, flags: Sequence[Flag] = (), *, complete: bool = True
     ) -> None:
+        """Take a sweep as it is now, to be answered with all that wait."""
         edge, deduced = self._find_edge(run, sweep)
         if (
             isinstance(edge, Refusal)
@@ -315,7 +343,36 @@ class Pipeline:
         for channel in sweep.channels:
             origin = Origin(run.uid, channel, sweep.index, complete)
             known = [*flags, *run.flags, *sweep.flags.get(channel, ())]
-            self._send(run, self._report(run, sweep, origin, edge, known, deduced))
+            asked = self._asked(run, sweep, origin, edge, known, deduced)
+            self._questions.append(self._question(run, asked))
+
+    def _answer_questions(self) -> None:
+        """Answer the sweeps that wait, together, and send the results in their order."""
+        questions, self._questions = self._questions, []
+        for question, report in zip(questions, self._reports(questions), strict=True):
+            with _about(question.run):
+                self._send(question, report)
+
+    def _reports(self, questions: Sequence[_Question]) -> list[Report]:
+        """Answer sweeps together, or one by one where that fails: one must not cost the others."""
+        asked = [one.asked for one in questions if isinstance(one.asked, Columns)]
+        try:
+            answers = iter(self._analysis.answer(asked))
+        except BaseException as error:
+            if len(questions) > 1:
+                return [report for one in questions for report in self._reports([one])]
+            (question,), (columns,) = questions, asked
+            with _about(question.run):
+                logger.exception("a spectrum could not be analysed")
+            why, where = Refusal.of(error), (columns.energy, columns.origin)
+            return [self._analysis.refuse(why, *where, edge=columns.edge, flags=columns.flags)]
+        return [next(answers) if isinstance(one.asked, Columns) else one.asked for one in questions]
+
+    def _question(self, run: OpenRun, asked: Columns | Report) -> _Question:
+        """Note what a result needs of its run, as it is known now."""
+        sweep, channel = asked.origin.sweep, asked.origin.channel
+        primary = channel == run.primary(sweep, self._rules.primary_of(run.start))
+        return _Question(run, asked, run.time, primary, asked.origin.complete and run.quick)
 
     def _find_edge(self, run: OpenRun, sweep: Sweep | None) -> tuple[Edge | Refusal, list[Flag]]:
         """Return the edge of all channels of a sweep, or why it is not known."""
@@ -329,7 +386,7 @@ class Pipeline:
             return Refusal.of(error), []
         return edge, [flag] if flag is not None else []
 
-    def _report(
+    def _asked(
         self,
         run: OpenRun,
         sweep: Sweep,
@@ -337,12 +394,13 @@ class Pipeline:
         edge: Edge | Refusal,
         flags: Sequence[Flag],
         deduced: Sequence[Flag],
-    ) -> Report:
+    ) -> Columns | Report:
+        """Return a sweep's columns with what is known of them, or why they are refused."""
         try:
             flags = [*flags, *signal_flags(origin.channel, sweep.levels, sweep.limits), *deduced]
             if isinstance(edge, Refusal):
                 return self._refusal(run, edge, sweep, origin, None, flags)
-            return self._analysis.process_columns(
+            return Columns(
                 *sweep.channel(origin.channel),
                 edge,
                 origin,
@@ -377,7 +435,8 @@ class Pipeline:
         known = edge if isinstance(edge, Edge) else None
         origin = Origin(run.uid, channel, sweep.index if sweep else 0)
         flags = [*run.flags, *run.end_flags, *deduced]
-        self._send(run, self._refusal(run, refusal, sweep, origin, known, flags))
+        report = self._refusal(run, refusal, sweep, origin, known, flags)
+        self._send(self._question(run, report), report)
 
     def _refusal(
         self,
@@ -397,14 +456,13 @@ class Pipeline:
             flags=flags,
         )
 
-    def _send(self, run: OpenRun, report: Report) -> None:
+    def _send(self, question: _Question, report: Report) -> None:
         model = self._analysis.models.get(str(report.edge))
         outputs = model.card.described if model else ()
         grid = model.card.edge.e0 + model.card.grid.relative() if model else None
-        primary = report.channel == run.primary(report.sweep, self._rules.primary_of(run.start))
         uid = self._result_uid(report.origin, report.edge)
-        quick = report.complete and run.quick
-        result = Result(report, uid, run.start, run.time, outputs, grid, primary, quick)
+        start, known = question.run.start, (question.primary, question.quick)
+        result = Result(report, uid, start, question.time, outputs, grid, *known)
         if report.complete:
             try:
                 self._foils.remember(result)  # before anybody sees the result

@@ -78,9 +78,11 @@ class Session:
         if profile.series.publish:
             self._series = LiveSeries(profile.series.build(), analysis, self._emit_series)
 
-    def feed(self, name: str, doc: Document, now: float, dropped: int = 0) -> None:
-        """Take one document; `dropped` is how many of its run were lost before it."""
-        self._pipeline.feed(name, doc, now, dropped)
+    def feed(
+        self, name: str, doc: Document, now: float, dropped: int = 0, *, more: bool = False
+    ) -> None:
+        """Take one document; see `Pipeline.feed`."""
+        self._pipeline.feed(name, doc, now, dropped, more=more)
 
     def refuse(self, start: Document, refusal: Refusal) -> None:
         """Publish that a run, of which nothing else was taken, is refused as a whole."""

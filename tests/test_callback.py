@@ -299,9 +299,9 @@ def test_a_scan_too_fast_for_the_inbox_is_refused_by_name_with_the_count(
     stream = start(sinks=[sink], to_tiled=False, inbox_megabytes=1, series=NO_SERIES)
     go, real = threading.Event(), Pipeline.feed
 
-    def stuck(*args: Any) -> None:
+    def stuck(*args: Any, **more: Any) -> None:
         assert go.wait(PATIENCE)
-        real(*args)
+        real(*args, **more)
 
     monkeypatch.setattr(Pipeline, "feed", stuck)
     columns = [list(column) * 20 for column in hematite]
@@ -353,7 +353,7 @@ def test_an_analysis_that_raises_disturbs_nothing_and_the_next_scan_works(
     stream = start(sinks=[sink], to_tiled=False)
     engine.subscribe(stream)
 
-    def broken(*_: Any) -> None:
+    def broken(*_: Any, **__: Any) -> None:
         raise error
 
     with monkeypatch.context() as patched:
@@ -500,7 +500,7 @@ def test_closing_in_the_middle_of_an_endless_analysis_says_what_is_not_done(
 ):
     stream = start(to_tiled=False)
     go = threading.Event()
-    monkeypatch.setattr(Pipeline, "feed", lambda *_: go.wait(PATIENCE))
+    monkeypatch.setattr(Pipeline, "feed", lambda *_, **__: go.wait(PATIENCE))
     given = list(documents(*hematite))
     for name, doc in given:
         stream(name, doc)

@@ -9,7 +9,12 @@ import pytest
 from rankaae_stream.about import run_at_hand
 from rankaae_stream.errors import Refused
 from rankaae_stream.files.read import read_spectrum
-from rankaae_stream.report import result_uid
+from rankaae_stream.loading import build_pipeline
+from rankaae_stream.profile import load_profile
+from rankaae_stream.report import result_uid, to_dict
+from rankaae_stream.simulate.documents import Beam
+from rankaae_stream.simulate.samples import SERIES
+from rankaae_stream.simulate.tes import fly
 from rankaae_stream.spectra.quality import coverage
 from rankaae_stream.spectrum import K_EDGES, Edge, Origin
 
@@ -541,3 +546,37 @@ def test_refused_is_an_exception_with_a_name():
     with pytest.raises(Refused, match="because") as caught:
         raise Refused("rule", "because")
     assert caught.value.name == "rule"
+
+
+def swept(analysis, *, more):
+    """Complete results of a run of quick sweeps whose documents wait, or come one by one."""
+    sample = next(one for one in SERIES if one.name == "Fe2O3")
+    results = []
+    pipeline = build_pipeline(load_profile("tes"), results.append, analysis)
+    for name, doc in fly(Beam(sample, noise=1e-3), scans=4):
+        pipeline.feed(name, doc, 0.0, more=more)
+        if more and name == "event":
+            assert not any(one.report.complete for one in results), "they wait"
+    return [one for one in results if one.report.complete]
+
+
+def test_sweeps_that_wait_together_get_the_results_that_each_gets_alone(analysis):
+    together, alone = (
+        [(one.uid, one.time, one.primary, one.quick, to_dict(one.report)) for one in results]
+        for results in (swept(analysis, more=True), swept(analysis, more=False))
+    )
+    assert len(together) >= 4
+    assert together == alone
+
+
+def test_a_spectrum_that_fails_costs_no_other_that_is_answered_with_it(analysis, monkeypatch):
+    answer = analysis.answer
+
+    def failing(asked):
+        if any(one.origin.sweep == 1 for one in asked):
+            raise ZeroDivisionError("ours")
+        return answer(asked)
+
+    monkeypatch.setattr(analysis, "answer", failing)
+    refused = {one.report.sweep for one in swept(analysis, more=True) if one.report.refusal}
+    assert refused == {1}

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
 
-from rankaae_stream.analysis import Analysis
+from rankaae_stream.analysis import Analysis, Columns
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.files.base import NO_ENERGIES, Measured
 from rankaae_stream.inference import find_files, infer_file, read_foil
@@ -139,19 +139,19 @@ def _grown(
         return []
     edge, origin = report.edge, replace(report.origin, complete=False)
     whole = (foil.energy, foil.mu) if foil else None
-    found: list[tuple[float, Report]] = []
-    for reached in REACHED:
-        end = edge.e0 + reached
-        if np.nanmax(measured.energy) <= end:
-            break
-        part = analysis.process_columns(
-            *_up_to(end, measured.energy, measured.mu),
+    reach = float(np.nanmax(measured.energy)) - edge.e0
+    ends = [float(reached) for reached in REACHED if reached < reach]
+    columns = [
+        Columns(
+            *_up_to(edge.e0 + end, measured.energy, measured.mu),
             edge,
             origin,
-            whole or _own_foil_up_to(end, measured),
+            whole or _own_foil_up_to(edge.e0 + end, measured),
         )
-        found.append((float(reached), part))
-    end = min(float(np.nanmax(measured.energy)) - edge.e0, float(REACHED[-1]))
+        for end in ends
+    ]
+    found = list(zip(ends, analysis.answer(columns), strict=True))
+    end = min(reach, float(REACHED[-1]))
     return [*found[: len(REACHED) - 1], (end, report)]
 
 

@@ -58,9 +58,11 @@ class IsolatedSession:
         self._supervisor = Supervisor(profile, limits or bound)
         self._supervisor.wait_ready()
 
-    def feed(self, name: str, doc: Document, now: float, dropped: int = 0) -> None:
+    def feed(
+        self, name: str, doc: Document, now: float, dropped: int = 0, *, more: bool = False
+    ) -> None:
         """Take one document; wait while the worker has no room: the inbox has a bound."""
-        del now
+        del now, more
         while self._supervisor.full():
             time.sleep(FULL)
         self._supervisor.take(name, {**doc, DROPPED: dropped} if dropped else doc)

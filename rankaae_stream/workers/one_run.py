@@ -121,7 +121,7 @@ def answer_run(
     pipeline = build_pipeline(profile, results.append, analysis, foils, provisional=False)
     for kind, doc in documents:
         # A clock that stands still: nothing but the documents decides an answer.
-        pipeline.feed(kind, doc, 0.0)
+        pipeline.feed(kind, doc, 0.0, more=True)
     pipeline.finish("the archive holds no end of the run")
     final = tuple(result for result in results if result.report.complete)
     if not final:
