@@ -232,7 +232,7 @@ def costs(sweeps: int, channels: int) -> None:
     watched = cProfile.Profile()
     watched.enable()
     for item in items:
-        pipeline.feed(*item, 0.0)
+        pipeline.feed(*item, 0.0, more=True)
     watched.disable()
     stats, count = pstats.Stats(watched), sum(one.report.complete for one in results)
     Console().print(f"{count} results; seconds and calls of all of them, profiler included")
