@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from rankaae_stream.addresses import read_server
 from rankaae_stream.errors import ConfigurationError, describe
-from rankaae_stream.layouts.base import Document
+from rankaae_stream.files.run_writer import Documents
 from rankaae_stream.past.archive import KEY_VARIABLE, documents_of, open_archive, sentence_of
 from rankaae_stream.past.selection import Selection
 from rankaae_stream.printable import get_logger
@@ -31,8 +31,6 @@ from rankaae_stream.service.source import Taker, keep
 __all__ = ["TiledBus"]
 
 logger = get_logger(__name__)
-
-Documents = list[tuple[str, Document]]
 
 OVERLAP = 600.0
 """Seconds that a search looks back from the start of the newest run."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rankaae_stream.analysis import Analysis
+from rankaae_stream.files.run_writer import Documents
 from rankaae_stream.layouts.base import Document
 from rankaae_stream.loading import build_pipeline
 from rankaae_stream.past.archive import documents_of, sentence_of
@@ -37,8 +38,6 @@ __all__ = [
 ]
 
 STILL_RUNNING = "perhaps still running"
-
-Documents = list[tuple[str, Document]]
 
 
 @dataclass(frozen=True, slots=True)
