@@ -96,6 +96,36 @@ def test_panels_lie_beside_each_other_and_have_numbers_of_their_own(panels):
     assert {panel["datasource"]["uid"] for panel in panels} == {"${source}"}
 
 
+def test_grafana_knows_every_key_of_the_dashboard(folder):
+    """By Grafana's own types, generated from its schema: what they do not know is left out."""
+    pytest.importorskip("grafana_foundation_sdk", reason="pip install grafana-foundation-sdk")
+    from grafana_foundation_sdk.cog import plugins
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
+    plugins.register_default_plugins()  # the panels' and Prometheus' own options
+
+    def read(told):
+        return json.loads(JSONEncoder(sort_keys=True).encode(Dashboard.from_json(told)))
+
+    ours = json.loads((folder / "dashboard.json").read_text(encoding="utf-8"))
+    assert list(left_out(ours, read(ours))) == []
+    ours["panels"][5]["fieldConfig"]["defaults"]["unitt"] = "s"
+    assert list(left_out(ours, read(ours))) == ["/panels/5/fieldConfig/defaults/unitt"]
+
+
+def left_out(ours, theirs, path=""):
+    """Yield where something of ours is missing or another value."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key, value in ours.items():
+            yield from left_out(value, theirs.get(key), f"{path}/{key}")
+    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+            yield from left_out(one, other, f"{path}/{number}")
+    elif ours != theirs:
+        yield path
+
+
 @pytest.fixture(scope="module")
 def unit(folder):
     read = configparser.RawConfigParser(strict=False)
