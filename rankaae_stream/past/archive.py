@@ -268,7 +268,7 @@ def _catalogs_below(node: Any, path: list[str], depth: int) -> Iterator[list[str
 
 def _searches(catalog: Any, selection: Selection) -> list[Any]:
     """Return searches that together hold every run of the selection."""
-    from tiled.queries import Comparison, In, Like
+    from tiled.queries import Comparison, In, Like, Regex
 
     if selection.since is not None:
         catalog = catalog.search(Comparison("ge", "start.time", selection.since))
@@ -278,4 +278,14 @@ def _searches(catalog: Any, selection: Selection) -> list[Any]:
         catalog = catalog.search(In(f"start.{key}", meanings(text)))
     if not selection.uids:
         return [catalog]
+    if _is_mongo(catalog):  # databroker's MongoDB catalogs know no patterns
+        return [catalog.search(Regex("start.uid", f"^{uid}")) for uid in selection.uids]
     return [catalog.search(Like("start.uid", f"{uid}%")) for uid in selection.uids]
+
+
+def _is_mongo(catalog: Any) -> bool:
+    """Return whether a catalog has the layout that databroker gives to MongoDB's runs."""
+    return any(
+        spec.name == "CatalogOfBlueskyRuns" and str(spec.version).partition(".")[0] in ("1", "2")
+        for spec in getattr(catalog, "specs", ())
+    )
