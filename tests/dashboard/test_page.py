@@ -1,8 +1,10 @@
 """The page in a real browser: what somebody at the beamline sees, and what nobody may do to it."""
 
 import csv
+import json
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -13,9 +15,13 @@ import numpy as np
 import pytest
 from page import Page, Session
 from tiled.queries import Key
+from waiting import PATIENCE
 
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.files.columns import text_tables
+from rankaae_stream.model.folder import checked_files, newest_models
+from rankaae_stream.profile import load_profile
+from rankaae_stream.replay import replay
 from rankaae_stream.results import late
 from rankaae_stream.results.compose_series import PURPOSE as SERIES
 from rankaae_stream.results.sinks import Postponed
@@ -392,6 +398,56 @@ def test_a_chosen_result_stays_until_the_newest_is_asked_for(page, session):
     assert page.text("sample") == "Fe2O3"
     page.click("follow")
     page.wait(lambda: page.text("sample") == "next", "the newest")
+
+
+def test_the_answers_of_two_models_are_both_kept_and_one_is_chosen(
+    page, session, tiled, tmp_path, monkeypatch
+):
+    scans = [list(session.begin(f"by two {number}")) for number in range(2)]
+    for scan in scans:
+        session.feed(scan)
+    live = session.stream.last
+    shipped, _ = newest_models()["fe-k"]
+    shutil.copytree(shipped, tmp_path / "model")
+    card = json.loads((tmp_path / "model" / "card.json").read_text())
+    card["version"], card["theory_shift"]["value"] = "2001.1", card["theory_shift"]["value"] + 2.0
+    (tmp_path / "model" / "card.json").write_text(json.dumps(card))
+    other, _ = checked_files(tmp_path / "model", None)
+    models = {"Fe K": {"path": str(tmp_path / "model"), "id": other.id}}
+    profile = load_profile(
+        "sim",
+        tiled={"uri": tiled.uri},
+        tiled_api_key=KEY,
+        spool=tmp_path / "spool",
+        models=models,
+        series={"publish": False},
+    )
+    assert not replay(scans, profile, patience=PATIENCE).failed
+    results = tiled.client("processed").search(Key("start.sample_name") == "by two 1").values()
+    said = {one.start["model"]["id"]: one.stop["summary"]["estimates"] for one in results}
+    assert set(said) == {live.model.id, other.id}
+    before, after = (said[key]["oxidation_state"]["value"] for key in (live.model.id, other.id))
+    assert before != after
+
+    page.click("follow")
+    page.wait(lambda: page.shown("models"), "that another model has answered, too")
+    assert page.text("hero-number") == f"+{before:.2f}"
+    page.wait_for("models", f"also by {other.name} 2001.1: +{after:.2f}")
+    rows = [row["text"] for row in page.rows() if "by two" in row["text"]]
+    assert len(rows) == 2, "one answer to each"
+    page.run("document.getElementById('models').scrollIntoView()")
+    page.picture("two-models")
+    page.run("scrollTo(0, 0); document.querySelector('#models button').click()")
+    page.wait_for("hero-number", f"+{after:.2f}")
+    chosen = page.run("return document.getElementById('model').selectedOptions[0].textContent")
+    assert chosen == f"Fe K · {other.name} 2001.1"
+    page.wait(lambda: len(page.rows()) == 2, "the table has this model's answers only")
+    label = "return document.getElementById('trend-plot').getAttribute('aria-label')"
+    page.wait(lambda: "of 2 results" in page.run(label), "the trend, too")
+    page.wait_for("models", f"also by {live.model.name} {live.model.version}: +{before:.2f}")
+    page.picture("other-model")
+    page.set("model", "")
+    page.wait_for("hero-number", f"+{before:.2f}")
 
 
 def test_the_raw_scan_is_one_click_away_or_said_to_be_elsewhere(page, session, tiled):

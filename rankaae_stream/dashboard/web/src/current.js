@@ -44,6 +44,28 @@ export function showCurrent(result) {
   );
 }
 
+// Which model answered, where others have answered the same spectrum, too: one click away.
+// answers: all of them; choose(result) when one is asked for.
+export function showModels(result, answers, choose) {
+  const others = answers.filter(({ uid }) => uid !== result.uid);
+  $("models").hidden = others.length === 0;
+  const buttons = others.map((one) => {
+    const button = h("button", { type: "button", class: "tool", "data-uid": one.uid }, `${modelText(one)}: ${answerText(one)}`);
+    button.addEventListener("click", () => choose(one));
+    return button;
+  });
+  $("models").replaceChildren("Answered by ", h("b", {}, modelText(result)), "; also by ", ...buttons);
+}
+
+const modelText = ({ model }) => [model.name, model.version].filter(Boolean).join(" ") || "no model";
+
+function answerText(result) {
+  const name = heroOf(result);
+  if (!name) return result.refusal ? `refused, ${plain(result.refusal.name).toLowerCase()}` : "no answer";
+  const estimate = result.estimates[name];
+  return `${value(name, estimate.value)} (${interval(name, estimate)})`;
+}
+
 // The scan that is being measured, while an earlier result is shown.
 export function showNext(result, now) {
   $("next").hidden = !result;

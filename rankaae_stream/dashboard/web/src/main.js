@@ -3,7 +3,7 @@
 import "../app.css";
 import { showBudget } from "./budget.js";
 import { Curves } from "./curves.js";
-import { heroOf, showNext } from "./current.js";
+import { heroOf, showModels, showNext } from "./current.js";
 import { $, download, scheduler, setOptions, setText } from "./dom.js";
 import { fileName, toCsv, toXdi } from "./export.js";
 import { Follower } from "./growing.js";
@@ -117,7 +117,10 @@ function draw() {
   setOptions($("channel"), store.channels, store.filter.channel);
   $("follow").hidden = !store.pinned;
   if (some) {
-    if (result) shown.draw(result);
+    if (result) {
+      shown.draw(result);
+      showModels(result, store.answersTo(result), chooseModel);
+    }
     drawSeries();
     const growing = result && !result.final ? result : besides(result);
     follower.follow(growing?.uid ?? null);
@@ -172,6 +175,12 @@ function showCurves(result, found, reason, rows) {
 function choose(uid) {
   store.pinned = uid;
   schedule();
+}
+
+// Another model's answer to the same spectrum: the trend and the table become that model's, too.
+function chooseModel(result) {
+  store.filter.model = `${edgeText(result)}|${result.model.id}`;
+  choose(result.uid);
 }
 
 // ---- what a person does

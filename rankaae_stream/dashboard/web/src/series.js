@@ -9,7 +9,7 @@ export const SERIES_PURPOSE = "series of XANES by rankaae-stream";
 
 // What the server sends of each series in a listing: little, for a state can hold 2,000 spectra.
 export const LISTING =
-  "to_string([start.[time, group, sample_name || sample, element, edge, channel], stop.time, " +
+  "to_string([start.[time, group, sample_name || sample, element, edge, channel, model.id], stop.time, " +
   "stop.summary.[count, complete]])";
 
 // And of the one that is shown.
@@ -19,7 +19,7 @@ export const MOST_SHARES = 4; // as rankaae_stream/series/mixtures.py looks for
 export const GOOD_FIT = 2; // misfit, in units of the noise, up to which a mixture is a good one
 const GAP = 12 * 3600; // s after its last spectrum in which a scan may still join a series
 
-// {uid, time, updated, group, sample, element, edge, channel, count, complete} from a listing.
+// {uid, time, updated, group, sample, element, edge, channel, model, count, complete} from a listing.
 export function fromListing(uid, selected) {
   const [start, stopped, state] = asList(selected);
   return entry(uid, Array.isArray(start) ? start : [], stopped, Array.isArray(state) ? state : []);
@@ -27,12 +27,12 @@ export function fromListing(uid, selected) {
 
 // The same from a run's metadata, as the stream sends it.
 export function fromSeries(uid, { start, stop } = {}) {
-  const { time, group, sample_name, sample, element, edge, channel } = isObject(start) ? start : {};
+  const { time, group, sample_name, sample, element, edge, channel, model } = isObject(start) ? start : {};
   const { count, complete } = isObject(stop?.summary) ? stop.summary : {};
-  return entry(uid, [time, group, sample_name ?? sample, element, edge, channel], stop?.time, [count, complete]);
+  return entry(uid, [time, group, sample_name ?? sample, element, edge, channel, model?.id], stop?.time, [count, complete]);
 }
 
-function entry(uid, [time, group, sample, element, edge, channel], stopped, [count, complete]) {
+function entry(uid, [time, group, sample, element, edge, channel, model], stopped, [count, complete]) {
   const began = number(time) ?? 0;
   return {
     uid,
@@ -43,6 +43,7 @@ function entry(uid, [time, group, sample, element, edge, channel], stopped, [cou
     element: text(element),
     edge: text(edge),
     channel: text(channel),
+    model: text(model),
     count: number(count) ?? 0,
     complete: complete === true,
   };
@@ -60,6 +61,7 @@ export function seriesOf(result, entries) {
 
 function isOf(series, result) {
   if (edgeText(series) !== edgeText(result) || series.channel !== result.channel) return false;
+  if (series.model && result.model.id && series.model !== result.model.id) return false;
   const { edge, channel, uid, ...names } = series.group;
   if (typeof uid === "string") return uid === result.raw;
   const told = Object.entries(names).map(([key, name]) => [at(result.start, key), text(name)]);

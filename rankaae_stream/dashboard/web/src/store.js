@@ -6,6 +6,7 @@ import { isAnswered, isFlagged, isOutside } from "./results.js";
 export class Store {
   #results = new Map();
   #sorted = null;
+  #chosen = { of: null, key: "", results: [] };
   filter = { model: "", channel: "primary", text: "", state: "all" };
   pinned = null;
 
@@ -44,16 +45,27 @@ export class Store {
     return this.#sorted;
   }
 
-  // Those of the chosen model and channel: shown in the trend, and followed.
+  // Those of the chosen model and channel: shown in the trend, and followed. Without a model
+  // there is one answer to each spectrum, that of the latest one.
   get chosen() {
     const { model, channel } = this.filter;
+    const [all, key] = [this.all, `${model}\n${channel}`];
+    if (this.#chosen.of === all && this.#chosen.key === key) return this.#chosen.results;
     const [edge, id] = model.split("|");
-    return this.all.filter(
+    const results = all.filter(
       (result) =>
         (!edge || edgeText(result) === edge) &&
         (!id || result.model.id === id) &&
         (channel === "all" || (channel === "primary" ? result.primary : result.channel === channel)),
     );
+    this.#chosen = { of: all, key, results: id ? results : latestAnswers(results) };
+    return this.#chosen.results;
+  }
+
+  // All models' answers to the spectrum of a result, the latest model's first.
+  answersTo(result) {
+    const spectrum = spectrumOf(result);
+    return this.all.filter((one) => one.raw === result.raw && spectrumOf(one) === spectrum).sort(byModel);
   }
 
   // The table's: those of the chosen that match the filter's words and state.
@@ -91,9 +103,12 @@ export class Store {
     const options = [["", "All elements"]];
     for (const [edge, models] of [...edges].sort()) {
       const names = [...models.values()];
-      options.push([edge, names.length === 1 ? `${edge} · ${names[0]}` : edge]);
-      if (names.length > 1) {
-        for (const [id, name] of models) options.push([`${edge}|${id}`, `${edge} · ${name}`]);
+      const one = names.length === 1;
+      options.push([edge, one ? `${edge} · ${names[0]}` : names.length ? `${edge} · latest of ${names.length} models` : edge]);
+      if (one) continue;
+      for (const [id, name] of models) {
+        const same = names.filter((other) => other === name).length > 1;
+        options.push([`${edge}|${id}`, `${edge} · ${name}${same ? ` (${id.slice(0, 8)})` : ""}`]);
       }
     }
     return options;
@@ -124,6 +139,34 @@ export class Store {
 // Seconds by document times: longer than a XANES scan takes to its first answer, short
 // enough that yesterday's number does not stay beside today's scan.
 const HOLD = 900;
+
+// A spectrum by its run; a result that names no run is of its own.
+const spectrumOf = (result) => JSON.stringify([result.raw || result.uid, edgeText(result), result.channel, result.sweep]);
+
+// The later version first; an answer without a model, a refusal, last.
+function byModel(a, b) {
+  const [one, other] = [a.model, b.model];
+  return (
+    other.version.localeCompare(one.version, "en", { numeric: true }) ||
+    one.name.localeCompare(other.name, "en") ||
+    one.id.localeCompare(other.id, "en")
+  );
+}
+
+// One answer to each spectrum; the order stays.
+function latestAnswers(results) {
+  const models = new Map();
+  for (const { model, element, edge } of results) models.set(`${element} ${edge}`, (models.get(`${element} ${edge}`) ?? new Set()).add(model.id));
+  if (![...models.values()].some((ids) => ids.size > 1)) return results;
+  const best = new Map();
+  for (const result of results) {
+    const spectrum = spectrumOf(result);
+    const known = best.get(spectrum);
+    if (!known || byModel(result, known) < 0) best.set(spectrum, result);
+  }
+  const kept = new Set(best.values());
+  return results.filter((result) => kept.has(result));
+}
 
 const STATES = {
   all: () => true,

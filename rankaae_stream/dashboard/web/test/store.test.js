@@ -120,7 +120,7 @@ test("the list of models names an edge's only model, or each of several", () => 
   assert.deepEqual(store.models, [
     ["", "All elements"],
     ["Fe K", "Fe K · Fe K 2026.1"],
-    ["Ni K", "Ni K"],
+    ["Ni K", "Ni K · latest of 2 models"],
     ["Ni K|m2", "Ni K · Ni K 1"],
     ["Ni K|m3", "Ni K · Ni K 2"],
   ]);
@@ -134,4 +134,48 @@ test("channels, descriptors with their units, and conditions are those of the re
   assert.deepEqual(store.channels.map(([key]) => key), ["primary", "fluorescence", "transmission", "all"]);
   assert.deepEqual([...store.descriptors], [["oxidation_state", "e"], ["spread", "Å"]]);
   assert.deepEqual(store.conditions, ["potential", "temperature"]);
+});
+
+const model = (version, id = version) => ({ model: { id, name: "fe-k", version } });
+
+test("of several models' answers to a spectrum the latest version's is shown until one is chosen", () => {
+  const store = filled(
+    finished("a-new", { time: 2, original_run_uid: "a", ...model("2026.11") }),
+    finished("a-old", { time: 2, original_run_uid: "a", ...model("2026.9") }),
+    finished("b-old", { time: 1, original_run_uid: "b", ...model("2026.9") }),
+    finished("a-side", { time: 2, original_run_uid: "a", channel: "iff", primary: false, ...model("2026.9") }),
+  );
+  assert.deepEqual(uids(store.chosen), ["a-new", "b-old"]);
+  store.filter.model = "Fe K|2026.9";
+  assert.deepEqual(uids(store.chosen), ["a-old", "b-old"]);
+  assert.equal(store.shown.uid, "a-old");
+  store.filter.model = "Fe K";
+  assert.deepEqual(uids(store.chosen), ["a-new", "b-old"]);
+  assert.deepEqual(uids(store.answersTo(store.get("a-old"))), ["a-new", "a-old"]);
+  assert.deepEqual(uids(store.answersTo(store.get("b-old"))), ["b-old"]);
+  store.add([finished("b-new", { time: 1, original_run_uid: "b", ...model("2026.11") })]);
+  assert.deepEqual(uids(store.chosen), ["a-new", "b-new"]);
+});
+
+test("models are told apart also where they have the same name and version", () => {
+  const store = filled(
+    finished("a", { original_run_uid: "a", ...model("1", "0123456789") }),
+    finished("b", { original_run_uid: "a", ...model("1", "9876543210") }),
+    finished("c", { original_run_uid: "a", ...model("2") }),
+  );
+  assert.deepEqual(store.models, [
+    ["", "All elements"],
+    ["Fe K", "Fe K · latest of 3 models"],
+    ["Fe K|0123456789", "Fe K · fe-k 1 (01234567)"],
+    ["Fe K|9876543210", "Fe K · fe-k 1 (98765432)"],
+    ["Fe K|2", "Fe K · fe-k 2"],
+  ]);
+});
+
+test("results that name no run are of a spectrum each", () => {
+  const store = filled(
+    finished("a", { original_run_uid: "", ...model("1") }),
+    finished("b", { original_run_uid: "", ...model("2") }),
+  );
+  assert.equal(store.chosen.length, 2);
 });
