@@ -15,7 +15,7 @@ import numpy as np
 
 from rankaae_stream.about import about_run
 from rankaae_stream.analysis import AT_ONCE, Analysis, Columns
-from rankaae_stream.documents.open_run import OpenRun, time_of
+from rankaae_stream.documents.open_run import OpenRun, overrun, time_of
 from rankaae_stream.documents.orphans import Orphans
 from rankaae_stream.documents.rules import RunRules, names_edge
 from rankaae_stream.documents.sweeps import Sweep
@@ -125,7 +125,9 @@ class Pipeline:
     def feed(
         self, name: str, doc: Document, now: float, dropped: int = 0, *, more: bool = False
     ) -> None:
-        """Take one document; `dropped` is how many of its run were lost before it.
+        """Take one document; `dropped` is how many of its run were lost just before it.
+
+        Of a start document any number says that values of it were left out.
 
         With `more` documents at hand, the sweeps that it finishes may wait for theirs, to be
         answered together.
@@ -136,13 +138,14 @@ class Pipeline:
 
     def _feed(self, name: str, doc: Document, now: float, dropped: int = 0) -> None:
         if name == "start":
-            self._begin(doc, now)
+            self._begin(doc, now, dropped)
             for orphan in sorted(self._orphans.of(doc["uid"]), key=lambda item: item[0] == "stop"):
                 self._feed(*orphan, now)
             return
         if name == "bulk_events":
             for event in (event for events in doc.values() for event in events):
-                self._feed("event", event, now)
+                self._feed("event", event, now, dropped)
+                dropped = 0
             return
         run = self._run_of(name, doc)
         if run is None:
@@ -156,6 +159,8 @@ class Pipeline:
                 run.wait_for_files(now + self._file_deadline)
                 self._end_if_there(run, now)
             elif name != "stop":
+                if dropped:
+                    run.lose(dropped)
                 self._take(run, name, doc, now)
 
     def _take(self, run: OpenRun, name: str, doc: Document, now: float) -> None:
@@ -207,7 +212,7 @@ class Pipeline:
             with _about(run):
                 self._end(run)
 
-    def _begin(self, doc: Document, now: float) -> None:
+    def _begin(self, doc: Document, now: float, dropped: int) -> None:
         uid = doc["uid"]
         if uid in self._runs:  # told again, a run goes on
             self._runs[uid].last_document_at = now
@@ -226,6 +231,8 @@ class Pipeline:
                 self._leave(uid)
                 return
             refusal = Refusal("not_xas", unwanted) if unwanted else None
+            if dropped and refusal is None:
+                refusal = overrun(1, "start document of this run, in part,")
             reader = self._layout.open(doc)
         except BaseException as error:
             with about_run(uid, doc.get("scan_id")):
@@ -400,6 +407,9 @@ class Pipeline:
             flags = [*flags, *signal_flags(origin.channel, sweep.levels, sweep.limits), *deduced]
             if isinstance(edge, Refusal):
                 return self._refusal(run, edge, sweep, origin, None, flags)
+            if sweep.lost:
+                refusal = overrun(sweep.lost, "events beside or within this sweep")
+                return self._refusal(run, refusal, sweep, origin, edge, flags)
             return Columns(
                 *sweep.channel(origin.channel),
                 edge,

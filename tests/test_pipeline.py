@@ -421,6 +421,56 @@ def test_every_answer_that_was_begun_is_ended_when_the_run_is_refused(
     }
 
 
+def with_a_gap(docs, lost):
+    """Documents without the events of these numbers, each with how many are lost before it."""
+    dropped = 0
+    for name, doc in docs:
+        if name == "event" and doc.get("seq_num") in lost and len(doc["data"]) > 1:
+            dropped += 1
+            continue
+        told = dropped if name in ("event", "stop") else 0
+        dropped -= told
+        yield name, doc, told
+
+
+@pytest.mark.parametrize(("profile", "points"), [("tes", 900), ("sim", 0)])
+def test_after_a_gap_whole_sweeps_are_answered_and_those_that_lost_points_are_refused(
+    profile, points, analysis, documents, hematite, tmp_path
+):
+    results = []
+    if points:
+        docs, lost = fly(Beam(SERIES[0], noise=1e-3), scans=7), {4, 5}
+        refused, answered = [], [0, 1, 2, 3, 4]
+    else:
+        # There and back six times, lost from within the second sweep to within the fourth.
+        n, there_and_back = hematite[0].size, [[*c, *c[::-1][1:-1]] for c in hematite]
+        docs, lost = documents(*([*c, *c, *c] for c in there_and_back)), range(2 * n - 60, 3 * n)
+        refused, answered = [1, 2], [0, 3, 4]
+    pipeline = build_pipeline(load_profile(profile), results.append, analysis, provisional=False)
+    before_the_end = []
+    for name, doc, dropped in with_a_gap(docs, lost):
+        if name == "stop":
+            before_the_end = [one.report.sweep for one in results]
+        pipeline.feed(name, doc, 0.0, dropped)
+    assert pipeline.open_runs == 0, "nothing that was dropped is waited for"
+    reports = {one.report.sweep: one.report for one in results if one.primary}
+    assert [n for n, one in reports.items() if one.refusal] == refused
+    assert [n for n, one in reports.items() if not one.refusal] == answered
+    assert {one.refusal.name for one in reports.values() if one.refusal} <= {"overrun"}
+    assert max(before_the_end) == len(reports) - 2, "each once the next has come"
+    missing = [
+        next((flag.value for flag in one.flags if flag.name == "events_missing"), 0)
+        for one in reports.values()
+    ]
+    assert missing[-2:] == [len(lost)] * 2
+
+
+def test_a_run_of_which_the_start_document_is_shortened_is_refused(pipeline, documents, hematite):
+    for name, doc in documents(*hematite):
+        pipeline.feed(name, doc, 0.0, int(name == "start"))
+    assert only(pipeline).refusal.name == "overrun"
+
+
 def test_derived_runs_are_left_alone(pipeline, documents, hematite):
     play(pipeline, documents(*hematite, original_run_uid="raw"))
     assert pipeline.results == []

@@ -2,8 +2,8 @@
 
 The caller's side appends and returns. One worker thread hands documents on in
 order. The waiting documents are bounded in bytes. Beyond the bound events of
-the run that overflows are dropped and counted; of a start and a stop document what is
-needed is kept, so that the run still ends and can be refused by name.
+the run that overflows are dropped and counted, until half of the room is free; of a start and
+a stop document what is needed is kept, so that the run still ends and can be refused by name.
 """
 
 import queue
@@ -45,9 +45,10 @@ class Inbox:
     Parameters
     ----------
     handle : callable (name, document, dropped) -> None
-        Called in the worker thread, in order. `dropped` is the number of
-        documents of this run that were lost to the bound; it is not zero only on
-        a stop document. What it raises is logged and counted.
+        Called in the worker thread, in order. `dropped` is the number of documents
+        of this run that were lost to the bound since the one before; it is not zero only on
+        an event that follows a gap, on a stop document, and on a start document that was
+        shortened. What it raises is logged and counted.
     tick : callable (now) -> None, optional
         Called in the worker when nothing arrived for `period` seconds, and at
         least that often under load.
@@ -80,6 +81,7 @@ class Inbox:
         self._tick = tick
         self._max_bytes = max(max_bytes, _LEAST)
         self._for_events = max_bytes - int(_RESERVE * max_bytes)
+        self._roomy = max_bytes // 2
         self._period = period
         self._clock = clock
         self._name = name
@@ -184,8 +186,8 @@ class Inbox:
         Returns
         -------
         tuple or None
-            The document, its size, and how many documents its run has lost, for a stop document;
-            else 0. None when it is dropped.
+            The document, its size, and how many documents its run has lost since that was last
+            told. None when it is dropped.
         """
         if self._closed:
             if not self.late:
@@ -194,17 +196,17 @@ class Inbox:
             return None
         if name in _EVENTS:
             run = self._run_of.get(parent_of(name, doc))
-            # Once an event is lost the run's answer is: the rest of its events would
-            # only take room from other runs.
-            if run in self._dropped or self._bytes + size > self._for_events:
+            # After a gap not before there is much room: events here and there would leave no
+            # sweep whole, and take room from other runs.
+            room = self._roomy if run in self._dropped else self._for_events
+            if self._bytes + size > room:
                 return self._drop(run)
-            return doc, size, 0
+            return doc, size, self._dropped.pop(run, 0) if run is not None else 0
         run = RunUid(doc.get("run_start") or doc.get("uid", ""))
-        full = self._bytes + size > self._max_bytes
+        full, shortened = self._bytes + size > self._max_bytes, False
         if full and name in ("start", "stop"):
             slim = _needed_of(doc)
-            if name == "start" and len(slim) < len(doc):
-                self._dropped[run] = self._dropped.get(run, 0) + 1
+            shortened = name == "start" and len(slim) < len(doc)
             doc, size = slim, size_of(slim)
             full = self._bytes + size > self._max_bytes
         if full:
@@ -217,7 +219,7 @@ class Inbox:
             for uid in [uid for uid, owner in self._run_of.items() if owner == run]:
                 del self._run_of[uid]
             return doc, size, self._dropped.pop(run, 0)
-        return doc, size, 0
+        return doc, size, int(shortened)
 
     def _drop(self, run: RunUid | None) -> None:
         self.dropped += 1

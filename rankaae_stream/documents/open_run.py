@@ -14,7 +14,13 @@ from rankaae_stream.documents.known import KnownDocuments
 from rankaae_stream.documents.sweeps import Sweep, Sweeps, check_order
 from rankaae_stream.edges import Stated, kev_of
 from rankaae_stream.errors import Refusal, Refused
-from rankaae_stream.layouts.base import CollectingReader, Document, Reader, Reading
+from rankaae_stream.layouts.base import (
+    CollectingReader,
+    Document,
+    Reader,
+    Reading,
+    SkippingReader,
+)
 from rankaae_stream.layouts.rebin import FRAGMENT
 from rankaae_stream.layouts.signals import event_count
 from rankaae_stream.printable import get_logger
@@ -22,7 +28,7 @@ from rankaae_stream.report import Flag
 from rankaae_stream.spectra.quality import unread_events
 from rankaae_stream.spectrum import Channel
 
-__all__ = ["OpenRun", "time_of"]
+__all__ = ["OpenRun", "overrun", "time_of"]
 
 QUICK = 5.0
 """Seconds that a quick sweep takes at most."""
@@ -84,6 +90,7 @@ class OpenRun:
     _quick: bool | None = None
     _collected: bool = False
     _stop: Document = field(default_factory=dict[str, Any])
+    _dropped: int = 0
     _unread: int = 0
     _unread_because: str = ""
     _unread_document: str = ""
@@ -131,6 +138,18 @@ class OpenRun:
         self.add(reading)
         return True
 
+    def lose(self, dropped: int) -> None:
+        """Take note that documents were dropped: they will not come, and later sweeps go on."""
+        self._dropped += dropped
+        message = (
+            f"{self._dropped} documents of the run came faster than they could be taken and were "
+            "dropped; its sweeps have the numbers of those that came"
+        )
+        flag = Flag("events_missing", "warning", float(self._dropped), "1", message)
+        self.flags = [*(known for known in self.flags if known.name != flag.name), flag]
+        if isinstance(self.reader, SkippingReader):
+            self.reader.skip_gaps()
+
     def add(self, reading: Reading) -> None:
         """Append a reading to its sweep."""
         if not self.sweeps.items:
@@ -165,6 +184,10 @@ class OpenRun:
         if not self.sweeps.items or len(self.sweeps.items[-1].energy) < FRAGMENT:
             return None
         sweep = self.sweeps.items[-1]
+        if self._dropped:
+            self.sweeps.mark_gaps()
+            if sweep.lost:
+                return None
         self._points_to_show, self.last_shown_at = False, now
         for channel in sweep.channels:
             if (sweep, channel) not in self.shown:
@@ -172,16 +195,30 @@ class OpenRun:
         return sweep
 
     def finished_sweeps(self) -> Iterator[Sweep]:
-        """Yield sweeps that the next one has followed for `FRAGMENT` points, each once."""
+        """Yield sweeps that the next one has followed for `FRAGMENT` points, each once.
+
+        After documents were dropped those too that have gaps: see `Sweep.lost`.
+        """
         sweeps = self.sweeps.items
-        while self.sweeps.whole and self.first_unanswered_sweep + 1 < len(sweeps):
+        while self._in_order() and self.first_unanswered_sweep + 1 < len(sweeps):
+            if self._dropped:
+                self.sweeps.mark_gaps()
             done, following = sweeps[self.first_unanswered_sweep :][:2]
-            if min(len(done.energy), len(following.energy)) < FRAGMENT:
+            last = self.first_unanswered_sweep + 2 == len(sweeps)
+            if (_is_fragment(done) and not done.lost) or (
+                _is_fragment(following) and (last or not following.lost)
+            ):
                 return
             yield done
             self.shown = [(sweep, channel) for sweep, channel in self.shown if sweep is not done]
             self.first_unanswered_sweep += 1
             self.sweeps.free(self.first_unanswered_sweep)
+
+    def _in_order(self) -> bool:
+        """Return whether what has come is in its place, and what has not will not come."""
+        if self._dropped:
+            return self.sweeps.in_place and self.sweeps.numbered
+        return self.sweeps.whole
 
     def primary(self, sweep: int, wanted: Channel) -> Channel:
         """Return the channel that was wanted, or else the first that the sweep has."""
@@ -233,11 +270,7 @@ class OpenRun:
             message = f"the run ended with exit status {status}{reason}; what it covers was judged"
             self.end_flags = [Flag("scan_aborted", "warning", None, "", message)]
         if dropped:
-            self.refusal = Refusal(
-                "overrun",
-                f"{dropped} documents of this run came faster than they could be taken and were "
-                "dropped; raise inbox_megabytes or run the analysis as a service",
-            )
+            self.lose(dropped)
 
     def stop_without_document(self, reason: str) -> None:
         """Take note that the run is over and no stop document will come."""
@@ -250,7 +283,8 @@ class OpenRun:
 
     def is_there(self, *, last: bool) -> bool:
         """Return whether all is there of a run that has ended: its files, read, and its events."""
-        if not last and self.refusal is None and self.known.still_to_come(self._stop):
+        events_are_due = self.refusal is None and not self._dropped
+        if not last and events_are_due and self.known.still_to_come(self._stop):
             return False
         return self.collect(last=last)
 
@@ -260,8 +294,10 @@ class OpenRun:
             return self.refusal
         try:
             sweeps = self._sweeps_at_end()
+            if self._dropped:
+                self._mark_lost(sweeps)
             self.flags = [*self.flags, *self._flags_at_end()]
-            check_order([len(sweep.energy) for sweep in sweeps])
+            check_order([len(sweep.energy) for sweep in sweeps if not sweep.lost])
         except Refused as refused:
             return refused.refusal
         return None
@@ -273,11 +309,31 @@ class OpenRun:
             sweeps.read_as_kev()
         if sweeps.items:
             return self.unanswered_sweeps()
+        if self._dropped:
+            raise overrun(self._dropped).error()
         if self._unread:
             unread_events(self._unread, 0, self._unread_because)
         if self._unread_document:
             raise Refused("missing_fields", f"cannot be read: {self._unread_document}")
         raise Refused("missing_fields", self.reader.missing())
+
+    def _mark_lost(self, sweeps: list[Sweep]) -> None:
+        """Mark the sweeps that dropped documents may have been of.
+
+        Raises
+        ------
+        Refused
+            ``overrun`` where that is all of them, or cannot be told.
+        """
+        announced = self.known.announced(self._stop, self.sweeps.stream)
+        self.sweeps.mark_gaps(announced)
+        # How many events came after the last is not known without their count.
+        unseen = 0 if announced else self._dropped - self.sweeps.lost()
+        if unseen > 0:
+            sweeps[-1].lost += unseen
+        none_is_whole = not self.first_unanswered_sweep and all(sweep.lost for sweep in sweeps)
+        if none_is_whole or not self.sweeps.numbered:
+            raise overrun(self._dropped).error()
 
     def _flags_at_end(self) -> list[Flag]:
         """Return flags of all sweeps that are left.
@@ -298,10 +354,23 @@ class OpenRun:
             flags.append(unread_events(self._unread, points, self._unread_because))
         announced = self.known.announced(self._stop, self.sweeps.stream)
         lacking = self.sweeps.lost(announced) - self._unread
-        if lacking > 0:
+        if lacking > 0 and not self._dropped:
             message = f"{lacking} events of the run did not come; what came was judged"
             flags.append(Flag("events_missing", "warning", float(lacking), "1", message))
         return flags
+
+
+def overrun(dropped: int, what: str = "documents of this run") -> Refusal:
+    """Return the refusal of a run, or of a sweep, that lost so many documents."""
+    return Refusal(
+        "overrun",
+        f"{dropped} {what} came faster than they could be taken and were dropped; raise "
+        "inbox_megabytes or run the analysis as a service",
+    )
+
+
+def _is_fragment(sweep: Sweep) -> bool:
+    return len(sweep.energy) < FRAGMENT
 
 
 def time_of(doc: Document, default: float = 0.0) -> float:

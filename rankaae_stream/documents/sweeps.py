@@ -28,7 +28,8 @@ class Sweep:
     """One motion over the edge, in time order, growing.
 
     `levels` are what detectors with `limits` read at each point, by role. An energy or mu
-    that could not be read is NaN, and `problem` says why the first could not.
+    that could not be read is NaN, and `problem` says why the first could not. `lost` events
+    lack beside its points or among them.
     """
 
     index: int
@@ -38,6 +39,7 @@ class Sweep:
     levels: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     limits: Mapping[str, Limits] = field(default_factory=dict[str, Limits])
     problem: str = ""
+    lost: int = 0
 
     @property
     def channels(self) -> list[Channel]:
@@ -116,6 +118,7 @@ class Sweeps:
         self._seq = array("q")
         self._time = array("d")
         self._points = array("q")
+        self._whole_events = False
         self._late: list[Reading] = []
         # The first items, by their index: a run may have thousands, and each is asked for.
         self._by_index: dict[int, list[Sweep]] = {}
@@ -142,9 +145,48 @@ class Sweeps:
             self._late.append(reading)
 
     @property
+    def in_place(self) -> bool:
+        """Whether every event that came is in its place."""
+        return not self._late
+
+    @property
     def whole(self) -> bool:
         """Whether every event up to the last is known and in its place."""
-        return not self._late and not self.lost()
+        return self.in_place and not self.lost()
+
+    @property
+    def numbered(self) -> bool:
+        """Whether the events have numbers, so that a gap is seen."""
+        return bool(self._seq)
+
+    def mark_gaps(self, announced: int = 0) -> None:
+        """Count, for each item that holds its points, the events that lack beside or within it.
+
+        A gap near where the motion turned may have cost the end of the one sweep or the beginning
+        of the other: both are counted, unless each event is a sweep. `announced` is how many
+        events there were in all, as far as that is known.
+        """
+        # The last events of what is answered, too: a gap there may reach into the next sweep.
+        items, first = self.items[self._freed :], max(self._freed_events - FRAGMENT, 0)
+        if not self._seq or not items:
+            return
+        before = self._seq[first - 1] if first else 0
+        end = max(announced, self._seq[-1]) + 1
+        numbers = [before, *self._seq[first:], end]
+        gaps: NDArray[np.int_] = np.diff(np.array(numbers)) - 1
+        points, in_items = self._points[first:], (len(item.energy) for item in items)
+        begin = self._freed_points - sum(self._points[first : self._freed_events])
+        where = list(itertools.accumulate(points, initial=begin))
+        edges = np.array([*itertools.accumulate(in_items, initial=self._freed_points)])
+        # Points that rest at the turn are counted to the sweep before, whosoever they are.
+        near = -FRAGMENT if self._whole_events else FRAGMENT
+        for item in items:
+            item.lost = 0
+        for at in np.flatnonzero(gaps > 0):
+            low = int(np.searchsorted(edges[1:], where[at] - near, "left"))
+            high = int(np.searchsorted(edges[:-1], where[at] + near, "right"))
+            for item in items[low:high]:
+                item.lost += int(gaps[at])
 
     def lost(self, announced: int = 0) -> int:
         """Return how many events lack, of those announced and those up to the last; settled."""
@@ -266,6 +308,7 @@ class Sweeps:
             self._seq.extend(events.seq)
             self._time.extend(events.time)
             self._points.extend(events.points or itertools.repeat(1, len(events.seq)))
+            self._whole_events = events.whole
 
     def _split(self) -> None:
         """Cut the last sweep where the motion turned."""
@@ -319,6 +362,7 @@ def _after(reading: Reading, last: int) -> Reading:
         [events.seq[i] for i in kept],
         [events.time[i] for i in kept],
         [counts[i] for i in kept],
+        events.whole,
     )
     return replace(
         reading,

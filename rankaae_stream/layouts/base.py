@@ -26,6 +26,7 @@ __all__ = [
     "Reading",
     "Rehearsing",
     "Scan",
+    "SkippingReader",
     "fields_of",
     "value_at",
 ]
@@ -61,12 +62,15 @@ class EventNumbers:
         Of each event, seconds since the epoch: of two with one number the later counts.
     points : sequence of int, (m,), or None
         How many points each event has; None for one each.
+    whole : bool
+        Whether each event is a sweep of its own, so that one that is lost harms no other.
     """
 
     stream: str
     seq: Sequence[int]
     time: Sequence[float]
     points: Sequence[int] | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,6 +145,15 @@ class NoReader:
     def missing(self) -> str:
         """Return why there is no reading."""
         return "the start document cannot be read"
+
+
+@runtime_checkable
+class SkippingReader(Reader, Protocol):
+    """A Reader that gives points in the order of their events, and waits at a gap."""
+
+    def skip_gaps(self) -> None:
+        """Wait no longer for events that lack: they were dropped and will not come."""
+        ...
 
 
 @runtime_checkable

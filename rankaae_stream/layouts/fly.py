@@ -120,6 +120,11 @@ class _Stream:
         ends = [rows.last for rows in self.files.values()]
         return min([*ends, *(max(values, default=0) for values in self.values.values())])
 
+    def before_next(self) -> int:
+        """Return the event before the next one that all fields have; `read` where there is none."""
+        following = range(self.read + 1, self.last() + 1)
+        return next((event - 1 for event in following if self.knows(event)), self.read)
+
     def knows(self, event: int) -> bool:
         """Return whether all fields have an event."""
         return all(event in values for values in self.values.values()) and all(
@@ -138,6 +143,7 @@ class _FlyReader:
         self._kept: list[Reading] = []
         self._problem: Refusal | None = None
         self._bad = ""
+        self._skips = False
         self._streams: list[str] = []
 
     def feed(self, name: str, doc: Document) -> Reading | None:
@@ -173,6 +179,10 @@ class _FlyReader:
             )
             return f"the run ended before its first point{no_rows}"
         return no_stream(self._layout.stream, self._streams)
+
+    def skip_gaps(self) -> None:
+        """Go on after a gap with the next event that all fields have."""
+        self._skips = True
 
     def collect(self, *, last: bool) -> Sequence[Reading] | None:
         self._kept += [*self._reread(), *self._read()]
@@ -279,6 +289,9 @@ class _FlyReader:
         if stream is None:
             return []
         begin, ready = stream.read + 1, stream.reach() + 1
+        if self._skips and ready == begin and stream.last() <= LARGEST:
+            stream.read = stream.before_next()
+            begin, ready = stream.read + 1, stream.reach() + 1
         reading, count = self._points(stream, begin, ready)
         stream.read += count
         return [reading] if reading is not None else []

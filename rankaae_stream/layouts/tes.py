@@ -200,7 +200,8 @@ def _numbers(scans: Sequence[Reading], points: Sequence[int]) -> EventNumbers | 
     if len(numbered) < len(scans):
         return None
     seq = [number for events in numbered for number in events.seq]
-    return EventNumbers(numbered[0].stream, seq, [scan.time for scan in scans], points)
+    times = [scan.time for scan in scans]
+    return EventNumbers(numbered[0].stream, seq, times, points, whole=True)
 
 
 def _pixels(values: Floats) -> Floats:

@@ -188,7 +188,7 @@ def test_a_document_that_cannot_be_taken_is_counted_and_named(make, recorder):
 def test_overflow_drops_events_of_the_run_that_overflows_and_of_no_other(make, recorder):
     inbox = make(max_bytes=200_000)
     recorder.go.clear()
-    large = np.zeros(4096)
+    large = np.zeros(4096)  # 33 kB, of which two leave half of the room
     feed(inbox, run("small", 3, stop=False))
     feed(inbox, run("large", 20, large))
     inbox("stop", {"uid": "small-s", "run_start": "small"})
@@ -206,20 +206,48 @@ def test_overflow_drops_events_of_the_run_that_overflows_and_of_no_other(make, r
     assert all(dropped == 0 for name, _, dropped in recorder.got if name != "stop")
 
 
-def test_a_run_that_lost_an_event_takes_no_more_room_from_others(make, recorder):
-    inbox = make(max_bytes=5_000)
+def test_a_run_that_lost_events_goes_on_once_half_of_the_room_is_free_and_the_gap_is_told(
+    make, recorder
+):
+    inbox = make(max_bytes=64 * 1024)
     recorder.go.clear()
-    feed(inbox, run("a", 50, stop=False))
+    before, after = list(run("a", 400)), list(run("a", 420))[402:]
+    feed(inbox, before[:-1])
     recorder.go.set()
     assert inbox.wait_idle(PATIENCE)
     kept = recorder.names().count("event")
-    assert 0 < kept < 50
-    for _, event in list(run("a", 50))[2:12]:  # there is room again, but the answer is lost
+    assert 0 < kept < 400
+    feed(inbox, after)
+    assert inbox.wait_idle(PATIENCE)
+    told = [dropped for name, _, dropped in recorder.got if name in ("event", "stop")]
+    assert told == [0] * kept + [400 - kept] + [0] * 20
+    assert inbox.dropped == 400 - kept
+
+
+def test_after_a_gap_events_are_not_taken_one_by_one_as_they_fit(make, recorder):
+    inbox = make(max_bytes=64 * 1024)
+    recorder.go.clear()
+    feed(inbox, run("a", 400, stop=False))
+    waiting, lost = inbox.waiting, inbox.dropped
+    assert lost
+    with inbox._lock:
+        inbox._bytes -= 16 * 1024  # a quarter has been handled
+    for _, event in list(run("a", 420))[402:-1]:
         inbox("event", event)
+    assert (inbox.waiting, inbox.dropped) == (waiting, lost + 20)
+    with inbox._lock:
+        inbox._bytes += 16 * 1024
+
+
+def test_a_start_document_that_was_shortened_says_so(make, recorder):
+    inbox = make(max_bytes=1)
+    inbox("start", {"uid": "a", "note": "x" * 100_000})
     inbox("stop", {"uid": "a-s", "run_start": "a"})
     assert inbox.wait_idle(PATIENCE)
-    assert recorder.names().count("event") == kept
-    assert recorder.got[-1][2] == 60 - kept == inbox.dropped
+    assert [(name, doc.keys(), dropped) for name, doc, dropped in recorder.got] == [
+        ("start", {"uid"}, 1),
+        ("stop", {"uid", "run_start"}, 0),
+    ]
 
 
 def test_start_descriptor_and_stop_are_taken_however_full_it_is(make, recorder):
@@ -453,8 +481,8 @@ def test_a_start_document_for_which_there_is_no_room_still_names_its_run(make, r
     assert inbox.wait_idle(PATIENCE)
     starts = {doc["uid"]: doc for name, doc, _ in recorder.got if name == "start"}
     assert starts["a"] == {"uid": "a", "time": 1.0, "element": "Fe"}
-    (dropped,) = [lost for name, doc, lost in recorder.got if doc.get("run_start") == "a" and lost]
-    assert dropped == 1 + 3
+    told = [(name, lost) for name, doc, lost in recorder.got if lost]
+    assert told == [("start", 1), ("stop", 3)]
 
 
 def test_a_value_that_holds_itself_is_counted_once(make, recorder):

@@ -6,7 +6,7 @@ import pytest
 from rankaae_stream.documents.open_run import OpenRun
 from rankaae_stream.edges import Stated
 from rankaae_stream.errors import Refused
-from rankaae_stream.layouts.base import Reading
+from rankaae_stream.layouts.base import EventNumbers, Reading
 
 UP = np.arange(7000.0, 7020.0)
 
@@ -105,7 +105,8 @@ def test_the_stop_document_gives_flags_the_time_and_the_count_of_what_was_lost()
     assert run.time == 9.0
     assert [flag.name for flag in run.end_flags] == ["scan_aborted"]
     assert "beam dump" in run.end_flags[0].message
-    assert (run.refusal.name, run.refusal.message[:11]) == ("overrun", "3 documents")
+    refusal = run.refusal_at_end()
+    assert (refusal.name, refusal.message[:11]) == ("overrun", "3 documents")
     run.stop_without_document("silence")
     assert [flag.name for flag in run.end_flags] == ["no_stop"]
 
@@ -116,3 +117,54 @@ def test_the_primary_channel_is_the_wanted_one_or_the_first_of_the_sample():
     assert run.primary(0, "transmission") == "transmission"
     assert run.primary(0, "fluorescence") == "transmission"
     assert open_run().primary(0, "fluorescence") == "fluorescence"
+
+
+def numbered(first, energy):
+    events = EventNumbers("primary", range(first, first + energy.size), [1.0] * energy.size)
+    return Reading(energy, {"transmission": energy}, 1.0, events=events)
+
+
+DOWN = UP[::-1][1:]
+
+
+@pytest.mark.parametrize(("begin", "end", "again"), [(3, 20, 20), (0, 7, 12), (0, 15, 20)])
+def test_a_step_scan_that_lost_points_is_refused_wherever_they_were(begin, end, again):
+    run = open_run(*(numbered(a + 1, UP[a:b]) for a, b in ((begin, end), (again, 20)) if a < b))
+    run.feed("event", {})
+    run.lose(begin or again - end)
+    run.feed("event", {})
+    assert run.growing_sweep(9.0, 0.5) is None or end == 15, "nothing is shown of it"
+    run.stop({"num_events": {"primary": 20}})
+    assert run.refusal_at_end().name == "overrun"
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_points_that_were_lost_at_the_end_cost_the_last_sweep(counted):
+    run = open_run(numbered(1, UP), numbered(21, DOWN), numbered(40, UP[1:]))
+    for _ in range(3):
+        run.feed("event", {})
+    run.stop({"num_events": {"primary": 63}} if counted else {}, dropped=5)
+    assert run.refusal_at_end() is None
+    assert [sweep.lost for sweep in run.unanswered_sweeps()] == [0, 0, 5]
+
+
+def test_a_gap_where_the_motion_turned_costs_the_sweeps_on_both_sides_and_no_other():
+    run = open_run(*(numbered(1 + 30 * i, (UP, UP[::-1])[i % 2]) for i in range(4)))
+    answered = []
+    for number in range(4):
+        if number == 2:
+            run.lose(30)
+        run.feed("event", {})
+        answered.append([(sweep.index, sweep.lost) for sweep in run.finished_sweeps()])
+    assert answered == [[], [], [(0, 10), (1, 20)], [(2, 20)]]
+
+
+def test_without_numbers_a_run_that_lost_documents_is_refused_as_a_whole():
+    run = open_run(reading(UP), reading(DOWN), reading(UP))
+    run.feed("event", {})
+    run.lose(1)
+    run.feed("event", {})
+    run.feed("event", {})
+    assert list(run.finished_sweeps()) == []
+    run.stop({})
+    assert run.refusal_at_end().name == "overrun"

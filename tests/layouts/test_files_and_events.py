@@ -242,3 +242,23 @@ def test_a_motor_of_any_name_is_the_energy_if_the_scan_moves_it(finals, plain, t
     moved = (start[0], {**start[1], "hints": {"dimensions": [[["braggy"], "primary"]]}})
     (found,) = finals([moved, *((name, renamed(doc)) for name, doc in rest)])
     assert found.latent == pytest.approx(plain.latent, rel=1e-9)
+
+
+@pytest.mark.parametrize("internal", [("energy", "i0", "it", "ir"), ("energy",), ()])
+def test_after_a_gap_points_are_read_as_they_come_once_it_is_told_that_they_were_dropped(
+    tmp_path, columns, internal
+):
+    path = tmp_path / "profile.toml"
+    path.write_text(FLY.format(root=tmp_path))
+    reader = load_profile(path).build_layout().open({"uid": "x"})
+    docs = in_order(*run(tmp_path, columns, internal=internal, every=10))
+    gap = range(51, 91)
+    read = []
+    for name, doc in docs:
+        number = doc["seq_nums"]["start"] if "seq_nums" in doc else doc.get("seq_num")
+        if number in gap:
+            reader.skip_gaps()
+            continue
+        points = reader.feed(name, doc) if name != "start" else None
+        read += points.events.seq if points is not None else ()
+    assert sorted(read) == [n for n in range(1, POINTS + 1) if n not in gap]
