@@ -21,6 +21,9 @@ __all__ = ["DescriptorStream", "Status"]
 
 logger = get_logger(__name__)
 
+AT_EXIT = 5.0
+"""Seconds that a session which just ends waits for its results; an exit that hangs is killed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -110,7 +113,7 @@ class DescriptorStream:
             name="rankaae-stream",
         )
         self._closed = False
-        atexit.register(self.close, 5.0)
+        atexit.register(self.close, AT_EXIT)
 
     def __call__(self, name: str, doc: Document) -> None:
         """Take a document; a run that begins while `enabled` is False is ignored."""

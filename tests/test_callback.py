@@ -514,10 +514,12 @@ def test_closing_in_the_middle_of_an_endless_analysis_says_what_is_not_done(
 SESSION = """
 import sys
 from bluesky import RunEngine
+from rankaae_stream import callback
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.simulate import SERIES, Beamline, scan
 
 if __name__ == "__main__":
+    callback.AT_EXIT = float(sys.argv[3])
     RE = RunEngine({})
     RE.subscribe(DescriptorStream("sim", tiled={"uri": sys.argv[1]}, spool=sys.argv[2]))
     fe2o3 = next(sample for sample in SERIES if sample.name == "Fe2O3")
@@ -528,7 +530,8 @@ if __name__ == "__main__":
 def session(uri: str, key: str, spool: Any) -> tuple[str, str]:
     """A user's session that ends right after its scan: the run's uid, and what it said."""
     done = subprocess.run(
-        [sys.executable, "-c", SESSION, uri, str(spool)],
+        # As long as it takes: a busy machine may have a few percent of a core for it.
+        [sys.executable, "-c", SESSION, uri, str(spool), str(PATIENCE)],
         env={**os.environ, API_KEY_VARIABLE: key},
         capture_output=True,
         text=True,
