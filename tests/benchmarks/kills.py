@@ -1,12 +1,13 @@
 """Kill the worker, the service, Tiled, or a Kafka broker at random moments; count the results.
 
-``python tests/benchmarks/kills.py [--moments 30] [--of worker service tiled ...]``
+``python tests/benchmarks/kills.py [--moments 30] [--minutes 60] [--of worker service tiled ...]``
 
 A parent stands for a bus that forgets a message only when the service has it on the disk, as
 Kafka does: what was not acknowledged is sent again. With ``broker``, ``broker-hang`` and
 ``service-at-broker`` the bus is a Kafka broker of its own process (see `nafka_broker`), and
 bluesky's side a producer of librdkafka. Runs go on while something is killed; in the end every
-run must have its result in Tiled once.
+run must have its result in Tiled once. Each moment is told as it passes; after the minutes, at
+Ctrl-C and at SIGTERM those that were are counted.
 """
 
 import argparse
@@ -139,7 +140,8 @@ class Bus:
         """End the service in order."""
         self.process.terminate()
         self.process.stdin.close()
-        self.process.wait(SETTLE)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(SETTLE)
 
 
 class Topic(Bus):
@@ -161,16 +163,19 @@ class Topic(Bus):
         self.broker.kill()
 
 
-def play(of: str, moments: int, seed: int) -> dict[str, object]:
+def play(of: str, moments: int, seed: int, minutes: float) -> dict[str, object]:
     """Kill `of` at so many random moments while runs go on; count their results."""
     rng = random.Random(seed)
+    end = time.monotonic() + 60.0 * minutes
     folder = Path(tempfile.mkdtemp(prefix="kills-"))
     server = EmbeddedServer(folder / "tiled").start()
     bus = (Topic if "broker" in of else Bus)(folder / "spool", server)
     runs: list[str] = []
     recovered: list[float] = []
+    failed = ""
     try:
-        for moment in range(moments):
+        moment = 0
+        while moment < moments and time.monotonic() < end:
             documents = list(
                 ophyd_step(Beam(SAMPLE), name=f"{of}-{moment}-{seed}", element="Fe", points=120)
             )
@@ -186,6 +191,12 @@ def play(of: str, moments: int, seed: int) -> dict[str, object]:
             while not results(server, runs[-1]) and time.monotonic() - began < SETTLE:
                 time.sleep(0.2)
             recovered.append(time.monotonic() - began)
+            moment += 1
+            sys.stderr.write(f"{of} {moment}: {recovered[-1]:.1f} s\n")
+    except (AssertionError, KeyboardInterrupt) as error:
+        failed = str(error) or type(error).__name__
+        del runs[len(recovered) :]
+    try:
         bus.close()
         found = Counter(len(results(server, uid)) for uid in runs)
     finally:
@@ -193,14 +204,18 @@ def play(of: str, moments: int, seed: int) -> dict[str, object]:
         if bus.process.poll() is None:
             bus.process.kill()
         shutil.rmtree(folder, ignore_errors=True)
+    if not recovered:
+        return {"of": of, "moments": 0, "ended by": failed}
     recovered.sort()
+    middle = recovered[len(recovered) // 2]
     return {
         "of": of,
-        "moments": moments,
+        "moments": len(recovered),
         "lost": found[0],
         "doubled": sum(count for number, count in found.items() if number > 1),
-        "median seconds from the last document to the result": round(recovered[moments // 2], 1),
+        "median seconds from the last document to the result": round(middle, 1),
         "longest": round(recovered[-1], 1),
+        **({"ended by": failed} if failed else {}),
     }
 
 
@@ -248,14 +263,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--moments", type=int, default=30)
     parser.add_argument("--of", nargs="+", default=["worker", "service", "tiled"])
+    parser.add_argument("--minutes", type=float, default=60.0, help="for each, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--serve", nargs="+", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.serve:
         service(*asked.serve)
         return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     for of in asked.of:
-        sys.stdout.write(json.dumps(play(of, asked.moments, asked.seed)) + "\n")
+        counted = play(of, asked.moments, asked.seed, asked.minutes)
+        sys.stdout.write(json.dumps(counted) + "\n")
         sys.stdout.flush()
 
 
