@@ -4,7 +4,7 @@
 // when results have come, for one sample's when an older result is looked at, and whether the
 // one that is shown has grown: their states are large, and only that one's is read.
 
-import { LISTING, SERIES_PURPOSE, STATE, fromListing, fromSeries, fromState, rowOf, seriesOf, stateOf } from "./series.js";
+import { LISTING, SERIES_PURPOSE, STATE, fromListing, fromSeries, fromState, rowOf, seriesOf, stateOf, wholeOf } from "./series.js";
 
 const NEWEST = 50; // series listed at once
 const MOST = 1000; // series that are remembered
@@ -63,8 +63,10 @@ export class SeriesReader {
 
   get #entry() {
     if (!this.#wanted) return null;
-    for (const [uid, state] of this.#states) if (rowOf(state, this.#wanted.uid)) return this.#entries.get(uid) ?? null;
-    return seriesOf(this.#wanted, this.#entries.values());
+    const holds = ([uid, state]) => this.#entries.has(uid) && rowOf(state, this.#wanted.uid);
+    const [uid] = [...this.#states].find(holds) ?? [];
+    const found = this.#entries.get(uid) ?? seriesOf(this.#wanted, this.#entries.values());
+    return found && wholeOf(found, this.#entries.values(), this.#states);
   }
 
   // One thing at a time; what fails is done again with the next poll.

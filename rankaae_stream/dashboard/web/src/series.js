@@ -49,6 +49,28 @@ function entry(uid, [time, group, sample, element, edge, channel, model], stoppe
   };
 }
 
+// The longest series that one is a part of, or itself: a session that started again began it
+// anew, and a replay has joined it. As `read_series` of rankaae_stream/trends.py leaves parts out;
+// where a state, by uid, is not known the times tell.
+export function wholeOf(one, entries, states = new Map()) {
+  let whole = one;
+  for (const other of entries) if (other.count > whole.count && isPart(one, other, states)) whole = other;
+  return whole;
+}
+
+function isPart(one, other, states) {
+  if (sameOf(one) !== sameOf(other) || one.count >= other.count) return false;
+  const [mine, all] = [states.get(one.uid), states.get(other.uid)];
+  // Of a long series not all spectra are listed.
+  const known = mine && all && mine.rows.length > 0 && all.rows.length >= other.count;
+  if (!known) return other.time <= one.time && one.updated <= other.updated;
+  const uids = new Set(all.rows.map((row) => row.uid));
+  return mine.rows.every((row) => uids.has(row.uid));
+}
+
+const sameOf = ({ group, element, edge, channel }) =>
+  JSON.stringify([Object.entries(group).sort(([a], [b]) => (a < b ? -1 : 1)), element, edge, channel]);
+
 // The series that a result belongs to or may still join, or null.
 export function seriesOf(result, entries) {
   let best = null;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  axesOf, changesOn, fromListing, fromSeries, fromState, isMixture, misfitText, placesOn, rowOf, seriesOf, spectrumName, stateOf,
+  axesOf, changesOn, fromListing, fromSeries, fromState, isMixture, misfitText, placesOn, rowOf, seriesOf, spectrumName, stateOf, wholeOf,
 } from "../src/series.js"; // prettier-ignore
 import { finished, made, spectra } from "./made.js";
 
@@ -41,6 +41,21 @@ test("what names a series need not be the sample's name: a group, dotted keys, t
   assert.ok(seriesOf(finished("a"), of({ uid: "raw-1" })));
   assert.equal(seriesOf(finished("a"), of({ uid: "raw-2" })), null);
   assert.equal(seriesOf(finished("a"), of({ sample_id: "7" })), null, "neither key nor name agree");
+});
+
+test("a series that is a part of a longer one gives way to it, as in trends.read_series", () => {
+  const state = (...uids) => ({ rows: uids.map((uid) => ({ uid })) });
+  const [part, joined] = [listed("part", { time: 1500 }, 2000, [2, true]), listed("joined", {}, 2000, [3, true])];
+  const states = (...uids) => new Map([["part", state("b", "c")], ["joined", state(...uids)]]);
+  for (const known of [new Map(), new Map([["part", state("b", "c")]]), states("a", "b", "c")]) {
+    assert.equal(wholeOf(part, [part, joined], known).uid, "joined");
+    assert.equal(wholeOf(joined, [part, joined], known).uid, "joined");
+  }
+  assert.equal(wholeOf(part, [part, joined], states("a", "b", "d")).uid, "part", "it has a spectrum of its own");
+  assert.equal(wholeOf(part, [part, listed("earlier", {}, 1900, [3, true])]).uid, "part");
+  for (const more of [{ channel: "pips" }, { edge: "L3" }, { group: { ...GROUP, sample_name: "FeO" } }]) {
+    assert.equal(wholeOf(part, [part, listed("other", more, 2000, [3, true])]).uid, "part");
+  }
 });
 
 test("a state is the same from the stream and from a listing", () => {
