@@ -38,7 +38,7 @@ def _reports(
     model: Model, cases: Sequence[Case], flats: Sequence[Flat], axis: Axis
 ) -> list[Report]:
     card, e0, relative = model.card, model.card.edge.e0, model.card.grid.relative()
-    copies = np.stack([one.copies for one in flats])  # (k, c, g)
+    copies = np.array([one.copies for one in flats])  # (k, c, g)
     latents = model.encode(copies.reshape(-1, relative.size)).astype(np.float64)
     latents = latents.reshape(len(latents), *copies.shape[:2], -1)  # (members, k, c, latent)
     flat, own = copies[:, 0], latents[:, :, 0]

@@ -95,7 +95,7 @@ def calibrated_axes(cases: Sequence[Case], added: float = 0.0) -> Floats:
 def noises(cases: Sequence[Case]) -> Floats:
     """Return the noise (k,) of a point of spectra on one axis, in units of mu."""
     first, shifts = cases[0].spectrum, np.array([case.shifts.calibration for case in cases])
-    mu = np.stack([case.spectrum.mu for case in cases])
+    mu = np.array([case.spectrum.mu for case in cases])
     return point_noises(first.energy, mu, first.edge.e0 - shifts)
 
 
@@ -166,15 +166,16 @@ def _rows(
 ) -> list[Flat | Refusal]:
     """Return spectra on one axis that are normalised over the same ranges."""
     e0, ranges, axes = card.edge.e0, covers[0][0].ranges, calibrated_axes(cases)
-    mu = np.stack([case.spectrum.mu for case in cases])
+    mu = np.array([case.spectrum.mu for case in cases])
     times = len(RANGES) if uncertain else 1
-    moved = np.repeat(RANGES[:times], len(mu), axis=0).tolist()
-    given = axes if len(axes) == 1 else np.tile(axes, (times, 1))
-    normalized = normalize_rows(given, np.tile(mu, (times, 1)), e0, ranges, moved)
+    moved = [added for added in RANGES[:times] for _ in mu]
+    given = axes if len(axes) == 1 else np.concatenate([axes] * times)
+    normalized = normalize_rows(given, np.concatenate([mu] * times), e0, ranges, moved)
     ways = normalized.flat.reshape(times, *mu.shape)
-    kept = np.array([refusal is None for refusal in normalized.refusals]).reshape(times, -1, 1)
-    # Other ranges may hold too few points: there they tell nothing.
-    others = np.moveaxis(np.where(kept[1:], ways[1:], ways[0]), 0, 1)
+    for i, refusal in enumerate(normalized.refusals[len(mu) :], len(mu)):
+        if refusal is not None:  # Other ranges may hold too few points: there they tell nothing.
+            ways[divmod(i, len(mu))] = ways[0, i % len(mu)]
+    others = ways[1:].swapaxes(0, 1)
     flat, step = ways[0], normalized.edge_step[: len(mu)]
     raw = noises(cases)
     noise = raw / np.where(step > 0.0, step, 1.0)

@@ -107,20 +107,23 @@ def _seen(
     for group in alike(cases, lambda case: case.spectrum.energy.tobytes()):
         same, e0 = [cases[i] for i in group], model.card.edge.e0
         axes = calibrated_axes(same, same[0].shifts.theory)
-        mu = np.stack([case.spectrum.mu for case in same])
-        added = between(axes, rule.grid.relative()[None]).of(drawn(copies, axes.shape[1])[None])
+        mu = np.array([case.spectrum.mu for case in same])
+        added = _drawn_on(axes, rule, copies) if copies else None
         for k, one in enumerate(seen_rows(axes, mu, rule.grid, e0, noise[group])):
             i = group[k]
             if isinstance(one, Refusal):
                 refusals[i] = one
-            else:
+                continue
+            rows = one.values[None]
+            if added is not None:
                 noisy = noise[i] / one.scale * added[min(k, len(added) - 1)]
-                known[i] = one, one.values + np.concatenate([np.zeros((1, one.values.size)), noisy])
+                rows = np.concatenate([rows, one.values + noisy])
+            known[i] = one, rows
     if not known:
         return refusals, None
     at, seen = sorted(known), [known[i][0] for i in sorted(known)]
     values = np.concatenate([known[i][1] for i in at])
-    masks = np.repeat(np.stack([one.seen for one in seen]), 1 + copies, axis=0)
+    masks = np.array([one.seen for one in seen]).repeat(1 + copies, axis=0)
     inputs = prepared(values, masks, rule.grid.relative())
     found = model.answer_parts(inputs).astype(np.float64)
     found = found.reshape(len(at), 1 + copies, *found.shape[1:])
@@ -128,3 +131,8 @@ def _seen(
     reach = np.array([one.reach[1] for one in seen])
     sigma = np.array([axis_sigma(cases[i].shifts, model.card) for i in at])
     return refusals, _Parts(at, seen, shown, found, reach, sigma)
+
+
+def _drawn_on(axes: Floats, rule: PartialRule, copies: int) -> Floats:
+    """Return noise (1, copies, g) or (k, copies, g) that is drawn for the points of axes."""
+    return between(axes, rule.grid.relative()[None]).of(drawn(copies, axes.shape[1])[None])

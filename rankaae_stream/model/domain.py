@@ -58,10 +58,11 @@ def edge_aligned(energy: Floats, flat: Floats, aligned: tuple[float, float]) -> 
     True
     """
     points = flat.shape[1]
-    first = np.clip(below_edge(flat), 0, points - 2)
+    first = np.minimum(below_edge(flat), points - 2)
     rows = np.arange(len(flat))
     low, high = flat[rows, first], flat[rows, first + 1]
-    share = np.clip((HALF - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0)
+    share = (HALF - low) / np.where(high > low, high - low, 1.0)
+    share = np.minimum(np.maximum(share, 0.0), 1.0)
     relative = np.arange(aligned[0], aligned[1] + STEP / 2, STEP)
     return at_positions(flat, (first + share)[:, None] + relative / (energy[1] - energy[0]))
 
@@ -76,12 +77,11 @@ def at_positions(flat: Floats, at: Floats) -> Floats:
     >>> at_positions(np.array([[0.0, 1.0, 4.0]]), np.array([[-1.0, 0.5, 1.5, 9.0]]))
     array([[0. , 0.5, 2.5, 4. ]])
     """
-    at = np.clip(at, 0.0, flat.shape[1] - 1.0)
+    at = np.minimum(np.maximum(at, 0.0), flat.shape[1] - 1.0)
     left = np.minimum(at.astype(np.intp), flat.shape[1] - 2)
     part = at - left
-    left_values = np.take_along_axis(flat, left, axis=1)
-    right_values = np.take_along_axis(flat, left + 1, axis=1)
-    return left_values * (1.0 - part) + right_values * part
+    rows = np.arange(len(flat))[:, None]
+    return flat[rows, left] * (1.0 - part) + flat[rows, left + 1] * part
 
 
 def below_edge(flat: Floats) -> NDArray[np.intp]:
@@ -132,14 +132,11 @@ def poor_fit(flat: Floats, fitted: Floats, energy: Floats, start: float) -> tupl
     """
     squared = (flat - fitted) ** 2
     ends = [start, *(end for end in REGIONS if end > start), float(energy[-1])]
-    regions = np.array(list(pairwise(ends)))
-    first, stop = (
-        np.searchsorted(energy, regions[:, 0]),
-        np.searchsorted(energy, regions[:, 1], "right"),
-    )
+    first = energy.searchsorted(ends[:-1]).tolist()
+    stop = energy.searchsorted(ends[1:], "right").tolist()
     missed = [squared[..., a:b].sum(axis=-1) for a, b in zip(first, stop, strict=True)]
     misfit = np.sqrt(squared[..., first[0] :].mean(axis=-1))
-    return misfit, regions[np.argmax(missed, axis=0)]
+    return misfit, np.array(list(pairwise(ends)))[np.argmax(missed, axis=0)]
 
 
 def fit_nuisances(
@@ -183,16 +180,28 @@ def fit_nuisances(
     moved = reconstruction
     if max_shift > 0.0:
         # R(E - s) = R - s R' + ..., so s is the derivative's coefficient over the height's.
-        derivative = np.gradient(reconstruction, energy[1] - energy[0], axis=-1)
-        rows = np.stack([*_height_and_slope(reconstruction, energy), derivative], axis=-2)
+        rows = np.empty((*reconstruction.shape[:-1], 3, energy.size))
+        rows[..., 0, :], rows[..., 1, :] = _height_and_slope(reconstruction, energy)
+        rows[..., 2, :] = _derivative(reconstruction, float(energy[1] - energy[0]))
         found = _least_squares(rows, flat, used)
         height = np.where(np.abs(found[..., 0]) > 0.1, found[..., 0], 1.0)
         moved = _shift(
             energy, reconstruction, np.clip(-found[..., 2] / height, -max_shift, max_shift)
         )
     height, slope = _height_and_slope(moved, energy)
-    found = _least_squares(np.stack([height, slope], axis=-2), flat, used)
+    rows = np.empty((*flat.shape[:-1], 2, energy.size))
+    rows[..., 0, :], rows[..., 1, :] = height, slope
+    found = _least_squares(rows, flat, used)
     return height * found[..., :1] + slope * found[..., 1:]
+
+
+def _derivative(curves: Floats, step: float) -> Floats:
+    """Return the central differences of curves (..., g), one-sided ones at their ends."""
+    found = np.empty(curves.shape)
+    found[..., 1:-1] = (curves[..., 2:] - curves[..., :-2]) / (2.0 * step)
+    found[..., 0] = (curves[..., 1] - curves[..., 0]) / step
+    found[..., -1] = (curves[..., -1] - curves[..., -2]) / step
+    return found
 
 
 def _height_and_slope(curve: Floats, energy: Floats) -> tuple[Floats, Floats]:
@@ -202,9 +211,9 @@ def _height_and_slope(curve: Floats, energy: Floats) -> tuple[Floats, Floats]:
 def _least_squares(rows: Floats, wanted: Floats, used: slice) -> Floats:
     """Solve for the coefficients (..., c) of rows (..., c, g) at the used points."""
     design = rows[..., used]
-    normal = design @ np.swapaxes(design, -1, -2)
+    normal = design @ design.swapaxes(-1, -2)
     # A constant curve has no derivative: the small diagonal keeps its matrix regular.
-    tiny = 1e-10 * np.trace(normal, axis1=-2, axis2=-1)[..., None, None]
+    tiny = 1e-10 * normal.trace(axis1=-2, axis2=-1)[..., None, None]
     right = design @ wanted[..., used, None]
     regular: Floats = normal + tiny * np.eye(design.shape[-2])
     solution = cast("Any", np.linalg).solve(regular, right)

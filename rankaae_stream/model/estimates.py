@@ -101,7 +101,7 @@ def estimates(
     half, shares = interval(outputs, value, causes)
     ends = np.array([output.range for output in outputs])
     low, high = np.maximum(value - half, ends[:, :1]), np.minimum(value + half, ends[:, 1:])
-    parts = np.stack(list(shares.values()), axis=-1)
+    parts = np.array(list(shares.values())).transpose(1, 2, 0)
     columns = (each.swapaxes(0, 1).tolist() for each in (value, low, high, parts))
     return [
         tuple(map(_estimate, outputs, *row, [tuple(shares)] * len(outputs)))
@@ -131,7 +131,7 @@ def _causes(latents: Floats, outputs: Sequence[Output], sigma: Floats) -> tuple[
     square = halves[..., 0] ** 2
     # The noisy copies have the noise twice: what it adds the second time it added the first.
     again = _root_mean_square(halves[..., MOVED + ALTERNATES :]) ** 2
-    blurred = np.clip(again - square, 0.0, square)
+    blurred = np.minimum(np.maximum(again - square, 0.0), square)
     normal = np.array([[normal_quantile(output.level)] for output in outputs])
     per_ev = np.array([[output.per_ev] for output in outputs])
     causes = Causes(

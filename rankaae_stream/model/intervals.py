@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, lru_cache
 from statistics import NormalDist
 from typing import cast
 
@@ -38,6 +38,7 @@ REMEDIES = (
     "four times the counting time",
     "a longer pre-edge and post-edge",
 )
+_ONE_EACH = np.eye(1 + len(REMEDIES))[:, :, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,14 @@ def calibrated(calibration: MonotoneMap, whole: Floats) -> Floats:
     >>> calibrated(knots, np.array([0.5, 1.5, 4.0]))
     array([0.15, 1.05, 3.6 ])
     """
+    return np.interp(whole, *_continued(calibration))
+
+
+@lru_cache(maxsize=256)
+def _continued(calibration: MonotoneMap) -> tuple[Floats, Floats]:
+    """Return the knots and half-widths with those at 0 and far away."""
     knot, half = calibration.latent, calibration.value
-    ends = np.array([0.0, *knot, FAR * knot[-1]]), np.array([0.0, *half, FAR * half[-1]])
-    return np.interp(whole, *ends)
+    return np.array([0.0, *knot, FAR * knot[-1]]), np.array([0.0, *half, FAR * half[-1]])
 
 
 def calibrated_half(output: Output, value: Floats, whole: Floats) -> Floats:
@@ -110,7 +116,7 @@ def _supported(output: Output, value: Floats, shown: Floats) -> Floats:
     half = np.hypot(shown, output.mixed_half)
     if not output.levels:
         return half
-    few = np.array([level.compounds < FEWEST_COMPOUNDS for level in output.levels])
+    _, few = _levels(output)
     return np.where(few[_nearest(output, value)], np.maximum(half, output.unsupported_half), half)
 
 
@@ -169,9 +175,9 @@ def advise(output: Output, value: Floats, causes: Causes, sigma: Floats) -> list
         Standard deviation of the energy axis, eV.
     """
     # A row for the interval as it is, and one for what each of `REMEDIES` would leave of it.
-    now, extent, foil, time, longer = np.eye(1 + len(REMEDIES))[:, :, None]
-    less = (
-        causes.ensemble + np.zeros_like(now),
+    now, extent, foil, time, longer = _ONE_EACH
+    halves = (
+        causes.ensemble,
         causes.axis * (1.0 - foil * (1.0 - FOIL / np.maximum(sigma, FOIL))),
         causes.step * (1.0 - extent - longer),
         causes.background * (1.0 - longer),
@@ -179,8 +185,11 @@ def advise(output: Output, value: Floats, causes: Causes, sigma: Floats) -> list
         causes.blurred * (1.0 - time / 2.0),
         causes.extent * (1.0 - extent),
     )
-    shape, values = (len(now), value.size), np.tile(value, len(now))[None]
-    flat = Causes(*(np.broadcast_to(one, shape).reshape(1, -1) for one in less))
+    less = np.empty((len(halves), len(now), value.size))
+    for rows, half in zip(less, halves, strict=True):
+        rows[...] = half
+    shape, values = (len(now), value.size), np.concatenate([value] * len(now))[None]
+    flat = Causes(*less.reshape(len(halves), 1, -1))
     half, shares = interval((output,), values, flat)
     half, missed = half.reshape(shape), (shares["theory"] + shares["ensemble"])[0, : value.size]
     best = cast("list[int]", np.argmin(half[1:], axis=0).tolist())
@@ -222,5 +231,12 @@ def little_shown(output: Output, value: float) -> Level | None:
 
 def _nearest(output: Output, value: Floats) -> NDArray[np.intp]:
     """Return which of the output's levels is nearest to each value (k,)."""
-    levels = np.array([level.value for level in output.levels])
-    return np.argmin(np.abs(value[..., None] - levels), axis=-1)
+    levels, _ = _levels(output)
+    return np.abs(value[..., None] - levels).argmin(axis=-1)
+
+
+@lru_cache(maxsize=256)
+def _levels(output: Output) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return the values of an output's levels, and which of them few compounds have shown."""
+    few = [level.compounds < FEWEST_COMPOUNDS for level in output.levels]
+    return np.array([level.value for level in output.levels]), np.array(few)

@@ -157,12 +157,10 @@ def _run(
     a multiple of 16, are computed by other instructions than the rest; a spectrum's numbers
     must not depend on its company.
     """
-    given = np.ascontiguousarray(values, dtype=np.float32)
-    rows = given.shape[-2]
+    *first, rows, last = values.shape
     more = -rows % alike
-    if more:
-        nothing = np.zeros((*given.shape[:-2], more, given.shape[-1]), np.float32)
-        given = np.concatenate([given, nothing], axis=-2)
+    given = np.zeros((*first, rows + more, last), np.float32)
+    given[..., :rows, :] = values
     found = cast("NDArray[np.float32]", session.run(None, {name: given})[0])
     return found[..., :rows, :] if more else found
 

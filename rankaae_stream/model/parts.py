@@ -62,7 +62,7 @@ def part_causes(
     Parameters are those of `describe_part`, and which outputs; values and causes are (o, k).
     """
     outputs = [card.outputs[i] for i in wanted]
-    said = np.moveaxis(found, -1, 0)  # (2 o + 1, k, 1 + c, 2)
+    said = found.transpose(3, 0, 1, 2)  # (2 o + 1, k, 1 + c, 2)
     own = np.exp(said[[len(card.outputs) + i for i in wanted], :, 0, 0])
     asked = said[list(wanted)]
     value, scale = asked[..., 0, 0].copy(), asked[..., 0, 1]

@@ -57,8 +57,8 @@ def without_glitches(spectra: Sequence[Spectrum]) -> list[tuple[Spectrum, Flag |
     narrow peak they are not.
     """
     first = spectra[0]
-    start, stop = np.searchsorted(first.energy - first.edge.e0, RANGE)
-    energy, mu = first.energy[start:stop], np.stack([one.mu[start:stop] for one in spectra])
+    start, stop = (first.energy - first.edge.e0).searchsorted(RANGE)
+    energy, mu = first.energy[start:stop], np.array([one.mu[start:stop] for one in spectra])
     found: list[tuple[Spectrum, Flag | None]] = [(one, None) for one in spectra]
     if energy.size < FEWEST:
         return found
@@ -86,15 +86,18 @@ def _limits(relative: Floats, mu: Floats, off: Floats) -> Floats:
     rise = (1.0 - part) * (ordered[:, high] - ordered[:, low]) + part * (
         ordered[:, high - 1] - ordered[:, low + 1]
     )
-    before, beyond = relative < EDGE[0], relative > EDGE[1]
+    before, beyond = (
+        int(relative.searchsorted(EDGE[0])),
+        int(relative.searchsorted(EDGE[1], "right")),
+    )
     limit = np.empty(mu.shape)
-    for region, least in ((before, LEAST), (~(before | beyond), AT_EDGE), (beyond, LEAST)):
-        at = np.flatnonzero(region)
-        known = off[:, at[(at >= 2) & (at < relative.size - 2)]]
+    regions = (0, before, LEAST), (before, beyond, AT_EDGE), (beyond, relative.size, LEAST)
+    for start, stop, least in regions:
+        known = off[:, max(start, 2) : min(stop, relative.size - 2)]
         noise = np.full(len(mu), np.inf)
         if known.shape[1] >= 5:
             noise = NORMAL * median_of(np.abs(known)) / INTERPOLATION
-        limit[:, at] = np.maximum(SIGMA * INTERPOLATION * noise, least * rise)[:, None]
+        limit[:, start:stop] = np.maximum(SIGMA * INTERPOLATION * noise, least * rise)[:, None]
     return limit
 
 
@@ -147,19 +150,18 @@ def _off(energy: Floats, mu: Floats, width: int) -> Floats:
     The least of the run's points counts: all of a glitch lie off.
     """
     found = np.full(mu.shape, np.nan)
-    first = np.arange(2, energy.size - 1 - width)
-    if not first.size:
+    runs = energy.size - 3 - width
+    if runs < 1:
         return found
-    at = [first - 2, first - 1, first + width, first + width + 1]
+    at = [slice(start, start + runs) for start in (0, 1, 2 + width, 3 + width)]
+    best = found[:, 2 : 2 + runs]
     for k in range(width):
-        here = energy[first + k]
-        off = mu[:, first + k]
-        for a in at:
-            weight = np.ones(first.size)
-            for b in at:
-                if a is not b:
-                    weight *= (here - energy[b]) / (energy[a] - energy[b])
-            off = off - weight * mu[:, a]
-        best = found[:, first]
-        found[:, first] = off if k == 0 else np.where(np.abs(off) < np.abs(best), off, best)
+        here = slice(2 + k, 2 + k + runs)
+        distance = [energy[here] - energy[b] for b in at]
+        off = mu[:, here]
+        for i, a in enumerate(at):
+            others = [j for j in range(4) if j != i]
+            shares = [distance[j] / (energy[a] - energy[at[j]]) for j in others]
+            off = off - shares[0] * shares[1] * shares[2] * mu[:, a]
+        best[...] = off if k == 0 else np.where(np.abs(off) < np.abs(best), off, best)
     return found

@@ -54,7 +54,8 @@ def point_noises(energy: Floats, mu: Floats, e0: float | Floats) -> Floats:
     """
     if energy.size < 4:
         return np.zeros(len(mu))
-    left, right = np.diff(energy)[:-1], np.diff(energy)[1:]
+    distance = energy[1:] - energy[:-1]
+    left, right = distance[:-1], distance[1:]
     share = right / (left + right)  # of the left neighbour
     off = mu[:, 1:-1] - share * mu[:, :-2] - (1.0 - share) * mu[:, 2:]
     scaled = np.abs(off) / np.sqrt(1.0 + share**2 + (1.0 - share) ** 2)

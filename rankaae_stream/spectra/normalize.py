@@ -118,26 +118,30 @@ def used_ranges(ranges: NormalizationRanges, first: float, last: float) -> Norma
 class _Window(NamedTuple):
     """Points `first` to the one before `stop` of each row, (q,); q is 1 where all have the same.
 
-    `part` holds the windows of all rows, and a point more.
+    `part` holds the windows of all rows, and a point more; `ends` (q, 2) are first and stop in it.
     """
 
     first: NDArray[np.intp]
     stop: NDArray[np.intp]
     part: slice
+    ends: NDArray[np.intp]
 
     def sums(self, values: Floats) -> Floats:
         """Sum each row of `part` (k, w) over its window alone: (k, 1)."""
         rows = max(len(values), len(self.first))
         if len(values) < rows:
-            values = np.repeat(values, rows, axis=0)
-        ends = np.empty((rows, 2), dtype=np.intp)
-        ends[:, 0], ends[:, 1] = self.first - self.part.start, self.stop - self.part.start
-        ends += values.shape[1] * np.arange(rows)[:, None]
+            values = values.repeat(rows, axis=0)
+        ends = self.ends
+        if rows > 1:
+            ends = ends + values.shape[1] * np.arange(rows)[:, None]
         return np.add.reduceat(values.ravel(), ends.ravel())[::2, None]
 
 
 def _between(first: NDArray[np.intp], stop: NDArray[np.intp]) -> _Window:
-    return _Window(first, stop, slice(int(first.min()), int(stop.max()) + 1))
+    part = slice(int(first.min()), int(stop.max()) + 1)
+    ends = np.empty((len(first), 2), dtype=np.intp)
+    ends[:, 0], ends[:, 1] = first - part.start, stop - part.start
+    return _Window(first, stop, part, ends)
 
 
 def _window(
@@ -203,7 +207,7 @@ def _scatter(mu: Floats, window: _Window) -> Floats:
     """Return the standard deviation (k,) of neighbours' differences; 0 for two points."""
     steps = _between(window.first, np.maximum(window.stop - 1, window.first))
     count = (window.stop - window.first - 1)[:, None]
-    step = np.diff(mu[:, window.part], axis=1)
+    step = mu[:, window.part][:, 1:] - mu[:, window.part][:, :-1]
     off = step - steps.sums(step) / np.maximum(count, 1)
     return np.sqrt(steps.sums(off * off) / np.maximum(count, 1) * (count > 1))[:, 0]
 

@@ -3,7 +3,7 @@
 What rows share (an axis, a mask) may have one row for all. No row's result depends on the others.
 """
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,12 +59,12 @@ def between(axes: Floats, at: Floats) -> Between:
     alongs: list[Floats] = []
     for i in range(max(len(axes), len(at))):
         axis, wanted = axes[min(i, len(axes) - 1)], at[min(i, len(at) - 1)]
-        before = cast("NDArray[np.intp]", np.searchsorted(axis, wanted, "right")) - 1
+        before = axis.searchsorted(wanted, "right") - 1
         left = np.minimum(np.maximum(before, 0), axis.size - 2)
         along = (wanted - axis[left]) / (axis[left + 1] - axis[left])
         lefts.append(left)
         alongs.append(np.minimum(np.maximum(along, 0.0), 1.0))
-    return Between(np.stack(lefts), np.stack(alongs))
+    return Between(np.array(lefts), np.array(alongs))
 
 
 def median_of(values: Floats, used: NDArray[np.bool_] | None = None) -> Floats:
@@ -77,7 +77,9 @@ def median_of(values: Floats, used: NDArray[np.bool_] | None = None) -> Floats:
     """
     if used is not None and used.all():
         used = None
-    ordered = np.sort(values if used is None else np.where(used, values, np.inf), axis=1)
-    count = values.shape[1] if used is None else used.sum(axis=1)
+    if used is None:
+        ordered, count = np.sort(values, axis=1), values.shape[1]
+        return 0.5 * (ordered[:, max(count - 1, 0) // 2] + ordered[:, count // 2])
+    ordered, count = np.sort(np.where(used, values, np.inf), axis=1), used.sum(axis=1)
     rows = np.arange(len(values))
     return 0.5 * (ordered[rows, np.maximum(count - 1, 0) // 2] + ordered[rows, count // 2])
