@@ -1,10 +1,10 @@
 """Answer spectra in memory and in files exactly as live scans are answered.
 
-`infer` and `infer_series` take arrays, `infer_file` takes a file; all end in
+`infer` and `infer_series` take arrays, `infer_file` and `infer_files` take files; all end in
 `Analysis.answer`, as a live scan does.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rankaae_stream.analysis import Analysis, Columns
+from rankaae_stream.analysis import AT_ONCE, Analysis, Columns
 from rankaae_stream.documents.sweeps import out_of_order, to_spectrum
 from rankaae_stream.edges import find_edge, read_stated
 from rankaae_stream.errors import ConfigurationError, Refusal, Refused
@@ -24,7 +24,15 @@ from rankaae_stream.loading import default_analysis
 from rankaae_stream.report import Flag, Report
 from rankaae_stream.spectrum import Channel, Edge, Floats, Origin
 
-__all__ = ["Answer", "find_files", "infer", "infer_file", "infer_series", "read_foil"]
+__all__ = [
+    "Answer",
+    "find_files",
+    "infer",
+    "infer_file",
+    "infer_files",
+    "infer_series",
+    "read_foil",
+]
 
 SUFFIXES = frozenset(
     {".xdi", ".xd", ".prj", ".dat", ".txt", ".csv", ".xmu", ".nor", ".asc", ".tsv"}
@@ -178,15 +186,65 @@ def infer_file(
     list of Answer
         A file that cannot be read gives one report with the refusal ``file``.
     """
-    text = str(path)
+    given = element, shell, columns, foil, analysis or default_analysis()
+    (answers,) = _of_files(given[-1], [_read(str(path), *given)])
+    return answers
+
+
+def infer_files(
+    paths: Iterable[Path | str],
+    element: str | None = None,
+    *,
+    shell: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    foil: Measured | None = None,
+    analysis: Analysis | None = None,
+) -> Iterator[tuple[str, list[Answer]]]:
+    """Answer every spectrum of many files as `infer_file` does, those of several files together.
+
+    Parameters
+    ----------
+    paths : iterable of Path or str
+        Read one after the other, and no further than `AT_ONCE` spectra before these are answered.
+    element, shell, columns, foil, analysis
+        As for `infer_file`.
+
+    Yields
+    ------
+    path : str
+        In the order of `paths`.
+    answers : list of Answer
+    """
+    given = element, shell, columns, foil, analysis or default_analysis()
+    names: list[str] = []
+    waiting: list[_Read] = []
+    spectra = 0
+    for path in paths:
+        names.append(str(path))
+        waiting.append(_read(names[-1], *given))
+        spectra += 1 if isinstance(waiting[-1], Answer) else sum(map(len, waiting[-1]))
+        if spectra >= AT_ONCE:
+            yield from zip(names, _of_files(given[-1], waiting), strict=True)
+            names, waiting, spectra = [], [], 0
+    yield from zip(names, _of_files(given[-1], waiting), strict=True)
+
+
+def _read(
+    text: str,
+    element: str | None,
+    shell: str | None,
+    columns: Mapping[str, str] | None,
+    foil: Measured | None,
+    analysis: Analysis,
+) -> "_Read":
+    """Read the scans of a file, or answer that it cannot be read."""
     name, _, group = text.partition("::")
-    analysis = analysis or default_analysis()
     try:
         scans = _scans(name, columns, group)
     except Refused as refused:
         nothing = Measured(np.empty(0), np.empty(0), element=element, shell=shell)
         edge = _find_edge([nothing])
-        return [Answer(_refuse(analysis, refused.refusal, nothing, Origin(text), edge), (), None)]
+        return Answer(_refuse(analysis, refused.refusal, nothing, Origin(text), edge), (), None)
     asked: list[list[_Asked]] = []
     for scan in scans:
         channels = [
@@ -195,8 +253,19 @@ def infer_file(
         ]
         edge = _find_edge(channels)
         asked.append([_Asked(one, edge, name, foil, channels) for one in channels])
-    answers = iter(_answers(analysis, [one for scan in asked for one in scan]))
-    return [found for scan in asked for found in _with_edges([next(answers) for _ in scan])]
+    return asked
+
+
+def _of_files(analysis: Analysis, files: Sequence["_Read"]) -> list[list[Answer]]:
+    """Answer what was read of files together; a list for each file."""
+    scans = [scan for read in files if not isinstance(read, Answer) for scan in read]
+    answers = iter(_answers(analysis, [one for scan in scans for one in scan]))
+    return [
+        [read]
+        if isinstance(read, Answer)
+        else [found for scan in read for found in _with_edges([next(answers) for _ in scan])]
+        for read in files
+    ]
 
 
 def _find_edge(channels: Sequence[Measured]) -> Found:
@@ -217,6 +286,10 @@ class _Asked(NamedTuple):
     name: str
     foil: Measured | None = None
     channels: Sequence[Measured] = ()
+
+
+_Read = list[list[_Asked]] | Answer
+"""What a file holds, its scans with their channels; or the answer that it cannot be read."""
 
 
 def _answers(analysis: Analysis, asked: Sequence[_Asked]) -> list[Answer]:

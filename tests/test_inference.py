@@ -18,7 +18,15 @@ from rankaae_stream import resources
 from rankaae_stream.commands.cli import app
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.files.read import read_file
-from rankaae_stream.inference import find_files, infer, infer_file, infer_series, read_foil
+from rankaae_stream.inference import (
+    find_files,
+    infer,
+    infer_file,
+    infer_files,
+    infer_series,
+    read_foil,
+)
+from rankaae_stream.report import to_dict
 
 HERE = Path(__file__).parent
 SPECTRA = resources.folder("profiles/spectra")
@@ -119,6 +127,28 @@ def test_a_foil_of_the_session_moves_the_axis():
 def test_a_foil_that_is_none_is_an_error_not_a_silent_guess():
     with pytest.raises(ConfigurationError, match="is not Fe metal"):
         read_foil(HEMATITE)
+
+
+def test_files_that_are_answered_together_give_what_each_alone_gives(tmp_path):
+    broken = tmp_path / "broken.xdi"
+    broken.write_text("no columns")
+    paths = [HEMATITE, broken, HERE / "data" / "athena.prj", FOIL]
+    together = list(infer_files(paths))
+    assert [name for name, _ in together] == [str(path) for path in paths]
+    for name, answers in together:
+        alone = infer_file(name)
+        assert [to_dict(one.report) for one in answers] == [to_dict(one.report) for one in alone]
+        assert [one.notes for one in answers] == [one.notes for one in alone]
+    assert together[1][1][0].report.refusal.name == "file"
+
+
+def test_files_are_read_no_further_than_they_are_answered_together(monkeypatch):
+    monkeypatch.setattr("rankaae_stream.inference.AT_ONCE", 3)
+    taken = []
+    answers = infer_files(taken.append(i) or HEMATITE for i in range(5))
+    next(answers)
+    assert len(taken) == 3
+    assert len(list(answers)) == 4
 
 
 def test_a_group_of_a_project_is_chosen_by_its_name():

@@ -15,7 +15,7 @@ from rich.progress import track
 from rankaae_stream.analysis import Analysis, Columns
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.files.base import NO_ENERGIES, Measured
-from rankaae_stream.inference import find_files, infer_file, read_foil
+from rankaae_stream.inference import find_files, infer_files, read_foil
 from rankaae_stream.loading import analysis_with, default_analysis
 from rankaae_stream.report import Report, to_dict
 from rankaae_stream.show.intervals import width_lines
@@ -97,12 +97,11 @@ def run_infer(
     raw: list[tuple[Floats, Floats] | None] = []
     grown: list[list[tuple[float, Report]]] = []
     notes: dict[str, list[str]] = {}
-    for name in track(
-        files, "reading", console=Terminal(stderr=True), disable=quiet, transient=True
+    read = track(files, "reading", console=Terminal(stderr=True), disable=quiet, transient=True)
+    for name, answers in infer_files(
+        read, element, shell=shell, columns=choice, foil=reference, analysis=analysis
     ):
-        for report, remarks, measured in infer_file(
-            name, element, shell=shell, columns=choice, foil=reference, analysis=analysis
-        ):
+        for report, remarks, measured in answers:
             refusal = report.refusal
             if name not in names and refusal and refusal.message.startswith(NO_ENERGIES):
                 others.append(name)  # images and the like, in a folder
