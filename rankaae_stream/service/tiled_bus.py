@@ -71,28 +71,28 @@ class _Growing:
     were there at the last look.
     """
 
-    given: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
-    before: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    given: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    before: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     due: float = 0.0
     said: float = 0.0
 
     def rest(self, documents: Documents, *, ended: bool) -> Documents:
         """Return what was not given yet; before the end only what the last look found as well.
 
-        A row that has changed since it was given comes as a point that was measured again.
+        A row has a uid made of its own and of what it holds: one that has changed since it was
+        given, also by a service before this one, comes as a point that was measured again.
         """
         found: Documents = []
-        seen: dict[tuple[str, str], int] = {}
+        seen: dict[tuple[str, str], str] = {}
         for name, doc in documents:
             key = name, str(doc.get("uid") or doc.get("datum_id") or len(seen))
-            held = seen[key] = hash(str(doc))
+            held = seen[key] = hashlib.sha256(str(doc).encode()).hexdigest()[:12]
             if self.given.get(key) == held or not (ended or self.before.get(key) == held):
                 continue
-            again = key in self.given
-            if not again:
+            if name == "event":
+                found.append((name, {**doc, "uid": f"{key[1]}-{held}"}))
+            elif key not in self.given:
                 found.append((name, doc))
-            elif name == "event":
-                found.append((name, {**doc, "uid": f"{key[1]}-{held & 0xFFFFFFFF:08x}"}))
             self.given[key] = held
         self.before = seen
         return found
