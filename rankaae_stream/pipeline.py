@@ -102,6 +102,7 @@ class Pipeline:
         self._runs: dict[str, OpenRun] = {}
         self._owner: dict[str, str] = {}
         self._orphans = Orphans()
+        self._strays: dict[str, None] = {}
         self._over: dict[str, None] = {}
         self._deadlines: list[tuple[float, str]] = []
         self._questions: list[_Question] = []
@@ -149,6 +150,8 @@ class Pipeline:
             return
         run = self._run_of(name, doc)
         if run is None:
+            if "run_start" in doc and doc["run_start"] not in self._over:
+                self._await_start(doc["run_start"], now)
             if name == "stop" and doc["run_start"] in self._over:
                 self._ended(doc["run_start"])  # one that was left alone has ended, too
             return
@@ -193,6 +196,7 @@ class Pipeline:
             _, uid = heapq.heappop(self._deadlines)
             run = self._runs.get(uid)
             if run is None:
+                self._give_up(uid)
                 continue
             silent_at = run.last_document_at + self._stop_deadline
             with _about(run):
@@ -239,6 +243,7 @@ class Pipeline:
                 logger.exception("the start document of run %s cannot be read", uid)
             why = Refusal.of(error).message
             refusal = Refusal("missing_fields", f"the start document cannot be read: {why}")
+        self._strays.pop(uid, None)
         self._runs[uid] = OpenRun(doc, edge, reader, now, time_of(doc), refusal)
         heapq.heappush(self._deadlines, (now + self._stop_deadline, uid))
 
@@ -286,6 +291,21 @@ class Pipeline:
         if run is None and uid not in self._over and parent:
             self._orphans.keep(parent, name, doc)
         return run
+
+    def _await_start(self, uid: str, now: float) -> None:
+        """Note until when the start document is waited for of which others have come."""
+        if uid not in self._strays:
+            self._strays[uid] = None
+            heapq.heappush(self._deadlines, (now + self._stop_deadline, uid))
+
+    def _give_up(self, uid: str) -> None:
+        """Let go of a run of which no start document came, if it is one."""
+        if uid in self._strays:
+            del self._strays[uid]
+            logger.warning("documents of run %s are let go: its start document did not come", uid)
+            self._orphans.of(uid)
+            self._forget(uid)
+            self._ended(uid)
 
     def _forget(self, uid: str) -> None:
         self._owner = {key: owner for key, owner in self._owner.items() if owner != uid}

@@ -33,6 +33,15 @@ CONTAINERS = 1_000_000
 
 _FLAT = frozenset({float, int, str, bool, type(None), bytes})
 _NAMES = frozenset(DocumentNames.__members__)
+_LINKS = ("uid", "run_start", "descriptor", "resource", "stream_resource")
+_NEEDED = {
+    "start": ("uid",),
+    "descriptor": ("uid", "run_start"),
+    "event": ("descriptor",),
+    "event_page": ("descriptor",),
+    "stop": ("run_start",),
+}
+"""Without them nobody knows the run: the document would wait for ever."""
 
 
 class NotADocument(Exception):
@@ -131,7 +140,14 @@ def checked(name: Any, doc: Any) -> tuple[str, Document]:
         raise NotADocument("format", f"a {name} document is {type(doc).__name__}, not a mapping")
     if not all(isinstance(key, str) for key in cast("dict[Any, Any]", doc)):
         raise NotADocument("format", f"a {name} document has a key that is no text")
-    return name, cast("dict[str, Any]", doc)
+    found = cast("dict[str, Any]", doc)
+    links = [key for key in _LINKS if key in found or key in _NEEDED.get(name, ())]
+    if name in ("event_page", "datum_page"):
+        links = [key for key in links if key != "uid"]  # one for each of its rows
+    wrong = next((key for key in links if not isinstance(found.get(key), str)), None)
+    if wrong is not None:
+        raise NotADocument("format", f"a {name} document has no text as {wrong}")
+    return name, found
 
 
 def encode(name: str, doc: Document) -> bytes:
@@ -150,6 +166,9 @@ def encode(name: str, doc: Document) -> bytes:
 
 
 def _json(payload: bytes) -> Any:
+    # Counted before they are made, also those within texts, of which no document has so many.
+    if payload.count(b"[") + payload.count(b"{") > CONTAINERS:
+        raise NotADocument("size", f"a message has over {CONTAINERS} lists and mappings")
     return json.loads(payload)
 
 

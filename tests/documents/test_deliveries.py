@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from rankaae_stream.layouts.base import EventNumbers, Reading
+from rankaae_stream.loading import build_pipeline
+from rankaae_stream.profile import load_profile
 
 
 def scan(documents, columns):
@@ -231,3 +233,19 @@ def test_a_point_costs_the_same_however_many_there_are(monkeypatch):
         made.add(Reading(np.array([energy]), {"transmission": np.ones(1)}, 0.0, events=events))
     assert next(looked) == 0, "the whole sweep is looked at only where it turned"
     assert len(made.items[0].energy) == 3000
+
+
+def test_documents_of_a_run_that_has_no_start_are_let_go_in_the_end(
+    analysis, documents, hematite, caplog
+):
+    ended = []
+    pipeline = build_pipeline(load_profile("sim"), lambda _: None, analysis, ended=ended.append)
+    for name, doc in list(documents(*hematite))[1:]:
+        pipeline.feed(name, doc, 0.0)
+    pipeline.tick(1e6)
+    assert ended == ["run"], "who keeps them need keep them no longer"
+    assert "run run" in caplog.text
+    assert not pipeline._owner
+    for name, doc in documents(*hematite):
+        pipeline.feed(name, doc, 2e6)
+    assert ended == ["run", "run"], "it is answered when it comes whole"

@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+import tracemalloc
 from contextlib import suppress
 
 import msgpack_numpy
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from msgpack import _cmsgpack
 
 from rankaae_stream.past.packed import array_of
-from rankaae_stream.service.decode import NotADocument, decode, encode
+from rankaae_stream.service.decode import CONTAINERS, NotADocument, decode, encode
 
 EVENT = {
     "uid": "e",
@@ -69,7 +70,7 @@ def test_a_document_comes_back_bit_for_bit_with_the_keys_of_a_newer_schema(pack)
 
 
 def test_dates_which_msgpack_numpy_cannot_write_come_back_too():
-    doc = {"data": {"when": np.array(["2026-11-26"], dtype="M8[s]")}}
+    doc = {"descriptor": "d", "data": {"when": np.array(["2026-11-26"], dtype="M8[s]")}}
     same(decode(encode("event", doc))[1], doc)
 
 
@@ -77,9 +78,12 @@ def test_both_write_the_same_bytes():
     assert encode("event", EVENT) == sent(("event", EVENT))
 
 
-@pytest.mark.parametrize("pair", [["stop", {"uid": "b"}], {"name": "stop", "doc": {"uid": "b"}}])
+STOP = {"uid": "b", "run_start": "a"}
+
+
+@pytest.mark.parametrize("pair", [["stop", STOP], {"name": "stop", "doc": STOP}])
 def test_json_may_be_a_pair_or_name_its_parts(pair):
-    assert decode(b" " + json.dumps(pair).encode()) == ("stop", {"uid": "b"})
+    assert decode(b" " + json.dumps(pair).encode()) == ("stop", STOP)
 
 
 class Runs:
@@ -134,8 +138,8 @@ def nested(levels):
 
 def test_a_document_may_nest_as_deep_as_the_bound_and_no_deeper():
     for pack in (sent, lambda pair: json.dumps(pair).encode()):
-        assert decode(pack(["start", nested(10)]), depth=10)
-        assert refused(pack(["start", nested(11)]), depth=10) == "depth"
+        assert decode(pack(["datum", nested(10)]), depth=10)
+        assert refused(pack(["datum", nested(11)]), depth=10) == "depth"
 
 
 @pytest.mark.parametrize(
@@ -201,6 +205,7 @@ values = st.recursive(
 @given(doc=st.dictionaries(st.text(), values, max_size=5))
 @example({"x": float("nan")})
 def test_any_document_comes_back(doc):
+    doc = {"uid": "a", "x": doc}
     name, again = decode(encode("start", doc))
     assert encode(name, again) == encode("start", doc)
 
@@ -229,3 +234,37 @@ def test_any_bytes_are_a_document_or_refused(payload, place, cut):
 def test_any_mapping_of_an_array_is_read_or_refused(item):
     with suppress(ValueError):
         array_of(item)
+
+
+@pytest.mark.parametrize(
+    ("name", "doc", "wrong"),
+    [
+        ("start", {}, "uid"),
+        ("start", {"uid": ["a"]}, "uid"),
+        ("stop", {"uid": "b"}, "run_start"),
+        ("stop", {"uid": "b", "run_start": {"a": 1}}, "run_start"),
+        ("descriptor", {"uid": 7, "run_start": "a"}, "uid"),
+        ("event", {"uid": "e", "data": {}}, "descriptor"),
+        ("event_page", {"uid": ["e"], "descriptor": None}, "descriptor"),
+        ("datum", {"datum_id": "d", "resource": [1]}, "resource"),
+    ],
+)
+def test_a_document_of_which_nobody_knows_the_run_is_refused_where_it_comes_in(name, doc, wrong):
+    with pytest.raises(NotADocument, match=wrong) as caught:
+        decode(encode(name, doc))
+    assert caught.value.reason == "format"
+
+
+def test_a_page_has_a_uid_for_each_row():
+    assert decode(encode("event_page", {"uid": ["e"], "descriptor": "d"}))[0] == "event_page"
+
+
+def test_containers_are_counted_in_json_before_they_are_made():
+    payload = b'["start",{"uid":"a","x":[' + b"[]," * CONTAINERS + b"0]}]"
+    tracemalloc.start()
+    with pytest.raises(NotADocument, match="lists and mappings") as caught:
+        decode(payload)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert caught.value.reason == "size"
+    assert peak < len(payload)

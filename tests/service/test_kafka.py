@@ -471,7 +471,7 @@ def test_settings_of_another_form_are_named(tmp_path, text):
 
 def test_a_message_keeps_arrays_as_arrays(topic, bus, send):
     taker = Kept()
-    doc = {"data": {"mca": np.arange(6, dtype="<u4").reshape(2, 3)}}
+    doc = {"descriptor": "d", "data": {"mca": np.arange(6, dtype="<u4").reshape(2, 3)}}
     send(topic, ("event", doc), STOP)
     with running(bus(), taker):
         wait_until(taker.ended, "the last document")
