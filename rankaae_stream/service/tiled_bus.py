@@ -12,10 +12,10 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard, cast
 
 from rankaae_stream.addresses import read_server
 from rankaae_stream.errors import ConfigurationError, describe
@@ -234,9 +234,11 @@ class TiledBus:
         found, still_open = list[_Found](), dict[str, float]()
         for run in runs:
             metadata: dict[str, Any] = run.metadata
-            start: dict[str, Any] = metadata.get("start") or {}
-            uid, began = start.get("uid"), start.get("time")
-            if not isinstance(uid, str) or not isinstance(began, (int, float)):
+            start: Any = metadata.get("start")
+            if not isinstance(start, Mapping):
+                continue
+            uid, began = (cast("Mapping[str, Any]", start).get(key) for key in ("uid", "time"))
+            if not isinstance(uid, str) or not _is_time(began):
                 continue  # no run of bluesky
             if uid in self._given.uids or "original_run_uid" in start:
                 continue
@@ -346,6 +348,10 @@ def _whole_rows(documents: Documents) -> Documents:
                 continue
         found.append((name, doc))
     return found
+
+
+def _is_time(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and abs(value) < 1e12
 
 
 def _is_final(error: ConfigurationError) -> bool:

@@ -100,7 +100,11 @@ class Stored:
         if self.away is not None:
             raise ConfigurationError("cannot open it: as Tiled says") from self.away
         since = selection.since or 0.0
-        runs = [run for run in self.runs.values() if run.metadata["start"]["time"] >= since]
+        runs = [
+            run
+            for uid, run in self.runs.items()
+            if uid == "theirs" or run.metadata["start"]["time"] >= since
+        ]
         yield SimpleNamespace(runs=runs)
 
 
@@ -309,6 +313,19 @@ def test_a_damaged_run_holds_no_other_and_is_given_up_in_the_end(stored, bus):
         wait_until(lambda: source.refused["unreadable"] == 1, "it is given up")
         wait_until(lambda: source.failing() == "", "nothing fails any more")
     assert "bad" not in uids(taker)
+
+
+@pytest.mark.parametrize(
+    "start", ["text", ["a"], {"uid": ["a"], "time": 1.0}, {"uid": "x", "time": float("nan")}]
+)
+def test_what_somebody_stored_that_is_no_run_holds_no_run(stored, bus, start):
+    taker, source = Kept(), bus()
+    with running(source, taker):
+        looked(stored)
+        stored.runs["theirs"] = SimpleNamespace(metadata={"start": start, "stop": "no"}, fault=None)
+        stored.write("a", stored.now)
+        wait_until(lambda: uids(taker) == ["a"], "the run")
+        assert source.failing() == ""
 
 
 def test_a_server_that_reads_no_run_at_all_costs_none(stored, bus):
