@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, field_validator
+from pydantic import Field, FiniteFloat, field_validator
 
 from rankaae_stream.addresses import read_server
 from rankaae_stream.documents.rules import Exclusion, RunRules
@@ -98,7 +98,7 @@ class EnergySettings(Table):
     NEVER = ("shift_limit",)
 
     calibration: Literal["apply", "report"] = "apply"
-    axis_sigma: Annotated[float, Field(gt=0)] = _AXIS.sigma
+    axis_sigma: Annotated[float, Field(gt=0, allow_inf_nan=False)] = _AXIS.sigma
     foil_max_age: Annotated[float, Field(ge=0)] = _AXIS.max_age
     shift_limit: Annotated[float, Field(ge=0)] = _AXIS.limit
     axis_from: dict[str, str] = Field(default_factory=dict[str, str])
@@ -121,7 +121,7 @@ class SeriesSettings(Table):
     publish: bool = True
     group: tuple[str | tuple[str, ...], ...] = GROUPED_BY
     gap: Annotated[float, Field(gt=0)] = 2.0
-    stop_at: Annotated[float, Field(gt=0)] | None = None
+    stop_at: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     against: tuple[str, ...] = ()
 
     def build(self) -> SeriesRules:
@@ -156,10 +156,10 @@ _RANGES = NormalizationRanges()
 class NormalizationSettings(Table):
     """Normalisation ranges; they must equal the model card's."""
 
-    pre1: float = _RANGES.pre1
-    pre2: float = _RANGES.pre2
-    norm1: float = _RANGES.norm1
-    norm2: float = _RANGES.norm2
+    pre1: FiniteFloat = _RANGES.pre1
+    pre2: FiniteFloat = _RANGES.pre2
+    norm1: FiniteFloat = _RANGES.norm1
+    norm2: FiniteFloat = _RANGES.norm2
     npre: int = _RANGES.npre
     nnorm: int = _RANGES.nnorm
 

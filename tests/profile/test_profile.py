@@ -102,6 +102,8 @@ def test_a_list_in_the_environment_that_is_no_json_says_how_to_write_one(monkeyp
         ("", "nod = 'x'", "tiled.nod"),
         ("provisional_interval = 0.1", "", "provisional_interval"),
         ("device = 'tpu'", "", "device"),
+        ("", "[normalization]\nnorm2 = inf", "normalization.norm2"),
+        ("", "[normalization]\npre1 = nan", "normalization.pre1"),
     ],
 )
 def test_a_wrong_key_or_value_is_named(toml, top, bottom, where):
