@@ -363,6 +363,7 @@ class KafkaBus:
             KafkaError.TOPIC_AUTHORIZATION_FAILED: "let the user read the topic",
             KafkaError.GROUP_AUTHORIZATION_FAILED: f"let the user read in the group {self._group}",
             KafkaError.CLUSTER_AUTHORIZATION_FAILED: "let the user connect",
+            KafkaError.TOPIC_EXCEPTION: f"{', '.join(self._topics)}: no name that Kafka allows",
             KafkaError.SASL_AUTHENTICATION_FAILED: f"set {SECRETS['sasl.password']}",
             KafkaError._AUTHENTICATION: f"set {SECRETS['sasl.password']}",
             KafkaError.UNSUPPORTED_SASL_MECHANISM: "change sasl.mechanisms in the file of settings",

@@ -3,8 +3,10 @@
 import json
 import pickle
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -304,6 +306,26 @@ def test_a_broker_that_never_answers_is_named_and_the_service_ends_all_the_same(
         assert source.lag() is None
 
 
+class Web(socketserver.BaseRequestHandler):
+    """A web server where a broker is looked for."""
+
+    def handle(self):
+        self.request.recv(1000)
+        self.request.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+
+def test_a_server_that_is_no_broker_is_named():
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Web) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        source = KafkaBus(f"127.0.0.1:{server.server_address[1]}", ["a"], "g")
+        with running(source, Kept()):
+            wait_until(
+                lambda: "HTTP" in source.failing() or "down" in source.failing(), "it says so"
+            )
+        server.shutdown()
+    assert source.lag() is None
+
+
 class Refusing:
     """A consumer whose broker answers every poll with an error, or with these messages."""
 
@@ -353,9 +375,10 @@ class Refusing:
         (KafkaError.GROUP_AUTHORIZATION_FAILED, "group g"),
         (KafkaError.SASL_AUTHENTICATION_FAILED, "RANKAAE_STREAM_KAFKA_PASSWORD"),
         (KafkaError._AUTHENTICATION, "RANKAAE_STREAM_KAFKA_PASSWORD"),
+        (KafkaError.TOPIC_EXCEPTION, "a: no name that Kafka allows"),
     ],
 )
-def test_what_the_user_may_not_read_ends_the_service_with_the_fix(code, fix):
+def test_what_no_trial_can_help_ends_the_service_with_the_fix(code, fix):
     source = KafkaBus("k:1", ["a"], "g", consumer=lambda *a, **k: Refusing(*a, code, **k))
     with running(source, Kept()) as raised:
         wait_until(lambda: raised, "it ends")
