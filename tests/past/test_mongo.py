@@ -10,9 +10,13 @@ import httpx
 import pytest
 from waiting import wait_until
 
+from rankaae_stream import replay as module
 from rankaae_stream.past.archive import documents_of, open_archive
 from rankaae_stream.past.references import Access
 from rankaae_stream.past.selection import Selection
+from rankaae_stream.profile import reading_under
+from rankaae_stream.replay import replay
+from rankaae_stream.report import to_dict
 from rankaae_stream.simulate.documents import Beam
 from rankaae_stream.simulate.pizzabox import fly_scan
 from rankaae_stream.simulate.samples import curves, series
@@ -119,3 +123,44 @@ def test_documents_are_those_of_the_run_also_for_another_process(opened, runs):
         stored = here[uid_of(run)]
         assert dict(stored[0][1]) == json.loads(json.dumps(run[0][1]))
         assert (stored[-1][0] == "stop") == (run[-1][0] == "stop")
+
+
+def test_a_replay_answers_as_from_the_documents_and_tells_what_is_missing(
+    opened, runs, data, analysis, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(module, "load_analysis", lambda _: analysis)
+
+    def replayed(source, spool):
+        published = []
+        profile = reading_under("iss", data).model_copy(update={"spool": tmp_path / spool})
+        done = replay(
+            source,
+            profile,
+            sinks=[lambda *pair: published.append(pair)],
+            to_tiled=False,
+            clock=lambda: 4e9,
+        )
+        assert not done.lost
+        return {one.name: one for one in done.outcomes}, json.dumps(published, sort_keys=True)
+
+    with opened() as archive:
+        told, published = replayed(archive.runs, "mongo")
+    assert set(told) == {uid_of(run) for run in runs.values()}
+    # Of a run without a stop databroker's server keeps back the last page of events, of 25.
+    endless = [pair for pair in runs["endless"] if pair[0] != "event" or pair[1]["seq_num"] <= 225]
+    assert len(runs["endless"]) - len(endless) == 6
+    by_uid = {uid_of(run): run for run in {**runs, "endless": endless}.values()}
+    expected, _ = replayed([by_uid[name] for name in told], "documents")
+    for name, one in told.items():
+        same = expected[name]
+        assert (one.skipped, one.problem) == (same.skipped, same.problem)
+        assert list(map(to_dict, one.reports)) == list(map(to_dict, same.reports))
+    for name in ("step", "fly"):
+        reports = told[uid_of(runs[name])].reports
+        assert [report.refusal for report in reports] == [None] * len(reports) != []
+    cut = told[uid_of(runs["endless"])].reports
+    assert all("no_stop" in {flag.name for flag in report.flags} for report in cut)
+    assert cut
+    (lost,) = told[uid_of(runs["lost"])].reports
+    assert lost.refusal.name == "missing_file"
+    assert uid_of(runs["lost"]) in published
