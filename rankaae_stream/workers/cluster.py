@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from typing import Any
@@ -29,12 +29,22 @@ PATIENCE = 30.0
 COUNTED = 5.0
 """Seconds for which the count of the cluster's threads holds."""
 
+SECONDS = 0.25
+"""Seconds that a task of several runs takes about: a task costs the scheduler and the process that
+publishes some milliseconds each, however much it answers."""
+
+MOST = 4
+"""Runs of a task. Two tasks a thread are out, so that this many are as many as are drawn ahead."""
+
 LOST = 60.0
 """Seconds for which a scheduler may be away while tasks are out."""
 
 
 class Cluster:
     """A crew of the workers of a Dask scheduler; a context manager.
+
+    Dask is given several runs at once where they are quick. One that was with others when their
+    worker died is given alone the next time, so that it is not blamed for their fault.
 
     Tasks of a worker that is lost are begun on another one by the scheduler, as often as its
     setting ``distributed.scheduler.allowed-failures`` allows.
@@ -68,11 +78,14 @@ class Cluster:
             ) from error
         self._address = address
         self._token = uuid.uuid4().hex
-        # Sent with each task: what is scattered is lost with the last worker that holds it.
+        # Sent with each task, 1.7 kB: what is scattered is lost with the last worker that holds it.
         self._setup = replace(setup, own=(setup.own[0], None), finished=())
         self._threads, self._counted = 0, -COUNTED
-        self._running: dict[int, Any] = {}
-        self._done: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+        self._at_once = 1
+        self._gathered: dict[int, Task] = {}
+        self._alone: set[int] = set()
+        self._running: dict[Any, list[int]] = {}
+        self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         try:
             self._client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError as error:
@@ -99,43 +112,65 @@ class Cluster:
     @property
     def free(self) -> bool:
         """Whether fewer than two tasks a thread are out: each worker has its next one there."""
-        return len(self._running) < 2 * self.size
+        out = len(self._gathered) + sum(map(len, self._running.values()))
+        return out < 2 * self.size * self._at_once
 
     def submit(self, number: int, task: Task) -> None:
-        """Send a task to the scheduler."""
-        future = self._client.submit(_answer, self._token, self._setup, task, pure=False)
-        self._running[number] = future
-        future.add_done_callback(lambda done: self._done.put((number, done)))
+        """Take a task; it is sent with others, where each thread has two, or in the next `wait`."""
+        self._gathered[number] = task
+        if number in self._alone:
+            self._send([number])
+        elif len(self._gathered) >= self._at_once:
+            self._send(list(self._gathered))
 
     def wait(self, timeout: float, lookup: Lookup) -> Iterator[Answered | Died]:
         """Yield what is done; questions are answered with the next attempt at a run."""
         del lookup
+        # Fewer than would be sent at once, unless a thread would have no next task.
+        if self._gathered and len(self._running) < 2 * self.size:
+            self._send(list(self._gathered))
         try:
-            number, done = self._done.get(timeout=timeout)
+            done = self._done.get(timeout=timeout)
         except queue.Empty:
             return
-        del self._running[number]
-        yield self._outcome(number, done)
+        yield from self._outcomes(self._running.pop(done), done)
 
     def close(self) -> None:
         """Cancel what is out, and leave the cluster as it was."""
-        self._client.cancel(list(self._running.values()))
+        self._client.cancel(list(self._running))
         self._client.close()
 
-    def _outcome(self, number: int, done: Any) -> Answered | Died:
+    def _send(self, numbers: list[int]) -> None:
+        tasks = [self._gathered.pop(number) for number in numbers]
+        future = self._client.submit(_answer, self._token, self._setup, tasks, pure=False)
+        self._running[future] = numbers
+        future.add_done_callback(self._done.put)
+
+    def _outcomes(self, numbers: list[int], done: Any) -> Iterator[Answered | Died]:
         from distributed import KilledWorker
 
         try:
-            return Answered(number, done.result(timeout=LOST))
+            answers, seconds = done.result(timeout=LOST)
         except KilledWorker as error:
-            return Died(number, f"Dask workers that had it died: {error.last_worker}")
+            reason = f"Dask workers that had it died: {error.last_worker}"
         except ConfigurationError:
             raise
         except (CancelledError, OSError, TimeoutError) as error:
             sentence = f"the Dask scheduler at {self._address} is away ({error})"
-            return Answered(number, [Answer("a run", {}, problem=sentence, away=True)])
+            for number in numbers:
+                yield Answered(number, [Answer("a run", {}, problem=sentence, away=True)])
+            return
         except Exception as error:  # noqa: BLE001 - of another program, it may do whatever it likes
-            return Died(number, f"Dask: {type(error).__name__}: {error}")
+            reason = f"Dask: {type(error).__name__}: {error}"
+        else:
+            fitting = int(SECONDS * len(numbers) / max(seconds, 1e-3))
+            # By one at a time: the first one says little of the others.
+            self._at_once = max(1, min(fitting, self._at_once + 1, MOST))
+            yield from map(Answered, numbers, answers)
+            return
+        # Nobody knows whose fault it was: each is tried alone, at its own cost.
+        self._alone.update(numbers)
+        yield from (Died(number, reason) for number in numbers)
 
 
 _KEPT: dict[str, Worker] = {}
@@ -144,11 +179,12 @@ _KEPT: dict[str, Worker] = {}
 _LOADING = threading.Lock()
 
 
-def _answer(token: str, setup: Setup, task: Task) -> list[Answer]:
-    """Answer a task on a Dask worker."""
+def _answer(token: str, setup: Setup, tasks: Sequence[Task]) -> tuple[list[list[Answer]], float]:
+    """Answer tasks on a Dask worker; also return the seconds that they took."""
     with _LOADING:
         if token not in _KEPT:
             _KEPT.clear()  # of an earlier replay
             _KEPT[token] = setup.build()
         worker = _KEPT[token]
-    return worker.answer(task)
+    began = time.monotonic()
+    return [worker.answer(task) for task in tasks], time.monotonic() - began
