@@ -112,8 +112,17 @@ class Network(_Section):
         min_length=1,
         description="of the cnn's layers, each of which halves the number of points",
     )
-    width: int = Field(default=128, ge=1, description="of a fully connected layer")
-    depth: int = Field(default=4, ge=1, description="number of fully connected hidden layers")
+    width: int = Field(default=128, ge=1, description="of a fully connected layer of the encoder")
+    depth: int = Field(
+        default=4, ge=1, description="number of the encoder's fully connected hidden layers"
+    )
+    decoder_width: int = Field(default=128, ge=1, description="of a layer of the decoder")
+    decoder_depth: int = Field(
+        default=4,
+        ge=1,
+        description="number of the decoder's hidden layers; fewer and wider ones draw unseen "
+        "compounds better, see decision 28",
+    )
     dropout: Fraction = Field(
         default=0.04,
         description="without any, units that hardly vary blow up on spectra unlike the trained",

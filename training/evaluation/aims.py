@@ -54,7 +54,9 @@ class Target:
 def targets(found: Sequence[Evaluation]) -> list[Target]:
     """Return every aim for these models, pooled or by element, with what was found."""
     scores = [one.stated[1] for one in found]
-    dealt = [one.splits for one in found if one.splits]
+    dealt = [
+        one.splits for one in found if one.splits and one.splits["version"] == one.card.version
+    ]
 
     def rho(name: str, label: str, least: float) -> Target:
         ranks = [_rho(one, name) for one in scores]

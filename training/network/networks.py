@@ -43,7 +43,8 @@ def encoder(points: int, network: Network) -> nn.Sequential:
     if network.encoder == "cnn":
         hidden, inputs = _convolutions(points, network)
     else:
-        hidden, inputs = _hidden(points, network), network.width
+        hidden = _hidden(points, network.width, network.depth, network.dropout)
+        inputs = network.width
     return nn.Sequential(
         *hidden,
         nn.Linear(inputs, network.latent),
@@ -53,13 +54,15 @@ def encoder(points: int, network: Network) -> nn.Sequential:
 
 def decoder(points: int, network: Network) -> nn.Sequential:
     """Build the decoder: latents (n, latent) to spectra (n, points), never negative."""
-    last = nn.Linear(network.width, points)
+    width = network.decoder_width
+    last = nn.Linear(width, points)
     # The weight and the bias that are trained lie behind the blur; whoever reads `weight` and
     # `bias`, the export too, gets them blurred.
     blur = _Blur(points)
     register_parametrization(last, "weight", blur)
     register_parametrization(last, "bias", blur)
-    return nn.Sequential(*_hidden(network.latent, network), last, nn.Softplus(beta=2))
+    hidden = _hidden(network.latent, width, network.decoder_depth, network.dropout)
+    return nn.Sequential(*hidden, last, nn.Softplus(beta=2))
 
 
 class _Blur(nn.Module):
@@ -82,14 +85,14 @@ class _Blur(nn.Module):
         return self.kernel @ weight
 
 
-def _hidden(inputs: int, network: Network) -> list[nn.Module]:
+def _hidden(inputs: int, width: int, depth: int, dropout: float) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for i in range(network.depth):
+    for i in range(depth):
         layers += [
-            nn.Linear(inputs if i == 0 else network.width, network.width),
-            PReLU(network.width),
-            nn.BatchNorm1d(network.width, affine=False),
-            Dropout(network.dropout),
+            nn.Linear(inputs if i == 0 else width, width),
+            PReLU(width),
+            nn.BatchNorm1d(width, affine=False),
+            Dropout(dropout),
         ]
     return layers
 

@@ -58,6 +58,8 @@ class Range:
 SPACE = (
     Range("network.width", 0.5, 2.0),
     Range("network.depth", -2, 2, "steps"),
+    Range("network.decoder_width", 0.5, 2.0),
+    Range("network.decoder_depth", -1, 2, "steps"),
     Range("network.dropout", 0.0, 0.2, "uniform"),
     Range("fit.rate", 0.2, 3.0),
     Range("fit.weight_decay", 0.1, 10.0),
