@@ -16,15 +16,13 @@ from concurrent.futures import CancelledError
 from dataclasses import replace
 from typing import Any
 
+from rankaae_stream.dask_client import connect
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.workers.one_run import Answer, Lookup, Task, Worker
 from rankaae_stream.workers.processes import Setup
 from rankaae_stream.workers.side_by_side import Answered, Died
 
 __all__ = ["Cluster"]
-
-PATIENCE = 30.0
-"""Seconds that a Dask scheduler may take to answer, and its first worker to appear."""
 
 COUNTED = 5.0
 """Seconds for which the count of the cluster's threads holds."""
@@ -64,18 +62,9 @@ class Cluster:
     """
 
     def __init__(self, address: str, setup: Setup) -> None:
-        try:
-            from distributed import Client
-        except ModuleNotFoundError as error:
-            raise ConfigurationError(
-                "--dask needs the package distributed: pip install 'rankaae-stream[dask]'"
-            ) from error
-        try:
-            self._client: Any = Client(address, timeout=PATIENCE, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(
-                f"no Dask scheduler answers at {address}: {error}; start one with `dask scheduler`"
-            ) from error
+        self._client = connect(
+            address, package="rankaae-stream[dask]", where="where this package is installed"
+        )
         self._address = address
         self._token = uuid.uuid4().hex
         # Sent with each task, 1.7 kB: what is scattered is lost with the last worker that holds it.
@@ -86,14 +75,6 @@ class Cluster:
         self._alone: set[int] = set()
         self._running: dict[Any, list[int]] = {}
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        try:
-            self._client.wait_for_workers(1, timeout=PATIENCE)
-        except TimeoutError as error:
-            self._client.close()
-            raise ConfigurationError(
-                f"the Dask scheduler at {address} has no worker; start some with "
-                f"`dask worker {address} --nthreads 1` where this package is installed"
-            ) from error
 
     def __enter__(self) -> "Cluster":
         return self

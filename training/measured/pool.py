@@ -17,6 +17,7 @@ from training.trials.select import rank_correlation
 
 __all__ = [
     "FALSE_ALARMS",
+    "FEWEST_FOR_QUANTILE",
     "HELD",
     "MIXED_HALF",
     "RANKED",

@@ -18,6 +18,7 @@ from training.config import Config
 from training.descriptors import DESCRIPTORS
 from training.evaluation.disturbed import cut, noisy
 from training.folders import DATA
+from training.measured.pool import FEWEST_FOR_QUANTILE
 from training.measured.standards import Standard
 from training.partial.parts import GRID
 from training.partial.student import Student
@@ -56,9 +57,6 @@ LEAST_FACTOR = 0.5
 FALSE_ALARMS = 0.1
 """Share of parts of oxides that may be flagged: twice that of complete spectra, because a part
 shows less, and metals and sulfides are to be noticed early."""
-
-FEWEST = 9
-"""Measured compounds that a quantile needs; an output with fewer takes the valence's factors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +229,7 @@ def factors(rows: Sequence[Row], names: Sequence[str], level: float) -> dict[str
         for reach in REACHES:
             scores = _scores(rows, name, reach)
             compounds = {(row.element, row.compound) for row in rows if name in row.error}
-            if len(compounds) < FEWEST:
+            if len(compounds) < FEWEST_FOR_QUANTILE:
                 each.append(found["oxidation_state"][len(each)])
                 continue
             rank = min(level * (len(compounds) + 1) / len(compounds), 1.0)

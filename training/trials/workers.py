@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.dask_client import connect
 from rankaae_stream.spawned import Ended, Pipe, Spawned
 
 __all__ = ["HERE", "TrialFailedError", "Workers"]
@@ -20,9 +20,6 @@ Job = TypeVar("Job")
 Report = Callable[..., None]
 Work = Callable[[Any, Any, Report], Any]
 """Gets what all jobs share, a job, and what reports its progress, with plain values only."""
-
-DASK_PATIENCE = 30.0
-"""How long a Dask scheduler may take to answer, and its first worker to appear, s."""
 
 
 class TrialFailedError(Exception):
@@ -224,28 +221,10 @@ def _serve(pipe: "Pipe[Any, Any]", content: tuple[Work, Any]) -> None:
 
 @contextmanager
 def _cluster(work: Work, shared: Any, address: str, count: int | None) -> Generator[_Pool]:
-    try:
-        from distributed import Client
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            "--dask needs the package distributed: pip install '.[dask]'"
-        ) from error
-    try:
-        client: Any = Client(address, timeout=DASK_PATIENCE)
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"no Dask scheduler answers at {address}: {error}; start one with `dask scheduler`"
-        ) from error
+    client = connect(address, package=".[dask]", where="in this checkout")
     topic = f"rankaae-{uuid.uuid4().hex}"
     messages: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
     with client:
-        try:
-            client.wait_for_workers(1, timeout=DASK_PATIENCE)
-        except TimeoutError as error:
-            raise ConfigurationError(
-                f"the Dask scheduler at {address} has no worker; start some with "
-                f"`dask worker {address} --nthreads 1` in this checkout"
-            ) from error
 
         def receive(event: tuple[float, tuple[int, Any]]) -> None:
             messages.put(event[1])

@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 from waiting import PATIENCE, wait_until
 
+from rankaae_stream import dask_client
 from rankaae_stream.errors import ConfigurationError
 from training import config
 from training.network.train import fingerprint
@@ -138,7 +139,7 @@ def test_without_dask_the_error_names_what_to_install(material, tmp_path, monkey
 
 def test_an_address_without_a_scheduler_is_named(material, tmp_path, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr(workers, "DASK_PATIENCE", 0.2)
+    monkeypatch.setattr(dask_client, "PATIENCE", 0.2)
     with pytest.raises(ConfigurationError, match=r"answers at tcp://127\.0\.0\.1:1:"):
         fit_all(TINY, *material, tmp_path, Workers(dask="tcp://127.0.0.1:1"))
 
