@@ -60,6 +60,7 @@ class Service:
             "RANKAAE_STREAM_TILED__URI": server.uri,
         }
         command = [
+            sys.executable,
             "-m",
             "rankaae_stream",
             "serve",
@@ -69,6 +70,7 @@ class Service:
             "--port",
             "0",
             "--address",
+            address,
         ]
         self.process = subprocess.Popen(
             command,
