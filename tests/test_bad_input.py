@@ -227,6 +227,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_bad_input_is_published_with_its_name_and_the_next_run_is_answered(live, case):
     profile, make, name, words = CASES[case]

@@ -22,6 +22,8 @@ from rankaae_stream.service.decode import encode
 from rankaae_stream.service.kafka import KafkaBus
 from rankaae_stream.service.kafka_settings import read_settings
 
+pytestmark = pytest.mark.services
+
 QUICK = {
     "topic.metadata.refresh.interval.ms": 500,
     "statistics.interval.ms": 200,

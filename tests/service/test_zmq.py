@@ -21,6 +21,8 @@ from rankaae_stream.profile import load_profile
 from rankaae_stream.service import zmq as module
 from rankaae_stream.service.zmq import ZmqBus
 
+pytestmark = pytest.mark.services
+
 PROBE = ("start", {"uid": "probe"})
 STOP = ("stop", {"uid": "b", "run_start": "a"})
 PROXY = """
