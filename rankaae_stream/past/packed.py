@@ -18,10 +18,11 @@ try:
 except ImportError:  # where it was installed without a compiler
     from msgpack import fallback as _plain
 
-__all__ = ["Pickled", "Unpacker", "array_of", "pack"]
+__all__ = ["Pickled", "Unpacker", "array_of", "pack", "unpackb"]
 
 Unpacker: Any = _plain.Unpacker
-"""Msgpack's own, whatever others have put in its place."""
+unpackb: Any = _plain.unpackb
+"""Msgpack's own, whatever others have put in their place."""
 
 _KINDS = re.compile(r"[<>|=]?(?:[biufcSU]\d{1,9}|\?|[mM]8(?:\[\d{0,9}[a-zA-Z]{1,7}\])?)")
 _EMPTY = 2**20

@@ -1,7 +1,7 @@
 """Make documents of messages: msgpack as bluesky-kafka writes it, or JSON; never a pickle.
 
 What a bus carries was written by others. A message is bounded in its bytes, in how deep it
-nests and in how many containers it has, before and while it is read.
+nests, in how many containers it has and in the memory that it takes, before and while it is read.
 """
 
 import json
@@ -11,7 +11,8 @@ from typing import Any, cast
 from event_model import DocumentNames
 
 from rankaae_stream.layouts.base import Document
-from rankaae_stream.past.packed import Pickled, Unpacker, array_of, pack
+from rankaae_stream.past.packed import Pickled, Unpacker, array_of, pack, unpackb
+from rankaae_stream.service.weight import of_json, of_msgpack
 
 __all__ = [
     "DEPTH",
@@ -29,7 +30,13 @@ MOST = 64 * 1024 * 1024
 DEPTH = 64
 """How deep values may nest. A plan's arguments, the deepest of what is sent, take 10 or so."""
 CONTAINERS = 1_000_000
-"""Lists and mappings in a message: 64 MB of empty lists would become 4 GB of memory."""
+"""Lists and mappings in a message: they are looked through one by one."""
+ROOM = 128 * 1024 * 1024
+"""Bytes of memory that a message may become, or `TIMES` its own where that is more: a list of
+numbers takes three to four times its bytes, short texts would take 27 times theirs."""
+TIMES = 4
+SMALL, SMALL_JSON = 1024 * 1024, 4 * 1024 * 1024
+"""Messages of so many bytes stay within `ROOM`, whatever they hold: they are not weighed."""
 
 _FLAT = frozenset({float, int, str, bool, type(None), bytes})
 _NAMES = frozenset(DocumentNames.__members__)
@@ -166,29 +173,42 @@ def encode(name: str, doc: Document) -> bytes:
 
 
 def _json(payload: bytes) -> Any:
-    # Counted before they are made, also those within texts, of which no document has so many.
     if payload.count(b"[") + payload.count(b"{") > CONTAINERS:
         raise NotADocument("size", f"a message has over {CONTAINERS} lists and mappings")
+    if len(payload) > SMALL_JSON:
+        _check_weight(of_json(payload), payload)
     return json.loads(payload)
 
 
 def _msgpack(payload: bytes) -> Any:
     # Passed over first, which makes nothing: a list may state four thousand million items,
     # for which room would be made before they are missed.
-    walked = Unpacker(max_buffer_size=max(len(payload), 1))
-    walked.feed(payload)
-    walked.skip()
-    if walked.tell() != len(payload):
-        raise ValueError(f"{len(payload) - walked.tell()} bytes come after its end")
+    if len(payload) > SMALL:
+        _check_weight(of_msgpack(payload, _bound(payload)), payload)
+    else:
+        walked = Unpacker(max_buffer_size=max(len(payload), 1))
+        walked.feed(payload)
+        walked.skip()
     count = _Count()
-    reader = Unpacker(
-        max_buffer_size=max(len(payload), 1),
+    return unpackb(
+        payload,
         object_hook=count.mapping,
         list_hook=count.list,
         ext_hook=_refuse_extension,
     )
-    reader.feed(payload)
-    return reader.unpack()
+
+
+def _bound(payload: bytes) -> int:
+    return max(ROOM, TIMES * len(payload))
+
+
+def _check_weight(weight: int, payload: bytes) -> None:
+    if weight > _bound(payload):
+        raise NotADocument(
+            "size",
+            f"a message of {len(payload)} bytes would take over {_bound(payload) >> 20} MB of "
+            "memory; numbers come as arrays, not as lists",
+        )
 
 
 class _Count:

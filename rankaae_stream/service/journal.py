@@ -172,9 +172,10 @@ class Journal:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
             descriptor = open_private(str(self._path(kept.run)), flags)
             file = self._files[kept.run] = os.fdopen(descriptor, "ab")
-        record = RECORD.pack(kept.number, len(kept.payload)) + kept.payload
-        file.write(record)
-        self._sizes[kept.run] = self._sizes.get(kept.run, 0) + len(record)
+        file.write(RECORD.pack(kept.number, len(kept.payload)))
+        file.write(kept.payload)
+        size = RECORD.size + len(kept.payload)
+        self._sizes[kept.run] = self._sizes.get(kept.run, 0) + size
         self._dirty.add(kept.run)
 
     def _close(self, run: str) -> None:

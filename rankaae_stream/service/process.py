@@ -32,9 +32,11 @@ def unpacked(payload: bytes) -> Any:
     return json.loads(payload)
 
 
-def write_message(stream: IO[bytes], message: bytes) -> None:
-    """Write a message; it has left this process when this returns."""
-    stream.write(HEAD.pack(len(message)) + message)
+def write_message(stream: IO[bytes], *parts: bytes) -> None:
+    """Write a message of these parts; it has left this process when this returns."""
+    stream.write(HEAD.pack(sum(map(len, parts))))
+    for part in parts:  # not put together: a document may be large
+        stream.write(part)
     stream.flush()
 
 
@@ -95,15 +97,15 @@ class WorkerProcess:
         """Its exit status, negative for a signal; None while it lives."""
         return self._process.poll()
 
-    def send(self, message: bytes) -> None:
-        """Give it a message; wait as long as it reads none.
+    def send(self, *parts: bytes) -> None:
+        """Give it a message of these parts; wait as long as it reads none.
 
         Raises
         ------
         OSError, ValueError
             When it is gone.
         """
-        write_message(self._to, message)
+        write_message(self._to, *parts)
 
     def wait(self, timeout: float) -> bool:
         """Wait until it has ended and all that it told was heard; False on time-out."""

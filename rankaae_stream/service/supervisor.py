@@ -337,7 +337,7 @@ class Supervisor:
                     self._moved_at = time.monotonic()
                 self._sent.append(kept)
             try:
-                process.send(kind + SINCE.pack(kept.since) + kept.payload)
+                process.send(kind + SINCE.pack(kept.since), kept.payload)
             except (OSError, ValueError):
                 return  # the worker is gone; its documents are queued again
 

@@ -43,6 +43,9 @@ PERIOD = 0.1
 AHEAD = 16
 """Messages that are read before they are handled."""
 
+LARGE = 4 << 20
+"""Bytes of a message before which those that were read are handled."""
+
 _MANY = frozenset({"event", "event_page", "stream_datum", "datum", "datum_page", "bulk_events"})
 """Documents of which a run has many: the others are announced before they are handled."""
 
@@ -94,6 +97,8 @@ def _messages(source: IO[bytes]) -> "queue.Queue[bytes | None]":
 
     def read() -> None:
         while (message := read_message(source)) is not None:
+            while len(message) > LARGE and not messages.empty():
+                time.sleep(0.01)
             messages.put(message)
         messages.put(None)
 

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from msgpack import _cmsgpack
+from msgpack import FormatError, OutOfData, StackError, _cmsgpack
 
-from rankaae_stream.past.packed import array_of
-from rankaae_stream.service.decode import CONTAINERS, NotADocument, decode, encode
+from rankaae_stream.past.packed import Unpacker, array_of, unpackb
+from rankaae_stream.service import decode as module
+from rankaae_stream.service.decode import CONTAINERS, ROOM, SMALL, NotADocument, decode, encode
+from rankaae_stream.service.weight import CutShort, of_json, of_msgpack
 
 EVENT = {
     "uid": "e",
@@ -268,3 +270,115 @@ def test_containers_are_counted_in_json_before_they_are_made():
     tracemalloc.stop()
     assert caught.value.reason == "size"
     assert peak < len(payload)
+
+
+ITEMS = {
+    "empty texts": b"\xa0",
+    "short texts": b"\xa2ab",
+    "texts of wide letters": b"\xa4\xf0\x9f\x98\x80",
+    "texts with a long head": b"\xd9\x02ab",
+    "bytes": b"\xc4\x02ab",
+    "small numbers": b"\x01",
+    "numbers": b"\xcd\x7f\xff",
+    "floats": b"\xcb" + b"\x3f" * 8,
+    "long integers": b"\xcf" + b"\xff" * 8,
+    "numbers and texts": b"\xcd\x7f\xff\x01\xa2ab",
+    "lists": b"\x90",
+    "lists of one": b"\x91\xc0",
+    "mappings": b"\x80",
+    "mappings of one": b"\x81\xa1a\x01",
+    "numbers of numpy": sent(np.float64(1.5)),
+    "arrays": sent(np.zeros(0)),
+    "complex numbers": sent(1j),
+}
+
+
+def many(item, size):
+    """A start document with a list of so many bytes."""
+    kinds = 3 if item == ITEMS["numbers and texts"] else 1
+    count = size // len(item)
+    head = b"\x92\xa5start\x82\xa3uid\xa1a\xa1x\xdd"
+    return head + (kinds * count).to_bytes(4, "big") + count * item
+
+
+def peak(work, *arguments):
+    """Bytes that a function has taken at most."""
+    tracemalloc.start()
+    with suppress(NotADocument):
+        work(*arguments)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most
+
+
+def read(payload):
+    """Read a message without a look before."""
+    return unpackb(payload, object_hook=array_of)
+
+
+@pytest.mark.parametrize("kind", ITEMS)
+def test_a_message_takes_no_more_than_is_said_before_it_is_made(kind):
+    payload = many(ITEMS[kind], 20_000)
+    assert peak(read, payload) < 1.1 * of_msgpack(payload, 1 << 30) + 20_000
+    assert 88 * SMALL < ROOM, "no value takes more for its bytes than an empty mapping"
+
+
+@pytest.mark.parametrize("kind", ITEMS)
+def test_a_message_that_would_take_much_is_refused_before_it_is_made(kind, monkeypatch):
+    monkeypatch.setattr(module, "SMALL", 1000)
+    monkeypatch.setattr(module, "ROOM", 400_000)
+    payload = many(ITEMS[kind], 300_000)
+    assert refused(payload) == "size"
+    assert peak(decode, payload) < len(payload)
+
+
+@pytest.mark.parametrize(
+    "item", ['"ab",', '"\\u20ac",', '"\\ud83d\\ude00",', '"€",', "300,", "[],", "{},", '{"a":1},']
+)
+def test_the_same_of_json(item, monkeypatch):
+    text = '["start",{"uid":"a","x":[' + item * (20_000 // len(item)) + "0]}]"
+    payload = text.encode()
+    assert peak(json.loads, payload) < 1.1 * of_json(payload) + 20_000
+    monkeypatch.setattr(module, "SMALL_JSON", 1000)
+    monkeypatch.setattr(module, "ROOM", 50_000)
+    assert refused(payload) == "size"
+
+
+@pytest.mark.parametrize("letter", ["a", "µ", "€", "😀"])
+def test_one_long_text_takes_no_more_than_is_said(letter):
+    text = "a" * 100_000 + letter
+    assert peak(read, encode("start", {"x": text})) < of_msgpack(sent(text), 1 << 30) + 20_000
+    for ascii_only in (True, False):
+        payload = json.dumps(text, ensure_ascii=ascii_only).encode()
+        assert peak(json.loads, payload) < of_json(payload) + 20_000
+
+
+def test_large_pages_of_arrays_and_of_lists_are_read():
+    rows = 200_000
+    for column in (np.arange(rows) / 7, (np.arange(rows) / 7).tolist()):
+        page = {"uid": ["e" * 36] * rows, "descriptor": "d", "data": {"i0": column, "it": column}}
+        payload = encode("event_page", page)
+        assert len(payload) > SMALL
+        same(decode(payload)[1], page)
+
+
+@given(payload=st.binary(max_size=60) | values.map(lambda value: sent(["start", {"x": value}])))
+@example(b"\xdc\x00\x0a" + b"\x01" * 9)
+@example(b"\xdc\x00\x0a" + b"\xcd\x01\x00" * 9 + b"\xcd\x01")
+@example(b"\x9a" + b"\xa2ab" * 9 + b"\xa2a")
+def test_what_is_weighed_ends_where_msgpacks_reader_ends(payload):
+    reader = Unpacker()
+    reader.feed(payload)
+    try:
+        reader.skip()
+    except (ValueError, OutOfData, FormatError, StackError):
+        whole = False
+    else:
+        whole = reader.tell() == len(payload)
+    try:
+        of_msgpack(payload, 1 << 50)
+    except CutShort as error:
+        weighed = "of kind" in str(error) and whole  # an extension, which no document has
+    else:
+        weighed = True
+    assert weighed == whole
