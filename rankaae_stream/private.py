@@ -7,9 +7,16 @@ user's key. Nobody else may read them, or put something there.
 import errno
 import os
 import stat
+import sys
 from pathlib import Path
+from typing import IO
 
-__all__ = ["make_private", "open_private", "private_folder"]
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+__all__ = ["lock", "make_private", "open_lock", "open_private", "private_folder"]
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -57,3 +64,21 @@ def open_private(path: str, flags: int) -> int:
         if found.st_uid == os.geteuid() and found.st_mode & OTHERS:
             os.fchmod(descriptor, stat.S_IMODE(found.st_mode) & ~OTHERS)
     return descriptor
+
+
+def lock(file: IO[str]) -> bool:
+    """Lock a file for this process; return False where another one has it."""
+    try:
+        if sys.platform == "win32":
+            file.seek(0)  # a lock there is one of bytes, and may lie behind the end
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def open_lock(path: Path) -> IO[str]:
+    """Open a file to be locked; it stays open as long as the lock is held."""
+    return os.fdopen(open_private(str(path), os.O_RDWR | os.O_CREAT), "a")

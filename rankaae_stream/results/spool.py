@@ -16,16 +16,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import Any, Literal, cast
 
-from rankaae_stream.private import open_private, private_folder
+from rankaae_stream.private import lock, open_lock, open_private, private_folder
 from rankaae_stream.results.compose import ResultRun
 from rankaae_stream.results.what_if import PURPOSE
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 __all__ = ["SUBFOLDERS", "Entry", "Spool", "entries"]
 
@@ -137,16 +132,16 @@ class Spool:
         # Listed once: a folder of a thousand files is not read again for each result.
         self._sent = dict.fromkeys(path.stem for _, path in _files(folder, "sent"))
         self._read: dict[str, int] = {}  # which file it was, by its number on the disk
-        self._lock_file = _open(folder / "lock")
+        self._lock_file = open_lock(folder / "lock")
         self.owner = False
         self.claim()
         self._session = Path(tempfile.mkdtemp(dir=folder / GROWING))
-        self._session_lock = _open(self._session / "lock")
-        _lock(self._session_lock)
+        self._session_lock = open_lock(self._session / "lock")
+        lock(self._session_lock)
 
     def claim(self) -> bool:
         """Become the owner unless another process is; return whether this one is it now."""
-        self.owner = self.owner or _lock(self._lock_file)
+        self.owner = self.owner or lock(self._lock_file)
         return self.owner
 
     def add(self, run: ResultRun) -> None:
@@ -263,7 +258,7 @@ class Spool:
             if session == self._session or not session.is_dir():
                 continue
             with contextlib.suppress(OSError), (session / "lock").open("a") as file:
-                if not _lock(file):
+                if not lock(file):
                     continue  # of a session that lives
                 for path in session.glob("*.json"):
                     with contextlib.suppress(OSError, ValueError, RecursionError):
@@ -303,21 +298,3 @@ class Spool:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-
-
-def _lock(file: IO[str]) -> bool:
-    """Lock a file for this process; return False where another one has it."""
-    try:
-        if sys.platform == "win32":
-            file.seek(0)  # a lock there is one of bytes, and may lie behind the end
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _open(path: Path) -> IO[str]:
-    """Open a file to be locked; it stays open as long as the lock is held."""
-    return os.fdopen(open_private(str(path), os.O_RDWR | os.O_CREAT), "a")

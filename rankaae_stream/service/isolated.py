@@ -55,7 +55,7 @@ class IsolatedSession:
             )
         profile.api_key()
         bound = Limits(kept=profile.inbox_megabytes << 20)
-        self._supervisor = Supervisor(profile, limits or bound)
+        self._supervisor = Supervisor(profile, limits or bound, alone=False)
         self._supervisor.wait_ready()
 
     def feed(

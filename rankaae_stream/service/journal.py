@@ -5,6 +5,7 @@ in the whole. Whatever is killed, the next process finds what was not answered.
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import struct
@@ -17,7 +18,7 @@ from typing import IO
 from rankaae_stream.documents.inbox import parent_of
 from rankaae_stream.layouts.base import Document
 from rankaae_stream.printable import get_logger
-from rankaae_stream.private import open_private, private_folder
+from rankaae_stream.private import lock, open_lock, open_private, private_folder
 from rankaae_stream.service.decode import NotADocument, decode, encode
 
 __all__ = ["Journal", "Kept"]
@@ -48,13 +49,18 @@ class Kept:
 class Journal:
     """Documents of the runs that are not answered yet.
 
+    Only `flush` raises for a disk that is full or cannot be written: until it has worked, the
+    documents stay in memory, and what is on the disk stays readable.
+
     Parameters
     ----------
     folder : Path
-        Made when it does not exist, readable by its owner only.
+        Made when it does not exist, readable by its owner only. One process has it at a time.
 
     Raises
     ------
+    BlockingIOError
+        When another process has the folder.
     OSError
         When the folder cannot be made or written.
     """
@@ -64,58 +70,102 @@ class Journal:
         self._aside = folder / "quarantine"
         for path in (folder, self._aside):
             private_folder(path)
+        self._lock = open_lock(folder / "lock")
+        if not lock(self._lock):
+            self._lock.close()
+            raise BlockingIOError(errno.EBUSY, "another process has it", str(folder))
         self._next = 0
         self._files: dict[str, IO[bytes]] = {}
         self._sizes: dict[str, int] = {}
         self._run_of: dict[str, str] = {}
-        self._dirty: set[str] = set()
-        for path in folder.glob(f"*{ENDING}"):
+        self._unwritten: dict[str, list[Kept]] = {}
+        self._over: set[str] = set()  # runs whose file could not be removed
+        self._begin()
+
+    def _begin(self) -> None:
+        for path in self._folder.glob(f"*{ENDING}"):
             _mend(path)
         for kept in self.unfinished():
             self._next = max(self._next, kept.number + 1)
 
+    def take_over(self, folder: Path) -> None:
+        """Take the documents of another folder, unless a process that lives has it.
+
+        Raises
+        ------
+        OSError
+            When they cannot be moved.
+        """
+        if folder == self._folder or not folder.is_dir():
+            return
+        with contextlib.closing(open_lock(folder / "lock")) as held:
+            if not lock(held):
+                return
+            for path in folder.glob(f"*{ENDING}"):
+                if not (self._folder / path.name).exists():
+                    path.replace(self._folder / path.name)
+        self._begin()
+
     @property
     def bytes(self) -> int:
         """Bytes on the disk."""
-        return sum(self._sizes.values())
+        return sum(tuple(self._sizes.values()))  # asked in another thread
 
     def add(self, name: str, doc: Document) -> Kept:
-        """Write a document to the file of its run; on the disk it is after `flush`."""
+        """Take a document; in the file of its run it is after `flush`."""
         run = self._find_run(name, doc)
         kept = Kept(self._next, run, encode(name, doc))
         self._next += 1
         if run:
-            self._write(kept)
+            self._over.discard(run)
+            self._unwritten.setdefault(run, []).append(kept)
         return kept
 
     def flush(self) -> None:
-        """Bring to the disk what was added."""
-        dirty, self._dirty = self._dirty, set()
-        for run in dirty:
-            file = self._files.get(run)
-            if file is not None:
-                file.flush()
-                os.fsync(file.fileno())
+        """Bring to the disk what was added.
+
+        Raises
+        ------
+        OSError
+            When that cannot be; what was added is tried again the next time.
+        """
+        for run in tuple(self._unwritten):
+            self._write(run)
+        for run in tuple(self._over):
+            self.forget(run)
 
     def forget(self, run: str) -> None:
         """Remove the documents of a run whose results are on the disk."""
         self._close(run)
-        self._sizes.pop(run, None)
-        self._path(run).unlink(missing_ok=True)
+        self._unwritten.pop(run, None)
+        try:
+            self._path(run).unlink(missing_ok=True)
+        except OSError as error:  # it is tried again: the next service would answer it once more
+            if run not in self._over:
+                logger.warning("the documents of run %s cannot be removed: %s", run, error)
+            self._over.add(run)
+        else:
+            self._sizes.pop(run, None)
+            self._over.discard(run)
 
     def put_aside(self, run: str, reason: str) -> Document | None:
         """Keep a run for a person to look at, with the reason; return its start document."""
         start = next((doc for name, doc in self.documents(run) if name == "start"), None)
         self._close(run)
-        self._sizes.pop(run, None)
+        self._unwritten.pop(run, None)
         path = self._path(run)
-        with contextlib.suppress(FileNotFoundError):
-            target = self._aside / path.name
+        target = self._aside / path.name
+        try:
             path.replace(target)
+            self._sizes.pop(run, None)
             with open(
                 target.with_suffix(REASON), "w", encoding="utf-8", opener=open_private
             ) as file:
                 file.write(reason)
+        except FileNotFoundError:
+            pass  # nothing of it was on the disk
+        except OSError as error:
+            logger.warning("run %s cannot be put aside: %s", run, error)
         return start
 
     @property
@@ -125,18 +175,21 @@ class Journal:
 
     def documents(self, run: str) -> list[tuple[str, Document]]:
         """Return the documents of a run, as far as they can be read."""
-        self.flush()
+        payloads = [payload for _, payload in _records(self._path(run))]
+        payloads += [kept.payload for kept in self._unwritten.get(run, ())]
         found: list[tuple[str, Document]] = []
-        for _, payload in _records(self._path(run)):
+        for payload in payloads:
             with contextlib.suppress(NotADocument):
                 found.append(decode(payload))
         return found
 
     def unfinished(self) -> list[Kept]:
-        """Return all documents on the disk by their numbers, and know again whose they are."""
-        self.flush()
-        found: list[Kept] = []
+        """Return all documents by their numbers, and know again whose they are."""
+        found = [kept for some in self._unwritten.values() for kept in some]
+        over = {self._path(run) for run in self._over}
         for path in self._folder.glob(f"*{ENDING}"):
+            if path in over:
+                continue
             run = ""
             for number, payload in _records(path):
                 try:
@@ -150,10 +203,14 @@ class Journal:
         return sorted(found, key=lambda kept: kept.number)
 
     def close(self) -> None:
-        """Flush and close all files; they stay."""
-        self.flush()
+        """Flush and close all files, which stay, and let another process have the folder."""
+        try:
+            self.flush()
+        except OSError as error:
+            logger.error("documents are not kept: %s", error)
         for run in tuple(self._files):
             self._close(run)
+        self._lock.close()
 
     def _find_run(self, name: str, doc: Document) -> str:
         """Return the uid of the run that a document belongs to, and note whose parent it is."""
@@ -166,21 +223,33 @@ class Journal:
             self._run_of[uid] = run
         return run
 
-    def _write(self, kept: Kept) -> None:
-        file = self._files.get(kept.run)
+    def _write(self, run: str) -> None:
+        """Append what is unwritten of a run; whole, or not at all."""
+        file = self._files.get(run)
         if file is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-            descriptor = open_private(str(self._path(kept.run)), flags)
-            file = self._files[kept.run] = os.fdopen(descriptor, "ab")
-        file.write(RECORD.pack(kept.number, len(kept.payload)))
-        file.write(kept.payload)
-        size = RECORD.size + len(kept.payload)
-        self._sizes[kept.run] = self._sizes.get(kept.run, 0) + size
-        self._dirty.add(kept.run)
+            descriptor = open_private(str(self._path(run)), flags)
+            file = self._files[run] = os.fdopen(descriptor, "ab", buffering=0)
+        before = size = self._sizes.get(run, 0)
+        try:
+            for kept in self._unwritten[run]:
+                head = RECORD.pack(kept.number, len(kept.payload))
+                for part in _parts(head, kept.payload):
+                    left = memoryview(part)
+                    while left:
+                        left = left[file.write(left) :]
+                size += len(head) + len(kept.payload)
+            os.fsync(file.fileno())
+        except BaseException:
+            # Also what was written but not synced: nobody knows what of it reached the disk.
+            with contextlib.suppress(OSError):
+                os.truncate(self._path(run), before)
+            raise
+        self._sizes[run] = size
+        del self._unwritten[run]
 
     def _close(self, run: str) -> None:
         file = self._files.pop(run, None)
-        self._dirty.discard(run)
         if file is not None:
             with contextlib.suppress(OSError):
                 file.close()
@@ -189,6 +258,11 @@ class Journal:
     def _path(self, run: str) -> Path:
         # A run's uid may be any text; no path is made of it.
         return self._folder / f"{hashlib.sha256(run.encode()).hexdigest()[:40]}{ENDING}"
+
+
+def _parts(head: bytes, payload: bytes) -> tuple[bytes, ...]:
+    """Put a head and what follows together, unless copying costs more than a second write."""
+    return (head, payload) if len(payload) > 1 << 16 else (head + payload,)
 
 
 def _records(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -42,6 +42,9 @@ LOOK_AT_MEMORY = 2.0
 EARLY = 60.0
 """A worker that dies within so many seconds makes the next one wait longer."""
 
+SESSIONS = 9
+"""Sessions of one profile with a worker each, on one spool."""
+
 STARTS_WITHIN = 120.0
 """Seconds in which a worker must have loaded its models."""
 
@@ -82,6 +85,8 @@ class Supervisor:
         What is run as worker.
     json_logs : bool
         Whether the worker logs one JSON object a line.
+    alone : bool
+        Whether another one of this profile and spool is a mistake.
 
     Raises
     ------
@@ -98,20 +103,14 @@ class Supervisor:
         latency: Callable[[float], object] = lambda _: None,
         program: Sequence[str] = WORKER,
         json_logs: bool = False,
+        alone: bool = True,
     ) -> None:
         self.profile = profile
         self.limits = limits or Limits()
         self._latency = latency
         self._program = tuple(program)
         self._json_logs = json_logs
-        folder = profile.spool.expanduser() / "documents"
-        try:
-            self._journal = Journal(folder)
-        except OSError as error:
-            raise ConfigurationError(
-                f"cannot keep documents in {folder} ({error.strerror}); set spool in profile "
-                f"{profile.name!r} to a folder that can be written"
-            ) from error
+        self._journal = _open_journal(profile, alone=alone)
         self._changed = threading.Condition()
         self._queue: deque[tuple[bytes, Kept]] = deque()
         self._sent: deque[Kept] = deque()
@@ -401,6 +400,37 @@ class Supervisor:
         self._queue.extend(unowned)
         self._queue.extend((DOCUMENT, kept) for kept in self._journal.unfinished())
         self._bytes = sum(len(kept.payload) for _, kept in self._queue)
+
+
+def _open_journal(profile: Profile, *, alone: bool) -> Journal:
+    """Return the documents of a profile; others' own where another session has the first.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    plain = "".join(
+        letter if letter.isalnum() or letter in "-_" else "_" for letter in profile.name
+    )
+    above = profile.spool.expanduser() / "documents"
+    places = [above / plain, *(above / f"{plain}.{number}" for number in range(2, SESSIONS + 1))]
+    for place in places[: 1 if alone else None]:
+        try:
+            journal = Journal(place)
+            for other in places:
+                journal.take_over(other)
+        except BlockingIOError:
+            continue
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot keep documents in {place} ({error.strerror}); set spool in profile "
+                f"{profile.name!r} to a folder that can be written"
+            ) from error
+        return journal
+    raise ConfigurationError(
+        f"another service or session of profile {profile.name!r} keeps its documents in "
+        f"{places[0]}; end it, or set spool to another folder"
+    )
 
 
 def _refusal(start: Document, refusal: Mapping[str, str]) -> Kept:

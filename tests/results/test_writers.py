@@ -20,6 +20,7 @@ from answers import answer as make_answer
 from counted import count
 from waiting import PATIENCE, wait_until
 
+from rankaae_stream import private
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.results import spool as spool_module
 from rankaae_stream.results.compose import ResultRun
@@ -106,13 +107,13 @@ def test_a_spool_is_locked_on_windows_too(tmp_path, monkeypatch):
 
     msvcrt = SimpleNamespace(LK_NBLCK="not waiting", locking=locking)
     monkeypatch.setitem(sys.modules, "msvcrt", msvcrt)
-    spec = importlib.util.spec_from_file_location("spool_on_windows", spool_module.__file__)
+    spec = importlib.util.spec_from_file_location("private_on_windows", private.__file__)
     windows = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "spool_on_windows", windows)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "platform", "win32")
         spec.loader.exec_module(windows)
-        first, second = windows.Spool(tmp_path), windows.Spool(tmp_path)
+        patch.setattr(spool_module, "lock", windows.lock)
+        first, second = Spool(tmp_path), Spool(tmp_path)
         assert (first.owner, second.owner) == (True, False)
         first.close()
         assert second.claim()

@@ -44,7 +44,7 @@ def test_a_worker_killed_in_the_middle_of_a_scan_harms_neither_scan_nor_result(s
         assert state["value"] == pytest.approx(3.03, abs=0.02)
         wait_until(lambda: stream.status().answered == 1, "it is counted")
         assert supervisor.state().restarts == {"crash": 1}
-    assert not list((tmp_path / "spool" / "documents").glob("*.docs"))
+    assert not list((tmp_path / "spool" / "documents").rglob("*.docs"))
 
 
 @pytest.mark.parametrize("wrong", [{"sinks": [print]}, {"to_tiled": False}])

@@ -114,7 +114,7 @@ def test_a_run_that_ends_two_workers_is_put_aside_and_refused(supervise, tmp_pat
     assert spooled(tmp_path)["a"] == spooled(tmp_path)["b"] == pytest.approx(3.0, abs=0.2)
     state = supervisor.state()
     assert (state.restarts[reason], state.quarantined) == (2, 1)
-    aside = tmp_path / "spool" / "documents" / "quarantine"
+    aside = tmp_path / "spool" / "documents" / "generic" / "quarantine"
     (why,) = aside.glob("*.reason")
     assert reason in why.read_text(encoding="utf-8")
 
