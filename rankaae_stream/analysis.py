@@ -11,7 +11,7 @@ import numpy as np
 from rankaae_stream.answers.axis import Axis
 from rankaae_stream.answers.case import Asked, Case, Columns, Earlier
 from rankaae_stream.answers.complete import answer_complete
-from rankaae_stream.answers.flat import alike, cleaned
+from rankaae_stream.answers.flat import alike
 from rankaae_stream.answers.part import answer_parts
 from rankaae_stream.edges import contradicting_edge
 from rankaae_stream.errors import Refusal, Refused
@@ -19,6 +19,7 @@ from rankaae_stream.model.networks import Model
 from rankaae_stream.report import Flag, FoilShift, Report, RunFoil, Shifts
 from rankaae_stream.spectra import defects, quality
 from rankaae_stream.spectra.axis import AxisRules, FoilLibrary, calibrate
+from rankaae_stream.spectra.glitches import without_glitches
 from rankaae_stream.spectrum import Edge, Floats, Origin, Spectrum
 
 __all__ = ["AT_ONCE", "Analysis", "Asked", "Columns"]
@@ -134,7 +135,7 @@ class Analysis:
 
     def _cases(self, model: Model, asked: Sequence[Asked]) -> list[Case]:
         """Find what shifts each axis, and leave out glitches."""
-        clean = cleaned([one.spectrum for one in asked])
+        clean = without_glitches([one.spectrum for one in asked])
         cases: list[Case] = []
         for one, (spectrum, glitch) in zip(asked, clean, strict=True):
             shifts, flags = self._axis.shifts(model.card, one.reference, one.earlier)

@@ -121,7 +121,7 @@ class Spectrum:
                 f"energy {self.energy.shape} and mu {self.mu.shape} must be one-dimensional "
                 "and of equal length"
             )
-        if np.any(np.diff(self.energy) <= 0):
+        if (self.energy[1:] <= self.energy[:-1]).any():
             raise ValueError("energy must increase strictly; sort it and average duplicates first")
 
     @property

@@ -41,6 +41,14 @@ def asked():
         ask(energy[seen], mu[seen], complete=complete)
     glitch = np.where(np.arange(mu.size) == 150, mu + 0.5, mu)
     ask(energy, glitch)
+    # Axes and lengths of their own: a scan that ends with the model's grid, 70 eV past the edge,
+    # has copies whose axis is moved beyond its last point.
+    for i, last in enumerate((70.3, 71.0, 80.0, 110.0, 140.0, 170.0)):
+        own = slice(i, np.searchsorted(energy, IRON.e0 + last))
+        axis = energy[own] + 0.03 * i
+        ask(axis, mu[own], (metal[0] + 0.03 * i, metal[1]))
+        ask(axis, glitch[own], channel="fluorescence")
+        ask(axis, mu[own], complete=False)
     ask(energy, -mu)
     ask(energy, np.full(mu.size, np.nan))
     ask(energy[::-1], mu[::-1])

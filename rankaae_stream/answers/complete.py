@@ -6,7 +6,7 @@ import numpy as np
 
 from rankaae_stream.answers.axis import Axis
 from rankaae_stream.answers.case import Case, reported
-from rankaae_stream.answers.flat import Flat, axis_sigma, cleaned, flattened
+from rankaae_stream.answers.flat import Flat, axis_sigma, flattened
 from rankaae_stream.answers.part import valences_of_parts
 from rankaae_stream.answers.valence import valence_flags
 from rankaae_stream.errors import Refusal
@@ -16,6 +16,7 @@ from rankaae_stream.model.networks import Model
 from rankaae_stream.model.over_absorption import own_damping
 from rankaae_stream.report import Curves, Flag, Report
 from rankaae_stream.spectra import defects, quality
+from rankaae_stream.spectra.glitches import without_glitches
 from rankaae_stream.spectrum import Floats
 
 __all__ = ["answer_complete"]
@@ -124,7 +125,7 @@ def _transmissions(model: Model, cases: Sequence[Case], asked: Sequence[int]) ->
     there = {i: spectrum for i in asked if (spectrum := cases[i].beside) is not None}
     if not there:
         return {}
-    spectra = [spectrum for spectrum, _ in cleaned(list(there.values()))]
+    spectra = [spectrum for spectrum, _ in without_glitches(list(there.values()))]
     beside = [Case(one, cases[i].shifts, ()) for i, one in zip(there, spectra, strict=True)]
     found = flattened(model.card, beside, uncertain=False)
     return {

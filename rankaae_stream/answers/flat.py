@@ -1,6 +1,6 @@
 """Bring complete spectra from mu(E) onto the model's grid, with copies that show what is uncertain.
 
-What depends on the axis alone is done once for all spectra that share it.
+All spectra are computed at once; what depends on the axis alone, once for those that share it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,19 +14,18 @@ from rankaae_stream.errors import Refusal, Refused
 from rankaae_stream.model.card import ModelCard
 from rankaae_stream.report import Flag, Shifts
 from rankaae_stream.spectra import defects, quality
-from rankaae_stream.spectra.glitches import without_glitches
 from rankaae_stream.spectra.noise import point_noises
 from rankaae_stream.spectra.normalize import normalize_rows, used_ranges
 from rankaae_stream.spectra.regrid import perturbed_rows
-from rankaae_stream.spectrum import Floats, NormalizationRanges, Spectrum
+from rankaae_stream.spectra.rows import filled, on_like_axes, points_of
+from rankaae_stream.spectrum import Floats, NormalizationRanges
 
 __all__ = [
     "NOISY",
     "Flat",
     "alike",
     "axis_sigma",
-    "calibrated_axes",
-    "cleaned",
+    "calibrated",
     "flattened",
     "noises",
 ]
@@ -34,7 +33,7 @@ __all__ = [
 NOISY = 6
 """Noisy copies of a spectrum that show what its noise changes."""
 
-RANGES = ((0.0, 0.0, 0.0, 0.0), (20.0, -10.0, 15.0, -30.0), (-20.0, 5.0, -10.0, 30.0))
+RANGES = np.array([[0.0, 0.0, 0.0, 0.0], [20.0, -10.0, 15.0, -30.0], [-20.0, 5.0, -10.0, 30.0]])
 """What is added to pre1, pre2, norm1 and norm2, eV: to see what the choice of ranges changes."""
 
 T = TypeVar("T")
@@ -73,30 +72,22 @@ def alike(items: Iterable[T], key: Callable[[T], object]) -> list[list[int]]:
     return list(found.values())
 
 
-def cleaned(spectra: Sequence[Spectrum]) -> list[tuple[Spectrum, Flag | None]]:
-    """Return spectra of one edge without their glitches, and the flags that name these."""
-    found: dict[int, tuple[Spectrum, Flag | None]] = {}
-    for group in alike(spectra, lambda one: one.energy.tobytes()):
-        found.update(zip(group, without_glitches([spectra[i] for i in group]), strict=True))
-    return [found[i] for i in range(len(spectra))]
+def calibrated(cases: Sequence[Case], axes: Floats, added: float = 0.0) -> Floats:
+    """Return the calibrated energies of spectra, eV from the tabulated edge.
 
-
-def calibrated_axes(cases: Sequence[Case], added: float = 0.0) -> Floats:
-    """Return the calibrated energies of spectra on one axis, eV from the tabulated edge.
-
-    One row where the same shift holds for all, else (k, n); `added` to each, eV.
+    One row where the same axis and shift hold for all, else (k, n); `axes` as `on_like_axes`
+    returns them, `added` to each, eV.
     """
-    first, shifts = cases[0].spectrum, np.array([case.shifts.calibration for case in cases])
-    if (shifts == shifts[0]).all():
+    shifts = np.array([case.shifts.calibration for case in cases])
+    if len(axes) == 1 and (shifts == shifts[0]).all():
         shifts = shifts[:1]
-    return first.energy + shifts[:, None] + added - first.edge.e0
+    return axes + shifts[:, None] + added - cases[0].spectrum.edge.e0
 
 
-def noises(cases: Sequence[Case]) -> Floats:
-    """Return the noise (k,) of a point of spectra on one axis, in units of mu."""
-    first, shifts = cases[0].spectrum, np.array([case.shifts.calibration for case in cases])
-    mu = np.array([case.spectrum.mu for case in cases])
-    return point_noises(first.energy, mu, first.edge.e0 - shifts)
+def noises(cases: Sequence[Case], axes: Floats, mu: Floats) -> Floats:
+    """Return the noise (k,) of a point of spectra, in units of mu; `axes` as measured."""
+    shifts = np.array([case.shifts.calibration for case in cases])
+    return point_noises(axes, mu, cases[0].spectrum.edge.e0 - shifts)
 
 
 def axis_sigma(shifts: Shifts, card: ModelCard) -> float:
@@ -130,10 +121,11 @@ def flattened(
         for i, (case, cover) in enumerate(zip(cases, covers, strict=True))
         if not isinstance(cover, Refusal)
     ]
-    for group in alike(judged, lambda one: (one[1].spectrum.energy.tobytes(), one[2][0].ranges)):
-        places, same, cover = zip(*(judged[k] for k in group), strict=True)
-        rows = _rows(card, same, cover, uncertain=uncertain)
-        found.update(zip(places, rows, strict=True))
+    for same in alike(judged, lambda one: one[2][0].ranges):
+        for group, axes in on_like_axes([judged[k][1].spectrum.energy for k in same]):
+            places, those, cover = zip(*(judged[same[k]] for k in group), strict=True)
+            rows = _rows(card, those, cover, axes, uncertain=uncertain)
+            found.update(zip(places, rows, strict=True))
     return [found[i] for i in range(len(cases))]
 
 
@@ -162,13 +154,18 @@ def _covers(card: ModelCard, cases: Sequence[Case]) -> list[_Cover | Refusal]:
 
 
 def _rows(
-    card: ModelCard, cases: Sequence[Case], covers: Sequence[_Cover], *, uncertain: bool
+    card: ModelCard,
+    cases: Sequence[Case],
+    covers: Sequence[_Cover],
+    measured: Floats,
+    *,
+    uncertain: bool,
 ) -> list[Flat | Refusal]:
-    """Return spectra on one axis that are normalised over the same ranges."""
-    e0, ranges, axes = card.edge.e0, covers[0][0].ranges, calibrated_axes(cases)
-    mu = np.array([case.spectrum.mu for case in cases])
+    """Return spectra on `measured` axes that are normalised over the same ranges."""
+    e0, ranges, axes = card.edge.e0, covers[0][0].ranges, calibrated(cases, measured)
+    mu = filled([case.spectrum.mu for case in cases], measured.shape[1])
     times = len(RANGES) if uncertain else 1
-    moved = [added for added in RANGES[:times] for _ in mu]
+    moved = RANGES[:times].repeat(len(mu), axis=0)
     given = axes if len(axes) == 1 else np.concatenate([axes] * times)
     normalized = normalize_rows(given, np.concatenate([mu] * times), e0, ranges, moved)
     ways = normalized.flat.reshape(times, *mu.shape)
@@ -177,7 +174,7 @@ def _rows(
             ways[divmod(i, len(mu))] = ways[0, i % len(mu)]
     others = ways[1:].swapaxes(0, 1)
     flat, step = ways[0], normalized.edge_step[: len(mu)]
-    raw = noises(cases)
+    raw = noises(cases, measured, mu)
     noise = raw / np.where(step > 0.0, step, 1.0)
     copies = perturbed_rows(
         axes,
@@ -191,9 +188,10 @@ def _rows(
     )
     found: list[Flat | Refusal] = []
     numbers = step.tolist(), raw.tolist(), noise.tolist()
+    first, last = axes[:, 0].tolist(), axes[np.arange(len(axes)), points_of(axes) - 1].tolist()
     for i, (height, of_mu, share) in enumerate(zip(*numbers, strict=True)):
-        x, (cover, coarse) = axes[min(i, len(axes) - 1)], covers[i]
-        used = used_ranges(ranges, float(x[0]), float(x[-1]))
+        at, (cover, coarse) = min(i, len(axes) - 1), covers[i]
+        used = used_ranges(ranges, first[at], last[at])
         noisy = defects.noisy_flag(share)
         one = Flat(copies[i], height, of_mu, used, cover.flag, noisy, coarse)
         found.append(normalized.refusals[i] or one)

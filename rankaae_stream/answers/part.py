@@ -7,7 +7,7 @@ import numpy as np
 
 from rankaae_stream.answers.axis import Axis
 from rankaae_stream.answers.case import Case, reported
-from rankaae_stream.answers.flat import NOISY, alike, axis_sigma, calibrated_axes, noises
+from rankaae_stream.answers.flat import NOISY, axis_sigma, calibrated, noises
 from rankaae_stream.answers.valence import valence_at, valence_flags
 from rankaae_stream.errors import Refusal
 from rankaae_stream.model.card import PartialRule
@@ -16,9 +16,9 @@ from rankaae_stream.model.networks import Model
 from rankaae_stream.model.parts import describe_part, domain_of_part, part_causes
 from rankaae_stream.report import Curves, Estimate, Report
 from rankaae_stream.spectra import quality
-from rankaae_stream.spectra.noise import drawn
+from rankaae_stream.spectra.noise import drawn_on
 from rankaae_stream.spectra.partial import Seen, prepared, seen_rows
-from rankaae_stream.spectra.rows import between
+from rankaae_stream.spectra.rows import between, filled, on_like_axes
 from rankaae_stream.spectrum import Floats
 
 __all__ = ["answer_parts", "valences_of_parts"]
@@ -45,8 +45,10 @@ def answer_parts(
     """Answer spectra that cannot be normalised yet, or never."""
     card, relative = model.card, model.card.grid.relative()
     noise = np.empty(len(cases))
-    for group in alike(cases, lambda case: case.spectrum.energy.tobytes()):
-        noise[group] = noises([cases[i] for i in group])
+    for group, axes in on_like_axes([case.spectrum.energy for case in cases]):
+        same = [cases[i] for i in group]
+        mu = filled([case.spectrum.mu for case in same], axes.shape[1])
+        noise[group] = noises(same, axes, mu)
     reports, parts = _seen(model, rule, cases, noise, NOISY)
     if parts is None:
         return [reports[i] for i in range(len(cases))]
@@ -104,10 +106,10 @@ def _seen(
     """Return why parts are refused, by their places, and the others with what they say."""
     refusals: dict[int, Report | Refusal] = {}
     known: dict[int, tuple[Seen, Floats]] = {}
-    for group in alike(cases, lambda case: case.spectrum.energy.tobytes()):
+    for group, measured in on_like_axes([case.spectrum.energy for case in cases]):
         same, e0 = [cases[i] for i in group], model.card.edge.e0
-        axes = calibrated_axes(same, same[0].shifts.theory)
-        mu = np.array([case.spectrum.mu for case in same])
+        axes = calibrated(same, measured, same[0].shifts.theory)
+        mu = filled([case.spectrum.mu for case in same], axes.shape[1])
         added = _drawn_on(axes, rule, copies) if copies else None
         for k, one in enumerate(seen_rows(axes, mu, rule.grid, e0, noise[group])):
             i = group[k]
@@ -135,4 +137,4 @@ def _seen(
 
 def _drawn_on(axes: Floats, rule: PartialRule, copies: int) -> Floats:
     """Return noise (1, copies, g) or (k, copies, g) that is drawn for the points of axes."""
-    return between(axes, rule.grid.relative()[None]).of(drawn(copies, axes.shape[1])[None])
+    return between(axes, rule.grid.relative()[None]).of(drawn_on(axes, copies))

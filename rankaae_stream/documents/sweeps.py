@@ -477,7 +477,7 @@ def to_spectrum(
     good = np.isfinite(energy) & np.isfinite(mu)
     bad = int(good.size - np.count_nonzero(good))
     levels, averaged = energy[good], mu[good]
-    if np.any(np.diff(levels) <= 0.0):
+    if (levels[1:] <= levels[:-1]).any():
         levels, where = np.unique(levels, return_inverse=True)
         averaged = np.bincount(where, weights=averaged) / np.bincount(where)
     if levels.size < 2:

@@ -61,8 +61,9 @@ def small_step_flag(channel: Channel, edge_step: float) -> Flag | None:
 
 def coarse_flag(energy: Floats, e0: float, gap: tuple[float, float] | None) -> Flag | None:
     """Flag wide steps at the edge, or a gap (start, end) in the flat part before it, all in eV."""
-    near = energy[(energy >= e0 + EDGE[0]) & (energy <= e0 + EDGE[1])]
-    widest = float(np.diff(near).max()) if near.size > 1 else 0.0
+    start, stop = energy.searchsorted(e0 + EDGE[0]), energy.searchsorted(e0 + EDGE[1], "right")
+    near = energy[start:stop]
+    widest = float(np.max(near[1:] - near[:-1])) if near.size > 1 else 0.0
     if widest > COARSE:
         return Flag(
             "coarse_steps",

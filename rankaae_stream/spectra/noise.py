@@ -4,10 +4,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from rankaae_stream.spectra.rows import median_of
+from rankaae_stream.spectra.rows import NO_POINT, median_of, points_of
 from rankaae_stream.spectrum import Floats
 
-__all__ = ["drawn", "point_noise", "point_noises"]
+__all__ = ["drawn_on", "point_noise", "point_noises"]
 
 STEEP = (-15.0, 30.0)
 """Where a spectrum bends too much to tell noise from structure, eV from the tabulated edge."""
@@ -48,25 +48,38 @@ def point_noise(energy: Floats, mu: Floats, e0: float) -> float:
 
 
 def point_noises(energy: Floats, mu: Floats, e0: float | Floats) -> Floats:
-    """Return the noise (k,) of spectra (k, n) on the same energies; see `point_noise`.
+    """Return the noise (k,) of spectra (k, n); see `point_noise`.
 
-    `e0` may be (k,): where the tabulated edge lies on the axis of each.
+    On energies (n,) or (1, n), or (k, n) filled up as `rows` says. `e0` may be (k,): where the
+    tabulated edge lies on the axis of each.
     """
-    if energy.size < 4:
-        return np.zeros(len(mu))
-    distance = energy[1:] - energy[:-1]
-    left, right = distance[:-1], distance[1:]
+    energy = np.atleast_2d(energy)
+    distance = energy[:, 1:] - energy[:, :-1]
+    left, right = distance[:, :-1], distance[:, 1:]
     share = right / (left + right)  # of the left neighbour
     off = mu[:, 1:-1] - share * mu[:, :-2] - (1.0 - share) * mu[:, 2:]
     scaled = np.abs(off) / np.sqrt(1.0 + share**2 + (1.0 - share) ** 2)
-    relative = energy[1:-1] - np.reshape(e0, (-1, 1))
+    relative = energy[:, 1:-1] - np.reshape(e0, (-1, 1))
     calm = (relative < STEEP[0]) | (relative > STEEP[1])
-    calm |= calm.sum(axis=1, keepdims=True) < FEWEST
-    return median_of(scaled, calm) / 0.6745
+    there = energy[:, 2:] < NO_POINT
+    calm &= there
+    calm |= there & (calm.sum(axis=1, keepdims=True) < FEWEST)
+    return np.where(points_of(energy) < 4, 0.0, median_of(scaled, calm) / 0.6745)
+
+
+def drawn_on(axes: Floats, copies: int) -> Floats:
+    """Return noise for each point of axes (p, n): (p, copies, n), or (1, copies, n) for all."""
+    points = points_of(axes)
+    if (points == axes.shape[1]).all():
+        return _drawn(copies, axes.shape[1])[None]
+    found = np.zeros((len(axes), copies, axes.shape[1]))
+    for row, count in zip(found, points.tolist(), strict=True):
+        row[:, :count] = _drawn(copies, count)
+    return found
 
 
 @lru_cache(maxsize=64)
-def drawn(copies: int, points: int) -> Floats:
+def _drawn(copies: int, points: int) -> Floats:
     """Return noise (copies, points) of standard deviation 1, the same for the same arguments."""
     return np.resize(_DRAWN, (copies, points))
 

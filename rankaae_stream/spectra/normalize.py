@@ -5,7 +5,6 @@ Ser. 430, 012007 (2013)), so that both give the same numbers at the same ranges 
 to 1e-10). Unlike there, no range is guessed from how far the scan went.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankaae_stream.errors import Refusal, Refused
+from rankaae_stream.spectra.rows import Window, below, points_of
 from rankaae_stream.spectrum import Floats, NormalizationRanges, NormalizedSpectrum
 
 __all__ = ["NormalizedRows", "normalize", "normalize_rows", "used_ranges"]
@@ -74,22 +74,22 @@ def normalize_rows(
     mu: Floats,
     e0: float,
     ranges: NormalizationRanges,
-    moved: Sequence[Sequence[float]] = ((0.0, 0.0, 0.0, 0.0),),
+    moved: Floats | float = 0.0,
 ) -> NormalizedRows:
     """Normalise spectra of one edge at once; see `normalize`.
 
     Parameters
     ----------
     relative : (k, n) or (1, n) array
-        Calibrated energies of each row, or of all, from the tabulated edge, eV.
+        Calibrated energies of each row, or of all, from the tabulated edge, eV; see `rows`.
     mu : (k, n) array
     e0 : float
     ranges : NormalizationRanges
-    moved : sequence of (pre1, pre2, norm1, norm2)
-        What is added to the ends of the ranges, eV: of all rows, or of each.
+    moved : (k, 4) or (1, 4) array, or 0
+        What is added to the ends pre1, pre2, norm1 and norm2 of the ranges, eV.
     """
     why: list[Refusal | None] = [None] * len(mu)
-    ends = np.add(moved, (ranges.pre1, ranges.pre2, ranges.norm1, ranges.norm2))
+    ends = np.array([[ranges.pre1, ranges.pre2, ranges.norm1, ranges.norm2]]) + moved
     pre = _window(relative, ends[:, :2], ranges.npre, "pre-edge", e0, why)
     post = _window(relative, ends[:, 2:], ranges.nnorm, "post-edge", e0, why)
 
@@ -99,7 +99,7 @@ def normalize_rows(
     above = mu - _fit(x, mu, pre, ranges.npre)
     height = _fit(x, above, post, ranges.nnorm)
 
-    at_e0 = _nearest(relative, np.zeros((1, 1)))
+    at_e0 = _nearest(relative, np.zeros(1))
     step = height[np.arange(len(mu)), at_e0]
     noise, highest = _scatter(mu, pre), np.abs(mu).max(axis=1)
     for i in np.flatnonzero(~(step > np.maximum(1e-9 * highest, noise))):
@@ -115,69 +115,40 @@ def used_ranges(ranges: NormalizationRanges, first: float, last: float) -> Norma
     return replace(ranges, pre1=max(ranges.pre1, first), norm2=min(ranges.norm2, last))
 
 
-class _Window(NamedTuple):
-    """Points `first` to the one before `stop` of each row, (q,); q is 1 where all have the same.
-
-    `part` holds the windows of all rows, and a point more; `ends` (q, 2) are first and stop in it.
-    """
-
-    first: NDArray[np.intp]
-    stop: NDArray[np.intp]
-    part: slice
-    ends: NDArray[np.intp]
-
-    def sums(self, values: Floats) -> Floats:
-        """Sum each row of `part` (k, w) over its window alone: (k, 1)."""
-        rows = max(len(values), len(self.first))
-        if len(values) < rows:
-            values = values.repeat(rows, axis=0)
-        ends = self.ends
-        if rows > 1:
-            ends = ends + values.shape[1] * np.arange(rows)[:, None]
-        return np.add.reduceat(values.ravel(), ends.ravel())[::2, None]
-
-
-def _between(first: NDArray[np.intp], stop: NDArray[np.intp]) -> _Window:
-    part = slice(int(first.min()), int(stop.max()) + 1)
-    ends = np.empty((len(first), 2), dtype=np.intp)
-    ends[:, 0], ends[:, 1] = first - part.start, stop - part.start
-    return _Window(first, stop, part, ends)
-
-
 def _window(
     relative: Floats, ends: Floats, degree: int, name: str, e0: float, why: list[Refusal | None]
-) -> _Window:
+) -> Window:
     """Return the points from the last at or below an end to the one before the nearest to another.
 
     Rows with too few of them for the fit are refused, and take all points.
     """
-    first = np.maximum((relative <= ends[:, :1]).sum(axis=1) - 1, 0)
-    stop = np.maximum(_nearest(relative, ends[:, 1:]), first)
+    first = np.maximum(below(relative, ends[:, 0], "right") - 1, 0)
+    stop = np.maximum(_nearest(relative, ends[:, 1]), first)
     points, needed = stop - first, degree + 1
     few = points < needed
     if not few.any():
-        return _between(first, stop)
+        return Window.between(first, stop)
     for i in np.flatnonzero(np.broadcast_to(few, len(why))):
         row, x = i % len(few), relative[i % len(relative)]
-        low, high = e0 + ends[i % len(ends)]
+        (low, high), last = e0 + ends[i % len(ends)], x[points_of(relative)[i % len(relative)] - 1]
         why[i] = why[i] or Refusal(
             "normalization",
             f"{name} range [{low:.1f}, {high:.1f}] eV holds {points[row]} points, "
-            f"needs {needed}; the scan spans {e0 + x[0]:.1f}-{e0 + x[-1]:.1f} eV",
+            f"needs {needed}; the scan spans {e0 + x[0]:.1f}-{e0 + last:.1f} eV",
         )
-    return _between(np.where(few, 0, first), np.where(few, relative.shape[1] - 1, stop))
+    return Window.between(np.where(few, 0, first), np.where(few, points_of(relative) - 1, stop))
 
 
 def _nearest(relative: Floats, wanted: Floats) -> NDArray[np.intp]:
-    """Return the points (p,) of axes that are nearest to energies (q, 1), eV; p or q may be 1."""
-    right: NDArray[np.intp] = np.minimum((relative < wanted).sum(axis=1), relative.shape[1] - 1)
+    """Return the points (p,) of axes that are nearest to energies (q,), eV; p or q may be 1."""
+    right: NDArray[np.intp] = np.minimum(below(relative, wanted), relative.shape[1] - 1)
     left = np.maximum(right - 1, 0)
     rows = np.arange(len(relative))
-    nearer = wanted[:, 0] - relative[rows, left] <= relative[rows, right] - wanted[:, 0]
+    nearer = wanted - relative[rows, left] <= relative[rows, right] - wanted
     return np.where(nearer, left, right)
 
 
-def _fit(x: Floats, y: Floats, window: _Window, degree: int) -> Floats:
+def _fit(x: Floats, y: Floats, window: Window, degree: int) -> Floats:
     """Fit a polynomial over each row's `window` by least squares and evaluate it on all of `x`."""
     if degree > 1:
         return _fit_steeply_curved(x, y, window, degree)
@@ -192,7 +163,7 @@ def _fit(x: Floats, y: Floats, window: _Window, degree: int) -> Floats:
     return mean + slope * (x - middle)
 
 
-def _fit_steeply_curved(x: Floats, y: Floats, window: _Window, degree: int) -> Floats:
+def _fit_steeply_curved(x: Floats, y: Floats, window: Window, degree: int) -> Floats:
     fitted = np.empty(y.shape)
     for i, row in enumerate(y):
         axis, at = x[i % len(x)], i % len(window.first)
@@ -203,9 +174,9 @@ def _fit_steeply_curved(x: Floats, y: Floats, window: _Window, degree: int) -> F
     return fitted
 
 
-def _scatter(mu: Floats, window: _Window) -> Floats:
+def _scatter(mu: Floats, window: Window) -> Floats:
     """Return the standard deviation (k,) of neighbours' differences; 0 for two points."""
-    steps = _between(window.first, np.maximum(window.stop - 1, window.first))
+    steps = Window.between(window.first, np.maximum(window.stop - 1, window.first))
     count = (window.stop - window.first - 1)[:, None]
     step = mu[:, window.part][:, 1:] - mu[:, window.part][:, :-1]
     off = step - steps.sums(step) / np.maximum(count, 1)

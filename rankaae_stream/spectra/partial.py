@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankaae_stream.errors import Refusal, Refused
-from rankaae_stream.spectra.rows import between, median_of
+from rankaae_stream.spectra.rows import between, median_of, points_of
 from rankaae_stream.spectrum import EnergyGrid, Floats
 
 __all__ = ["ABOVE", "BELOW", "Seen", "on_seen_grid", "prepared", "seen_rows"]
@@ -97,7 +97,7 @@ def seen_rows(
     Parameters
     ----------
     axes : (k, n) or (1, n) array
-        Energies of each row, or of all, eV from the tabulated edge.
+        Energies of each row, or of all, eV from the tabulated edge; see `rows`.
     mu : (k, n) array
     grid : EnergyGrid
     e0 : float
@@ -105,7 +105,9 @@ def seen_rows(
     noise : (k,) array
     """
     relative = grid.relative()
-    short = [_too_short(x, relative) for x in axes] * (len(mu) // len(axes))
+    points = points_of(axes)
+    short = [_too_short(x[:n], relative) for x, n in zip(axes, points.tolist(), strict=True)]
+    short *= len(mu) // len(axes)
     if None not in short:
         return [refusal for refusal in short if refusal is not None]
     used = (axes >= relative[0] - FIRST) & (axes <= relative[-1] + FIRST)
@@ -117,7 +119,7 @@ def seen_rows(
     top = median_of(highest, np.isfinite(highest))
     rise, least = top - base, np.maximum(LEAST_RISE * noise, TINY * np.abs(middle))
     step = relative[1] - relative[0]
-    first, last = axes[:, :1], axes[:, -1:]
+    first, last = axes[:, :1], axes[np.arange(len(axes)), points - 1][:, None]
     seen = (relative >= first - step / 2) & (relative <= last + step / 2)
     scaled = (mu - middle[:, None]) / np.where(scale > 0.0, scale, 1.0)[:, None]
     values = np.where(seen, between(axes, relative[None]).of(scaled[:, None])[:, 0], 0.0)

@@ -178,16 +178,16 @@ def coverage(
     used = ranges
     if last < USABLE[1] - TOLERANCE:
         used = replace(used, nnorm=0)
-    if np.count_nonzero(energy - e0 <= ranges.pre2) < 2:
+    if energy.size < 2 or energy[1] - e0 > ranges.pre2:
         used = replace(used, npre=0, pre2=-10.0)
+    if first <= FULL[0] + TOLERANCE and last >= FULL[1] - TOLERANCE:
+        return Coverage(used, 0.0, None, gap)
     step_error = float(
         np.hypot(
             _excess(np.interp(last, _POST_END, _POST_ERROR), _POST_ERROR[-1]),
             _excess(np.interp(first, _PRE_START, _PRE_ERROR), _PRE_ERROR[0]),
         )
     )
-    if first <= FULL[0] + TOLERANCE and last >= FULL[1] - TOLERANCE:
-        return Coverage(used, 0.0, None, gap)
     flag = Flag(
         "coverage",
         "info" if usable else "warning",
@@ -205,10 +205,11 @@ def _excess(error: float, at_full: float) -> float:
 
 def _find_gap(energy: Floats, e0: float, wanted: tuple[float, float]) -> tuple[float, float] | None:
     """Return the widest gap in the flat part before the edge; refuse one anywhere else."""
-    inside = energy[(energy >= e0 + wanted[0] - LARGEST_FLAT_GAP) & (energy <= e0 + wanted[1])]
+    first = int(energy.searchsorted(e0 + wanted[0] - LARGEST_FLAT_GAP))
     # What begins and ends before the grid does not count, however wide.
-    inside = inside[max(int(np.searchsorted(inside, e0 + wanted[0], "right")) - 1, 0) :]
-    gaps = np.diff(inside)
+    first = max(int(energy.searchsorted(e0 + wanted[0], "right")) - 1, first)
+    inside = energy[first : int(energy.searchsorted(e0 + wanted[1], "right"))]
+    gaps = inside[1:] - inside[:-1]
     allowed = np.where(inside[1:] - e0 <= FLAT_BELOW, LARGEST_FLAT_GAP, LARGEST_GAP)
     if gaps.size == 0 or np.any(gaps > allowed):
         at = int(np.argmax(gaps - allowed)) if gaps.size else 0

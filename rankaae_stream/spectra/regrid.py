@@ -3,7 +3,7 @@
 import numpy as np
 
 from rankaae_stream.errors import Refused
-from rankaae_stream.spectra.noise import drawn
+from rankaae_stream.spectra.noise import drawn_on
 from rankaae_stream.spectra.rows import between
 from rankaae_stream.spectrum import EnergyGrid, Floats
 
@@ -114,7 +114,7 @@ def perturbed_rows(
     found[:, 3:5] = flat * (1.0 + scale)
     found[:, 5 : 5 + others.shape[1]] = itself.of(others)
     if copies:
-        added = itself.of(drawn(copies, axes.shape[1])[None])
+        added = itself.of(drawn_on(axes, copies))
         found[:, -copies:] = flat + noise[:, None, None] * added
     return found
 

@@ -52,6 +52,7 @@ def asked():
         "on one axis": columns(),
         "each with a foil": columns(foils=True),
         "each on an axis of its own": columns(moved=0.1),
+        "each with an axis and a foil of its own": columns(moved=0.1, foils=True),
         "in fluorescence": columns("fluorescence"),
     }
 
