@@ -58,6 +58,11 @@ class Analysis:
         self.foils = foils
         self._axis = Axis(foils, axis or AxisRules(), compounds or {})
 
+    @property
+    def device(self) -> str:
+        """Where the models run now, such as ``CPU``; see `model.runtime.Device`."""
+        return ", ".join(sorted({str(model.device) for model in self.models.values()}))
+
     def process_columns(
         self,
         energy: Floats,

@@ -32,7 +32,8 @@ class Status:
     `waiting` documents are taken and not handled, `dropped` were lost to the
     inbox's bound, `unsent` final results are in the spool, `failing` says why. `behind` is for how
     many seconds the oldest of these documents and results has waited. `worker` says what is wrong
-    with the thread that analyses, and is empty where nothing is.
+    with the thread that analyses, and is empty where nothing is. `device` is where the models run,
+    and why not on a GPU where they might.
     """
 
     enabled: bool
@@ -47,6 +48,7 @@ class Status:
     spool: str
     worker: str = ""
     behind: float = 0.0
+    device: str = ""
 
     def __str__(self) -> str:
         lines = [f"rankaae-stream is {'on' if self.enabled else 'off'}"]
@@ -152,6 +154,7 @@ class DescriptorStream:
             spool=str(self.profile.spool.expanduser()),
             worker=self._inbox.worker,
             behind=round(max(waits, self._inbox.behind), 1),
+            device=session.device,
         )
 
     @property

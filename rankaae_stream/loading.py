@@ -113,13 +113,21 @@ def load_analysis(profile: Profile) -> Analysis:
     if advice:
         logger.warning(advice)
     energy = profile.energy
-    return Analysis(
+    analysis = Analysis(
         _models(profile),
         _foils(),
         resources.code_version(),
         energy.build(),
         _compounds(energy.axis_from, "axis_from of the profile"),
     )
+    if analysis.device.startswith("CUDA"):
+        logger.warning(
+            "the models run on CUDA: the last digits of their numbers differ from a CPU's, and "
+            "with what is answered together; device = 'cpu' in the profile gives the same anywhere"
+        )
+    else:
+        logger.info("the models run on %s", analysis.device)
+    return analysis
 
 
 @functools.cache

@@ -68,6 +68,7 @@ class Session:
         self.answered = 0
         self.refused: Counter[str] = Counter()
         self.answered_at = 0.0
+        self._analysis = analysis
         self._after = ended
         foils = open_foils(profile)
         self.publisher = ResultPublisher(profile, sinks, to_tiled=to_tiled, models=analysis.models)
@@ -98,6 +99,11 @@ class Session:
         if self._series is not None:
             self._series.tick(now)
         self.publisher.tick(documents_since)
+
+    @property
+    def device(self) -> str:
+        """Where the models run now; see `Analysis.device`."""
+        return self._analysis.device
 
     @property
     def open_runs(self) -> int:

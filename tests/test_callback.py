@@ -252,6 +252,7 @@ def test_switched_off_it_ignores_the_runs_that_begin_then(engine, beamline, star
     assert sink.one()["start"]["original_run_uid"] == raw
     stream.enabled = False
     assert str(stream.status()).startswith("rankaae-stream is off\n")
+    assert "\n  device: C" in str(stream.status())
 
 
 def test_switched_off_in_the_middle_it_finishes_the_run(engine, beamline, start):

@@ -12,7 +12,7 @@ from rankaae_stream.analysis import Analysis
 from rankaae_stream.checks.base import Broken, Check, NotChecked
 from rankaae_stream.checks.rehearsal import start_of
 from rankaae_stream.documents.rules import Exclusion, Rule, RunRules
-from rankaae_stream.model.runtime import duplicate_runtime, providers
+from rankaae_stream.model.runtime import choose, duplicate_runtime
 from rankaae_stream.profile import Profile
 
 __all__ = ["layout_names", "settings_checks"]
@@ -65,8 +65,7 @@ def _runtime() -> str:
 
 
 def _device(device: str) -> str:
-    runs = "the GPU" if "CUDAExecutionProvider" in providers(device) else "the CPU"
-    return f"device = {device!r}: the models run on {runs}"
+    return f"device = {device!r}: the models run on {choose(device)}"
 
 
 def _spool(folder: Path) -> str:

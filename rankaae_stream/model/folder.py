@@ -42,7 +42,7 @@ def load_model(path: Path, expected_id: str, device: str = "auto") -> Model:
     expected_id : str
         sha256 of card.json, from the shipped index or the profile.
     device : {"auto", "cpu", "cuda"}
-        See `runtime.providers`.
+        See `runtime.choose`.
 
     Returns
     -------

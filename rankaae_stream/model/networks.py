@@ -1,15 +1,16 @@
 """Run a model's encoder and decoder in ONNX Runtime."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
+from rankaae_stream.errors import ModelError
 from rankaae_stream.model.card import ModelCard
 from rankaae_stream.model.maps import invert_map
-from rankaae_stream.model.runtime import providers
+from rankaae_stream.model.runtime import Device, choose, open_network, used_by
 from rankaae_stream.spectrum import Floats
 
 __all__ = ["GRAPHS", "PARTIAL", "Model"]
@@ -31,16 +32,35 @@ class Model:
     graphs : mapping
         By file name, as in `GRAPHS`: the ONNX files, already checked against the card.
     device : {"auto", "cpu", "cuda"}
-        See `runtime.providers`.
+        See `runtime.choose`.
+
+    Raises
+    ------
+    ModelError
+        For ``cuda`` where it cannot run.
     """
 
     def __init__(self, card: ModelCard, graphs: Mapping[str, bytes], device: str = "auto") -> None:
         self.card = card
         encoder, decoder, domain = (graphs[name] for name in GRAPHS)
-        self._encoder = _session(encoder, device)
-        self._decoder = _session(decoder, device)
-        self._domain = _session(domain, "cpu")
-        self._partial = _session(graphs[PARTIAL], "cpu") if card.partial is not None else None
+        self._asked, cpu = choose(device), Device(cuda=False)
+        self._encoder = open_network(encoder, self._asked)
+        self._decoder = open_network(decoder, self._asked)
+        if device == "cuda" and not self.device.cuda:
+            raise ModelError(
+                f"device = 'cuda' is configured but CUDA does not run {card.name}; ONNX Runtime's "
+                "messages say why; set device = 'auto'"
+            )
+        self._domain = open_network(domain, cpu)
+        self._partial = None
+        if card.partial is not None:
+            self._partial = open_network(graphs[PARTIAL], cpu)
+
+    @property
+    def device(self) -> Device:
+        """Where encoder and decoder run now; the small networks always run on the CPU."""
+        encoder, decoder = (used_by(one, self._asked) for one in (self._encoder, self._decoder))
+        return decoder if encoder.cuda else encoder
 
     def encode(self, flat: NDArray[np.floating]) -> NDArray[np.float32]:
         """Encode spectra (n, grid) to latents (members, n, latent)."""
@@ -163,14 +183,3 @@ def _run(
     given[..., :rows, :] = values
     found = cast("NDArray[np.float32]", session.run(None, {name: given})[0])
     return found[..., :rows, :] if more else found
-
-
-def _session(graph: bytes, device: str) -> onnxruntime.InferenceSession:
-    options = cast("Any", onnxruntime).SessionOptions()
-    # One spectrum is a few thousand multiplications: a second thread only adds
-    # overhead, and one that spins while it waits takes a core from the beamline.
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(graph, options, providers=providers(device))

@@ -97,6 +97,7 @@ class Profile(BaseSettings):
     inbox_megabytes : int
         Bound on the documents waiting.
     device : {"auto", "cpu", "cuda"}
+        Where the models run; ``auto`` is CUDA where it loads, with other last digits than a CPU's.
     isolation : {"thread", "process"}
         Where a live stream analyses: in a thread of the session, or in a process of its own that
         may die without it.

@@ -75,6 +75,11 @@ class IsolatedSession:
         self._supervisor.flush()
 
     @property
+    def device(self) -> str:
+        """Where the worker's models run; see `Analysis.device`."""
+        return self._supervisor.state().device
+
+    @property
     def open_runs(self) -> int:
         """Number of runs that have begun and are not answered to their end."""
         return self._supervisor.state().open_runs

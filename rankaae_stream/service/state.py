@@ -17,6 +17,8 @@ class ServiceState:
         Name, and the sha256 of the settings that can change a number.
     models : mapping of str
         By edge: name and version.
+    device : str
+        Where these run, and why not on a GPU where they might.
     began : float
     source, source_failing : str
         The bus, and why nothing comes from it now, or empty.
@@ -51,6 +53,7 @@ class ServiceState:
     profile: str
     profile_hash: str
     models: Mapping[str, str] = field(default_factory=dict[str, str])
+    device: str = ""
     began: float = 0.0
     source: str = ""
     source_failing: str = ""

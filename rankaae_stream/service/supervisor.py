@@ -203,6 +203,7 @@ class Supervisor:
             profile=self.profile.name,
             profile_hash=self._profile_hash,
             models=told.get("models", {}),
+            device=told.get("device", ""),
             began=self._began,
             documents=dict(self._documents),
             last_document=self._last_document,

@@ -132,6 +132,7 @@ class _Worker:
             "unsent": session.unsent,
             "oldest_unsent": session.oldest_unsent,
             "failing": session.failing,
+            "device": session.device,
             **more,
         }
         write_message(self._told, packed(state))

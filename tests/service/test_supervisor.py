@@ -86,6 +86,7 @@ def test_a_worker_answers_what_a_replay_answers(supervise, tmp_path):
     assert (state.worker, state.answered > 0, state.waiting) == ("running", True, 0)
     assert state.documents["start"] == 2
     assert state.models["Fe K"].startswith("fe-k-oxides")
+    assert state.device.startswith("C"), "the CPU, or CUDA"
 
 
 def test_a_killed_worker_loses_nothing(supervise, tmp_path):
