@@ -151,10 +151,14 @@ def checked(name: Any, doc: Any) -> tuple[str, Document]:
     links = [key for key in _LINKS if key in found or key in _NEEDED.get(name, ())]
     if name in ("event_page", "datum_page"):
         links = [key for key in links if key != "uid"]  # one for each of its rows
-    wrong = next((key for key in links if not isinstance(found.get(key), str)), None)
+    wrong = next((key for key in links if not _is_name(found.get(key))), None)
     if wrong is not None:
         raise NotADocument("format", f"a {name} document has no text as {wrong}")
     return name, found
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def encode(name: str, doc: Document) -> bytes:

@@ -113,8 +113,9 @@ class Journal:
 
     def add(self, name: str, doc: Document) -> Kept:
         """Take a document; in the file of its run it is after `flush`."""
+        payload = encode(name, doc)  # first: one that cannot be kept owns no others
         run = self._find_run(name, doc)
-        kept = Kept(self._next, run, encode(name, doc))
+        kept = Kept(self._next, run, payload)
         self._next += 1
         if run:
             self._over.discard(run)
@@ -257,7 +258,8 @@ class Journal:
 
     def _path(self, run: str) -> Path:
         # A run's uid may be any text; no path is made of it.
-        return self._folder / f"{hashlib.sha256(run.encode()).hexdigest()[:40]}{ENDING}"
+        name = hashlib.sha256(run.encode("utf-8", "surrogatepass")).hexdigest()[:40]
+        return self._folder / f"{name}{ENDING}"
 
 
 def _parts(head: bytes, payload: bytes) -> tuple[bytes, ...]:

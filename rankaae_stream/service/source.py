@@ -12,13 +12,16 @@ __all__ = ["Source", "Taker", "keep"]
 
 
 class Taker(Protocol):
-    """Takes documents of a bus in their order and keeps them on the disk.
-
-    Neither method raises for what a document holds.
-    """
+    """Takes documents of a bus in their order and keeps them on the disk."""
 
     def take(self, name: str, doc: Document) -> None:
-        """Take a document; it is kept once `flush` has returned."""
+        """Take a document; it is kept once `flush` has returned.
+
+        Raises
+        ------
+        NotADocument
+            When it holds what cannot be kept, such as a number of more than 64 bits.
+        """
         ...
 
     def flush(self) -> None:

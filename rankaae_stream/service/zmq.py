@@ -204,12 +204,11 @@ class ZmqBus:
             self._bound_queue(socket, len(message))
             try:
                 found = self._read(message)
+                if found is not None:
+                    taker.take(*found)
             except NotADocument as error:
                 self.refused[error.reason] += 1
                 logger.warning("a message is not taken: %s", error.message)
-                continue
-            if found is not None:
-                taker.take(*found)
         if wait:
             return False
         keep(taker, stopping, self._say)

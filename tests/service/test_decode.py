@@ -242,6 +242,7 @@ def test_any_mapping_of_an_array_is_read_or_refused(item):
     ("name", "doc", "wrong"),
     [
         ("start", {}, "uid"),
+        ("start", {"uid": ""}, "uid"),
         ("start", {"uid": ["a"]}, "uid"),
         ("stop", {"uid": "b"}, "run_start"),
         ("stop", {"uid": "b", "run_start": {"a": 1}}, "run_start"),

@@ -1,6 +1,7 @@
 """Documents are on the disk or in memory until their run is answered, also on a full disk."""
 
 import contextlib
+import json
 import os
 import resource
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.profile import load_profile
+from rankaae_stream.service.decode import NotADocument
 from rankaae_stream.service.journal import Journal
 from rankaae_stream.service.supervisor import _open_journal
 
@@ -109,3 +111,20 @@ def test_one_service_has_the_documents_of_a_profile_and_each_session_its_own(tmp
     assert sorted(run for _, run in held(again)) == ["a", "b"], "nobody else would answer it"
     assert again.add("start", {"uid": "c"}).number == 1
     assert os.listdir(tmp_path / "documents" / "generic.2") == ["lock", "quarantine"]
+
+
+def test_a_document_that_cannot_be_kept_is_refused_and_holds_no_other(tmp_path, kept):
+    """JSON may have half a letter or a number of 300 digits, which msgpack has not."""
+    journal = kept(Journal(tmp_path))
+    half = json.loads('"\\ud800"')
+    for name, doc in (
+        ("start", {"uid": half}),
+        ("descriptor", {"uid": "d", "run_start": half}),
+        ("start", {"uid": "r", "x": 10**300}),
+    ):
+        with pytest.raises(NotADocument, match="cannot be written"):
+            journal.add(name, doc)
+    assert journal.add("event", {"uid": "e", "descriptor": "d"}).run == ""
+    journal.add("start", {"uid": "s"})
+    journal.flush()
+    assert held(journal) == [(1, "s")]

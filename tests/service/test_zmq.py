@@ -5,7 +5,7 @@ import pickle
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import msgpack_numpy
 import pytest
@@ -20,6 +20,7 @@ from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.past.packed import pack
 from rankaae_stream.profile import load_profile
 from rankaae_stream.service import zmq as module
+from rankaae_stream.service.journal import Journal
 from rankaae_stream.service.zmq import ZmqBus
 
 pytestmark = pytest.mark.services
@@ -251,6 +252,22 @@ def test_of_large_messages_fewer_wait_and_none_is_taken_beyond_what_is_full(monk
     for _ in range(3):
         source._receive(socket, taker, threading.Event())
     assert socket.settings[zmq.RCVHWM] > 5000, "small ones come again"
+
+
+def test_a_document_that_cannot_be_kept_is_counted_and_the_next_one_is_taken(peer, tmp_path):
+    socket, address = peer
+    source, taker = ZmqBus(address), Kept()
+    journal = Journal(tmp_path)
+    take = taker.take
+    taker.take = lambda name, doc: (journal.add(name, doc), take(name, doc))
+    with running(source, taker), closing(journal):
+        joined(socket)
+        socket.send(b' start {"uid": "\\ud800"}')
+        socket.send(b' start {"uid": "a", "scan_id": ' + b"9" * 300 + b"}")
+        socket.send(b" stop " + pack(STOP[1]))
+        wait_until(taker.ended, "the next one")
+    assert taker.kept == [STOP]
+    assert source.refused == {"format": 2}
 
 
 def test_a_disk_that_has_room_again_keeps_what_was_taken(peer):
