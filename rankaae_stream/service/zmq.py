@@ -42,8 +42,6 @@ logger = get_logger(__name__)
 
 QUEUE = 10_000
 """Messages that wait in this process; 0MQ's own 1000 are a second or so of a fast scan."""
-WAITING = 256 << 20
-"""Bytes that wait, about: of large messages fewer may, as 0MQ counts messages only."""
 BATCH = 500
 """Messages between two flushes, at most."""
 POLL = 200
@@ -120,8 +118,6 @@ class ZmqBus:
         self._keys = _read_keys(*curve) if curve is not None else None
         self._most = most
         self._failing = f"0MQ at {address} has not answered yet"
-        self._large = 0.0  # bytes of the largest message of late
-        self._queue = QUEUE
         self._away = 0.0  # since when there is no connection; 0 while there is one
 
     def failing(self) -> str:
@@ -158,7 +154,6 @@ class ZmqBus:
     # ---- the connection ------------------------------------------------------------------
 
     def _connect(self, socket: Any) -> None:
-        self._large, self._queue = 0.0, QUEUE
         socket.set_hwm(QUEUE)
         socket.setsockopt(zmq.MAXMSGSIZE, self._most + 1024)  # of the prefix and the name
         socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT)
@@ -200,10 +195,8 @@ class ZmqBus:
             if (wait == 0 and taker.full()) or not socket.poll(wait):
                 break
             wait = 0
-            message = socket.recv()
-            self._bound_queue(socket, len(message))
             try:
-                found = self._read(message)
+                found = self._read(socket.recv())
                 if found is not None:
                     taker.take(*found)
             except NotADocument as error:
@@ -213,14 +206,6 @@ class ZmqBus:
             return False
         keep(taker, stopping, self._say)
         return True
-
-    def _bound_queue(self, socket: Any, size: int) -> None:
-        """Let fewer messages wait in this process where they are large."""
-        self._large = max(float(size), 0.99 * self._large)
-        queue = max(min(QUEUE, int(WAITING / max(self._large, 1.0))), 2)
-        if not self._queue / 2 < queue < 2 * self._queue:
-            self._queue = queue
-            socket.setsockopt(zmq.RCVHWM, queue)
 
     def _say(self, problem: str) -> None:
         self._failing = problem

@@ -4,7 +4,6 @@ import json
 import pickle
 import subprocess
 import sys
-import threading
 from contextlib import closing, contextmanager
 
 import msgpack_numpy
@@ -223,35 +222,19 @@ def test_a_full_taker_lets_messages_wait(peer):
         wait_until(lambda: taker.ended() == 200, "all of them")
 
 
-class Large:
-    """A socket at which large messages wait; `settings` are those that it was given."""
-
-    def __init__(self):
-        self.settings = {}
-        self.message = b" stop " + pack({**STOP[1], "x": "y" * 1_000_000})
-
-    def poll(self, _):
-        return 1
-
-    def recv(self):
-        return self.message
-
-    def setsockopt(self, name, value):
-        self.settings[name] = value
-
-
-def test_of_large_messages_fewer_wait_and_none_is_taken_beyond_what_is_full(monkeypatch):
-    monkeypatch.setattr(module, "WAITING", 10_000_000)
-    socket, source, taker = Large(), ZmqBus("127.0.0.1:1"), Kept()
-    monkeypatch.setattr(taker, "full", lambda: len(taker.taken) >= 3)
-    source._receive(socket, taker, threading.Event())
-    assert taker.ended() == 3
-    assert socket.settings == {zmq.RCVHWM: 9}
-    socket.message = b" stop " + pack(STOP[1])
-    monkeypatch.setattr(taker, "full", lambda: False)
-    for _ in range(3):
-        source._receive(socket, taker, threading.Event())
-    assert socket.settings[zmq.RCVHWM] > 5000, "small ones come again"
+def test_no_more_is_taken_at_once_than_there_is_room_for(peer, monkeypatch):
+    socket, address = peer
+    source, taker = ZmqBus(address), Kept()
+    most = [3]
+    monkeypatch.setattr(taker, "full", lambda: len(taker.taken + taker.kept) >= most[0])
+    with running(source, taker):
+        joined(socket)
+        for _ in range(50):
+            socket.send(b" stop " + pack(STOP[1]))
+        wait_until(lambda: taker.ended() == 3, "those for which there is room")
+        most[0] = 50
+        wait_until(lambda: taker.ended() == 50, "the rest")
+    assert taker.flushes >= 2
 
 
 def test_a_document_that_cannot_be_kept_is_counted_and_the_next_one_is_taken(peer, tmp_path):
