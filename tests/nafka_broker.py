@@ -15,24 +15,36 @@ from pathlib import Path
 
 _PROGRAM = """
 import sqlite3
+import time
 from nafka import server, store
 
 # It asks for Python 3.12's word for what isolation_level=None has always been.
 connect = sqlite3.connect
 sqlite3.connect = lambda db, uri=False, **_: connect(db, uri=uri, isolation_level=None)
 server.token_urlsafe = lambda _: "the-same-cluster"
-join = server.ConsumerGroup.add_member
+join, heard = server.KafkaBroker.do_JoinGroupRequest, server.KafkaBroker.do_HeartbeatRequest
+sessions, until = {}, {}
 
 
-def alone(group, member, topics):
-    # It waits for ever for a member that left without a word, which a broker does for some seconds.
-    if member not in group.members:
-        group.members.clear()
-        group.leader_id = None
-    join(group, member, topics)
+async def join_late(broker, request):
+    # It waits for ever for a member that left without a word; a broker does until its session ends.
+    members = broker.consumer_groups.setdefault(request.group, server.ConsumerGroup())
+    others = [each for each in members.members if each != request.member_id]
+    while any(until[each] > time.monotonic() for each in others):
+        await server.asyncio.sleep(0.1)
+    members.remove_members(others)
+    sessions[request.member_id] = request.session_timeout / 1000
+    until[request.member_id] = time.monotonic() + sessions[request.member_id]
+    return await join(broker, request)
 
 
-server.ConsumerGroup.add_member = alone
+async def hear(broker, request):
+    until[request.member_id] = time.monotonic() + sessions.get(request.member_id, 0.0)
+    return await heard(broker, request)
+
+
+server.KafkaBroker.do_JoinGroupRequest = join_late
+server.KafkaBroker.do_HeartbeatRequest = hear
 server.main()
 """
 
