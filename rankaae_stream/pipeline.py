@@ -176,7 +176,8 @@ class Pipeline:
             run.give_up_at = max(run.give_up_at, now + self._file_deadline)
         for orphan in self._orphans.of(doc["uid"]) if name in _PARENTS else ():
             self._feed(*orphan, now)
-        if run.state == "waiting_for_files" and run.is_there(last=False):
+        waits = run.state == "waiting_for_files" and run.uid in self._runs  # an orphan may end it
+        if waits and run.is_there(last=False):
             self._end(run)
 
     def _end_if_there(self, run: OpenRun, now: float) -> None:

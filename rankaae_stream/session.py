@@ -31,7 +31,7 @@ class Session:
     to_tiled : bool
         False to publish to `sinks` only.
     ended : callable, optional
-        Receives the uid of a run once all its results are on the disk.
+        Receives the uid of a run once all its results are on the disk, or sent.
 
     Attributes
     ----------
@@ -70,6 +70,7 @@ class Session:
         self.answered_at = 0.0
         self._analysis = analysis
         self._after = ended
+        self._over: list[str] = []  # runs that are answered, and not said to be yet
         foils = open_foils(profile)
         self.publisher = ResultPublisher(profile, sinks, to_tiled=to_tiled, models=analysis.models)
         self._pipeline = build_pipeline(
@@ -99,6 +100,7 @@ class Session:
         if self._series is not None:
             self._series.tick(now)
         self.publisher.tick(documents_since)
+        self._say_over()
 
     @property
     def device(self) -> str:
@@ -156,7 +158,15 @@ class Session:
 
     def _ended(self, run: str) -> None:
         self.publisher.ended(run)
-        self._after(run)
+        self._over.append(run)
+        self._say_over()
+
+    def _say_over(self) -> None:
+        """Say which runs are over, unless a full disk keeps results in memory only."""
+        if self._over and not self.publisher.in_memory:
+            over, self._over = self._over, []
+            for run in over:
+                self._after(run)
 
     def _emit(self, result: Result) -> None:
         report = result.report

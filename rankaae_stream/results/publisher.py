@@ -175,6 +175,11 @@ class ResultPublisher:
         return sum(sender.waiting for sender in self._senders)
 
     @property
+    def in_memory(self) -> bool:
+        """Whether a final result is neither on the disk nor sent."""
+        return any(sender.in_memory for sender in self._senders)
+
+    @property
     def oldest(self) -> float:
         """Since when the oldest of them waits, seconds since the epoch; 0 where none does."""
         waiting = [sender.oldest for sender in self._senders if sender.oldest]

@@ -132,6 +132,11 @@ class Sender:
         return len(self._line)
 
     @property
+    def in_memory(self) -> bool:
+        """Whether one of them is not on the disk, because that is full."""
+        return any(waiting.run is not None for waiting in tuple(self._line))
+
+    @property
     def oldest(self) -> float:
         """Since when the oldest of them waits, seconds since the epoch; 0 where none does."""
         return min((waiting.taken for waiting in tuple(self._line)), default=0.0)

@@ -25,7 +25,7 @@ from rankaae_stream.printable import get_logger, printable
 from rankaae_stream.private import open_private, private_folder
 from rankaae_stream.service.decode import MOST, NotADocument, decode
 from rankaae_stream.service.kafka_settings import SECRETS
-from rankaae_stream.service.source import Taker
+from rankaae_stream.service.source import Taker, refuse
 
 __all__ = ["KafkaBus"]
 
@@ -222,9 +222,8 @@ class KafkaBus:
         try:
             taker.take(*decode(message.value() or b"", most=self._most))
         except NotADocument as error:
-            self.refused[error.reason] += 1
             where = f"{message.topic()} at {message.partition()}/{message.offset()}"
-            logger.warning("a message is not taken: %s (%s)", error.message, where)
+            refuse(self.refused, error, "a message", where)
         self._next[place] = self._unkept[place] = message.offset() + 1
 
     def _count_expired(self, consumer: Any, place: Place, offset: int) -> None:

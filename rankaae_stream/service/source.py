@@ -7,8 +7,15 @@ from typing import Protocol
 
 from rankaae_stream.errors import describe
 from rankaae_stream.layouts.base import Document
+from rankaae_stream.printable import get_logger
+from rankaae_stream.service.decode import NotADocument
 
-__all__ = ["Source", "Taker", "keep"]
+__all__ = ["Source", "Taker", "keep", "refuse"]
+
+logger = get_logger(__name__)
+
+SAID, OF = 20, 1000
+"""So many messages of a reason that are no documents are logged each, later one of so many."""
 
 
 class Taker(Protocol):
@@ -95,3 +102,24 @@ def keep(taker: Taker, stopping: threading.Event, say: Callable[[str], object]) 
             if failed:
                 say("")
             return True
+
+
+def refuse(refused: Counter[str], error: NotADocument, what: str, where: str = "") -> None:
+    """Count what is no document, and log it: of very many a few, as a wrong topic brings.
+
+    Parameters
+    ----------
+    refused : Counter of str
+        Of the bus, by reason.
+    error : NotADocument
+    what : str
+        ``a message``, ``a document of ...``.
+    where : str
+        Its place on the bus.
+    """
+    refused[error.reason] += 1
+    count = refused[error.reason]
+    if count <= SAID or count % OF == 0:
+        place = f" ({where})" if where else ""
+        so_far = f"; {count} of this kind so far" if count >= SAID else ""
+        logger.warning("%s is not taken: %s%s%s", what, error.message, place, so_far)

@@ -26,7 +26,7 @@ from rankaae_stream.printable import get_logger
 from rankaae_stream.private import open_private, private_folder
 from rankaae_stream.results.sinks import Postponed, Unavailable
 from rankaae_stream.service.decode import NotADocument, checked
-from rankaae_stream.service.source import Taker, keep
+from rankaae_stream.service.source import Taker, keep, refuse
 
 __all__ = ["TiledBus"]
 
@@ -191,7 +191,8 @@ class TiledBus:
                 if isinstance(error, ConfigurationError) and not self._worked and _is_final(error):
                     raise
                 final = isinstance(error, ConfigurationError)
-                self._failing = str(error) if final else f"{self._address}: {sentence_of(error)}"
+                text = str(error) if final else f"{self._address}: {sentence_of(error)}"
+                self._failing = text.partition("\n")[0]
                 logger.warning("%s", self._failing)
                 wait = min(2 * wait, LONGEST)
             stopping.wait(wait)
@@ -298,8 +299,7 @@ class TiledBus:
             try:
                 taker.take(*checked(name, doc))
             except NotADocument as error:
-                self.refused[error.reason] += 1
-                logger.warning("a document of %s is not taken: %s", found.uid, error.message)
+                refuse(self.refused, error, f"a document of {found.uid}")
         return keep(taker, stopping, self._say)
 
     def _put_off(self, found: _Found, why: str) -> None:
@@ -355,13 +355,17 @@ def _is_time(value: Any) -> TypeGuard[float]:
 
 
 def _is_final(error: ConfigurationError) -> bool:
-    """Return whether no trial can help: a key, a name, not a server that is away or fails."""
-    from httpx import HTTPStatusError, TransportError
+    """Return whether no trial can help: a key, a name.
+
+    A server may be away, fail, or have another one before it that says so in a page.
+    """
+    from httpx import HTTPError, HTTPStatusError
 
     cause = error.__cause__
     if isinstance(cause, HTTPStatusError):
         return cause.response.status_code in (401, 403)
-    return not isinstance(cause, (Unavailable, Postponed, TransportError))
+    passing = (Unavailable, Postponed, HTTPError, ValueError, RecursionError)
+    return not isinstance(cause, passing)
 
 
 @dataclass(slots=True)

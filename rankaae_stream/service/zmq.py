@@ -34,7 +34,7 @@ from rankaae_stream.service.decode import (
     encode,
     is_pickle,
 )
-from rankaae_stream.service.source import Taker, keep
+from rankaae_stream.service.source import Taker, keep, refuse
 
 __all__ = ["ZmqBus"]
 
@@ -200,8 +200,7 @@ class ZmqBus:
                 if found is not None:
                     taker.take(*found)
             except NotADocument as error:
-                self.refused[error.reason] += 1
-                logger.warning("a message is not taken: %s", error.message)
+                refuse(self.refused, error, "a message")
         if wait:
             return False
         keep(taker, stopping, self._say)

@@ -71,6 +71,10 @@ def events_before_their_descriptor(start, descriptor, events, stop):
     return [start, *events[:20], descriptor, *events[20:], stop]
 
 
+def descriptor_after_the_end(start, descriptor, events, stop):
+    return [start, *events, stop, descriptor]
+
+
 def everything_before_the_start(start, descriptor, events, stop):
     return [stop, *events[:20], descriptor, *events[20:], start]
 
@@ -120,6 +124,7 @@ DELIVERIES = [
     rewound_and_shuffled,
     in_any_order,
     events_before_their_descriptor,
+    descriptor_after_the_end,
     everything_before_the_start,
     pages_that_overlap,
     a_page_within_which_points_repeat,

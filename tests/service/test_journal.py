@@ -3,29 +3,17 @@
 import contextlib
 import json
 import os
-import resource
-import sys
 
 import pytest
+
+pytest.importorskip("resource")  # no limit of a file's size on Windows
+from full_disk import full_disk
 
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.profile import load_profile
 from rankaae_stream.service.decode import NotADocument
 from rankaae_stream.service.journal import Journal
 from rankaae_stream.service.supervisor import _open_journal
-
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size there")
-
-
-@contextlib.contextmanager
-def full_disk(size):
-    """Let no file grow beyond `size` bytes: what is written then is written in part, and fails."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture

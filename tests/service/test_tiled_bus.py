@@ -1,10 +1,12 @@
 """Runs that Tiled stores are given once each, whole, also those that were written late."""
 
+import json
 import time
 from collections import Counter
 from contextlib import contextmanager
 from types import SimpleNamespace
 
+import httpx
 import pytest
 from bluesky_tiled_plugins import TiledWriter
 from taking import Kept, answers, running, session
@@ -292,7 +294,15 @@ def test_a_run_that_was_written_days_late_is_found_within_an_hour(stored, bus):
         wait_until(lambda: uids(taker) == ["a", "old"], "the one that was late")
 
 
-@pytest.mark.parametrize("away", [Unreachable("it does not answer"), Postponed("HTTP 500")])
+@pytest.mark.parametrize(
+    "away",
+    [
+        Unreachable("it does not answer"),
+        Postponed("HTTP 500"),
+        json.JSONDecodeError("Expecting value", "<html>Back in an hour</html>", 0),
+        httpx.DecodingError("half an answer"),
+    ],
+)
 def test_a_server_that_is_away_or_fails_is_asked_again(stored, bus, away):
     taker, source = Kept(), bus()
     stored.away = away
