@@ -140,12 +140,10 @@ def of_msgpack(payload: bytes, most: int) -> int:
         many = _in_a_row(payload, place, head, left[-1]) if left[-1] >= _ROW else 1
         left[-1] -= many
         taken += many * _TAKEN[kind]
+        first, place = place + size, place + many * (size + number)
         if kind != "number":
-            wide = (
-                kind == "text" and number > _LONG and _HIGH.search(payload, place, place + number)
-            )
+            wide = kind == "text" and number > _LONG and _HIGH.search(payload, first, place)
             taken += many * number * (_WIDE if wide else 1)
-        place += many * (size + number)
     if taken <= most and place != end:
         raise CutShort("it is cut short" if place > end else f"{end - place} bytes come after it")
     return taken
