@@ -4,8 +4,13 @@ Public names are imported when they are first used, so that importing the
 package alone costs nothing and needs no dependency.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# ONNX Runtime 1.29 and later sends its maker which models are run, unless this is set before it is
+# imported. Whoever wants that sets it to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from rankaae_stream.callback import DescriptorStream

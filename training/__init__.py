@@ -6,3 +6,7 @@
 them, `evaluate` maps and scores them on simulated compounds, `theory` finds the
 shift on measured `standards`, `export` writes the folder in ``models/``.
 """
+
+from importlib import import_module
+
+import_module("rankaae_stream")  # before onnxruntime, which it keeps from sending what is run

@@ -148,6 +148,9 @@ def checked(name: Any, doc: Any) -> tuple[str, Document]:
     if not all(isinstance(key, str) for key in cast("dict[Any, Any]", doc)):
         raise NotADocument("format", f"a {name} document has a key that is no text")
     found = cast("dict[str, Any]", doc)
+    if name == "bulk_events":
+        _check_bulk(found)
+        return name, found
     links = [key for key in _LINKS if key in found or key in _NEEDED.get(name, ())]
     if name in ("event_page", "datum_page"):
         links = [key for key in links if key != "uid"]  # one for each of its rows
@@ -155,6 +158,15 @@ def checked(name: Any, doc: Any) -> tuple[str, Document]:
     if wrong is not None:
         raise NotADocument("format", f"a {name} document has no text as {wrong}")
     return name, found
+
+
+def _check_bulk(doc: dict[str, Any]) -> None:
+    """Raise unless a document of many events has lists of events."""
+    for events in doc.values():
+        if not isinstance(events, list):
+            raise NotADocument("format", "a bulk_events document has no list of events")
+        for event in cast("list[Any]", events):
+            checked("event", event)
 
 
 def _is_name(value: Any) -> bool:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rankaae_stream.errors import ConfigurationError
+from rankaae_stream.errors import ConfigurationError, describe
 from rankaae_stream.layouts.base import Document
 from rankaae_stream.printable import get_logger
 from rankaae_stream.profile import Profile
-from rankaae_stream.service.decode import encode
+from rankaae_stream.service.decode import NotADocument, encode
 from rankaae_stream.service.journal import Journal, Kept
 from rankaae_stream.service.process import WORKER, WorkerProcess, packed
 from rankaae_stream.service.state import ServiceState
@@ -155,9 +155,19 @@ class Supervisor:
     # ---- for a bus, or a session's inbox ---------------------------------------------------
 
     def take(self, name: str, doc: Document) -> None:
-        """Take a document; it is on the disk once `flush` has returned."""
+        """Take a document; it is on the disk once `flush` has returned.
+
+        Raises
+        ------
+        NotADocument
+            When it cannot be kept.
+        """
         with self._changed:
-            kept = self._journal.add(name, doc)
+            try:
+                kept = self._journal.add(name, doc)
+            except (TypeError, ValueError, LookupError, AttributeError) as error:
+                text = f"a {name} document cannot be kept: {describe(error)}"
+                raise NotADocument("format", text) from error
             self._documents[name] += 1
             self._last_document = time.time()
             if name == "stop":

@@ -1,5 +1,9 @@
 """Where ONNX Runtime computes, and the fix for installations where it cannot."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from rankaae_stream.errors import ModelError
@@ -74,3 +78,20 @@ def test_a_gpu_is_asked_for_whole_numbers_of_single_precision(monkeypatch):
 def test_two_onnxruntime_distributions_are_reported_with_the_fix(monkeypatch):
     monkeypatch.setattr(runtime.importlib.metadata, "version", lambda name: "1.2.3")
     assert "pip uninstall -y onnxruntime" in duplicate_runtime()
+
+
+@pytest.mark.parametrize("room", ["rankaae_stream.model.runtime", "training"])
+def test_onnx_runtime_tells_nobody_what_is_run(tmp_path, room):
+    """From 1.29 on it does on Linux, for which it keeps a number of the machine in the home."""
+    program = f"import {room}, onnxruntime, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    told = ("CI", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    env = {key: value for key, value in os.environ.items() if key not in told}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**env, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "1\n"
+    assert not list(tmp_path.rglob("*onnxruntime*"))

@@ -250,6 +250,9 @@ def test_any_mapping_of_an_array_is_read_or_refused(item):
         ("event", {"uid": "e", "data": {}}, "descriptor"),
         ("event_page", {"uid": ["e"], "descriptor": None}, "descriptor"),
         ("datum", {"datum_id": "d", "resource": [1]}, "resource"),
+        ("bulk_events", {"primary": 5}, "list of events"),
+        ("bulk_events", {"primary": [{"descriptor": "d"}, 1]}, "int, not a mapping"),
+        ("bulk_events", {"primary": [{"uid": "e"}]}, "descriptor"),
     ],
 )
 def test_a_document_of_which_nobody_knows_the_run_is_refused_where_it_comes_in(name, doc, wrong):
