@@ -23,6 +23,10 @@ from rankaae_stream.spectrum import Channel, Edge, Floats, Limits, Origin, Spect
 __all__ = ["Sweep", "Sweeps", "check_order", "out_of_order", "to_spectrum"]
 
 
+FEW = 32
+"""Points up to which one after the other is quicker than all at once."""
+
+
 @dataclass(slots=True, eq=False)
 class Sweep:
     """One motion over the edge, in time order, growing.
@@ -297,7 +301,7 @@ class Sweeps:
         if reading.energy.size:
             self.items[-1].extend(reading)
             self._note(reading.events)
-        if reading.sweep is None and self._way.turns(reading.energy.tolist()):
+        if reading.sweep is None and self._way.turns(reading.energy):
             self._split()
         if reading.flags:
             self.items[-1].flags = reading.flags
@@ -317,7 +321,7 @@ class Sweeps:
             self.items.append(self.items[-1].cut(rows.stop - begin))
             begin = rows.stop
         self._way = _Way()
-        self._way.turns(self.items[-1].energy)
+        self._way.turns(np.asarray(self.items[-1].energy))
 
     def _rebuild(self) -> None:
         known, freed, first = self.items, self._freed, self._freed_events
@@ -380,9 +384,12 @@ class _Way:
         self._top, self._bottom = -np.inf, np.inf
         self._fell = self._rose = False
 
-    def turns(self, energy: Sequence[float]) -> bool:
-        """Take further energies, eV; return whether the motion has turned up to here."""
-        for value in energy:
+    def turns(self, energy: Floats) -> bool:
+        """Take further energies (n,), eV; return whether the motion has turned up to here."""
+        if energy.size > FEW:
+            self._take_many(energy)
+            return self._fell and self._rose
+        for value in energy.tolist():
             if value > self._top:
                 self._top = value
             elif self._top - value > TURN:
@@ -392,6 +399,15 @@ class _Way:
             elif value - self._bottom > TURN:
                 self._rose = True
         return self._fell and self._rose
+
+    def _take_many(self, energy: Floats) -> None:
+        # An energy that is not known is passed over; it is neither higher nor lower.
+        tops = np.fmax.accumulate(np.append(self._top, energy))
+        bottoms = np.fmin.accumulate(np.append(self._bottom, energy))
+        with np.errstate(invalid="ignore"):
+            self._fell = self._fell or bool((tops[:-1] - energy > TURN).any())
+            self._rose = self._rose or bool((energy - bottoms[:-1] > TURN).any())
+        self._top, self._bottom = float(tops[-1]), float(bottoms[-1])
 
 
 def _latest(seq: NDArray[np.int_], time: Floats) -> list[int]:

@@ -20,7 +20,7 @@ from rankaae_stream.dask_client import connect
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.workers.one_run import Answer, Lookup, Task, Worker
 from rankaae_stream.workers.processes import Setup
-from rankaae_stream.workers.side_by_side import Answered, Died
+from rankaae_stream.workers.side_by_side import AHEAD, Answered, Died
 
 __all__ = ["Cluster"]
 
@@ -31,8 +31,11 @@ SECONDS = 0.25
 """Seconds that a task of several runs takes about: a task costs the scheduler and the process that
 publishes some milliseconds each, however much it answers."""
 
-MOST = 4
-"""Runs of a task. Two tasks a thread are out, so that this many are as many as are drawn ahead."""
+MOST = 8
+"""Runs of a task."""
+
+OUT = 2
+"""Tasks that are out for each thread: each worker has its next one there."""
 
 LOST = 60.0
 """Seconds for which a scheduler may be away while tasks are out."""
@@ -91,10 +94,15 @@ class Cluster:
         return max(self._threads, 1)
 
     @property
+    def ahead(self) -> int:
+        """Enough for all that are out; of slow runs, which may be large, no more than elsewhere."""
+        return self.size * max(AHEAD, OUT * self._at_once)
+
+    @property
     def free(self) -> bool:
-        """Whether fewer than two tasks a thread are out: each worker has its next one there."""
+        """Whether fewer runs are out than `OUT` tasks a thread hold."""
         out = len(self._gathered) + sum(map(len, self._running.values()))
-        return out < 2 * self.size * self._at_once
+        return out < OUT * self.size * self._at_once
 
     def submit(self, number: int, task: Task) -> None:
         """Take a task; it is sent with others, where each thread has two, or in the next `wait`."""
@@ -108,7 +116,7 @@ class Cluster:
         """Yield what is done; questions are answered with the next attempt at a run."""
         del lookup
         # Fewer than would be sent at once, unless a thread would have no next task.
-        if self._gathered and len(self._running) < 2 * self.size:
+        if self._gathered and len(self._running) < OUT * self.size:
             self._send(list(self._gathered))
         try:
             done = self._done.get(timeout=timeout)

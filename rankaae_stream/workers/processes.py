@@ -11,7 +11,7 @@ from rankaae_stream.profile import Profile
 from rankaae_stream.spawned import Child, Ended, Pipe, Spawned
 from rankaae_stream.spectra.foils import Use
 from rankaae_stream.workers.one_run import Answer, Lookup, Question, Task, Worker
-from rankaae_stream.workers.side_by_side import Answered, Died, Read
+from rankaae_stream.workers.side_by_side import AHEAD, Answered, Died, Read
 
 __all__ = ["DEADLINE", "Processes", "Setup"]
 
@@ -90,7 +90,7 @@ class Processes:
     """
 
     def __init__(self, count: int, setup: Setup) -> None:
-        self.size = count
+        self.ahead = AHEAD * count
         self._spawned = Spawned(_serve, setup, nice=NICE, one_thread=True)
         self._ready: set[Child] = set()
         self._failed = 0

@@ -62,8 +62,8 @@ class Crew(Protocol):
     """Workers, as processes or on a cluster; closed by whoever made it."""
 
     @property
-    def size(self) -> int:
-        """How many tasks can be worked on at once."""
+    def ahead(self) -> int:
+        """How many tasks may be begun, or done, before the first of them was handed on."""
         ...
 
     @property
@@ -161,7 +161,7 @@ def in_order(
     waiting: deque[_Slot] = deque()
     running: dict[int, _Slot] = {}
     while True:
-        while more and len(window) < AHEAD * crew.size:
+        while more and len(window) < crew.ahead:
             drawn = next(coming, None)
             if drawn is None:
                 more = False
@@ -181,7 +181,7 @@ def in_order(
             if not more:
                 return
             continue
-        if len(window) < AHEAD * crew.size and more:
+        if len(window) < crew.ahead and more:
             continue
         for event in crew.wait(TICK, lookup):
             _count(event, limit)

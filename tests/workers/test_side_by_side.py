@@ -20,7 +20,7 @@ class Scripted:
     """A crew that answers the last task first, by what is scripted for each name."""
 
     def __init__(self, size=2, script=None):
-        self.size, self.script = size, script or {}
+        self.size, self.ahead, self.script = size, AHEAD * size, script or {}
         self.running: deque[tuple[int, Task]] = deque()
         self.begun: list[str] = []
         self.most = 0
