@@ -5,7 +5,8 @@ An archive is opened by its name, a Tiled address or a path. Its runs have `star
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -20,6 +21,7 @@ from rankaae_stream.results.sinks import Unavailable
 
 __all__ = [
     "Archive",
+    "Stream",
     "browse_address",
     "catalogs_of",
     "documents_of",
@@ -30,6 +32,22 @@ __all__ = [
 KEY_VARIABLE = "TILED_API_KEY"
 LARGEST_FILE = 16 * 2**20
 """Bytes of a file that one process reads for another; the runs of a larger one are handed out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Where a Tiled server says what is new in a container.
+
+    Attributes
+    ----------
+    address : str
+        Of the websocket; that of a node below it has the node's key after a slash.
+    headers : mapping of str
+        With the key.
+    """
+
+    address: str
+    headers: Mapping[str, str] = field(repr=False)
 
 
 class Archive:
@@ -49,6 +67,8 @@ class Archive:
         Whether reading a run asks a server.
     browse : str
         Address of Tiled's own page of the container, below which each run is; empty for files.
+    stream : Stream or None
+        Where Tiled says what is new in the container; None for files.
     """
 
     def __init__(
@@ -59,6 +79,7 @@ class Archive:
         context: Any = None,
         references: Iterable[Any] = (),
         browse: str = "",
+        stream: Stream | None = None,
     ) -> None:
         self.name = name
         self.runs = runs
@@ -66,6 +87,7 @@ class Archive:
         self.references = references
         self.on_server = context is not None
         self.browse = browse
+        self.stream = stream
         self._context = context
 
     def __enter__(self) -> Self:
@@ -214,7 +236,7 @@ def _open_tiled(source: str, selection: Selection, own: tuple[str, str | None]) 
         again = (run for search in searches for run in search.values())
         references = (TiledRun(address, run.item) for run in again)
         total = sum(len(search) for search in searches)
-        return Archive(source, runs, total, context, references, shown)
+        return Archive(source, runs, total, context, references, shown, _stream(context, node))
     except BaseException as error:
         if context is not None:
             context.close()
@@ -233,7 +255,19 @@ def browse_address(uri: str, node: Sequence[str]) -> str:
     'http://127.0.0.1:8000/ui/browse/raw'
     """
     server = uri.partition("/api/v1")[0].rstrip("/")
-    return "/".join((f"{server}/ui/browse", *(quote(part, safe="") for part in node)))
+    return "/".join((f"{server}/ui/browse", *map(_quoted, node)))
+
+
+def _stream(context: Any, node: Sequence[str]) -> Stream:
+    key = context.api_key
+    path = "/".join(map(_quoted, node))
+    address = f"{str(context.api_uri).rstrip('/')}/stream/single/{path}"
+    headers = {"Authorization": f"Apikey {key}"} if key else {}
+    return Stream(f"ws{address.removeprefix('http')}", headers)
+
+
+def _quoted(part: str) -> str:
+    return quote(part, safe="")
 
 
 def _catalog(root: Any, node: list[str], address: str) -> Any:

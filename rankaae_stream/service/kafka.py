@@ -147,6 +147,10 @@ class KafkaBus:
             troubles.pop("group", None)  # which follows from these
         return "; ".join(troubles.values())
 
+    def note(self) -> str:
+        """Return an empty text: there is one way to take messages."""
+        return ""
+
     def lag(self) -> int | None:
         """Return how many messages wait; None while no partition has told."""
         return self._lag

@@ -83,6 +83,7 @@ def serve(
             supervisor.state(),
             source=source.name,
             source_failing=source.failing(),
+            source_note=source.note(),
             lag=source.lag(),
             messages_refused=dict(source.refused),
         )

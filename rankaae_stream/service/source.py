@@ -68,6 +68,10 @@ class Source(Protocol):
         """Return why nothing comes now, or an empty text."""
         ...
 
+    def note(self) -> str:
+        """Return how it comes by what is new, for people, or an empty text; nothing is wrong."""
+        ...
+
     def lag(self) -> int | None:
         """Return how many messages wait on the bus; None where that is not known."""
         ...

@@ -22,6 +22,8 @@ class ServiceState:
     began : float
     source, source_failing : str
         The bus, and why nothing comes from it now, or empty.
+    source_note : str
+        How the bus comes by what is new, where that can change; nothing is wrong.
     lag : int or None
         Messages that wait on the bus; None where it does not tell.
     messages_refused : mapping of int
@@ -57,6 +59,7 @@ class ServiceState:
     began: float = 0.0
     source: str = ""
     source_failing: str = ""
+    source_note: str = ""
     lag: int | None = None
     messages_refused: Mapping[str, int] = field(default_factory=dict[str, int])
     documents: Mapping[str, int] = field(default_factory=dict[str, int])

@@ -1,9 +1,10 @@
 """Take the runs that a Tiled server stores, with what they hold while they grow.
 
-The server is asked every few seconds which runs are new; nothing is subscribed to, because its
-websockets tell what is new at best. A run is known by its uid: what was given stands in a file,
-and a search looks back over minutes, once an hour over a week, so that a run which was written
-late, or while the service was off, is found.
+The server is asked every few seconds which runs are new, or, where its websockets say that
+something is, at once and otherwise once a minute: they are a bell, and what there is is always read
+by asking. A run is known by its uid: what was given stands in a file, and a search looks back over
+minutes, once an hour over a week, so that a run which was written late, or while the service was
+off, is found.
 """
 
 import hashlib
@@ -20,12 +21,20 @@ from typing import Any, Literal, TypeGuard, cast
 from rankaae_stream.addresses import read_server
 from rankaae_stream.errors import ConfigurationError, describe
 from rankaae_stream.files.run_writer import Documents
-from rankaae_stream.past.archive import KEY_VARIABLE, documents_of, open_archive, sentence_of
+from rankaae_stream.layouts.base import Document
+from rankaae_stream.past.archive import (
+    KEY_VARIABLE,
+    Stream,
+    documents_of,
+    open_archive,
+    sentence_of,
+)
 from rankaae_stream.past.selection import Selection
 from rankaae_stream.printable import get_logger
 from rankaae_stream.private import open_private, private_folder
 from rankaae_stream.results.sinks import Postponed, Unavailable
 from rankaae_stream.service.decode import NotADocument, checked
+from rankaae_stream.service.doorbell import Doorbell, Node
 from rankaae_stream.service.source import Taker, keep, refuse
 
 __all__ = ["TiledBus"]
@@ -45,6 +54,9 @@ LONGEST = 60.0
 """Seconds between two trials, at most."""
 SHARE = 10.0
 """A run that grows is read again after so many times what reading it took."""
+GAP, TIMES = 0.5, 3.0
+"""Seconds between two looks, at least, however often it rings; and how many times what asking for
+runs took."""
 BEAT = 60.0
 """Seconds after which a run is said to go on that has brought nothing new: rows may be written
 many at a time, and a run without documents counts as one that has lost its end."""
@@ -68,26 +80,37 @@ class _Growing:
     """A run that has not ended: what of it was given, and when it is looked at again.
 
     `given` are the documents by name and uid, as hashes of what they held; `before` those that
-    were there at the last look.
+    were there at the last look. It is looked at when it is `due`, or after it has `ready` been
+    for it where one of its `nodes` rings.
     """
 
+    nodes: tuple[Node, ...] = ()
     given: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     before: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     due: float = 0.0
+    ready: float = 0.0
     said: float = 0.0
 
-    def rest(self, documents: Documents, *, ended: bool) -> Documents:
-        """Return what was not given yet; before the end only what the last look found as well.
+    def unsure(self) -> bool:
+        """Return whether the last look found what only the next one gives."""
+        return any(self.given.get(key) != held for key, held in self.before.items())
 
-        A row has a uid made of its own and of what it holds: one that has changed since it was
-        given, also by a service before this one, comes as a point that was measured again.
+    def rest(self, documents: Documents, *, ended: bool) -> Documents:
+        """Return what was not given yet; of rows with arrays before the end only what the last
+        look found as well.
+
+        An array is a node of its own, and has its new length before its new values; numbers and
+        texts of a row come in one request. A row has a uid made of its own and of what it holds:
+        one that has changed since it was given, also by a service before this one, comes as a
+        point that was measured again.
         """
         found: Documents = []
         seen: dict[tuple[str, str], str] = {}
         for name, doc in documents:
             key = name, str(doc.get("uid") or doc.get("datum_id") or len(seen))
             held = seen[key] = hashlib.sha256(str(doc).encode()).hexdigest()[:12]
-            if self.given.get(key) == held or not (ended or self.before.get(key) == held):
+            sure = ended or self.before.get(key) == held or not _has_arrays(name, doc)
+            if self.given.get(key) == held or not sure:
                 continue
             if name == "event":
                 found.append((name, {**doc, "uid": f"{key[1]}-{held}"}))
@@ -124,7 +147,9 @@ class TiledBus:
         What is taken by a service that has never taken anything: runs that begin from now on, or
         all that are stored.
     period : float
-        Seconds between two looks.
+        Seconds between two looks where the server does not ring.
+    bell : Doorbell, optional
+        Of the server's websockets.
     clock : callable
         Seconds since the epoch.
 
@@ -155,13 +180,18 @@ class TiledBus:
         *,
         first: Literal["latest", "earliest"] = "latest",
         period: float = 5.0,
+        bell: Doorbell | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         read_server(address, KEY_VARIABLE)
         self.name = f"tiled {address}"
         self.refused: Counter[str] = Counter()
         self._address, self._own, self._clock = address, own, clock
-        self._period = period
+        self._period = self._rest = period
+        self._bell = bell or Doorbell()
+        self._took = 0.0  # the last search, in seconds
+        self._unasked = True  # this look is for no ring and for no run that is due
+        self._missed = False  # and it has found something
         self._given = _Given(folder, address, 0.0 if first == "earliest" else clock())
         self._open: dict[str, float] = {}  # start of each run that is still to be given
         self._growing: dict[str, _Growing] = {}
@@ -180,33 +210,78 @@ class TiledBus:
         """Return how many runs have ended and are not given; None before the first look."""
         return self._waiting
 
+    def note(self) -> str:
+        """Return whether the server says what is new, or is asked, and how often."""
+        deaf = self._bell.deaf()
+        if deaf:
+            return f"asked every {self._rest:g} s: its websocket does not tell what is new ({deaf})"
+        return f"it tells what is new; asked every {self._rest:g} s all the same"
+
     def run(self, taker: Taker, stopping: threading.Event) -> None:
         """Take runs until `stopping` is set; see `Source`."""
-        wait = self._period
-        while not stopping.is_set():
-            try:
-                self._failing = self._look(taker, stopping)
-                wait = self._period
-            except Exception as error:
-                if isinstance(error, ConfigurationError) and not self._worked and _is_final(error):
-                    raise
-                final = isinstance(error, ConfigurationError)
-                text = str(error) if final else f"{self._address}: {sentence_of(error)}"
-                self._failing = text.partition("\n")[0]
-                logger.warning("%s", self._failing)
-                wait = min(2 * wait, LONGEST)
-            stopping.wait(wait)
+        pause = self._period
+        with self._bell:
+            while not stopping.is_set():
+                try:
+                    self._failing = self._look(taker, stopping)
+                    pause = self._period
+                    self._wait(stopping)
+                except Exception as error:
+                    final = isinstance(error, ConfigurationError)
+                    if final and not self._worked and _is_final(error):
+                        raise
+                    text = str(error) if final else f"{self._address}: {sentence_of(error)}"
+                    self._failing = text.partition("\n")[0]
+                    logger.warning("%s", self._failing)
+                    pause = min(2 * pause, LONGEST)
+                    stopping.wait(pause)
+
+    # ---- when to look --------------------------------------------------------------------
+
+    def _wait(self, stopping: threading.Event) -> None:
+        """Wait until it rings, a run is due, or it is time to look all the same.
+
+        A bell is relied on the more, the longer looks without it find nothing.
+        """
+        if not self._bell.hears() or self._missed:
+            self._rest = self._period
+        elif self._unasked:
+            self._rest = min(2 * self._rest, LONGEST)
+        stopping.wait(min(max(GAP, TIMES * self._took), self._period))
+        end, rang = time.monotonic() + self._rest, set[Node]()
+        while () not in rang and not stopping.is_set():
+            left = end - time.monotonic()
+            due = self._due() - self._clock()
+            if min(left, due) <= 0.0:
+                break
+            rang = self._bell.wait(min(left, due), stopping)
+            for growing in self._growing.values():
+                if not rang.isdisjoint(growing.nodes):
+                    growing.due = min(growing.due, growing.ready)
+        self._unasked = time.monotonic() >= end
+
+    def _due(self) -> float:
+        """Return when the next run is to be read, ring or not."""
+        tried = (trouble.again for trouble in self._troubles.values())
+        grown = (each.due for uid, each in self._growing.items() if uid not in self._troubles)
+        return min((*tried, *grown), default=float("inf"))
+
+    def _listen(self, stream: Stream | None) -> None:
+        """Listen for new runs, and for new rows of those that grow, the latest first."""
+        nodes = [node for each in reversed(self._growing.values()) for node in each.nodes]
+        self._bell.listen(stream, [(), *(nodes if self._bell.hears() else ())])
 
     # ---- one look ------------------------------------------------------------------------
 
     def _look(self, taker: Taker, stopping: threading.Event) -> str:
         """Give what is new; return why some of it cannot be read, or an empty text."""
-        now = self._clock()
+        now, began, self._missed = self._clock(), time.monotonic(), False
         deep = now >= self._deep_due
         with open_archive(
             self._address, Selection(since=self._since(now, deep)), self._own
         ) as held:
             found = sorted(self._new(held.runs, now), key=lambda each: each.began)
+            self._took = time.monotonic() - began
             self._worked = True
             self._waiting = sum(each.ended for each in found)
             for each in found:
@@ -217,8 +292,10 @@ class TiledBus:
                 if not each.ended:
                     self._give_rows(each, taker, stopping)
                     continue
+                self._missed |= self._unasked and each.uid not in self._troubles
                 self._give(each, taker, stopping)
                 self._waiting -= 1
+            self._listen(held.stream)
         if deep:
             self._deep_due = now + DEEP_PERIOD
         return next((trouble.why for trouble in self._troubles.values()), "")
@@ -244,15 +321,20 @@ class TiledBus:
             if uid in self._given.uids or "original_run_uid" in start:
                 continue
             still_open[uid] = began
+            self._missed |= self._unasked and uid not in self._open
             trouble = self._troubles.get(uid)
             ended = bool(metadata.get("stop")) or now - began > ABANDONED
             again = trouble.again if ended and trouble is not None else 0.0
-            if now >= (again if ended else self._growing.setdefault(uid, _Growing()).due):
+            if now >= (again if ended else self._next_read(uid)):
                 found.append(_Found(uid, float(began), run, ended))
         self._open = still_open  # the search held all that were
         self._growing = {u: kept for u, kept in self._growing.items() if u in still_open}
         self._troubles = {u: kept for u, kept in self._troubles.items() if u in still_open}
         return found
+
+    def _next_read(self, uid: str) -> float:
+        growing = self._growing.setdefault(uid, _Growing(((uid,),)))
+        return min(growing.due, growing.ready) if self._unasked else growing.due
 
     def _give(self, found: _Found, taker: Taker, stopping: threading.Event) -> None:
         try:
@@ -271,25 +353,34 @@ class TiledBus:
         """Give what is new of a run that grows, once it has rows."""
         growing, began = self._growing[found.uid], time.monotonic()
         try:
-            documents = _whole_rows(documents_of(found.run))
+            documents = documents_of(found.run)
+            whole = _whole_rows(documents)
         except Unavailable:
             raise
         except Exception:  # Tiled may fail at a run to which something is written just then
             logger.debug("run %s cannot be read while it grows", found.uid, exc_info=True)
-            growing.due = self._clock() + 2 * self._period
+            growing.due = growing.ready = self._clock() + 2 * self._period
             return
-        now = self._clock()
-        growing.due = now + max(self._period, SHARE * (time.monotonic() - began))
-        names = {name for name, _ in documents}
+        now, took = self._clock(), SHARE * (time.monotonic() - began)
+        names = {name for name, _ in whole}
         if not names <= _ROWS:
-            growing.due = float("inf")
-        elif "event" in names:
-            new = growing.rest(documents, ended=False)
+            growing.due = growing.ready = float("inf")
+            growing.nodes = ()
+            return
+        heard = len(whole) == len(documents) and all(map(self._bell.hears, growing.nodes))
+        if "event" in names:
+            new = growing.rest(whole, ended=False)
+            self._missed |= self._unasked and heard and bool(new or growing.unsure())
             if not new and growing.given and now - growing.said > BEAT:
-                new = documents[:1]  # its start again says that it goes on
+                new = whole[:1]  # its start again says that it goes on
             if new:
                 growing.said = now
                 self._take(new, found, taker, stopping)
+        growing.nodes = _nodes(found.uid, whole)
+        growing.ready = now + max(min(GAP, self._period), took)
+        growing.due = now + max(self._period, took)
+        if heard:
+            growing.due = growing.ready if growing.unsure() else float("inf")
 
     def _take(
         self, documents: Documents, found: _Found, taker: Taker, stopping: threading.Event
@@ -322,6 +413,20 @@ class TiledBus:
 
     def _say(self, problem: str) -> None:
         self._failing = problem
+
+
+def _has_arrays(name: str, doc: Document) -> bool:
+    return name == "event" and any(isinstance(value, list) for value in doc["data"].values())
+
+
+def _nodes(uid: str, documents: Documents) -> tuple[Node, ...]:
+    """Return the nodes that ring when a run gets a stream, or a stream a row."""
+    streams = {
+        doc["uid"]: str(doc.get("name", "")) for name, doc in documents if name == "descriptor"
+    }
+    filled = {doc["descriptor"] for name, doc in documents if name == "event"}
+    tables = [(uid, name, "internal")[: 2 + (stream in filled)] for stream, name in streams.items()]
+    return ((uid,), *tables)
 
 
 def _whole_rows(documents: Documents) -> Documents:

@@ -124,6 +124,10 @@ class ZmqBus:
         """Return why nothing comes now, or an empty text; a proxy tells no more than that it is."""
         return self._failing
 
+    def note(self) -> str:
+        """Return an empty text: there is one way to take messages."""
+        return ""
+
     def lag(self) -> None:
         """Return None: nobody counts what waits."""
 

@@ -68,6 +68,9 @@ class FromParent:
     def failing(self):
         return ""
 
+    def note(self):
+        return ""
+
     def lag(self):
         return None
 

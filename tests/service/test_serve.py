@@ -43,6 +43,9 @@ class Played:
     def failing(self):
         return ""
 
+    def note(self):
+        return ""
+
     def lag(self):
         return 0
 

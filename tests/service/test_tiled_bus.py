@@ -1,6 +1,7 @@
 """Runs that Tiled stores are given once each, whole, also those that were written late."""
 
 import json
+import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -61,6 +62,28 @@ def test_stored_runs_are_answered_as_by_a_replay(server, tmp_path, open_pipeline
     assert "nowhere" in str(raised[0])
 
 
+@pytest.mark.slow
+def test_a_tiled_server_rings_for_runs_and_rows(server, tmp_path, rarely):
+    """Nothing would be found for an hour without its websockets."""
+    played, taker = session("Fe3O4"), Kept()
+    writer = TiledWriter(server.client("raw"), batch_size=20, max_array_size=0)
+    own = server.uri, server.api_key
+    source = TiledBus(f"{server.uri}#raw", own, tmp_path, **rarely)
+    start = {**played[0][1], "time": time.time()}
+    played[0] = "start", start
+    with running(source, taker):
+        wait_until(lambda: "tells what is new" in source.note(), "it is heard")
+        for name, doc in played[:-1]:
+            writer(name, doc)
+        wait_until(lambda: rows(taker.kept), "rows as they come")
+        writer(*played[-1])
+        wait_until(lambda: start["uid"] in ended(taker), "its end")
+
+
+def ended(taker):
+    return {doc["run_start"] for name, doc in taker.kept if name == "stop"}
+
+
 def given_of(taker, descriptors):
     """Whether an event of these descriptors was given."""
     return any(name == "event" and doc["descriptor"] in descriptors for name, doc in taker.kept)
@@ -114,7 +137,7 @@ class Stored:
             for uid, run in self.runs.items()
             if uid == "theirs" or run.metadata["start"]["time"] >= since
         ]
-        yield SimpleNamespace(runs=runs)
+        yield SimpleNamespace(runs=runs, stream=None)
 
 
 @pytest.fixture
@@ -159,6 +182,122 @@ def test_a_run_is_given_once_it_has_ended_in_the_order_of_starts(stored, bus):
         stored.write("result", stored.now, original_run_uid="late")
         looked(stored)
     assert len(uids(taker)) == 3
+
+
+class Bell:
+    """A bell that a test rings; `heard` are the nodes that would ring, all of them by default."""
+
+    def __init__(self):
+        self.listened, self.heard, self.waits = set(), None, []
+        self._rung, self._nodes = threading.Event(), set()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        pass
+
+    def listen(self, stream, nodes):
+        self.listened = set(nodes)
+
+    def hears(self, node=()):
+        return node in self.listened if self.heard is None else node in self.heard
+
+    def deaf(self, node=()):
+        return "" if self.hears(node) else "HTTP 404"
+
+    def ring(self, *node):
+        self._nodes.add(node)
+        self._rung.set()
+
+    def wait(self, seconds, stopping):
+        self.waits.append(seconds)
+        end = time.monotonic() + seconds
+        while not stopping.is_set() and time.monotonic() < end and not self._rung.wait(0.01):
+            pass
+        self._rung.clear()
+        rang, self._nodes = self._nodes, set()
+        return rang
+
+
+@pytest.fixture
+def rarely(monkeypatch):
+    """A bus that looks once an hour where nothing rings."""
+    monkeypatch.setattr(module, "LONGEST", 3600.0)
+    monkeypatch.setattr(module, "GAP", 0.01)
+    return {"period": 3600.0}
+
+
+def test_a_ring_brings_a_run_its_rows_and_its_end_at_once(stored, bus, rarely):
+    bell, taker, began = Bell(), Kept(), stored.now
+    source = bus(**rarely, bell=bell)
+    with running(source, taker):
+        wait_until(bell.hears, "it listens")
+        stored.write("a", began, stop=False)
+        bell.ring()
+        wait_until(lambda: ("a",) in bell.listened, "it listens to the run")
+        stored.write("a", began, stop=False, rows=1)
+        stored.now += 1.0
+        bell.ring("a")
+        wait_until(lambda: rows(taker.kept).total() == 1, "its first row")
+        wait_until(lambda: ("a", "primary", "internal") in bell.listened, "it listens to rows")
+        stored.write("a", began, stop=False, rows=3)
+        stored.now += 1.0
+        bell.ring("a", "primary", "internal")
+        wait_until(lambda: rows(taker.kept).total() == 3, "its other rows")
+        stored.write("a", began, rows=3)
+        bell.ring()
+        wait_until(taker.ended, "its end")
+        wait_until(lambda: bell.listened == {()}, "nobody listens to it any more")
+        assert "tells what is new" in source.note()
+    assert max(rows(taker.kept).values()) == 1
+
+
+def test_rows_with_arrays_are_given_when_they_were_seen_twice(stored, bus, rarely):
+    bell, taker, began = Bell(), Kept(), stored.now
+    row = {"descriptor": "a-d", "uid": "row", "seq_num": 2, "time": began, "data": {"mu": [0.0]}}
+    stored.write("a", began, stop=False, rows=1, more=[("event", row)])
+    with running(bus(**rarely, bell=bell), taker):
+        wait_until(lambda: rows(taker.kept).total() == 1, "the one without an array")
+        bell.ring("a", "primary", "internal")
+        wait_until(lambda: rows_by_and_by(stored, taker) == 2, "the other one, without a ring")
+
+
+def test_a_message_that_was_lost_costs_an_interval_and_the_trust_in_the_bell(
+    stored, bus, monkeypatch
+):
+    monkeypatch.setattr(module, "LONGEST", 0.4)
+    bell, taker = Bell(), Kept()
+    source = bus(bell=bell)
+    with running(source, taker):
+        wait_until(lambda: "every 0.4 s" in source.note(), "nothing was missed: ever more rarely")
+        stored.write("a", stored.now)
+        wait_until(lambda: uids(taker) == ["a"], "it is found without a ring")
+        wait_until(lambda: max(bell.waits[-3:]) < 0.1, "and it is looked again more often")
+
+
+@pytest.mark.parametrize("heard", [set(), {()}])
+def test_what_does_not_ring_is_looked_at_as_often_as_without_a_bell(stored, bus, heard):
+    bell, taker, began = Bell(), Kept(), stored.now
+    bell.heard = heard
+    stored.write("a", began, stop=False, rows=1)
+    source = bus(bell=bell)
+    with running(source, taker):
+        wait_until(lambda: rows_by_and_by(stored, taker) == 1, "a row")
+        stored.write("a", began, stop=False, rows=2)
+        wait_until(lambda: rows_by_and_by(stored, taker) == 2, "another one")
+        assert heard or "does not tell what is new (HTTP 404)" in source.note()
+        assert source.failing() == ""
+
+
+def test_a_bell_that_rings_without_end_holds_nothing_up(stored, bus, rarely):
+    bell, taker = Bell(), Kept()
+    bell.wait = lambda seconds, stopping: {(), ("a",), ("nobody", "knows")}
+    with running(bus(**rarely, bell=bell), taker):
+        stored.write("a", stored.now, stop=False, rows=2)
+        wait_until(lambda: rows_by_and_by(stored, taker) == 2, "its rows")
+        stored.write("a", stored.now)
+        wait_until(taker.ended, "its end")
 
 
 def rows_by_and_by(stored, taker):
