@@ -4,20 +4,26 @@ A live stream in its thread and a worker of the service do the same: they give d
 the time, and learn which runs are over.
 """
 
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rankaae_stream.analysis import Analysis
 from rankaae_stream.errors import Refusal
 from rankaae_stream.layouts.base import Document
 from rankaae_stream.loading import build_pipeline, load_analysis, open_foils
+from rankaae_stream.printable import get_logger
 from rankaae_stream.profile import Profile
-from rankaae_stream.report import Report, Result
+from rankaae_stream.report import SCHEMA, Report, Result
 from rankaae_stream.results.publisher import ResultPublisher
+from rankaae_stream.series.kept import KeptScans
 from rankaae_stream.series.live import LiveSeries, SeriesResult
 
 __all__ = ["Session"]
+
+logger = get_logger(__name__)
 
 
 class Session:
@@ -78,7 +84,8 @@ class Session:
         )
         self._series: LiveSeries | None = None
         if profile.series.publish:
-            self._series = LiveSeries(profile.series.build(), analysis, self._emit_series)
+            kept = _kept_scans(profile, analysis)
+            self._series = LiveSeries(profile.series.build(), analysis, self._emit_series, kept)
 
     def feed(
         self, name: str, doc: Document, now: float, dropped: int = 0, *, more: bool = False
@@ -154,6 +161,8 @@ class Session:
             self._pipeline.finish()
             if self._series is not None:
                 self._series.finish()
+        if self._series is not None:
+            self._series.close()
         return self.publisher.close(max(deadline - time.monotonic(), 0.0))
 
     def _ended(self, run: str) -> None:
@@ -184,3 +193,16 @@ class Session:
     def _emit_series(self, series: SeriesResult) -> None:
         self.series = series
         self.publisher.series(series)
+
+
+def _kept_scans(profile: Profile, analysis: Analysis) -> KeptScans | None:
+    """Return where scans of open series are kept beside the spool; None where they cannot be."""
+    models = sorted(model.card.id for model in analysis.models.values())
+    answered_by = "\n".join((str(SCHEMA), profile.name, profile.analysis_hash(), *models))
+    settings = hashlib.sha256(answered_by.encode()).hexdigest()
+    folder = profile.spool.expanduser() / "series" / profile.folder_name
+    try:
+        return KeptScans(folder, settings, profile.series.gap)
+    except OSError as error:
+        logger.warning("with another process series would begin anew: %s", error)
+        return None

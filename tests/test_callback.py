@@ -267,7 +267,7 @@ def test_switched_off_in_the_middle_it_finishes_the_run(engine, beamline, start)
 
 def test_every_sink_gets_every_result_even_two_of_one_name(engine, beamline, start, tmp_path):
     sinks = [Collector(), Collector()]
-    stream = start(sinks=[one.__call__ for one in sinks], to_tiled=False)
+    stream = start(sinks=[one.__call__ for one in sinks], to_tiled=False, series=NO_SERIES)
     engine.subscribe(stream)
     play(engine, beamline)
     assert stream.wait_idle(PATIENCE)

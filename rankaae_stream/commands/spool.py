@@ -39,7 +39,8 @@ def run_list(
     settings = load_profile(profile)
     root = settings.spool.expanduser()
     now = time.time() if now is None else now
-    folders = sorted(path for path in root.glob("*") if path.is_dir())
+    # Beside them lie documents, and the scans of open series.
+    folders = sorted(path for path in root.glob("*") if (path / SUBFOLDERS["sent"]).is_dir())
     for folder in folders:
         found = entries(folder)
         states = [entry.state for entry in found]

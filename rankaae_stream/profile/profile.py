@@ -185,6 +185,11 @@ class Profile(BaseSettings):
         return self.tiled.uri, self.known_key
 
     @property
+    def folder_name(self) -> str:
+        """The profile's name as a folder beside the spool may have it."""
+        return "".join(one if one.isalnum() or one in "-_" else "_" for one in self.name)
+
+    @property
     def layouts(self) -> tuple[LayoutSettings, ...]:
         """Return the tables of all layouts, also of a single one."""
         return self.layout if isinstance(self.layout, tuple) else (self.layout,)

@@ -11,6 +11,7 @@ from rankaae_stream.documents.open_run import time_of
 from rankaae_stream.documents.together import SeriesRules
 from rankaae_stream.printable import get_logger
 from rankaae_stream.report import Result
+from rankaae_stream.series.kept import KeptScans
 from rankaae_stream.series.resolve import Resolved, resolve
 
 __all__ = ["LiveSeries", "SeriesResult"]
@@ -64,6 +65,7 @@ class _Open:
     """A series that grows: its results in the order in which they were measured."""
 
     group: dict[str, str]
+    name: str = field(default_factory=lambda: uuid.uuid4().hex)
     order: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
     results: list[Result] = field(default_factory=list[Result])
     uids: set[str] = field(default_factory=set[str])
@@ -71,15 +73,16 @@ class _Open:
     due: float = 0.0
     touched: int = 0
 
-    def take(self, result: Result) -> None:
-        """Take a result, once."""
+    def take(self, result: Result) -> bool:
+        """Take a result, once; return whether it is new."""
         if result.uid in self.uids:
-            return
+            return False
         self.uids.add(result.uid)
         place = _place(result)
         at = bisect.bisect_right(self.order, place)
         self.order.insert(at, place)
         self.results.insert(at, result)
+        return True
 
     def gap(self, began: float) -> float:
         """Return the hours between the series and a scan."""
@@ -97,6 +100,8 @@ class LiveSeries:
         Answers the mean of repeats.
     emit : callable
         Receives a `SeriesResult` of at least two spectra, in the calling thread.
+    kept : KeptScans, optional
+        Where the scans of open series lie for another process; those that one has left are taken.
 
     Notes
     -----
@@ -109,12 +114,17 @@ class LiveSeries:
         rules: SeriesRules,
         analysis: Analysis,
         emit: Callable[[SeriesResult], None],
+        kept: KeptScans | None = None,
     ) -> None:
         self._rules = rules
         self._analysis = analysis
         self._emit = emit
         self._open: list[_Open] = []
         self._taken = 0
+        self._kept = kept
+        if kept is not None:
+            for result in kept.earlier():
+                self.take(result)
 
     @property
     def pending(self) -> bool:
@@ -128,7 +138,8 @@ class LiveSeries:
         try:
             group = self._rules.group_of(result.start)
             series = self._series(result, group)
-            series.take(result)
+            if series.take(result) and self._kept is not None:
+                self._kept.add(series.name, result)
             self._taken += 1
             series.touched = self._taken
             self._end_left(_place(result)[0])
@@ -142,11 +153,18 @@ class LiveSeries:
         for one in self._open:
             if one.shown != len(one.results) > 1 and one.due <= now:
                 one.due = now + max(SHARE * self._show(one, complete=False), PAUSE)
+        if self._kept is not None:
+            self._kept.settled()
 
     def finish(self) -> None:
         """End all series."""
         while self._open:
             self._end(self._open[0])
+
+    def close(self) -> None:
+        """Leave the series that are open to another process."""
+        if self._kept is not None:
+            self._kept.close()
 
     def _series(self, result: Result, group: dict[str, str]) -> _Open:
         """Return the open series of a result, a new one where there is none."""
@@ -171,6 +189,8 @@ class LiveSeries:
         self._open.remove(one)
         if len(one.results) > 1:
             self._show(one, complete=True)
+        if self._kept is not None:
+            self._kept.forget(one.name)  # after it was shown: until then another would show it
 
     def _show(self, one: _Open, *, complete: bool) -> float:
         """Resolve a series and hand it on; return the seconds that this took."""

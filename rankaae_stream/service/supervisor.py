@@ -420,9 +420,7 @@ def _open_journal(profile: Profile, *, alone: bool) -> Journal:
     ------
     ConfigurationError
     """
-    plain = "".join(
-        letter if letter.isalnum() or letter in "-_" else "_" for letter in profile.name
-    )
+    plain = profile.folder_name
     above = profile.spool.expanduser() / "documents"
     places = [above / plain, *(above / f"{plain}.{number}" for number in range(2, SESSIONS + 1))]
     for place in places[: 1 if alone else None]:

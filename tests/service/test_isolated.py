@@ -11,6 +11,7 @@ from waiting import PATIENCE, wait_until
 from rankaae_stream.callback import DescriptorStream
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.simulate import SERIES, Beamline, scan
+from rankaae_stream.trends import read_series
 
 FE2O3 = next(sample for sample in SERIES if sample.name == "Fe2O3")
 
@@ -32,6 +33,8 @@ def test_a_worker_killed_in_the_middle_of_a_scan_harms_neither_scan_nor_result(s
             if doc["seq_num"] == 40:
                 os.kill(supervisor._process.pid, signal.SIGKILL)
 
+        first = engine(scan(Beamline(dwell=0.0), FE2O3, quick=True))
+        assert stream.wait_idle(PATIENCE)
         engine.subscribe(kill, "event")
         done = engine(scan(Beamline(dwell=0.0), FE2O3, quick=True))
         assert done.exit_status == "success"
@@ -42,8 +45,12 @@ def test_a_worker_killed_in_the_middle_of_a_scan_harms_neither_scan_nor_result(s
         (result,) = found.values()
         state = result.metadata["stop"]["summary"]["estimates"]["oxidation_state"]
         assert state["value"] == pytest.approx(3.03, abs=0.02)
-        wait_until(lambda: stream.status().answered == 1, "it is counted")
+        wait_until(lambda: stream.status().answered == 2, "it is counted")
         assert supervisor.state().restarts == {"crash": 1}
+    raw = [first.run_start_uids[0], done.run_start_uids[0]]
+    stored = read_series(server.client("processed"))
+    (series,) = [one for one in stored if {*raw} & {*one.spectra["raw_uid"].tolist()}]
+    assert (series.spectra["raw_uid"].tolist(), series.complete) == (raw, True)
     assert not list((tmp_path / "spool" / "documents").rglob("*.docs"))
 
 

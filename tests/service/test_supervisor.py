@@ -13,6 +13,7 @@ from waiting import PATIENCE, wait_until
 from rankaae_stream.errors import ConfigurationError
 from rankaae_stream.profile import load_profile
 from rankaae_stream.replay import replay
+from rankaae_stream.results.compose_series import PURPOSE
 from rankaae_stream.service.process import WORKER
 from rankaae_stream.service.supervisor import Limits, Supervisor
 from rankaae_stream.simulate import SERIES
@@ -25,22 +26,22 @@ DEADLY = (sys.executable, str(Path(__file__).with_name("deadly_worker.py")))
 FE2O3 = next(sample for sample in SERIES if sample.name == "Fe2O3")
 
 
-def documents(name):
-    return list(ophyd_step(Beam(FE2O3), name=name, element="Fe", sample_name=name))
+def documents(name, **start):
+    return list(ophyd_step(Beam(FE2O3), name=name, element="Fe", sample_name=name, **start))
 
 
 @pytest.fixture
 def supervise(tmp_path):
     made = []
 
-    def start(program=WORKER, **limits):
+    def start(program=WORKER, *, series=False, **limits):
         # Nobody answers there: what is final stays in the spool, where a test finds it.
         profile = load_profile(
             "generic",
             spool=tmp_path / "spool",
             tiled={"uri": "http://127.0.0.1:1"},
             tiled_api_key="key",
-            series={"publish": False},
+            series={"publish": series},
         )
         made.append(
             Supervisor(profile, Limits(**{"pause": (0.05, 0.1), **limits}), program=program)
@@ -89,21 +90,32 @@ def test_a_worker_answers_what_a_replay_answers(supervise, tmp_path):
     assert state.device.startswith("C"), "the CPU, or CUDA"
 
 
-def test_a_killed_worker_loses_nothing(supervise, tmp_path):
-    supervisor = supervise()
-    first, second = documents("a"), documents("b")
-    for kind, doc in first[: len(first) // 2]:
+def test_a_killed_worker_loses_nothing_and_its_series_goes_on(supervise, tmp_path):
+    supervisor = supervise(series=True)
+    runs = [documents(name, sample_uid="cell") for name in "abc"]
+    half = len(runs[1]) // 2
+    for kind, doc in [*runs[0], *runs[1][:half]]:
         supervisor.take(kind, doc)
-    wait_until(lambda: not supervisor.waiting, "half of a run is handled")
+    supervisor.flush()
+    wait_until(lambda: not supervisor.waiting, "half of the second run is handled")
     assert supervisor.state().oldest_waiting == 0.0
+    wait_until(lambda: supervisor.state().answered, "the first is answered")
     killed = time.time()
     os.kill(supervisor._process.pid, signal.SIGKILL)
-    for kind, doc in [*first[len(first) // 2 :], *second]:
+    for kind, doc in [*runs[1][half:], *runs[2]]:
         supervisor.take(kind, doc)
     assert killed <= supervisor.state().oldest_waiting <= time.time()
-    wait_until(lambda: len(spooled(tmp_path)) == 2, "both are answered")
-    assert spooled(tmp_path)["a"] == spooled(tmp_path)["b"] == pytest.approx(3.0, abs=0.2)
+    wait_until(lambda: len(spooled(tmp_path)) == 3, "all are answered")
+    assert list(spooled(tmp_path).values()) == pytest.approx([3.0] * 3, abs=0.2)
     assert supervisor.state().restarts == {"crash": 1}
+    supervisor.close(10.0, finish=True)
+    places = (tmp_path / "spool").glob("tiled*/*.jsonl")
+    found = [dict(map(json.loads, path.read_text().splitlines())) for path in places]
+    (series,) = [one["stop"] for one in found if one["start"]["purpose"] == PURPOSE]
+    told = [one["raw_uid"] for one in series["summary"]["spectra"]]
+    assert told == [run[0][1]["uid"] for run in runs]
+    assert series["summary"]["complete"] is True
+    assert list((tmp_path / "spool" / "series" / "generic").iterdir()) == [], "it has ended"
 
 
 @pytest.mark.parametrize(("name", "reason"), [("kill", "crash"), ("hang", "stalled")])
