@@ -371,7 +371,7 @@ def test_rows_in_no_order_are_one_spectrum_and_said(tmp_path):
     path = tmp_path / "shuffled.dat"
     np.savetxt(path, np.column_stack([measured.energy, measured.mu])[order], header="energy mu")
     ((report, notes, _),) = infer_file(path, "Fe")
-    assert report.estimate("oxidation_state").value == pytest.approx(3.0, abs=0.08)
+    assert report.estimate("oxidation_state").value == pytest.approx(3.0, abs=0.1)
     assert "the rows were sorted" in "; ".join(notes)
 
 

@@ -364,7 +364,8 @@ def _show_domain(card: Mapping[str, Any]) -> None:
 def _show(built: Built) -> None:
     card, evaluation = built.card, built.evaluation
     _list_lost(built.bad, built.dropped)
-    console.print(f"{card.name} {card.version}, id {card.id[:12]}, seeds {evaluation['kept']}")
+    kept = [f"{one['seed']} of {one['network']}" for one in evaluation["trials"] if one["kept"]]
+    console.print(f"{card.name} {card.version}, id {card.id[:12]}, seeds {', '.join(kept)}")
     table = Table("descriptor", "test rho", "test MAE", "±, members agreed", "evidence")
     for output in card.outputs:
         scores = evaluation["test"][output.name]

@@ -119,7 +119,6 @@ def build(
             for name, one in test.descriptors.items()
         },
         "trials": [asdict(score) for score in fitted.scores],
-        "kept": list(ensemble.seeds),
         "standards": _by_compound(own, laid),
         "files": answers_by_file(model, measured),
         "simulated_errors": {
@@ -166,7 +165,6 @@ def _outputs(
                 calibration={"whole": list(widths.knots), "half": list(widths.halves)},
                 levels=pool.levels(known, list(found)) if state else [],
                 unsupported_half=pool.unsupported_half(together, level) if state else 0.0,
-                mixed_half=pool.MIXED_HALF if state else 0.0,
                 evidence="measured" if supported else "simulation",
             )
         )
@@ -217,7 +215,6 @@ def _notes(
             held=f"{pool.HELD:.0%}",
             ranked=pool.RANKED,
             enough=pool.ENOUGH_FOR_GROUPS,
-            mixed=pool.MIXED_HALF,
             split_seed=config.data.split_seed,
             bond_tolerance=BOND_TOLERANCE,
         )

@@ -94,9 +94,6 @@ class Output:
         Valences that measured compounds support; empty for other descriptors.
     unsupported_half : float
         The half-width is no smaller near a level of fewer than `FEWEST_COMPOUNDS`.
-    mixed_half : float
-        Added to the half-width in quadrature: a mixture may read like the pure compound next to
-        it.
     evidence : str
         ``measured`` where the estimates were right for measured compounds of known
         structure, ``simulation`` where they were tested on simulated sites only.
@@ -115,7 +112,6 @@ class Output:
     per_ev: float = 0.0
     levels: tuple[Level, ...] = ()
     unsupported_half: float = 0.0
-    mixed_half: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +327,6 @@ def _output(item: dict[str, Any]) -> Output:
         per_ev=float(item["per_ev"]),
         levels=tuple(Level(float(v["value"]), int(v["compounds"])) for v in item["levels"]),
         unsupported_half=float(item["unsupported_half"]),
-        mixed_half=float(item.get("mixed_half", 0.0)),
     )
 
 

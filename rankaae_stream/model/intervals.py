@@ -106,18 +106,16 @@ def _continued(calibration: MonotoneMap) -> tuple[Floats, Floats]:
 def calibrated_half(output: Output, value: Floats, whole: Floats) -> Floats:
     """Return the half-widths that hold measured compounds, by `Causes.whole`, all (k,).
 
-    The output's `mixed_half` is added in quadrature. Near a valence that few of them have it is
-    no smaller than `unsupported_half`.
+    Near a valence that few of them have they are no smaller than `unsupported_half`.
     """
     return _supported(output, value, calibrated(output.calibration, whole))
 
 
 def _supported(output: Output, value: Floats, shown: Floats) -> Floats:
-    half = np.hypot(shown, output.mixed_half)
     if not output.levels:
-        return half
+        return shown
     _, few = _levels(output)
-    return np.where(few[_nearest(output, value)], np.maximum(half, output.unsupported_half), half)
+    return np.where(few[_nearest(output, value)], np.maximum(shown, output.unsupported_half), shown)
 
 
 def interval(
@@ -125,7 +123,7 @@ def interval(
 ) -> tuple[Floats, dict[str, Floats]]:
     """Return the half-widths that are published, and each cause's part of their squares.
 
-    What measured compounds and mixtures ask for beyond the known causes is theory. Where
+    What measured compounds ask for beyond the known causes is theory. Where
     compounds ask for less, the known causes are scaled down alike.
 
     Parameters
@@ -153,7 +151,7 @@ def interval(
         "normalization": scale * causes.step**2 + causes.background**2,
         "axis": scale * causes.axis**2,
         "ensemble": scale * causes.ensemble**2,
-        "theory": base - scale * known,
+        "theory": np.maximum(base - scale * known, 0.0),  # rounding may leave less than nothing
         "extent": np.zeros(whole.shape) + causes.extent**2,
     }
     total = sum(squares.values(), np.zeros(whole.shape))
@@ -195,18 +193,13 @@ def advise(output: Output, value: Floats, causes: Causes, sigma: Floats) -> list
     best = cast("list[int]", np.argmin(half[1:], axis=0).tolist())
     columns = (each.tolist() for each in (half[1:].min(axis=0), half[0], missed))
     return [
-        _advice(output, REMEDIES[i], *row)
-        for i, row in zip(best, zip(*columns, strict=True), strict=True)
+        _advice(REMEDIES[i], *row) for i, row in zip(best, zip(*columns, strict=True), strict=True)
     ]
 
 
-def _advice(output: Output, what: str, half: float, now: float, missed: float) -> str:
+def _advice(what: str, half: float, now: float, missed: float) -> str:
     if half <= WORTH_IT * now:
         return f"{what} would narrow it from ±{now:.2f} to ±{half:.2f}"
-    if output.mixed_half > 0.7 * now:
-        return (
-            "a mixture may read like this: a series of spectra tells more (rankaae-stream series)"
-        )
     if missed > 0.5:
         return (
             "most of it is what simulation and networks miss: only known compounds measured here "

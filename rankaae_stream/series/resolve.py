@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankaae_stream.analysis import Analysis
-from rankaae_stream.model.intervals import little_shown
 from rankaae_stream.report import Flag, FoilShift, Report, RunFoil
 from rankaae_stream.series.axis import JITTER, axis_flags, axis_jumps
 from rankaae_stream.series.changes import (
@@ -38,9 +37,6 @@ __all__ = ["Resolved", "resolve"]
 
 FEWEST_TO_RESOLVE = 5
 """Spectra from which on components are counted; fewer are taken for repeats."""
-
-PUREST = 0.5
-"""Part of its half-width that a reference keeps at least when it is known to be no mixture."""
 
 AT_ONCE = 64
 """Neighbours whose noise is found at once."""
@@ -193,22 +189,8 @@ def _of_references(
         raise ValueError(f"{len(ends)} references; at most {MOST} can be fitted")
     if abs(found.energy[0] - series.energy[0]) > 1.0:
         raise ValueError("the references are of another edge than the series")
-    answers = found.valence, _pure(found, analysis)
+    answers = found.valence, found.half
     return _mixed(series, found.flat, found.sources, answers, analysis)
-
-
-def _pure(references: Stack, analysis: Analysis) -> Floats:
-    """Return half-widths (k,) without the part that allows for a mixture: references are none."""
-    model = analysis.models.get(str(references.reports[0].edge))
-    outputs = model.card.outputs if model is not None else ()
-    halves = references.half.copy()
-    for output in outputs:
-        if output.name == "oxidation_state":
-            for i, value in enumerate(references.valence):
-                if little_shown(output, float(value)) is None:
-                    square = halves[i] ** 2 - output.mixed_half**2
-                    halves[i] = math.sqrt(max(square, (PUREST * halves[i]) ** 2))
-    return halves
 
 
 def _changing(

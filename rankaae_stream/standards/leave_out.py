@@ -197,7 +197,6 @@ def _by_standards(output: Output, known: Floats, errors: Floats, whole: Floats) 
         calibration=MonotoneMap(np.array([TINY, floor]), np.full(2, factor * floor)),
         levels=tuple(sorted((*levels, *few, *beyond), key=lambda one: one.value)),
         unsupported_half=max(output.unsupported_half, factor * float(whole.max())),
-        mixed_half=0.0,  # the errors of the standards say what their kind of mixtures needs
     )
 
 

@@ -152,5 +152,4 @@ def _changed(output: Output) -> dict[str, Any]:
         },
         "levels": [{"value": one.value, "compounds": one.compounds} for one in output.levels],
         "unsupported_half": output.unsupported_half,
-        "mixed_half": output.mixed_half,
     }

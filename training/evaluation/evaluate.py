@@ -62,8 +62,6 @@ class Evaluation:
         Compounds of the repository on all sites of their class, in the order of the valence.
     trials : tuple of TrialScore
         Of every network that was trained, on validation.
-    kept : tuple of int
-        Seeds of the model's networks.
     shown : tuple of Shown
         Every measured compound of the element, those whose spectra are elsewhere too.
     disturbed : mapping
@@ -92,7 +90,6 @@ class Evaluation:
     shifts: Mapping[str, tuple[float, float]]
     classes: tuple[Laid, ...]
     trials: tuple[TrialScore, ...]
-    kept: tuple[int, ...]
     shown: tuple[Shown, ...]
     disturbed: Mapping[str, Disturbed]
     mixed: Disturbed
@@ -187,7 +184,6 @@ def evaluate_model(
             )
         ),
         trials=tuple(TrialScore(**row) for row in built["trials"]),
-        kept=tuple(built["kept"]),
         shown=tuple(Shown(**row) for row in built["compounds"]),
         disturbed=disturb(model, standards),
         mixed=mix(model, standards),

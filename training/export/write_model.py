@@ -104,7 +104,7 @@ def draft(
         "grid": asdict(config.grid.energy_grid()),
         "normalization": asdict(NormalizationRanges()),
         "theory_shift": theory_shift,
-        "members": len(ensemble.seeds),
+        "members": ensemble.members,
         "latent": config.network.latent,
         "outputs": outputs,
         "domain": domain,
@@ -244,7 +244,6 @@ def output_entry(
     per_ev: float,
     levels: list[dict[str, float | int]],
     unsupported_half: float,
-    mixed_half: float,
     evidence: str,
 ) -> dict[str, Any]:
     """Return one entry of the card's outputs."""
@@ -261,6 +260,5 @@ def output_entry(
         "per_ev": per_ev,
         "levels": levels,
         "unsupported_half": unsupported_half,
-        "mixed_half": mixed_half,
         "evidence": evidence,
     }

@@ -18,8 +18,8 @@ from training.measured.shown import Shown
 from training.measured.standards import Standard
 from training.network.ensemble import Ensemble
 from training.simulated import dataset
-from training.trials import trials
-from training.trials.best import best_trials
+from training.trials.best import are_trained, best_trials
+from training.trials.trials import Watch
 
 __all__ = ["Scanned", "Shifts", "find_shifts", "judge_elsewhere"]
 
@@ -63,8 +63,7 @@ def find_shifts(
     simulated, split = dataset.material(config.element, config.data, config.grid, data)
     used = _of_element(config, [*standards.load(config.element), *more])
     laid, classes = tuple(lay_compounds(simulated, used)), tuple(lay_on_classes(simulated, used))
-    trained = trials.stored_all(config, simulated, runs)
-    if len(trained) < config.fit.keep or not used:
+    if not used or not are_trained(config, simulated, runs):
         return Shifts(laid, classes)
     ensemble, _ = best_trials(config, simulated, split, runs)
     maps = fit_maps(config, simulated, split, ensemble)
@@ -84,7 +83,7 @@ def judge_elsewhere(
     *,
     runs: Path = RUNS,
     data: Path = DATA,
-    watch: trials.Watch | None = None,
+    watch: Watch | None = None,
 ) -> list[Shown]:
     """Judge measured oxides of the element that are not in the repository.
 

@@ -1,6 +1,7 @@
 """Several trained networks as one graph, with every BatchNorm folded away."""
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch.nn.functional import conv1d, softplus
 from training.network.networks import FARTHEST, STRIDE
 from training.network.train import Trial
 
-__all__ = ["OPSET", "Ensemble", "Stacked", "StackedCNN", "stack"]
+__all__ = ["OPSET", "Ensemble", "Joined", "Stacked", "StackedCNN", "stack"]
 
 OPSET = 20
 """ONNX operator set of the exported graphs."""
@@ -98,6 +99,29 @@ class StackedCNN(Stacked):
         return super().forward(x.transpose(0, 1))
 
 
+class Joined(nn.Module):
+    """Members of several shapes: each group of equal ones is stacked.
+
+    Parameters
+    ----------
+    groups : sequence of Stacked
+    counts : sequence of int
+        Members of each group.
+    """
+
+    def __init__(self, groups: Sequence[Stacked], counts: Sequence[int]) -> None:
+        super().__init__()
+        self.groups = nn.ModuleList(groups)
+        self.counts = list(counts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, inputs), or (m, n, inputs) of which each member has its own, as `Stacked`."""
+        own: Sequence[Tensor] = (
+            torch.split(x, self.counts) if x.ndim == 3 else [x] * len(self.counts)
+        )
+        return torch.cat([group(one) for group, one in zip(self.groups, own, strict=True)])
+
+
 def _prelu(x: Tensor, slope: Tensor) -> Tensor:
     """Apply PReLU with a slope a member and unit, which torch's own does not broadcast.
 
@@ -111,8 +135,19 @@ def _prelu(x: Tensor, slope: Tensor) -> Tensor:
     return torch.where(x > 0, x, slope * x)
 
 
-def stack(networks: Sequence[nn.Sequential]) -> Stacked:
-    """Fold and stack encoders, or decoders, of equal shape.
+def stack(networks: Sequence[nn.Sequential]) -> Stacked | Joined:
+    """Fold and stack encoders, or decoders; those of equal shape should follow each other."""
+    groups = [list(equal) for _, equal in groupby(networks, _shape)]
+    stacked = [_stack(equal) for equal in groups]
+    return stacked[0] if len(stacked) == 1 else Joined(stacked, [len(equal) for equal in groups])
+
+
+def _shape(network: nn.Sequential) -> list[torch.Size]:
+    return [parameter.shape for parameter in network.parameters()]
+
+
+def _stack(networks: Sequence[nn.Sequential]) -> Stacked:
+    """Fold and stack networks of equal shape.
 
     A BatchNorm is ``(x - mean) / sd``, times and plus something where it is affine.
     After an activation it is folded into the next Linear layer, after a
@@ -184,7 +219,7 @@ class Ensemble:
     """The members that were kept, with numpy arrays in and out."""
 
     def __init__(self, trials: Sequence[Trial]) -> None:
-        self.seeds = tuple(trial.seed for trial in trials)
+        self.members = len(trials)
         self.encoder = stack([trial.model.encoder for trial in trials]).eval()
         self.decoder = stack([trial.model.decoder for trial in trials]).eval()
 

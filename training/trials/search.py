@@ -14,24 +14,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 from tomli_w import dumps
 
 from training.config import Config, Losses
 from training.folders import DATA, RUNS
-from training.network.losses import linear_loss
 from training.network.networks import RankAAE
-from training.network.train import Trial, fingerprint, tensor
+from training.network.train import Trial, fingerprint
 from training.simulated import dataset
 from training.simulated.dataset import Simulated, Split
-from training.trials.select import TrialScore, augmented, score_trial
+from training.trials.select import (
+    TrialScore,
+    augmented,
+    mixture_loss,
+    score_trial,
+    validation_score,
+)
 from training.trials.trials import Job, Watch, check_labels, stored, train_jobs
 from training.trials.workers import HERE, Workers
 
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["SPACE", "Found", "Range", "Sample", "search", "validation_score"]
+__all__ = ["SPACE", "Found", "Range", "Sample", "search"]
 
 
 @dataclass(frozen=True)
@@ -74,22 +78,9 @@ SPACE = (
 LOSS_WEIGHTS = (0.1, 10.0)
 """Factors of every loss's weight but the rank loss's, which sets the scale of the others."""
 
-SCORE = 2
+SCORE = 3
 """Raise by hand when `SPACE`, `validation_score` or a figure of `select` changes its meaning:
 samples of another score are not compared with new ones."""
-
-FREE_WEIGHT = 0.1
-"""What the free correlation costs: from .6 to .3 as much as .03 in the mean rho."""
-
-TIED_WEIGHT = 0.1
-"""What the excess among tied latents costs."""
-
-RECONSTRUCTION_WEIGHT = 1.0
-"""What the rms of the curves costs: good trials differ by .01, spoilt ones by .1."""
-
-MIXTURE_WEIGHT = 0.5
-"""What costs the share of the averaged labels' variance that a line from their latents leaves
-unexplained, mixtures among the spectra: from .08 to .04 as much as .02 in the mean rho."""
 
 DIVERGED = -10.0
 """Score of a sample without finite figures: below all others."""
@@ -97,16 +88,12 @@ DIVERGED = -10.0
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample: its searched settings by key, and what they were worth.
-
-    `mixture_loss` is `losses.linear_loss` of valence and coordination number.
-    """
+    """One sample: its searched settings by key, and what they were worth."""
 
     number: int
     score: float
     settings: dict[str, float]
     figures: TrialScore
-    mixture_loss: float
 
 
 @dataclass(frozen=True)
@@ -181,10 +168,8 @@ def search(
 
     def judge(job: Job, model: RankAAE) -> None:
         figures = _score(config, simulated, split, Trial(job.seed, model))
-        bent = _mixture_loss(config, simulated, split, model)
         asked[job].set_user_attr("figures", asdict(figures))
-        asked[job].set_user_attr("mixture_loss", bent)
-        study.tell(asked[job], _finite(validation_score(figures, bent)))
+        study.tell(asked[job], _finite(validation_score(figures)))
 
     def draw() -> Iterator[Job]:
         for _ in range(lacking):
@@ -213,33 +198,10 @@ def search(
     return Found(tuple(best), _given(config), path)
 
 
-def validation_score(figures: TrialScore, mixture_loss: float) -> float:
-    """Return one absolute figure of a trial; the z-score of `select` is relative to the others.
-
-    The mean rho of the tied latents, less `FREE_WEIGHT` times the free
-    correlation, `TIED_WEIGHT` times the tied excess, `RECONSTRUCTION_WEIGHT`
-    times the rms of the curves and `MIXTURE_WEIGHT` times the mixtures' loss. At most 1.
-    """
-    return float(
-        np.mean(figures.spearman_scores)
-        - FREE_WEIGHT * figures.free_correlation_loss
-        - TIED_WEIGHT * figures.tied_excess_loss
-        - RECONSTRUCTION_WEIGHT * figures.reconstruction_loss
-        - MIXTURE_WEIGHT * mixture_loss
-    )
-
-
 def _score(config: Config, simulated: Simulated, split: Split, trial: Trial) -> TrialScore:
     seen = augmented(config, simulated, split.validation, mixtures=False, shift=True)
-    return score_trial(trial, seen.flat, seen.target, seen.weight > 0, seen.labels)
-
-
-def _mixture_loss(config: Config, simulated: Simulated, split: Split, model: RankAAE) -> float:
-    seen = augmented(config, simulated, split.validation, mixtures=True, shift=True)
-    columns = list(config.network.averaged)
-    with torch.no_grad():
-        latent = model.encoder(tensor(seen.flat))[:, columns]
-    return float(linear_loss(latent, tensor(seen.labels[:, columns])))
+    mixtures = mixture_loss(config, simulated, split.validation, trial.model)
+    return score_trial(trial, seen.flat, seen.target, seen.weight > 0, seen.labels, mixtures)
 
 
 def _ranges(config: Config) -> list[Range]:
@@ -321,13 +283,7 @@ def _sample(trial: "optuna.trial.FrozenTrial") -> Sample:
     figures = dict(trial.user_attrs["figures"])
     figures["spearman_scores"] = tuple(figures["spearman_scores"])
     assert trial.value is not None
-    return Sample(
-        trial.number,
-        trial.value,
-        dict(trial.params),
-        TrialScore(**figures),
-        trial.user_attrs["mixture_loss"],
-    )
+    return Sample(trial.number, trial.value, dict(trial.params), TrialScore(**figures))
 
 
 def _finite(score: float) -> float:

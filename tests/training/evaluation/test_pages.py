@@ -127,8 +127,10 @@ def built(judge, left_out, files):
     return {
         "standards": standards,
         "compounds": [asdict(one) for one in compounds],
-        "trials": [asdict(TrialScore(seed, (0.8 + seed / 10,), 0.3, 0.1, 0.05)) for seed in (0, 1)],
-        "kept": [1],
+        "trials": [
+            asdict(TrialScore(n, (0.8 + n / 10,), 0.3, 0.1, 0.05, 0.04, "4 x 128", kept=n == 1))
+            for n in (0, 1)
+        ],
     }
 
 
@@ -231,8 +233,11 @@ def test_the_report_tabulates_every_compounds_own_shift(steps, found):
 def test_the_report_shows_every_trial_every_class_and_the_mixtures(steps, found):
     evaluation = found(steps.judge(), RIGHT)
     page = write_report(evaluation)
-    assert "| 0 | 0.80 | 0.30 | 0.10 | 0.050 |\n| 1 (shipped) | 0.90 |" in page
-    assert "| mean and range | 0.85 (0.80–0.90) |" in page
+    assert (
+        "| 4 x 128 | 0 | 0.80 | 0.30 | 0.10 | 0.050 | 0.040 |\n| 4 x 128 | 1 (shipped) | 0.90 |"
+        in page
+    )
+    assert "| mean and range | | 0.85 (0.80–0.90) |" in page
     assert "| FeO | 2 | 30 | +0.00 ± 0.00 | +0.00 |" in page
     assert "of 5 mixtures 100% lie within" in page
     far = replace(evaluation.classes[0], compound="wuestite", shift=3.0)

@@ -286,7 +286,6 @@ def write(ensemble: Ensemble, models: Path, check) -> None:
                 per_ev=0.0,
                 levels=[],
                 unsupported_half=0.0,
-                mixed_half=0.0,
                 evidence="simulation",
             )
         ],

@@ -58,6 +58,27 @@ def test_a_stack_computes_what_its_members_compute(network):
             np.testing.assert_allclose(output[m], model.decoder(latent[m]), atol=1e-5)
 
 
+def test_members_of_other_shapes_stand_in_their_order():
+    kinds = Network(), Network(width=48, depth=2), Network(encoder="cnn", decoder_width=64)
+    models = [model for kind in kinds for model in members(kind, 2)]
+    ensemble = Ensemble([Trial(seed, model) for seed, model in enumerate(models)])
+    flat = np.random.default_rng(0).random((20, POINTS), dtype=np.float32)
+    latent = ensemble.encode(flat)
+    output = ensemble.decode(latent)
+    assert ensemble.members == len(latent) == len(output) == 6
+    for m, model in enumerate(models):
+        with torch.no_grad():
+            own = model.encoder(torch.from_numpy(flat))
+            np.testing.assert_allclose(latent[m], own, atol=1e-5)
+            np.testing.assert_allclose(output[m], model.decoder(own), atol=1e-5)
+    content = to_onnx(
+        ensemble.decoder, latent.astype(np.float32), "latent", "flat", batch=1
+    )  # which proves that ONNX computes the same
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (single,) = session.run(None, {"latent": latent[:, :1].astype(np.float32)})
+    np.testing.assert_allclose(single, output[:, :1], atol=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "count"), [(NETWORKS[0], 3), (NETWORKS[1], 3), (NETWORKS[2], 1)], ids=str

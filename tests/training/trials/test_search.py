@@ -11,7 +11,7 @@ from training import config
 from training.__main__ import app
 from training.simulated import dataset
 from training.trials import search
-from training.trials.select import TrialScore
+from training.trials.select import TrialScore, validation_score
 from training.trials.trials import fit_all
 
 pytestmark = pytest.mark.slow
@@ -69,7 +69,7 @@ def test_the_best_is_a_configuration_whose_network_fit_finds_again(searched):
     found, _, _, runs = searched
     best = found.samples[0]
     assert best.score == max(sample.score for sample in found.samples)
-    assert best.score == search.validation_score(best.figures, best.mixture_loss)
+    assert best.score == validation_score(best.figures)
     settings = config.load(found.path)
     assert settings.name == TINY.name
     for key, value in best.settings.items():
@@ -111,7 +111,7 @@ def test_what_is_switched_off_stays_off():
 
 def test_the_score_is_absolute_and_knows_which_way_is_better():
     def score(rho=0.8, free=0.3, tied=0.2, rms=0.08, bent=0.04):
-        return search.validation_score(TrialScore(0, (rho, rho), free, tied, rms), bent)
+        return validation_score(TrialScore(0, (rho, rho), free, tied, rms, bent))
 
     assert score() == pytest.approx(0.8 - 0.03 - 0.02 - 0.08 - 0.02)
     assert score(bent=0.2) < score()
@@ -121,7 +121,7 @@ def test_the_score_is_absolute_and_knows_which_way_is_better():
 
 
 def test_a_sample_that_diverged_is_worse_than_any_other():
-    worst = search.validation_score(TrialScore(0, (-1.0,), 1, 1, 1), 1.0)
+    worst = validation_score(TrialScore(0, (-1.0,), 1, 1, 1, 1.0))
     assert search._finite(float("nan")) < worst
 
 
@@ -135,7 +135,7 @@ def test_every_key_survives_being_written(tmp_path):
         "augment": {"broadening": [0.25, 1.0]},
     }
     given = config.Config.model_validate(content)
-    best = search.Sample(1, 0.5, {}, TrialScore(0, (0.5,), 0, 0, 0), 0.04)
+    best = search.Sample(1, 0.5, {}, TrialScore(0, (0.5,), 0, 0, 0, 0.04))
     written = search._toml(given, best)
     assert config.Config.model_validate(tomllib.loads(written)) == given
     assert written.startswith("# Sample 1 of a search, score 0.5000 on validation, one seed.\n")

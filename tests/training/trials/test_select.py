@@ -23,8 +23,9 @@ def score(
     free: float = 0.3,
     loss: float = 0.1,
     tied: float = 0.2,
+    mixtures: float = 0.04,
 ) -> TrialScore:
-    return TrialScore(seed, correlations, free, tied, loss)
+    return TrialScore(seed, correlations, free, tied, loss, mixtures)
 
 
 def test_better_ranks_win():
@@ -46,7 +47,12 @@ def test_of_equal_ranks_the_better_curves_win():
     assert select([score(0, (0.9,), loss=0.13), score(1, (0.9,), loss=0.08)], 1) == [1]
 
 
-def test_a_trial_that_has_lost_its_curves_comes_last_and_hides_no_difference():
+def test_of_equal_ranks_the_one_that_reads_mixtures_better_wins():
+    scores = [score(0, (0.9,), mixtures=0.2), score(1, (0.9,), mixtures=0.1)]
+    assert select(scores, 1) == [1]
+
+
+def test_a_trial_that_has_lost_its_curves_comes_last():
     scores = [score(0, (0.95,), loss=30.0), score(1, (0.7,)), score(2, (0.9,))]
     assert select(scores, 2) == [2, 1]
     assert select(scores, 3) == [2, 1, 0]
@@ -59,7 +65,7 @@ def test_one_trial_alone_is_kept():
 def test_a_trial_that_diverged_is_left_out_and_spoils_no_other():
     scores = [score(0, (0.5,)), score(1, (0.0,), loss=np.nan), score(2, (0.9,))]
     assert select(scores, 2) == [2, 0]
-    with pytest.raises(ConfigurationError, match=r"2 of 3 trials converged, fit\.keep = 3"):
+    with pytest.raises(ConfigurationError, match=r"2 of 3 trials converged, keep = 3"):
         select(scores, 3)
 
 
@@ -127,7 +133,7 @@ def test_a_trial_is_scored_by_what_its_network_does(correlated):
     flat = np.column_stack([correlated, np.ones(200)])
     model = SimpleNamespace(encoder=lambda x: -x, decoder=lambda z: -z + 0.5)
     judged = np.ones(flat.shape, dtype=bool)
-    found = score_trial(Trial(4, model), flat, flat, judged, correlated)  # pyright: ignore
+    found = score_trial(Trial(4, model), flat, flat, judged, correlated, 0.1)  # pyright: ignore
     assert found.seed == 4
     assert found.spearman_scores == pytest.approx((-1.0, -1.0, -1.0))
     assert found.tied_excess_loss == 0.0
@@ -136,6 +142,6 @@ def test_a_trial_is_scored_by_what_its_network_does(correlated):
     judged[:, 1:] = False
     target = flat.copy()
     target[:, 1:] = 1e6  # not simulated there
-    assert score_trial(Trial(4, model), flat, target, judged, correlated).reconstruction_loss == (
-        pytest.approx(0.5, abs=1e-3)
-    )
+    again = score_trial(Trial(4, model), flat, target, judged, correlated, 0.1)  # pyright: ignore
+    assert again.reconstruction_loss == pytest.approx(0.5, abs=1e-3)
+    assert again.mixture_loss == 0.1
