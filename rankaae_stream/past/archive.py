@@ -5,10 +5,10 @@ An archive is opened by its name, a Tiled address or a path. Its runs have `star
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 from urllib.parse import quote, urlsplit
 
 from rankaae_stream.addresses import read_server, refuse_secret
@@ -80,6 +80,7 @@ class Archive:
         references: Iterable[Any] = (),
         browse: str = "",
         stream: Stream | None = None,
+        find: Callable[[Selection], Iterable[Any]] | None = None,
     ) -> None:
         self.name = name
         self.runs = runs
@@ -89,11 +90,28 @@ class Archive:
         self.browse = browse
         self.stream = stream
         self._context = context
+        self._find = find
+
+    def find(self, selection: Selection) -> Iterable[Any]:
+        """Ask the server again, by the same connection: the runs of a selection as they are now.
+
+        Raises
+        ------
+        ConfigurationError
+            Of files, which are read once.
+        """
+        if self._find is None:
+            raise ConfigurationError(f"{self.name} is no Tiled server")
+        return self._find(selection)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection to a server."""
         if self._context is not None:
             self._context.close()
 
@@ -226,17 +244,30 @@ def _open_tiled(source: str, selection: Selection, own: tuple[str, str | None]) 
                 f"export {KEY_VARIABLE}=..."
             )
         node += [part for part in parts.fragment.split("/") if part]
-        catalog = _catalog(constructors.from_context(context), node, address)
+        root = cast("Any", constructors.from_context(context))
+        catalog = _catalog(root, node, address)
         shown = browse_address(address, node)
         if hasattr(catalog, "documents"):
-            one = TiledRun(address, catalog.item)
-            return Archive(source, [catalog], 1, context, [one], shown.rpartition("/")[0])
+            one, above = TiledRun(address, catalog.item), shown.rpartition("/")[0]
+
+            def again(selection: Selection) -> list[Any]:
+                del selection
+                return [_catalog(root, node, address)]
+
+            return Archive(source, [catalog], 1, context, [one], above, find=again)
         searches = _searches(catalog, selection)
-        runs = (run for search in searches for run in search.values())
-        again = (run for search in searches for run in search.values())
-        references = (TiledRun(address, run.item) for run in again)
+        references = (TiledRun(address, run.item) for run in _runs_of(searches))
         total = sum(len(search) for search in searches)
-        return Archive(source, runs, total, context, references, shown, _stream(context, node))
+        return Archive(
+            source,
+            _runs_of(searches),
+            total,
+            context,
+            references,
+            shown,
+            _stream(context, node),
+            lambda selection: _runs_of(_searches(catalog, selection)),
+        )
     except BaseException as error:
         if context is not None:
             context.close()
@@ -315,6 +346,10 @@ def _searches(catalog: Any, selection: Selection) -> list[Any]:
     if _is_mongo(catalog):  # databroker's MongoDB catalogs know no patterns
         return [catalog.search(Regex("start.uid", f"^{uid}")) for uid in selection.uids]
     return [catalog.search(Like("start.uid", f"{uid}%")) for uid in selection.uids]
+
+
+def _runs_of(searches: list[Any]) -> Iterator[Any]:
+    return (run for search in searches for run in search.values())
 
 
 def _is_mongo(catalog: Any) -> bool:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeGuard, cast
@@ -24,6 +25,7 @@ from rankaae_stream.files.run_writer import Documents
 from rankaae_stream.layouts.base import Document
 from rankaae_stream.past.archive import (
     KEY_VARIABLE,
+    Archive,
     Stream,
     documents_of,
     open_archive,
@@ -53,10 +55,13 @@ ATTEMPTS = 5
 LONGEST = 60.0
 """Seconds between two trials, at most."""
 SHARE = 10.0
-"""A run that grows is read again after so many times what reading it took."""
+"""A run that grows and does not ring is read again after so many times what reading it took."""
 GAP, TIMES = 0.5, 3.0
-"""Seconds between two looks, at least, however often it rings; and how many times what asking for
-runs took."""
+"""Seconds between two looks, at least, however often it rings; and how many times what the requests
+of a look took for runs and for what grows: a server works for a quarter of the time on these."""
+WRITTEN, SETTLED = 0.2, 2.0
+"""Seconds after which what rang is there, mostly and surely: of a table's rows Tiled tells before
+it writes them, and answers HTTP 500 to who reads them meanwhile."""
 BEAT = 60.0
 """Seconds after which a run is said to go on that has brought nothing new: rows may be written
 many at a time, and a run without documents counts as one that has lost its end."""
@@ -80,20 +85,30 @@ class _Growing:
     """A run that has not ended: what of it was given, and when it is looked at again.
 
     `given` are the documents by name and uid, as hashes of what they held; `before` those that
-    were there at the last look. It is looked at when it is `due`, or after it has `ready` been
-    for it where one of its `nodes` rings.
+    were there at the last look. It is looked at when it is `due`, or one of its `nodes` rings.
     """
 
+    found: _Found
     nodes: tuple[Node, ...] = ()
     given: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     before: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     due: float = 0.0
-    ready: float = 0.0
+    rang: float = 0.0
     said: float = 0.0
 
     def unsure(self) -> bool:
         """Return whether the last look found what only the next one gives."""
         return any(self.given.get(key) != held for key, held in self.before.items())
+
+    def writes(self, now: float) -> bool:
+        """Return whether what rang for it may still be written."""
+        return now < self.rang + SETTLED
+
+    def next_look(self, began: float, new: Documents) -> float:
+        """Return when it is looked at again, ring or not, after a look that `began` then."""
+        if self.unsure() or (self.writes(began) and not new):
+            return began  # as soon as the server has had its rest
+        return self.rang + SETTLED if self.writes(began) else float("inf")
 
     def rest(self, documents: Documents, *, ended: bool) -> Documents:
         """Return what was not given yet; of rows with arrays before the end only what the last
@@ -189,8 +204,10 @@ class TiledBus:
         self._address, self._own, self._clock = address, own, clock
         self._period = self._rest = period
         self._bell = bell or Doorbell()
-        self._took = 0.0  # the last search, in seconds
-        self._unasked = True  # this look is for no ring and for no run that is due
+        self._archive: Archive | None = None  # the server, while it answers
+        self._took = 0.0  # the requests of the last look, in seconds, but for runs that have ended
+        self._wide = True  # this look is for all runs, not only for those that grow and are due
+        self._unasked = True  # and for no ring
         self._missed = False  # and it has found something
         self._given = _Given(folder, address, 0.0 if first == "earliest" else clock())
         self._open: dict[str, float] = {}  # start of each run that is still to be given
@@ -220,13 +237,15 @@ class TiledBus:
     def run(self, taker: Taker, stopping: threading.Event) -> None:
         """Take runs until `stopping` is set; see `Source`."""
         pause = self._period
-        with self._bell:
+        with self._bell, closing(self):
             while not stopping.is_set():
                 try:
                     self._failing = self._look(taker, stopping)
                     pause = self._period
                     self._wait(stopping)
                 except Exception as error:
+                    self.close()
+                    self._wide = self._unasked = True
                     final = isinstance(error, ConfigurationError)
                     if final and not self._worked and _is_final(error):
                         raise
@@ -235,6 +254,12 @@ class TiledBus:
                     logger.warning("%s", self._failing)
                     pause = min(2 * pause, LONGEST)
                     stopping.wait(pause)
+
+    def close(self) -> None:
+        """Close the connection; it is made again when it is needed."""
+        archive, self._archive = self._archive, None
+        if archive is not None:
+            archive.close()
 
     # ---- when to look --------------------------------------------------------------------
 
@@ -247,24 +272,30 @@ class TiledBus:
             self._rest = self._period
         elif self._unasked:
             self._rest = min(2 * self._rest, LONGEST)
-        stopping.wait(min(max(GAP, TIMES * self._took), self._period))
+        stopping.wait(min(max(min(GAP, self._period), TIMES * self._took), LONGEST))
         end, rang = time.monotonic() + self._rest, set[Node]()
-        while () not in rang and not stopping.is_set():
-            left = end - time.monotonic()
-            due = self._due() - self._clock()
-            if min(left, due) <= 0.0:
-                break
-            rang = self._bell.wait(min(left, due), stopping)
+        left = 1.0
+        while left > 0.0 and () not in rang and not stopping.is_set():
+            due = min(self._due(), self._tried_again()) - self._clock()
+            left = min(end - time.monotonic(), due)
+            rang = self._bell.wait(max(left, 0.0), stopping)  # also where another run is due
             for growing in self._growing.values():
                 if not rang.isdisjoint(growing.nodes):
-                    growing.due = min(growing.due, growing.ready)
+                    growing.rang = self._clock()
+                    growing.due = min(growing.due, growing.rang + WRITTEN)
         self._unasked = time.monotonic() >= end
+        self._wide = self._unasked or () in rang or self._tried_again() <= self._clock()
 
     def _due(self) -> float:
-        """Return when the next run is to be read, ring or not."""
-        tried = (trouble.again for trouble in self._troubles.values())
-        grown = (each.due for uid, each in self._growing.items() if uid not in self._troubles)
-        return min((*tried, *grown), default=float("inf"))
+        """Return when the next run that grows is to be read, ring or not."""
+        return min((each.due for each in self._readable()), default=float("inf"))
+
+    def _tried_again(self) -> float:
+        """Return when a run that could not be read is to be tried again."""
+        return min((trouble.again for trouble in self._troubles.values()), default=float("inf"))
+
+    def _readable(self) -> list[_Growing]:
+        return [each for uid, each in self._growing.items() if uid not in self._troubles]
 
     def _listen(self, stream: Stream | None) -> None:
         """Listen for new runs, and for new rows of those that grow, the latest first."""
@@ -276,29 +307,39 @@ class TiledBus:
     def _look(self, taker: Taker, stopping: threading.Event) -> str:
         """Give what is new; return why some of it cannot be read, or an empty text."""
         now, began, self._missed = self._clock(), time.monotonic(), False
-        deep = now >= self._deep_due
-        with open_archive(
-            self._address, Selection(since=self._since(now, deep)), self._own
-        ) as held:
-            found = sorted(self._new(held.runs, now), key=lambda each: each.began)
-            self._took = time.monotonic() - began
-            self._worked = True
+        if self._wide:
+            found = self._search(now)
             self._waiting = sum(each.ended for each in found)
-            for each in found:
-                while taker.full() and not stopping.wait(0.2):
-                    pass
-                if stopping.is_set():
-                    return ""
-                if not each.ended:
-                    self._give_rows(each, taker, stopping)
-                    continue
-                self._missed |= self._unasked and each.uid not in self._troubles
-                self._give(each, taker, stopping)
-                self._waiting -= 1
-            self._listen(held.stream)
+        else:
+            found = [each.found for each in self._readable() if each.due <= now]
+        self._took = time.monotonic() - began
+        self._worked = True
+        for each in sorted(found, key=lambda each: each.began):
+            while taker.full() and not stopping.wait(0.2):
+                pass
+            if stopping.is_set():
+                return ""
+            if not each.ended:
+                self._give_rows(each, taker, stopping)
+                continue
+            self._missed |= self._unasked and each.uid not in self._troubles
+            self._give(each, taker, stopping)
+            self._waiting = (self._waiting or 1) - 1
+        self._listen(self._archive.stream if self._archive else None)
+        return next((trouble.why for trouble in self._troubles.values()), "")
+
+    def _search(self, now: float) -> list[_Found]:
+        """Ask for the runs that have something to give; each hour by a new connection."""
+        deep = now >= self._deep_due
+        selection = Selection(since=self._since(now, deep))
+        if deep:
+            self.close()
+        if self._archive is None:
+            self._archive = open_archive(self._address, selection, self._own)
+        found = self._new(self._archive.find(selection), now)
         if deep:
             self._deep_due = now + DEEP_PERIOD
-        return next((trouble.why for trouble in self._troubles.values()), "")
+        return found
 
     def _since(self, now: float, deep: bool) -> float | None:
         # A run whose clock was ahead must not hide those that come.
@@ -325,16 +366,19 @@ class TiledBus:
             trouble = self._troubles.get(uid)
             ended = bool(metadata.get("stop")) or now - began > ABANDONED
             again = trouble.again if ended and trouble is not None else 0.0
-            if now >= (again if ended else self._next_read(uid)):
-                found.append(_Found(uid, float(began), run, ended))
+            each = _Found(uid, float(began), run, ended)
+            if now >= (again if ended else self._next_read(each)):
+                found.append(each)
         self._open = still_open  # the search held all that were
         self._growing = {u: kept for u, kept in self._growing.items() if u in still_open}
         self._troubles = {u: kept for u, kept in self._troubles.items() if u in still_open}
         return found
 
-    def _next_read(self, uid: str) -> float:
-        growing = self._growing.setdefault(uid, _Growing(((uid,),)))
-        return min(growing.due, growing.ready) if self._unasked else growing.due
+    def _next_read(self, found: _Found) -> float:
+        growing = self._growing.setdefault(found.uid, _Growing(found, ((found.uid,),)))
+        growing.found = found  # of this connection
+        relied_on = growing.due == float("inf") and growing.nodes
+        return 0.0 if self._unasked and relied_on else growing.due
 
     def _give(self, found: _Found, taker: Taker, stopping: threading.Event) -> None:
         try:
@@ -344,14 +388,19 @@ class TiledBus:
         except Exception as error:  # noqa: BLE001 - whatever a damaged run raises
             self._put_off(found, sentence_of(error))
             return
+        self._give_whole(documents, found, taker, stopping)
+
+    def _give_whole(
+        self, documents: Documents, found: _Found, taker: Taker, stopping: threading.Event
+    ) -> None:
         self._read_at = self._clock()
-        growing = self._growing.get(found.uid, _Growing())
+        growing = self._growing.get(found.uid, _Growing(found))
         if self._take(growing.rest(documents, ended=True), found, taker, stopping):
             self._done(found)
 
     def _give_rows(self, found: _Found, taker: Taker, stopping: threading.Event) -> None:
         """Give what is new of a run that grows, once it has rows."""
-        growing, began = self._growing[found.uid], time.monotonic()
+        growing, began, now = self._growing[found.uid], time.monotonic(), self._clock()
         try:
             documents = documents_of(found.run)
             whole = _whole_rows(documents)
@@ -359,28 +408,31 @@ class TiledBus:
             raise
         except Exception:  # Tiled may fail at a run to which something is written just then
             logger.debug("run %s cannot be read while it grows", found.uid, exc_info=True)
-            growing.due = growing.ready = self._clock() + 2 * self._period
+            growing.due = now if growing.writes(now) else now + 2 * self._period
             return
-        now, took = self._clock(), SHARE * (time.monotonic() - began)
+        finally:
+            took = time.monotonic() - began
+            self._took += took
         names = {name for name, _ in whole}
-        if not names <= _ROWS:
-            growing.due = growing.ready = float("inf")
-            growing.nodes = ()
+        if "stop" in names:
+            self._give_whole(documents, found, taker, stopping)
             return
-        heard = len(whole) == len(documents) and all(map(self._bell.hears, growing.nodes))
-        if "event" in names:
-            new = growing.rest(whole, ended=False)
-            self._missed |= self._unasked and heard and bool(new or growing.unsure())
-            if not new and growing.given and now - growing.said > BEAT:
-                new = whole[:1]  # its start again says that it goes on
-            if new:
-                growing.said = now
-                self._take(new, found, taker, stopping)
+        if not names <= _ROWS:
+            growing.due, growing.nodes = float("inf"), ()
+            return
+        new = growing.rest(whole, ended=False) if "event" in names else []
+        in_part = len(whole) < len(documents)
+        heard = all(map(self._bell.hears, growing.nodes)) and (not in_part or growing.writes(now))
+        self._missed |= self._unasked and heard and bool(new or growing.unsure())
         growing.nodes = _nodes(found.uid, whole)
-        growing.ready = now + max(min(GAP, self._period), took)
-        growing.due = now + max(self._period, took)
+        growing.due = now + took + max(self._period, SHARE * took)
         if heard:
-            growing.due = growing.ready if growing.unsure() else float("inf")
+            growing.due = growing.next_look(now, [] if in_part else new)
+        if not new and growing.given and now - growing.said > BEAT:
+            new = whole[:1]  # its start again says that it goes on
+        if new:
+            growing.said = now
+            self._take(new, found, taker, stopping)
 
     def _take(
         self, documents: Documents, found: _Found, taker: Taker, stopping: threading.Event

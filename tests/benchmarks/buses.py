@@ -1,12 +1,12 @@
 """Measure each bus beside a session's own stream: documents a second, and stop to result.
 
-``python tests/benchmarks/buses.py [--runs 20] [--scans 8] [--rest 120] [--only tiled ...]``
+``python tests/benchmarks/buses.py [--runs 20] [--scans 8] [--rows 30] [--rest 120] [--only tiled]``
 
 Documents a second are those that a bus brings to the disk of a service (its journal). Stop to
-result is from the moment a scan's stop document is published to its result in Tiled, and row to
-answer from the moment that Tiled has a row of a scan to the provisional answer in Tiled that
-knows it. Requests a minute are those to Tiled while nothing happens. Tiled is also read without its
-websockets, as where a server has none.
+result is from the moment a scan's stop document is published to its result in Tiled, row to disk
+from the moment that Tiled has a row of a scan to its being taken, and row to answer from the same
+moment to the provisional answer in Tiled that knows it. Requests a minute are those to Tiled while
+nothing happens. Tiled is also read without its websockets, as where a server has none.
 """
 
 import argparse
@@ -49,6 +49,8 @@ from rankaae_stream.simulate.steps import ophyd_step
 
 SAMPLE = next(sample for sample in SERIES if sample.name == "Fe2O3")
 PATIENCE = 180.0
+FIRST = 4
+"""Rows of a scan before it is known to a bus, and heard."""
 PORTS = 45577, 45578
 TOPIC = "documents"
 PROXY = (
@@ -64,7 +66,7 @@ class OnDisk:
 
     def __init__(self, folder: Path) -> None:
         self._journal = Journal(folder)
-        self.count = self.ended = 0
+        self.count = self.ended = self.rows = 0
         self.first = self.last = 0.0
 
     def take(self, name: str, doc: Any) -> None:
@@ -72,6 +74,7 @@ class OnDisk:
         self._journal.add(name, doc)
         self.count += 1
         self.ended += name == "stop"
+        self.rows += name == "event"
 
     def flush(self) -> None:
         self._journal.flush()
@@ -168,6 +171,31 @@ def rate(make: Any, runs: int) -> float:
         stopping.set()
         thread.join(PATIENCE)
         return taker.count / max(taker.last - taker.first, 1e-9)
+
+
+def to_disk(make: Any, rows: int) -> list[float]:
+    """Return the seconds from some rows of a growing scan to a taker that has them."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(EmbeddedServer(folder / "tiled"))
+        bus, publish = stack.enter_context(make(server, folder / "bus", batch=1))
+        taker, stopping = OnDisk(folder / "journal"), threading.Event()
+        thread = threading.Thread(target=bus.run, args=(taker, stopping), daemon=True)
+        thread.start()
+        took, given = list[float](), 0
+        for item in run("to-disk"):
+            publish(*item)
+            if item[0] != "event":
+                continue
+            given, began = given + 1, time.perf_counter()
+            _until(lambda: taker.rows >= given)  # noqa: B023
+            took.append(time.perf_counter() - began)
+            if given == rows + FIRST:
+                break
+            time.sleep(random.uniform(0.0, 2.0))
+        stopping.set()
+        thread.join(PATIENCE)
+        return took[FIRST:]
 
 
 def latency(make: Any, scans: int, measure: Measure | None = None) -> list[float]:
@@ -286,6 +314,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--scans", type=int, default=8)
+    parser.add_argument("--rows", type=int, default=30)
     parser.add_argument("--rest", type=float, default=120.0, help="seconds")
     parser.add_argument("--only", nargs="+", help="these buses, by the beginnings of their names")
     asked = parser.parse_args()
@@ -297,6 +326,7 @@ def main() -> None:
             continue
         cells = [f"{rate(make, asked.runs):.0f}", *_told(latency(make, asked.scans + 1)[1:])]
         if name.startswith("tiled"):
+            cells += _told(to_disk(make, asked.rows))
             cells += _told(latency(partial(make, batch=1), 3, _rows))
             cells += [f"{at_rest(make, asked.rest):.0f}"] if asked.rest else []
         table.add_row(name, *cells)
@@ -304,7 +334,8 @@ def main() -> None:
 
 
 _HEADS = (
-    *("stop to result, s: median", "longest", "row to answer, s: median", "longest"),
+    *("stop to result, s: median", "longest", "row to disk, s: median", "longest"),
+    *("row to answer, s: median", "longest"),
     "requests/min at rest",
 )
 
