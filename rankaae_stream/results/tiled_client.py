@@ -18,6 +18,7 @@ __all__ = [
     "begin_run",
     "free_folder",
     "get_child",
+    "holds_tables_of",
     "open_context",
     "query_parameters",
     "translate_tiled_errors",
@@ -194,6 +195,32 @@ def get_child(container: Any, key: str) -> Any:
     from tiled.client.container import Container
 
     return Container.__getitem__(container, key)
+
+
+def holds_tables_of(writer: Any) -> bool:
+    """Return whether Tiled still holds the tables that a writer of one run has made.
+
+    In its database each table has a number that never comes again: one that was made anew, at the
+    same place, has another.
+
+    Parameters
+    ----------
+    writer
+        As `begin_run` returns it.
+    """
+    for table in writer._internal_tables.values():
+        wanted = {"include_data_sources": True}
+        answer = table.context.http_client.get(table.uri, params=wanted)
+        if answer.status_code == 404:
+            return False
+        answer.raise_for_status()
+        if _table_number(answer.json()["data"]) != _table_number(table.item):
+            return False
+    return bool(writer._internal_tables)
+
+
+def _table_number(item: Mapping[str, Any]) -> int:
+    return item["attributes"]["data_sources"][0]["parameters"]["dataset_id"]
 
 
 def query_parameters(container: Any) -> dict[str, Any]:

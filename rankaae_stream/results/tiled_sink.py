@@ -20,6 +20,7 @@ from rankaae_stream.results.tiled_client import (
     begin_run,
     free_folder,
     get_child,
+    holds_tables_of,
     open_context,
     translate_tiled_errors,
 )
@@ -171,13 +172,17 @@ class TiledSink:
     def _opened(self, uid: str) -> tuple[Any, int]:
         """Take the writer of an open run with the number of its events; None and 0 if none is.
 
-        After half of `ABANDONED` without an event it may be another session's by now: its
-        writer would add to the arrays that the other has made anew.
+        After half of `ABANDONED` without an event, as of a slow scan, Tiled is asked whether it is
+        another session's by now: its writer would add to the arrays that the other has made anew.
         """
-        writer, number, last = self._open.pop(uid, (None, 0, 0.0))
+        writer, number, last = self._open.get(uid, (None, 0, 0.0))
         if writer is not None and self._clock() - last > ABANDONED / 2:
-            self._ours.discard(uid)
-            return None, 0
+            with self._errors():
+                still_ours = holds_tables_of(writer)
+            if not still_ours:
+                self._ours.discard(uid)
+                writer, number = None, 0
+        self._open.pop(uid, None)
         return writer, number
 
     def _write_whole(self, run: ResultRun) -> None:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+from answers import answer
 from bluesky_tiled_plugins import TiledWriter
 from bluesky_tiled_plugins.writing.tiled_writer import _RunWriter
 from tiled.client.container import Container
@@ -16,6 +17,7 @@ from rankaae_stream.results.sinks import Unreachable
 from rankaae_stream.results.tiled_client import (
     begin_run,
     get_child,
+    holds_tables_of,
     query_parameters,
     translate_tiled_errors,
 )
@@ -52,6 +54,26 @@ def test_a_writer_of_one_run_writes_its_start_and_raises_what_the_router_would_h
     assert results[start["uid"]].stop["run_start"] == start["uid"]
     with pytest.raises(Exception, match="409"):
         begin_run(writer, start)
+
+
+def test_tables_that_were_made_anew_are_not_those_of_a_writer(server):
+    run, results = answer("tables made anew"), server.client("processed")
+
+    def written():
+        writer = begin_run(TiledWriter(results, normalizer=None, batch_size=1), run.start)
+        writer("descriptor", dict(run.descriptor))
+        assert not holds_tables_of(writer), "there is none yet"
+        writer("event", run.event)
+        return writer
+
+    first = written()
+    assert holds_tables_of(first)
+    results.delete_contents([run.uid], recursive=True, external_only=False)
+    assert not holds_tables_of(first), "there is none"
+    second = written()
+    assert holds_tables_of(second)
+    assert not holds_tables_of(first), "there is another one in its place"
+    results.delete_contents([run.uid], recursive=True, external_only=False)
 
 
 def test_a_child_is_one_request_and_a_beginning_of_a_uid_is_none(server, start, asked):

@@ -144,6 +144,29 @@ def test_a_run_that_another_session_fills_is_left_to_it_until_it_no_longer_chang
     assert rows(server.client("processed")[uid]) == [2.0]
 
 
+def test_a_scan_slower_than_a_writer_is_waited_for_does_not_wait_for_itself(server, connect, uid):
+    now = [0.0]
+    tiled = connect(clock=lambda: now[0])
+    for state in (1.0, 2.0, 3.0):
+        tiled.provisional(composed(uid, state=state))
+        now[0] += 100.0
+    tiled.final(composed(uid, state=4.0))
+    assert rows(server.client("processed")[uid]) == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_a_slow_scan_adds_nothing_to_what_another_session_has_made_anew(server, connect, uid):
+    now = [0.0]
+    slow, other = (connect(clock=lambda: now[0]) for _ in range(2))
+    slow.provisional(composed(uid, state=1.0))
+    other.remove(uid)
+    other.provisional(composed(uid, state=2.0))
+    now[0] = 31.0
+    for write in (slow.provisional, slow.final):
+        with pytest.raises(Postponed, match="another session"):
+            write(composed(uid, state=3.0))
+    assert rows(server.client("processed")[uid]) == [2.0]
+
+
 def test_another_run_under_the_same_uid_is_never_touched(server, tiled, uid):
     tiled.final(composed(uid, state=2.0))
     stranger = composed(uid, state=3.0)
