@@ -45,7 +45,7 @@ def score_network(
         coordination, `reconstruction_mean_absolute_error_loss` and `free_correlation_loss`.
         A figure that these rows do not give is left out.
     """
-    network = Ensemble([trial])
+    network = Ensemble([trial], clean_spectra(config, simulated, split.train))
     names, labels = config.network.descriptors, labels_of(config, simulated, rows)
     flat = clean_spectra(config, simulated, rows)
     latent = network.encode(flat)

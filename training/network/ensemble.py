@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv1d, softplus
 
 from training.network.networks import FARTHEST, STRIDE
-from training.network.train import Trial
+from training.network.train import Trial, tensor
 
 __all__ = ["OPSET", "Ensemble", "Joined", "Stacked", "StackedCNN", "stack"]
 
@@ -29,8 +30,9 @@ class Stacked(nn.Module):
         PReLU slopes of every layer but the last.
     softplus : float
         Sharpness of a final softplus; 0 for none.
-    farthest : float
-        Inputs are cut to this size; 0 for none.
+    reach : (m, inputs, inputs) tensor, optional
+        What turns inputs into as long ones as their Mahalanobis distance; those beyond
+        `FARTHEST` are drawn nearer to 0.
     """
 
     def __init__(
@@ -39,19 +41,23 @@ class Stacked(nn.Module):
         biases: Sequence[Tensor],
         slopes: Sequence[Tensor],
         softplus: float = 0.0,
-        farthest: float = 0.0,
+        reach: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.weights = nn.ParameterList([nn.Parameter(w, requires_grad=False) for w in weights])
         self.biases = nn.ParameterList([nn.Parameter(b, requires_grad=False) for b in biases])
         self.slopes = nn.ParameterList([nn.Parameter(s, requires_grad=False) for s in slopes])
         self.softplus = softplus
-        self.farthest = farthest
+        self.reach = None if reach is None else nn.Parameter(reach, requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, inputs) or (m, n, inputs) to (m, n, outputs)."""
-        if self.farthest:
-            x = x.clamp(-self.farthest, self.farthest)
+        if self.reach is not None:
+            # A product with ones, not a sum: ONNX Runtime adds the items of a row in an order
+            # that depends on where the row stands, and a spectrum's bits must not.
+            ones = torch.ones_like(self.reach)
+            square = torch.matmul(torch.matmul(x, self.reach).square(), ones)
+            x = x * (FARTHEST / square.clamp(min=FARTHEST**2).sqrt())
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = torch.matmul(x, weight) + bias
             if i < len(self.slopes):
@@ -135,10 +141,16 @@ def _prelu(x: Tensor, slope: Tensor) -> Tensor:
     return torch.where(x > 0, x, slope * x)
 
 
-def stack(networks: Sequence[nn.Sequential]) -> Stacked | Joined:
-    """Fold and stack encoders, or decoders; those of equal shape should follow each other."""
+def stack(networks: Sequence[nn.Sequential], reach: Tensor | None = None) -> Stacked | Joined:
+    """Fold and stack encoders, or decoders; those of equal shape should follow each other.
+
+    `reach` is a decoder's, see `Stacked`: one matrix a member.
+    """
     groups = [list(equal) for _, equal in groupby(networks, _shape)]
-    stacked = [_stack(equal) for equal in groups]
+    parts: Sequence[Tensor | None] = [None] * len(groups)
+    if reach is not None:
+        parts = torch.split(reach, [len(one) for one in groups])
+    stacked = [_stack(equal, part) for equal, part in zip(groups, parts, strict=True)]
     return stacked[0] if len(stacked) == 1 else Joined(stacked, [len(equal) for equal in groups])
 
 
@@ -146,7 +158,7 @@ def _shape(network: nn.Sequential) -> list[torch.Size]:
     return [parameter.shape for parameter in network.parameters()]
 
 
-def _stack(networks: Sequence[nn.Sequential]) -> Stacked:
+def _stack(networks: Sequence[nn.Sequential], reach: Tensor | None) -> Stacked:
     """Fold and stack networks of equal shape.
 
     A BatchNorm is ``(x - mean) / sd``, times and plus something where it is affine.
@@ -167,7 +179,7 @@ def _stack(networks: Sequence[nn.Sequential]) -> Stacked:
         return StackedCNN(kernels, offsets, bends, weights, biases, slopes)
     last = networks[0][-1]
     if isinstance(last, nn.Softplus):  # a decoder
-        return Stacked(weights, biases, slopes, float(last.beta), FARTHEST)
+        return Stacked(weights, biases, slopes, float(last.beta), reach)
     return Stacked(weights, biases, slopes)
 
 
@@ -216,12 +228,21 @@ def _scale_and_offset(layer: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
 
 
 class Ensemble:
-    """The members that were kept, with numpy arrays in and out."""
+    """The members that were kept, with numpy arrays in and out.
 
-    def __init__(self, trials: Sequence[Trial]) -> None:
+    Parameters
+    ----------
+    trials : sequence of Trial
+    seen : (n, g) array, optional
+        Training spectra: no decoder draws what lies farther out than they do. Without them
+        it draws whatever it is given.
+    """
+
+    def __init__(self, trials: Sequence[Trial], seen: NDArray[np.floating] | None = None) -> None:
         self.members = len(trials)
         self.encoder = stack([trial.model.encoder for trial in trials]).eval()
-        self.decoder = stack([trial.model.decoder for trial in trials]).eval()
+        reach = None if seen is None else _reach(self.encode(seen))
+        self.decoder = stack([trial.model.decoder for trial in trials], reach).eval()
 
     def encode(self, flat: NDArray[np.floating]) -> NDArray[np.float64]:
         """Encode spectra (n, g) to latents (m, n, l)."""
@@ -232,3 +253,16 @@ class Ensemble:
         """Decode latents (m, n, l) to spectra (m, n, g)."""
         with torch.no_grad():
             return self.decoder(torch.from_numpy(latent.astype(np.float32))).double().numpy()
+
+
+def _reach(latent: NDArray[np.float64]) -> Tensor:
+    """Return what turns latents into as long ones as their Mahalanobis distance, (m, l, l).
+
+    Parameters
+    ----------
+    latent : (m, n, l) array
+        Their middle is taken as 0, where training puts it.
+    """
+    together = latent.transpose(0, 2, 1) @ latent / latent.shape[1]
+    linalg: Any = np.linalg
+    return tensor(linalg.cholesky(linalg.inv(together)))

@@ -20,9 +20,11 @@ KERNEL = 5
 STRIDE = 2
 """Steps between its outputs."""
 
-FARTHEST = 4.0
+FARTHEST = 3.5
 """Latents beyond are drawn as if they lay here: nothing has taught a decoder what lies further
-out, and its curves collapse there. Latents of the training spectra are normal."""
+out, and its curves are ragged there. As a Mahalanobis distance to the latents of the training
+spectra, of which it is the outermost twentieth: where two latents go together, one alone gets
+far with little."""
 
 BLUR = 2.0
 """Standard deviation of the decoder's blur, grid points: about half an eV."""

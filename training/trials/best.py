@@ -31,7 +31,7 @@ def best_trials(
         best += [trained[i] for i in chosen]
         name = f"{kind.network.depth} x {kind.network.width}, {kind.fit.epochs} epochs"
         scores += [replace(one, network=name, kept=i in chosen) for i, one in enumerate(own)]
-    return Ensemble(best), scores
+    return Ensemble(best, select.clean_spectra(config, simulated, split.train)), scores
 
 
 def are_trained(config: Config, simulated: dataset.Simulated, runs: Path) -> bool:

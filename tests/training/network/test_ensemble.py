@@ -9,7 +9,7 @@ from torch import nn
 from training.config import Network
 from training.export.write_model import to_onnx
 from training.network.ensemble import Ensemble, Stacked, stack
-from training.network.networks import RankAAE
+from training.network.networks import FARTHEST, RankAAE
 from training.network.train import Trial
 
 POINTS = 256
@@ -119,3 +119,26 @@ def test_a_decoder_stays_positive_in_the_stack():
     decoder = stack([model.decoder for model in members(Network())])
     assert isinstance(decoder, Stacked)
     assert float(decoder(3.0 * torch.randn(3, 50, 6)).min()) >= 0.0
+
+
+def test_a_decoder_draws_nothing_farther_out_than_training_spectra_lie():
+    models = members(Network(descriptors=("oxidation_state", "mean_bond_length"), free=0), 2)
+    trials = [Trial(seed, model) for seed, model in enumerate(models)]
+    seen = np.random.default_rng(0).random((500, POINTS), dtype=np.float32)
+    bounded, free = Ensemble(trials, seen), Ensemble(trials)
+    latent = bounded.encode(seen)
+    z = latent[0]
+    inverse = np.linalg.inv(z.T @ z / len(z))
+    away = np.sqrt(np.einsum("ni,ij,nj->n", z, inverse, z))
+    near = away < FARTHEST
+    np.testing.assert_allclose(
+        bounded.decode(latent)[0, near], free.decode(latent)[0, near], atol=1e-5
+    )
+    far = np.repeat(latent[:, :1], 3, axis=1) * np.array([[1.0], [100.0], [1000.0]])
+    drawn = bounded.decode(far)
+    np.testing.assert_allclose(drawn[:, 1], drawn[:, 2], atol=1e-4)
+    # As it draws what lies in the same direction at the bound.
+    bound = far[0, 2] * FARTHEST / np.sqrt(far[0, 2] @ inverse @ far[0, 2])
+    wanted = free.decode(np.stack([bound[None], bound[None]]))
+    np.testing.assert_allclose(drawn[0, 2], wanted[0, 0], atol=1e-4)
+    assert np.isfinite(bounded.decode(np.zeros((2, 1, 2)))).all()

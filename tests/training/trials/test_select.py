@@ -138,10 +138,10 @@ def test_a_trial_is_scored_by_what_its_network_does(correlated):
     assert found.spearman_scores == pytest.approx((-1.0, -1.0, -1.0))
     assert found.tied_excess_loss == 0.0
     assert found.free_correlation_loss == 0.0  # the free one is constant
-    assert found.reconstruction_loss == pytest.approx(0.5, abs=1e-3)  # few latents are cut
+    assert found.reconstruction_loss == pytest.approx(0.5, abs=3e-3)  # few latents are cut
     judged[:, 1:] = False
     target = flat.copy()
     target[:, 1:] = 1e6  # not simulated there
     again = score_trial(Trial(4, model), flat, target, judged, correlated, 0.1)  # pyright: ignore
-    assert again.reconstruction_loss == pytest.approx(0.5, abs=1e-3)
+    assert again.reconstruction_loss == pytest.approx(0.5, abs=3e-3)
     assert again.mixture_loss == 0.1
