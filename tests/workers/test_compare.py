@@ -125,7 +125,7 @@ def test_a_model_is_compared_with_that_of_the_profile(invoked, hourly, tmp_path,
     shipped, _ = newest_models()["fe-k"]
     shutil.copytree(shipped, other)
     card = json.loads((other / "card.json").read_text())
-    card["theory_shift"]["value"] += 2.0
+    card["theory_shift"]["value"] += 0.3
     (other / "card.json").write_text(json.dumps(card))
     page = tmp_path / "page.html"
     shown, told = invoked(folder, "--compare-model", other, "--page", page)
