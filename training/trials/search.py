@@ -200,7 +200,8 @@ def search(
 
 def _score(config: Config, simulated: Simulated, split: Split, trial: Trial) -> TrialScore:
     seen = augmented(config, simulated, split.validation, mixtures=False, shift=True)
-    mixtures = mixture_loss(config, simulated, split.validation, trial.model)
+    mixed = augmented(config, simulated, split.validation, mixtures=True, shift=True)
+    mixtures = mixture_loss(trial.model, mixed, config.network.averaged)
     return score_trial(trial, seen.flat, seen.target, seen.weight > 0, seen.labels, mixtures)
 
 

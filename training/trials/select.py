@@ -112,10 +112,10 @@ def score_trials(
     flat = clean_spectra(config, simulated, rows)
     judged = config.grid.energy_grid().relative() >= simulated.first[rows][:, None]
     labels = labels_of(config, simulated, rows)
+    mixed = augmented(config, simulated, rows, mixtures=True, shift=True)
+    averaged = config.network.averaged
     return [
-        score_trial(
-            trial, flat, flat, judged, labels, mixture_loss(config, simulated, rows, trial.model)
-        )
+        score_trial(trial, flat, flat, judged, labels, mixture_loss(trial.model, mixed, averaged))
         for trial in trials
     ]
 
@@ -194,12 +194,9 @@ def tied_excess(latent: AnyFloats, labels: AnyFloats) -> float:
     return worst
 
 
-def mixture_loss(
-    config: Config, simulated: Simulated, rows: NDArray[np.intp], model: RankAAE
-) -> float:
-    """Return `losses.linear_loss` of valence and coordination, mixtures among the spectra."""
-    seen = augmented(config, simulated, rows, mixtures=True, shift=True)
-    columns = list(config.network.averaged)
+def mixture_loss(model: RankAAE, seen: Batch, averaged: Sequence[int]) -> float:
+    """Return `losses.linear_loss` of the averaged descriptors, on spectra with mixtures."""
+    columns = list(averaged)
     with torch.no_grad():
         latent = model.encoder(tensor(seen.flat))[:, columns]
     return float(linear_loss(latent, tensor(seen.labels[:, columns])))
