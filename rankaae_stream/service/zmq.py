@@ -9,9 +9,10 @@ own numbers, and answered later by a replay of what was stored.
 # pyzmq's types leave out its monitor and options
 
 import pickle
+import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,10 @@ __all__ = ["ZmqBus"]
 
 logger = get_logger(__name__)
 
-QUEUE = 10_000
-"""Messages that wait in this process; 0MQ's own 1000 are a second or so of a fast scan."""
+WAITING = 256 << 20
+"""Bytes of messages that wait here while the taker is full or slow, at most."""
+QUEUE = 16
+"""Messages that wait in 0MQ itself, which counts no bytes: one may have `MOST`."""
 BATCH = 500
 """Messages between two flushes, at most."""
 POLL = 200
@@ -134,28 +137,53 @@ class ZmqBus:
     def run(self, taker: Taker, stopping: threading.Event) -> None:
         """Take documents until `stopping` is set; see `Source`.
 
-        A full taker lets messages wait in this process, then in the proxy, which drops the
-        latest ones when its own queue is full.
+        A full taker lets messages wait in this process, up to `WAITING` bytes, then in the proxy,
+        which drops the latest ones when its own queue is full.
         """
-        context: zmq.Context[Any] = zmq.Context()
+        waiting, ended = _Waiting(WAITING), threading.Event()
+        receiver = threading.Thread(
+            target=self._receive, args=(waiting, ended), name="0MQ messages", daemon=True
+        )
+        receiver.start()
         try:
             while not stopping.is_set():
+                if waiting.problem is not None:
+                    raise waiting.problem
+                if taker.full():
+                    stopping.wait(POLL / 1000)
+                elif waiting.any(POLL / 1000):
+                    self._hand_on(waiting, taker)
+                    keep(taker, stopping, self._say)
+        finally:
+            ended.set()
+            receiver.join()
+
+    # ---- the connection, in a thread of its own: 0MQ must not wait for a disk ------------------
+
+    def _receive(self, waiting: "_Waiting", ended: threading.Event) -> None:
+        """Let messages come in until `ended` is set."""
+        context: zmq.Context[Any] = zmq.Context()
+        try:
+            while not ended.is_set():
                 socket = context.socket(zmq.SUB)
                 monitor = socket.get_monitor_socket(_TOLD)
                 self._connect(socket)
                 self._away = time.monotonic()
-                while not stopping.is_set():
+                while not ended.is_set():
                     self._watch(monitor)
-                    some = self._receive(socket, taker, stopping)
-                    if not some and self._away and time.monotonic() - self._away > AWAY:
+                    if not waiting.room(POLL / 1000):
+                        continue
+                    if socket.poll(POLL):
+                        waiting.put(socket.recv())
+                    elif self._away and time.monotonic() - self._away > AWAY:
                         break
                 socket.disable_monitor()
                 monitor.close(linger=0)
                 socket.close(linger=0)
+        except Exception as error:  # noqa: BLE001 - raised again by `run`
+            waiting.problem = error
         finally:
             context.destroy(linger=0)
-
-    # ---- the connection ------------------------------------------------------------------
 
     def _connect(self, socket: Any) -> None:
         socket.set_hwm(QUEUE)
@@ -189,26 +217,17 @@ class ZmqBus:
 
     # ---- messages ------------------------------------------------------------------------
 
-    def _receive(self, socket: Any, taker: Taker, stopping: threading.Event) -> bool:
-        """Take what is there; return whether there was anything, or might be."""
-        if taker.full():
-            stopping.wait(POLL / 1000)
-            return True
-        wait = POLL
+    def _hand_on(self, waiting: "_Waiting", taker: Taker) -> None:
+        """Give the taker what waits, as long as it has room, and at most a batch."""
         for _ in range(BATCH):
-            if (wait == 0 and taker.full()) or not socket.poll(wait):
-                break
-            wait = 0
+            if taker.full() or not waiting.any(0.0):
+                return
             try:
-                found = self._read(socket.recv())
+                found = self._read(waiting.take())
                 if found is not None:
                     taker.take(*found)
             except NotADocument as error:
                 refuse(self.refused, error, "a message")
-        if wait:
-            return False
-        keep(taker, stopping, self._say)
-        return True
 
     def _say(self, problem: str) -> None:
         self._failing = problem
@@ -226,6 +245,45 @@ class ZmqBus:
             return decode(encode(*checked(name.decode("utf-8", "replace"), value)))
         value = decode_value(payload, most=self._most)
         return checked(name.decode("utf-8", "replace"), value)
+
+
+class _Waiting:
+    """Messages that were received and not read, between two threads; up to `most` bytes.
+
+    Attributes
+    ----------
+    problem : Exception or None
+        Why no more come.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.problem: Exception | None = None
+        self._most, self._bytes = most, 0
+        self._messages: deque[bytes] = deque()
+        self._changed = threading.Condition()
+
+    def room(self, seconds: float) -> bool:
+        """Return whether one more may be put, after waiting for that."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._bytes < self._most, seconds)
+
+    def any(self, seconds: float) -> bool:
+        """Return whether one can be taken, after waiting for that."""
+        with self._changed:
+            return self._changed.wait_for(lambda: bool(self._messages), seconds)
+
+    def put(self, message: bytes) -> None:
+        with self._changed:
+            self._messages.append(message)
+            self._bytes += sys.getsizeof(message)
+            self._changed.notify_all()
+
+    def take(self) -> bytes:
+        with self._changed:
+            message = self._messages.popleft()
+            self._bytes -= sys.getsizeof(message)
+            self._changed.notify_all()
+            return message
 
 
 def _unpickled(payload: bytes) -> Any:

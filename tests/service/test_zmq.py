@@ -1,5 +1,6 @@
 """Bluesky's 0MQ proxy, in a process of its own, brings documents; pickles only where allowed."""
 
+import contextlib
 import json
 import pickle
 import subprocess
@@ -172,6 +173,10 @@ def peer():
     """A socket that sends whatever it is told, and the bus's address for it."""
     context = zmq.Context()
     socket = context.socket(zmq.XPUB)
+    # It says that it is full, instead of dropping what it sends, and soon.
+    socket.setsockopt(zmq.SNDHWM, 2)
+    socket.setsockopt(zmq.XPUB_NODROP, 1)
+    socket.setsockopt(zmq.SNDTIMEO, 2000)
     port = socket.bind_to_random_port("tcp://127.0.0.1")
     socket.setsockopt(zmq.LINGER, 0)
     yield socket, f"127.0.0.1:{port}"
@@ -220,6 +225,23 @@ def test_a_full_taker_lets_messages_wait(peer):
             socket.send(b" stop " + pack(STOP[1]))
         taker.is_full = False
         wait_until(lambda: taker.ended() == 200, "all of them")
+
+
+def test_what_waits_here_is_bounded_by_its_bytes(peer, monkeypatch):
+    """100 messages of 1 MB each would be within 0MQ's own count of them."""
+    monkeypatch.setattr(module, "WAITING", 4 << 20)
+    socket, address = peer
+    taker, sent = Kept(), 0
+    taker.is_full = True
+    with running(ZmqBus(address), taker):
+        joined(socket)
+        with contextlib.suppress(zmq.Again):  # nothing more is taken over for two seconds
+            while sent < 300:
+                socket.send(b" stop " + pack(STOP[1] | {"x": "x" * (1 << 20)}))
+                sent += 1
+        assert 4 <= sent < 100
+        taker.is_full = False
+        wait_until(lambda: taker.ended() == sent, "all of them")
 
 
 def test_no_more_is_taken_at_once_than_there_is_room_for(peer, monkeypatch):
