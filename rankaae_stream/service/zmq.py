@@ -175,6 +175,10 @@ class ZmqBus:
                         continue
                     if socket.poll(POLL):
                         waiting.put(socket.recv())
+                        for _ in range(BATCH):  # what is there, without a look at the connection
+                            if not waiting.room(0.0) or not socket.poll(0):
+                                break
+                            waiting.put(socket.recv())
                     elif self._away and time.monotonic() - self._away > AWAY:
                         break
                 socket.disable_monitor()
