@@ -38,6 +38,9 @@ __all__ = [
 AnyFloats = NDArray[np.floating]
 """Single precision while training, double elsewhere."""
 
+PRECISION = np.float32
+"""Half the bytes are half the time, and a network sees no more than single precision."""
+
 RANGES = NormalizationRanges()
 
 LATE_PRE_EDGE_END = -10.0
@@ -94,9 +97,8 @@ def augment(
         See `mix`.
     """
     n = len(mu)
-    # Half the bytes are half the time, and a network sees no more than single precision.
     mixed, first, labels = mix(
-        mu.astype(np.float32), first, labels, settings.mixture_share, rng, averaged
+        mu.astype(PRECISION), first, labels, settings.mixture_share, rng, averaged
     )
     sigma, width = rng.uniform(*settings.broadening, n), rng.uniform(*settings.core_hole, n)
     clean = broaden(mixed, sigma, axis[1] - axis[0], width)
@@ -112,7 +114,7 @@ def augment(
         noisy, grid, settings.glitch, settings.glitch_width, settings.glitch_share, rng
     )
     flat = gap(glitched, grid, settings.gap, settings.gap_share, rng)
-    return Batch(flat, target, (grid >= first[:, None]).astype(np.float32), labels)
+    return Batch(flat, target, (grid >= first[:, None]).astype(PRECISION), labels)
 
 
 def mix(

@@ -194,7 +194,8 @@ class _Processes:
     def take(self) -> tuple[int, tuple[Any, ...] | _Done | _Failed]:
         while not self._told:
             for child, message in self._spawned.wait():
-                assert child.task is not None
+                if child.task is None:  # it had nothing to do when it ended
+                    continue
                 if isinstance(message, Ended):
                     told = _Failed(
                         f": its process died with {message.reason} (-9: killed, often for lack of "

@@ -7,12 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from rich.console import Console
+from serving import give_or_await
 from waiting import PATIENCE, wait_until
 
 from rankaae_stream import dask_client
@@ -174,6 +176,16 @@ def test_a_worker_that_dies_is_named_and_finished_trials_stay(material, tmp_path
     assert sorted(seen.old + seen.begun) == [0, 1, 2]
     assert len(seen.old) == len(kept)
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in kept.items())
+
+
+def test_a_worker_that_dies_with_nothing_to_do_ends_nothing(tmp_path):
+    file = tmp_path / "go on"
+    found = Workers(2).run(give_or_await, None, ["at once", file], lambda _: lambda: None)
+    job, number = next(found)
+    assert job == "at once"
+    os.kill(number, signal.SIGKILL)
+    threading.Timer(0.5, file.touch).start()  # time to see the death before the other's result
+    assert [job for job, _ in found] == [file]
 
 
 def test_a_worker_with_other_code_refuses(material, tmp_path):
