@@ -8,6 +8,8 @@ __all__ = ["size_of"]
 
 _FIXED = frozenset({float, bool, type(None)})
 _FLAT = frozenset({*_FIXED, int, str, bytes})
+_NUMBER = 24
+"""Bytes of a float."""
 _HOLDING = (list, tuple, set, frozenset)
 
 
@@ -17,6 +19,24 @@ def size_of(doc: Any) -> int:
     This runs on the scan's thread at every point: the types of a container's values are asked
     for all of them in one call, and only what holds further values is looked into.
     """
+    return (type(doc) is dict and _of_numbers(cast("dict[Any, Any]", doc))) or _of_anything(doc)
+
+
+def _of_numbers(doc: dict[Any, Any]) -> int:
+    """Return what `_of_anything` does, in half the time, of an event of numbers; of others 0."""
+    size = getsizeof(doc) + _letters(doc)
+    for value in doc.values():
+        if type(value) in _FLAT:
+            size += getsizeof(value)
+            continue
+        held = cast("dict[Any, Any]", value)
+        if type(held) is not dict or not _FIXED.issuperset(map(type, held.values())):
+            return 0
+        size += getsizeof(held) + _letters(held) + _NUMBER * len(held)
+    return size
+
+
+def _of_anything(doc: Any) -> int:
     size, seen = 0, set[int]()
     left: list[Any] = [doc]
     for item in left:  # which grows meanwhile
@@ -41,7 +61,7 @@ def size_of(doc: Any) -> int:
             continue
         seen.add(number)
         if _FIXED.issuperset(map(type, values)):
-            size += 24 * len(values)
+            size += _NUMBER * len(values)
             continue
         for value in values:
             if type(value) in _FLAT or getattr(value, "shape", None) == ():

@@ -443,8 +443,11 @@ def _moved(energies: bytes, library: FoilLibrary, shifts: bytes) -> tuple[Floats
     foils = foils.reshape(by.size, x.size)
     foils /= np.ptp(foils, axis=1)[:, None]
     # The background is the same at every shift: it is projected out once, so that only
-    # the height remains to be solved for.
-    background, _ = np.linalg.qr(np.column_stack([np.ones_like(x), x - x.mean()]))
+    # the height remains to be solved for. A constant and a centred line are orthogonal.
+    centred = x - x.mean()
+    background = np.empty((x.size, 2))
+    background[:, 0] = 1.0 / math.sqrt(x.size)
+    background[:, 1] = centred / math.sqrt(centred @ centred)
     foils -= (foils @ background) @ background.T
     return background, foils, np.einsum("sn,sn->s", foils, foils)
 

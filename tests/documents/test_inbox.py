@@ -383,6 +383,24 @@ def test_waiting_for_idle_gives_up_in_time(make, recorder):
     assert inbox.wait_idle(PATIENCE)
 
 
+def test_events_wake_nobody_until_another_document_comes_or_half_the_room_is_taken(make, recorder):
+    inbox = make(period=PATIENCE, max_bytes=MEGABYTE)
+    start, descriptor, *events, stop = run("a", 20, value="x" * 20_000)
+    feed(inbox, (start, descriptor))
+    wait_until(lambda: not inbox.waiting and not inbox._wake.is_set(), "the worker to wait")
+    time.sleep(0.2)
+    feed(inbox, events[:7])
+    time.sleep(0.1)
+    assert inbox.waiting == 7
+    inbox(*stop)
+    wait_until(lambda: "stop" in recorder.names(), "the stop document")
+    assert recorder.names() == ["start", "descriptor", *["event"] * 7, "stop"]
+
+    start, descriptor, *events = run("b", 40, value="x" * 20_000, stop=False)
+    feed(inbox, (start, descriptor, *events))
+    wait_until(lambda: len(recorder.got) >= 10 + 2 + 20, "half the room, without a period")
+
+
 # ---- the bound -----------------------------------------------------------------------
 
 MEGABYTE = 1024 * 1024

@@ -1,6 +1,7 @@
 """How much memory a document holds."""
 
 import sys
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -32,3 +33,16 @@ def test_brackets_beyond_the_recursion_limit_are_counted():
     for _ in range(2 * sys.getrecursionlimit()):
         deep = [deep]
     assert size_of({"x": deep}) > 64 * sys.getrecursionlimit()
+
+
+def test_an_event_of_numbers_counts_as_one_of_anything():
+    event = {
+        "uid": "e",
+        "time": 1.5,
+        "data": {"energy": 7112.0, "i0": 0.5, "shutter": True, "note": None},
+        "timestamps": {"energy": 1.0, "i0": 2.0, "shutter": 3.0, "note": 4.0},
+        "filled": {},
+        "seq_num": 1,
+    }
+    in_a_view = MappingProxyType(event)  # which is no dict, and so is looked into step by step
+    assert size_of(event) == size_of(in_a_view) - sys.getsizeof(in_a_view) + sys.getsizeof(event)
