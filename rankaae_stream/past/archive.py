@@ -17,7 +17,7 @@ from rankaae_stream.layouts.base import Document
 from rankaae_stream.past.in_files import ENDINGS, Damaged, read_runs
 from rankaae_stream.past.references import FileRuns, TiledRun, open_to_read
 from rankaae_stream.past.selection import Selection, meanings
-from rankaae_stream.results.sinks import Unavailable
+from rankaae_stream.results.sinks import Postponed, Unavailable
 
 __all__ = [
     "Archive",
@@ -181,7 +181,7 @@ def catalogs_of(uri: str, own: tuple[str, str | None]) -> list[str]:
         same = urlsplit(uri).netloc == urlsplit(own[0]).netloc
         context, _ = open_to_read(uri, own[1] if same else None)
         found = list(_catalogs_below(constructors.from_context(context), [], 2))
-    except (Unavailable, HTTPError) as error:
+    except (Unavailable, Postponed, HTTPError) as error:
         keys = f"the key comes from RANKAAE_STREAM_TILED_API_KEY, else from {KEY_VARIABLE}"
         raise ConfigurationError(f"cannot look for runs at {uri}: {error}; {keys}") from error
     finally:
@@ -202,7 +202,7 @@ def documents_of(run: Any) -> list[tuple[str, Document]]:
 
 def sentence_of(error: Exception) -> str:
     """Return in one sentence why a run could not be read."""
-    if isinstance(error, (Damaged, Unavailable)):
+    if isinstance(error, (Damaged, Unavailable, Postponed)):
         return str(error)
     text = " ".join(str(error).split())[:300]
     if "406" in text:
@@ -273,8 +273,7 @@ def _open_tiled(source: str, selection: Selection, own: tuple[str, str | None]) 
             context.close()
         if isinstance(error, ConfigurationError) or not isinstance(error, Exception):
             raise
-        why = str(error) if isinstance(error, Unavailable) else f"{type(error).__name__}: {error}"
-        raise ConfigurationError(f"cannot open {source}: {why}") from error
+        raise ConfigurationError(f"cannot open {source}: {sentence_of(error)}") from error
 
 
 def browse_address(uri: str, node: Sequence[str]) -> str:

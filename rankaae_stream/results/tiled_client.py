@@ -1,4 +1,8 @@
-"""Connect to a Tiled server: each request is sent once, and failures are plain verdicts."""
+"""Connect to a Tiled server: each request is sent once, and failures are plain verdicts.
+
+An answer is untrusted, and what is compressed may be a thousand times as large as it looks: it is
+counted as it is unpacked.
+"""
 
 # pyright: basic
 # tiled's client has few types
@@ -6,12 +10,13 @@
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
+from rankaae_stream.printable import printable
 from rankaae_stream.results.sinks import Postponed, Rejected, Unavailable, Unreachable
 
 __all__ = [
@@ -24,9 +29,21 @@ __all__ = [
     "translate_tiled_errors",
 ]
 
+LARGEST = 256 * 1024 * 1024
+"""Bytes that an answer may have, unpacked: a run of a million rows, or a block of an array."""
+LARGEST_TREE = 64 * 1024 * 1024
+"""The same for metadata, which become objects of many times their bytes."""
+TREES = ("application/json", "application/x-msgpack")
+
+ENCODING = "gzip"
+"""The one compression that is asked for. Others unpack all at once, whatever comes out."""
+
 
 def open_context(uri: str, api_key: str | None, timeout: float) -> tuple[Any, list[str]]:
     """Connect to a Tiled server; each request is sent once, see `TiledSink`.
+
+    An answer of more than `LARGEST`, or in another compression than `ENCODING`, raises
+    `Postponed`, when it is read: it may be this one alone.
 
     Parameters
     ----------
@@ -53,11 +70,46 @@ def open_context(uri: str, api_key: str | None, timeout: float) -> tuple[Any, li
     # A proxy in the environment is not for a server on this machine.
     local = urlsplit(uri).hostname in ("127.0.0.1", "localhost", "::1")
     limits = httpx.Timeout(timeout, connect=min(timeout, 3.0))
-    # Asked before the client is made, which already repeats its requests.
-    _only_once(httpx.get, uri)(uri, timeout=limits, trust_env=not local)
-    context, path = Context.from_any_uri(uri, api_key=api_key, timeout=limits, trust_env=not local)
-    context.http_client.send = _only_once(context.http_client.send, uri)
-    return context, path
+    headers = {"accept-encoding": ENCODING}
+
+    opened = contextlib.ExitStack()
+
+    class Bounded(Context):
+        """Sends its first request, which it makes before it is there, in the same way."""
+
+        @property
+        def http_client(self) -> Any:
+            return self._client
+
+        @http_client.setter
+        def http_client(self, client: Any) -> None:
+            client.send = _only_once(client.send, uri)
+            opened.callback(client.close)
+            self._client = client
+
+    with httpx.Client(headers=headers, timeout=limits, trust_env=not local) as client:
+        send = _only_once(client.send, uri)
+        url = _secured(send(client.build_request("GET", uri), stream=True))
+    above, _, node = url.path.partition("/metadata")
+    root = above.partition("/api")[0].rstrip("/")
+    with opened:  # closed where the first request fails
+        context = Bounded(
+            url.copy_with(path=f"{root}/api/v1"),
+            headers=headers,
+            api_key=api_key,
+            timeout=limits,
+            trust_env=not local,
+        )
+        opened.pop_all()
+    return context, [part for part in node.split("/") if part]
+
+
+def _secured(answer: Any) -> Any:
+    """Return the address of an answer, or its HTTPS one on the same host, to which it leads."""
+    answer.close()
+    asked = answer.request.url
+    other = answer.next_request.url if answer.next_request else asked
+    return other if (other.scheme, other.host) == ("https", asked.host) else asked
 
 
 @contextlib.contextmanager
@@ -104,20 +156,53 @@ def _only_once(send: Callable[..., Any], uri: str) -> Callable[..., Any]:
     """Wrap an httpx call so that Tiled does not repeat it: it repeats httpx's errors only."""
     from httpx import TransportError
 
-    def sent(*args: Any, **settings: Any) -> Any:
+    def sent(request: Any, *, stream: bool = False, **settings: Any) -> Any:
         try:
-            response = send(*args, **settings)
+            response = send(request, stream=True, **settings)
+            _count(response, uri)
+            if not stream:
+                response.read()
         except TransportError as error:
             raise _unreachable(uri, error) from error
         code = response.status_code
         if code == 429 or code >= 500:
-            asked = f"{response.request.method} {response.request.url.path}"
+            response.close()
             # Of its own accord a server is busy for everybody; an error may be this result's.
             kind = Unavailable if code in (429, 502, 503, 504) else Postponed
-            raise kind(f"Tiled at {uri} answers {asked} with HTTP {code}")
+            raise kind(f"Tiled at {uri} answers {_asked(response)} with HTTP {code}")
         return response
 
     return sent
+
+
+def _count(response: Any, uri: str) -> None:
+    """Let a response raise while it is read, as soon as it is too large."""
+    encoding = response.headers.get("content-encoding", "identity").lower()
+    if encoding not in (ENCODING, "identity"):
+        response.close()
+        raise Postponed(
+            f"Tiled at {uri} answers {_asked(response)} in a compression that was not asked for, "
+            f"{printable(encoding)}; let it or what stands before it send {ENCODING} or none"
+        )
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    most, unpacked = LARGEST_TREE if kind in TREES else LARGEST, response.iter_bytes
+
+    def counted(chunk_size: int | None = None) -> Iterator[bytes]:
+        size = 0
+        for chunk in unpacked(chunk_size):
+            size += len(chunk)
+            if size > most:
+                response.close()
+                raise Postponed(
+                    f"Tiled at {uri} answers {_asked(response)} with more than {most // 1024**2} MB"
+                )
+            yield chunk
+
+    response.iter_bytes = counted
+
+
+def _asked(response: Any) -> str:
+    return f"{response.request.method} {response.request.url.path}"
 
 
 def _unreachable(uri: str, error: Exception) -> Unreachable:

@@ -1,7 +1,11 @@
 """What is private to Tiled and its plugins is as this project needs it."""
 
+import contextlib
+import gzip
+import http.server
 import logging
 import threading
+import tracemalloc
 import uuid
 from types import SimpleNamespace
 
@@ -12,12 +16,15 @@ from bluesky_tiled_plugins import TiledWriter
 from bluesky_tiled_plugins.writing.tiled_writer import _RunWriter
 from tiled.client.container import Container
 from tiled.queries import Key
+from waiting import PATIENCE
 
-from rankaae_stream.results.sinks import Unreachable
+from rankaae_stream.results import tiled_client
+from rankaae_stream.results.sinks import Postponed, Unreachable
 from rankaae_stream.results.tiled_client import (
     begin_run,
     get_child,
     holds_tables_of,
+    open_context,
     query_parameters,
     translate_tiled_errors,
 )
@@ -134,3 +141,103 @@ def test_a_server_that_dies_while_a_run_is_closed_is_one_error_and_no_traceback(
     told = [record for record in caplog.records if "Failed to close" in record.getMessage()]
     assert len(told) == 2, "a session's own writers of raw runs log as ever"
     assert {record.levelno for record in told} == {logging.ERROR}
+
+
+# ---- an answer that is larger than it looks ---------------------------------------------
+
+
+@pytest.fixture
+def hostile():
+    """A server that answers everything with what a test gives: a body and headers."""
+    given = SimpleNamespace(asked=[], status=200, body=b"", headers={})
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            given.asked.append(self.path)
+            self.send_response(given.status)
+            for name, value in {"Content-Length": len(given.body), **given.headers}.items():
+                self.send_header(name, str(value))
+            self.end_headers()
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(given.body)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        given.uri = f"http://127.0.0.1:{server.server_port}"
+        yield given
+        server.shutdown()
+        thread.join()
+
+
+def test_metadata_that_unpack_to_more_than_there_is_room_for_are_refused_early(hostile):
+    hostile.body = gzip.compress(bytes(1024**3), compresslevel=1)
+    hostile.headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    tracemalloc.start()
+    try:
+        with pytest.raises(Postponed, match=r"answers GET /api/v1/ with more than 64 MB"):
+            open_context(hostile.uri, None, PATIENCE)
+        assert tracemalloc.get_traced_memory()[1] < 256 * 1024**2
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_compression_that_was_not_asked_for_is_refused(hostile):
+    hostile.headers = {"Content-Type": "application/json", "Content-Encoding": "blosc2"}
+    with pytest.raises(Postponed, match="not asked for, blosc2; let it"):
+        open_context(hostile.uri, None, PATIENCE)
+
+
+@pytest.fixture
+def context(server):
+    with contextlib.closing(open_context(server.uri, server.api_key, PATIENCE)[0]) as opened:
+        yield opened
+
+
+def test_rows_have_more_room_than_metadata_whether_read_at_once_or_in_pieces(context, monkeypatch):
+    metadata = f"{context.api_uri}metadata/processed"
+    monkeypatch.setattr(tiled_client, "LARGEST_TREE", 10)
+    with pytest.raises(Postponed, match="more than 0 MB"):
+        context.http_client.get(metadata)
+    with (
+        context.http_client.stream("GET", metadata) as response,
+        pytest.raises(Postponed, match="more than 0 MB"),
+    ):
+        b"".join(response.iter_bytes())
+    monkeypatch.setattr(tiled_client, "TREES", ())
+    assert context.http_client.get(metadata).json()["data"]["id"] == "processed"
+
+
+def test_what_is_asked_for_is_compressed_with_gzip_only(context):
+    answer = context.http_client.get(context.api_uri)
+    assert answer.request.headers["accept-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "node"),
+    [
+        ("", "/api/v1/", []),
+        ("/", "/api/v1/", []),
+        ("/api", "/api/v1/", []),
+        ("/api/v1/", "/api/v1/", []),
+        ("/api/v1/metadata/processed", "/api/v1/", ["processed"]),
+        ("/api/v1/metadata/a/b/", "/api/v1/", ["a", "b"]),
+    ],
+)
+def test_an_address_is_the_servers_or_a_nodes(server, given, path, node):
+    context, found = open_context(f"{server.uri}{given}", server.api_key, PATIENCE)
+    context.close()
+    assert (context.api_uri.path, found) == (path, node)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_server_that_leads_to_https_gets_the_key_there_only(hostile, host):
+    hostile.status, hostile.headers = 307, {"Location": f"https://{host}:1/"}
+    same = host == "127.0.0.1"
+    with pytest.raises(Unreachable if same else Exception) as caught:
+        open_context(hostile.uri, "secret" * 4, 5.0)
+    assert hostile.asked == (["/"] if same else ["/", "/api/v1/"])
+    assert "secret" not in str(caught.value)
