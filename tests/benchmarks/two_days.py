@@ -134,6 +134,7 @@ def play(scans: int, told: Callable[[Figures], object] = lambda _: None) -> Figu
         settings["series"] = NO_SERIES
         stream = DescriptorStream("generic", sinks=[keep], spool=spool, **settings)
         other, busy, killed = Other(), None, None
+        other.ready()
 
         def errand(kind: str, own: bool, first: int, number: int) -> Errand:
             folder = spool.with_name("another") if own else spool
@@ -148,6 +149,7 @@ def play(scans: int, told: Callable[[Figures], object] = lambda _: None) -> Figu
                 os.kill(server.pid or 0, signal.SIGKILL) if outage % 2 else server.stop()
                 if killed is None and number > scans / 3:
                     killed = Other()
+                    killed.ready()
                     leave = errand("session", False, OTHERS, 3)
                     threading.Thread(target=_send_off, args=(killed, leave), daemon=True).start()
                     _wait(lambda: len(_waiting(spool, OTHERS)) == 3, "it leaves three results")
