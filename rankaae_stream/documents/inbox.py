@@ -5,8 +5,8 @@ order. The waiting documents are bounded in bytes. Beyond the bound events of
 the run that overflows are dropped and counted, until half of the room is free; of a start and
 a stop document what is needed is kept, so that the run still ends and can be refused by name.
 
-An event wakes nobody, which would be half of what it costs the caller: the worker looks for events
-every tenth of a second.
+An event wakes nobody, which would be a sixth of what it costs the caller: the worker looks for
+events every tenth of a second.
 """
 
 import threading

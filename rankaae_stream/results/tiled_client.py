@@ -11,6 +11,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -84,6 +85,7 @@ def open_context(uri: str, api_key: str | None, timeout: float) -> tuple[Any, li
         @http_client.setter
         def http_client(self, client: Any) -> None:
             client.send = _only_once(client.send, uri)
+            client.event_hooks["response"].append(partial(_count, uri))  # of redirects, too
             opened.callback(client.close)
             self._client = client
 
@@ -156,12 +158,9 @@ def _only_once(send: Callable[..., Any], uri: str) -> Callable[..., Any]:
     """Wrap an httpx call so that Tiled does not repeat it: it repeats httpx's errors only."""
     from httpx import TransportError
 
-    def sent(request: Any, *, stream: bool = False, **settings: Any) -> Any:
+    def sent(*args: Any, **settings: Any) -> Any:
         try:
-            response = send(request, stream=True, **settings)
-            _count(response, uri)
-            if not stream:
-                response.read()
+            response = send(*args, **settings)
         except TransportError as error:
             raise _unreachable(uri, error) from error
         code = response.status_code
@@ -175,11 +174,10 @@ def _only_once(send: Callable[..., Any], uri: str) -> Callable[..., Any]:
     return sent
 
 
-def _count(response: Any, uri: str) -> None:
+def _count(uri: str, response: Any) -> None:
     """Let a response raise while it is read, as soon as it is too large."""
     encoding = response.headers.get("content-encoding", "identity").lower()
     if encoding not in (ENCODING, "identity"):
-        response.close()
         raise Postponed(
             f"Tiled at {uri} answers {_asked(response)} in a compression that was not asked for, "
             f"{printable(encoding)}; let it or what stands before it send {ENCODING} or none"
@@ -187,18 +185,17 @@ def _count(response: Any, uri: str) -> None:
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     most, unpacked = LARGEST_TREE if kind in TREES else LARGEST, response.iter_bytes
 
-    def counted(chunk_size: int | None = None) -> Iterator[bytes]:
+    def bounded(chunk_size: int | None = None) -> Iterator[bytes]:
         size = 0
         for chunk in unpacked(chunk_size):
             size += len(chunk)
             if size > most:
-                response.close()
                 raise Postponed(
                     f"Tiled at {uri} answers {_asked(response)} with more than {most // 1024**2} MB"
                 )
             yield chunk
 
-    response.iter_bytes = counted
+    response.iter_bytes = bounded
 
 
 def _asked(response: Any) -> str:

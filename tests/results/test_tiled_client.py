@@ -185,6 +185,17 @@ def test_metadata_that_unpack_to_more_than_there_is_room_for_are_refused_early(h
         tracemalloc.stop()
 
 
+def test_what_a_redirect_brings_along_is_counted_too(hostile):
+    hostile.body, hostile.status = gzip.compress(bytes(80 * 1024**2), compresslevel=1), 307
+    hostile.headers = {
+        "Location": "/elsewhere",
+        "Content-Type": "application/json",
+        "Content-Encoding": "gzip",
+    }
+    with pytest.raises(Postponed, match=r"answers GET /api/v1/ with more than 64 MB"):
+        open_context(hostile.uri, None, PATIENCE)
+
+
 def test_a_compression_that_was_not_asked_for_is_refused(hostile):
     hostile.headers = {"Content-Type": "application/json", "Content-Encoding": "blosc2"}
     with pytest.raises(Postponed, match="not asked for, blosc2; let it"):
