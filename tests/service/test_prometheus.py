@@ -66,7 +66,7 @@ def test_rules_and_panels_can_be_read(alerts, shown, tmp_path):
     check(tool("promtool"), "check", "rules", str(alerts), str(panels))
 
 
-HOUR, DAY = 60, 24 * 60
+DAY = 24 * 60
 CASES = {
     # alert: series by name and one label, a sample a minute; quiet and ringing at which minute;
     # what the one who is called reads.
