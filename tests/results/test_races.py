@@ -6,27 +6,24 @@ from postgres import programs
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
-needs_postgresql = pytest.mark.skipif(
-    programs() is None, reason="PostgreSQL is not installed: apt-get install postgresql"
-)
-databases = pytest.mark.parametrize(
-    "database", ["sqlite", pytest.param("postgresql", marks=needs_postgresql)]
-)
+FACILITY = "sqlite" if programs() is None else "postgresql"
+"""Where there is PostgreSQL, it is what a facility has."""
 
 
-@databases
-def test_writers_of_the_same_results_that_meet_are_all_done_and_each_is_there_once(database):
-    # In threads once; the database makes a difference between processes.
-    processes = (False, True) if database == "sqlite" else (True,)
-    rows = races.race(1, database=database, processes=processes)
-    assert len(rows) == 3 * len(processes)
+@pytest.mark.parametrize(
+    ("database", "processes"), [("sqlite", False), (FACILITY, True)], ids=["threads", "processes"]
+)
+def test_writers_of_the_same_results_that_meet_are_all_done_and_each_is_there_once(
+    database, processes
+):
+    rows = races.race(1, database=database, processes=[processes])
+    assert len(rows) == 3
     for row in rows:
         assert row.right, row
 
 
-@databases
-def test_a_tiled_that_is_killed_while_it_makes_a_node_has_all_results_at_the_end(database):
-    for row in races.kill(3, database=database):
+def test_a_tiled_that_is_killed_while_it_makes_a_node_has_all_results_at_the_end():
+    for row in races.kill(4, database=FACILITY):
         assert row.right, row
 
 
