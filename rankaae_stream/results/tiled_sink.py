@@ -242,7 +242,14 @@ class TiledSink:
     def remove(self, uid: str) -> None:
         """Delete a result."""
         with self._errors():
-            self._container().delete_contents([uid], recursive=True, external_only=False)
+            try:
+                self._container().delete_contents([uid], recursive=True, external_only=False)
+            except Postponed:
+                # Tiled forgets a result first and then deletes its files: where one is gone it
+                # fails, and as after each error of its own it closes the connection.
+                self.close()
+                if self.metadata(uid) is not None:
+                    raise
 
     def close(self) -> None:
         """Close the connection; it is made again when it is needed."""

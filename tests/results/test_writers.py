@@ -418,7 +418,6 @@ def test_the_spool_command_repairs_puts_aside_and_sends_one_result_again(
     assert run_send(console)
     shutil.rmtree(files / victim.uid / "primary" / "curves")
     container = server.client("processed")
-    assert count(container, {victim.uid: victim}) != Counter(whole=1)
     run_repair(console, victim.uid[:8])
     assert "is deleted in Tiled and waits again" in console.export_text()
     assert [entry.state for entry in entries(folder)] == ["waiting"]
