@@ -84,16 +84,16 @@ def test_an_address_with_a_secret_is_refused_wherever_it_is_given(
 @pytest.mark.parametrize(
     ("command", "addresses"),
     [
-        (["dashboard", "--no-browser", "--tiled"], WITH_SECRET[::6]),
-        (["replay"], WITH_SECRET[::6]),
+        (["dashboard", "--no-browser", "--tiled"], (0, 9, 13)),
+        (["replay"], (0, 9, 13)),
         # It checks everything else, too, each time.
-        pytest.param(["check", "sim", "--run"], WITH_SECRET[9:10], marks=pytest.mark.slow),
+        pytest.param(["check", "sim", "--run"], (9,), marks=pytest.mark.slow),
     ],
-    ids=lambda given: given[0],
+    ids=["dashboard", "replay", "check"],
 )
 def test_a_command_neither_takes_nor_repeats_it(command, addresses):
-    for address in addresses:
-        done = CliRunner().invoke(app, [*command, address])
+    for number in addresses:
+        done = CliRunner().invoke(app, [*command, WITH_SECRET[number]])
         assert done.exit_code == 1
         assert "contains a key or a password" in " ".join(done.output.split())
         assert SECRET not in done.output

@@ -8,7 +8,6 @@ import subprocess
 import tomllib
 
 import pytest
-import yaml
 from service_states import FULL, NOW
 from typer.main import get_command
 
@@ -16,22 +15,6 @@ from rankaae_stream.commands.cli import app
 from rankaae_stream.service.metrics import MESSAGES, OTHER, REFUSALS, RESTARTS, ServiceMetrics
 
 LABELS = {"reason": {*MESSAGES, *REFUSALS, *RESTARTS, OTHER}, "outcome": {"answered", "refused"}}
-
-
-@pytest.fixture(scope="module")
-def folder(root):
-    return root / "profiles/service"
-
-
-@pytest.fixture(scope="module")
-def panels(folder):
-    return json.loads((folder / "dashboard.json").read_text(encoding="utf-8"))["panels"]
-
-
-@pytest.fixture(scope="module")
-def rules(folder):
-    (group,) = yaml.safe_load((folder / "alerts.yml").read_text(encoding="utf-8"))["groups"]
-    return group["rules"]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +59,7 @@ def test_panels_lie_beside_each_other_and_have_numbers_of_their_own(panels):
     assert {panel["datasource"]["uid"] for panel in panels} == {"${source}"}
 
 
-def test_grafana_knows_every_key_of_the_dashboard(folder):
+def test_grafana_knows_every_key_of_the_dashboard(shipped):
     """By Grafana's own types, generated from its schema: what they do not know is left out."""
     pytest.importorskip("grafana_foundation_sdk", reason="pip install grafana-foundation-sdk")
     from grafana_foundation_sdk.cog import plugins
@@ -88,7 +71,7 @@ def test_grafana_knows_every_key_of_the_dashboard(folder):
     def read(told):
         return json.loads(JSONEncoder(sort_keys=True).encode(Dashboard.from_json(told)))
 
-    ours = json.loads((folder / "dashboard.json").read_text(encoding="utf-8"))
+    ours = json.loads((shipped / "dashboard.json").read_text(encoding="utf-8"))
     assert list(left_out(ours, read(ours))) == []
     ours["panels"][5]["fieldConfig"]["defaults"]["unitt"] = "s"
     assert list(left_out(ours, read(ours))) == ["/panels/5/fieldConfig/defaults/unitt"]
@@ -107,10 +90,10 @@ def left_out(ours, theirs, path=""):
 
 
 @pytest.fixture(scope="module")
-def unit(folder):
+def unit(shipped):
     read = configparser.RawConfigParser(strict=False)
     read.optionxform = str
-    read.read(folder / "rankaae-stream@.service", encoding="utf-8")
+    read.read(shipped / "rankaae-stream@.service", encoding="utf-8")
     return read
 
 
@@ -126,11 +109,11 @@ def test_the_unit_restarts_watches_and_ends_the_supervisor_in_order(unit):
     assert service["ProtectSystem"] == "strict"
 
 
-def test_systemd_accepts_the_unit(folder, tmp_path):
+def test_systemd_accepts_the_unit(shipped, tmp_path):
     if shutil.which("systemd-analyze") is None:
         pytest.skip("no systemd-analyze")
     name = "rankaae-stream@.service"
-    text = (folder / name).read_text(encoding="utf-8")
+    text = (shipped / name).read_text(encoding="utf-8")
     # It looks for the program, too.
     text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text, flags=re.MULTILINE)
     (tmp_path / name).write_text(text, encoding="utf-8")
@@ -145,8 +128,8 @@ def test_systemd_accepts_the_unit(folder, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_container_installs_extras_that_there_are_and_runs_as_nobody_special(root, folder):
-    text = (folder / "Containerfile").read_text(encoding="utf-8")
+def test_the_container_installs_extras_that_there_are_and_runs_as_nobody_special(root, shipped):
+    text = (shipped / "Containerfile").read_text(encoding="utf-8")
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (extras,) = re.findall(r"\.whl\)\[([\w,]+)\]", text)
     assert set(extras.split(",")) <= set(project["optional-dependencies"])
@@ -158,19 +141,19 @@ def test_the_container_installs_extras_that_there_are_and_runs_as_nobody_special
     assert "RANKAAE_STREAM_SPOOL=/state/" in text
 
 
-def test_unit_and_container_ask_for_health_where_the_service_tells_it(unit, folder):
-    container = (folder / "Containerfile").read_text(encoding="utf-8")
+def test_unit_and_container_ask_for_health_where_the_service_tells_it(unit, shipped):
+    container = (shipped / "Containerfile").read_text(encoding="utf-8")
     (entry,) = re.findall(r"^ENTRYPOINT (.*)$", container, flags=re.MULTILINE)
     words = json.loads(entry)
     port = words[words.index("--port") + 1]
     assert f"http://127.0.0.1:{port}/healthz" in container
-    assert f"PORT={port}" in (folder / "rankaae-stream@.service").read_text(encoding="utf-8")
-    assert f"127.0.0.1:{port}" in (folder / "alerts.yml").read_text(encoding="utf-8")
+    assert f"PORT={port}" in (shipped / "rankaae-stream@.service").read_text(encoding="utf-8")
+    assert f"127.0.0.1:{port}" in (shipped / "alerts.yml").read_text(encoding="utf-8")
 
 
-def test_unit_and_container_start_it_with_options_that_there_are(unit, folder):
-    container = (folder / "Containerfile").read_text(encoding="utf-8")
-    heads = container + (folder / "rankaae-stream@.service").read_text(encoding="utf-8")
+def test_unit_and_container_start_it_with_options_that_there_are(unit, shipped):
+    container = (shipped / "Containerfile").read_text(encoding="utf-8")
+    heads = container + (shipped / "rankaae-stream@.service").read_text(encoding="utf-8")
     (entry,) = re.findall(r"^ENTRYPOINT (.*)$", container, flags=re.MULTILINE)
     examples = re.findall(r"--from zmq --address \S+", heads)
     assert len(examples) == 2

@@ -36,25 +36,23 @@ def check(*command):
 
 
 @pytest.fixture(scope="module")
-def alerts(root):
-    return root / "profiles/service/alerts.yml"
+def alerts(shipped):
+    return shipped / "alerts.yml"
 
 
 @pytest.fixture(scope="module")
-def rules(alerts):
-    (group,) = yaml.safe_load(alerts.read_text(encoding="utf-8"))["groups"]
-    return {rule["alert"]: rule for rule in group["rules"]}
+def alarms(rules):
+    return {rule["alert"]: rule for rule in rules}
 
 
 @pytest.fixture(scope="module")
-def shown(root):
+def shown(panels):
     """What each panel asks for, by its title and letter."""
-    panels = json.loads((root / "profiles/service/dashboard.json").read_text(encoding="utf-8"))
     return {
         f"{panel['title']} {target['refId']}": target["expr"]
         .replace("$service", ".*")
         .replace("$__rate_interval", RATE_INTERVAL)
-        for panel in panels["panels"]
+        for panel in panels
         for target in panel["targets"]
     }
 
@@ -167,19 +165,19 @@ def series(name):
     return f"{name}{{{', '.join(labels)}}}"
 
 
-def test_every_alarm_is_tried(rules):
-    assert CASES.keys() == rules.keys()
+def test_every_alarm_is_tried(alarms):
+    assert CASES.keys() == alarms.keys()
 
 
 @pytest.mark.parametrize("alarm", CASES)
-def test_an_alarm_rings_when_it_should_and_not_before(alerts, rules, tmp_path, alarm):
+def test_an_alarm_rings_when_it_should_and_not_before(alerts, alarms, tmp_path, alarm):
     inputs, (quiet, ringing), summary = CASES[alarm]
-    description = rules[alarm]["annotations"]["description"]
+    description = alarms[alarm]["annotations"]["description"]
     ring = {
         "exp_labels": {
             "instance": SERVICE,
             "job": "rankaae-stream",
-            **rules[alarm]["labels"],
+            **alarms[alarm]["labels"],
             **LABELS.get(alarm, {}),
         },
         "exp_annotations": {
@@ -294,12 +292,12 @@ def test_each_panel_shows_what_the_service_says(prometheus, shown):
 
 @pytest.mark.services
 @pytest.mark.slow
-def test_prometheus_takes_the_rules_and_rings(prometheus, rules):
+def test_prometheus_takes_the_rules_and_rings(prometheus, alarms):
     def ringing():
         answer = prometheus("alerts")
         return {one["labels"]["alertname"] for one in (answer or {}).get("alerts", [])}
 
     wait_until(lambda: "XasWorkerRestarts" in ringing(), "the alarm of restarts to ring")
     (group,) = prometheus("rules")["groups"]
-    assert {rule["name"] for rule in group["rules"]} == rules.keys()
+    assert {rule["name"] for rule in group["rules"]} == alarms.keys()
     assert [rule["name"] for rule in group["rules"] if rule["health"] != "ok"] == []
